@@ -1,0 +1,59 @@
+# The complete TAL-MTS (RFP, STT, FSA, boundary pooling, every loss) at a size that
+# trains from scratch in minutes on two CPU cores.
+_base_ = [
+    '../_base_/models/tal-mts_i3d.py',
+    '../_base_/datasets/synthetic.py',
+    '../_base_/schedules/adam_25e.py',
+    '../_base_/default_runtime.py',
+]
+
+channels = 128
+groups = 16
+size = dict(clip_len=128, crop_size=64)
+patches = dict(embed_dims=64, out_channels=channels, patch_size=16, num_heads=4)
+model = dict(
+    backbone=dict(width=0.25, freeze_bn=False, bn_momentum=0.1),
+    neck=dict(
+        pyramid=dict(
+            in_channels=(208, 256),
+            spatial_sizes=(4, 2),
+            out_channels=channels,
+            num_groups=groups,
+        ),
+        stt=dict(num_groups=groups, **size, **patches),
+        frame_feature=dict(channels=channels, num_groups=groups),
+    ),
+    coarse_head=dict(
+        num_classes=6,
+        channels=channels,
+        num_groups=groups,
+        # Trained from scratch, distances start at the stride of the level instead
+        # of at one frame.
+        distance_factors=(4, 8, 16, 32, 64, 128),
+        loss_loc=dict(loss_weight=1.0),
+    ),
+    refine_head=dict(
+        num_classes=6,
+        channels=channels,
+        num_groups=groups,
+        fsa=dict(crop_size=size['crop_size'], **patches),
+        loss_loc=dict(loss_weight=1.0),
+    ),
+)
+
+max_epochs = 10
+train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
+optim_wrapper = dict(
+    optimizer=dict(_delete_=True, type='AdamW', lr=2e-3, weight_decay=0.05),
+    clip_grad=dict(max_norm=5.0),
+)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.05, by_epoch=False, begin=0, end=100),
+    dict(
+        type='CosineAnnealingLR',
+        T_max=max_epochs,
+        eta_min_ratio=0.01,
+        by_epoch=True,
+        convert_to_iter_based=True,
+    ),
+]

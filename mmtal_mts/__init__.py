@@ -1,0 +1,32 @@
+"""TAL-MTS: temporal action localization with multi-temporal scales.
+
+A plugin of MMAction2: importing it repairs the installed stack where that is
+needed (:mod:`mmtal_mts.compat`) and registers every component in MMAction2's
+registries.
+"""
+
+from __future__ import annotations
+
+from mmtal_mts import compat
+from mmtal_mts.version import __version__
+
+# Must come before the first import of ``mmaction.models``.
+compat.apply()
+
+from mmtal_mts import (  # noqa: E402
+    datasets,
+    engine,
+    evaluation,
+    models,
+    visualization,
+)
+
+__all__ = [
+    '__version__',
+    'compat',
+    'datasets',
+    'engine',
+    'evaluation',
+    'models',
+    'visualization',
+]

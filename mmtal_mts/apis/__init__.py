@@ -1,0 +1,21 @@
+"""Wiring for a person: configs, checkpoints, training and testing."""
+
+from __future__ import annotations
+
+from mmtal_mts.apis.checkpoint import check_checkpoint
+from mmtal_mts.apis.config import (
+    load_config,
+    prepare_test_config,
+    prepare_train_config,
+)
+from mmtal_mts.apis.run import build_runner, test, train
+
+__all__ = [
+    'build_runner',
+    'check_checkpoint',
+    'load_config',
+    'prepare_test_config',
+    'prepare_train_config',
+    'test',
+    'train',
+]

@@ -1,0 +1,352 @@
+"""Windows of untrimmed videos as a data set."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from mmaction.registry import DATASETS, TRANSFORMS
+from mmengine.dataset import BaseDataset
+from mmengine.logging import print_log
+
+from mmtal_mts.structures.annotations import (
+    AnnotationError,
+    VideoAnnotation,
+    load_annotations,
+)
+from mmtal_mts.structures.timebase import seconds_to_frames
+
+from .sampling import SourceProblems, VideoSampling
+from .sources import SourceFinder
+from .transforms.video_readers import VideoReadError
+from .windows import testing_windows, training_windows
+
+_FRAME_TEMPLATES = {'RGB': 'img_{:05}.jpg', 'Flow': '{}_{:05}.jpg'}
+
+
+@DATASETS.register_module()
+class TALDataset(BaseDataset):
+    """Temporal action localization data set; an item is one window of a video.
+
+    In training, windows are those that hold at least one action (see
+    :func:`~mmtal_mts.datasets.windows.training_windows`); with ``test_mode`` all
+    windows of all videos. The keys of an item before the pipeline are listed in
+    ``docs/architecture.md``.
+
+    Args:
+        ann_file (str): Annotation file in the native format.
+        data_root (str): Root of ``ann_file`` and ``data_prefix``.
+        data_prefix (dict): ``video``: folder of the sources.
+        classes (Sequence[str], optional): Class names in label order. By default
+            ``metainfo['classes']``, the file's "classes", or its sorted labels.
+        subsets (str | Sequence[str], optional): Subsets to use. All by default.
+        source_type (str): 'video', 'frames' (a folder of images per video) or 'npy'
+            (an array (T, H, W, C) uint8 per video, already sampled at ``sample_fps``).
+        file_tmpl (str, optional): Name of a source, with ``{video_id}``. The
+            annotation's "file" wins; files with another known extension are found.
+        modality (str): 'RGB' or 'Flow' (frames and arrays only).
+        filename_tmpl (str, optional): Name of an image in a frame folder, by default
+            'img_{:05}.jpg' or '{}_{:05}.jpg' (x or y, number).
+        start_index (int): Number of the first image in a frame folder.
+        source_fps (float, optional): Frame rate of all sources. By default that of
+            each video file; for frame folders the annotation's "fps", or the number of
+            images over the duration.
+        sample_fps (float): Rate at which videos are sampled.
+        num_frames_per_video (int, optional): Instead of a common rate, sample this
+            many frames from every video, which gives one window per video.
+        clip_len (int): Length of a window in sampled frames.
+        window_stride (int, optional): Distance of windows in sampled frames. By
+            default half a window in testing and 30/256 of it in training.
+        keep_ioa (float): A training window holds at least this fraction of an action.
+        min_ioa (float): Fraction of an action from which on it is annotated.
+        on_invalid (str): 'error', 'clamp' or 'drop', see
+            :func:`~mmtal_mts.structures.annotations.load_annotations`.
+        on_bad_video (str): What to do with a missing or unreadable video. 'error'
+            stops. 'skip' reports it and leaves out a missing one, replaces the item of
+            an unreadable one in training, and gives a constant window with metainfo
+            ``broken=True`` in testing.
+        metainfo, filter_cfg, indices, serialize_data, pipeline, test_mode, lazy_init,
+            max_refetch: See :class:`mmengine.dataset.BaseDataset`. ``filter_cfg`` knows
+            ``exclude_videos`` (list of video ids).
+
+    Raises:
+        AnnotationError: If the annotation is invalid or nothing is left of it.
+        FileNotFoundError: If sources are missing, with 'error'.
+        VideoReadError: If a source cannot be read, with 'error'.
+        ValueError: If an argument makes no sense.
+    """
+
+    def __init__(
+        self,
+        ann_file: str,
+        data_root: str = '',
+        data_prefix: dict[str, str] | None = None,
+        classes: Sequence[str] | None = None,
+        subsets: str | Sequence[str] | None = None,
+        source_type: str = 'video',
+        file_tmpl: str | None = None,
+        modality: str = 'RGB',
+        filename_tmpl: str | None = None,
+        start_index: int = 1,
+        source_fps: float | None = None,
+        sample_fps: float = 10,
+        num_frames_per_video: int | None = None,
+        clip_len: int = 256,
+        window_stride: int | None = None,
+        keep_ioa: float = 1.0,
+        min_ioa: float = 0.5,
+        on_invalid: str = 'error',
+        on_bad_video: str = 'error',
+        metainfo: dict | None = None,
+        pipeline: Sequence[dict | Callable] = (),
+        test_mode: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        if on_bad_video not in ('error', 'skip'):
+            raise ValueError(
+                f"on_bad_video must be 'error' or 'skip', got {on_bad_video!r}"
+            )
+        if modality not in _FRAME_TEMPLATES:
+            raise ValueError(
+                f'modality must be one of {tuple(_FRAME_TEMPLATES)}, got {modality!r}'
+            )
+        if modality == 'Flow' and source_type == 'video':
+            raise ValueError(
+                "modality='Flow' needs source_type 'frames' or 'npy': optical flow is "
+                'computed beforehand'
+            )
+        for name, value in (('clip_len', clip_len), ('sample_fps', sample_fps)):
+            if not value > 0:
+                raise ValueError(f'{name} must be positive, got {value}')
+        if num_frames_per_video is not None and not (
+            1 <= num_frames_per_video <= clip_len
+        ):
+            raise ValueError(
+                f'num_frames_per_video={num_frames_per_video} must be in 1..clip_len '
+                f'({clip_len}): every video becomes one window'
+            )
+        data_prefix = dict(data_prefix or {'video': ''})
+        if 'video' not in data_prefix:
+            raise ValueError(
+                "data_prefix needs the key 'video' (folder of the sources), got "
+                f'{data_prefix}'
+            )
+        self.subsets = subsets
+        self.source_type = source_type
+        self.file_tmpl = file_tmpl
+        self.modality = modality
+        self.filename_tmpl = filename_tmpl or _FRAME_TEMPLATES[modality]
+        self.start_index = start_index if source_type == 'frames' else 0
+        self.source_fps = source_fps
+        self.sample_fps = float(sample_fps)
+        self.num_frames_per_video = num_frames_per_video
+        self.clip_len = clip_len
+        if window_stride is None:
+            window_stride = clip_len // 2 if test_mode else round(clip_len * 30 / 256)
+        self.window_stride = max(window_stride, 1)
+        self.keep_ioa = keep_ioa
+        self.min_ioa = min_ioa
+        self.on_invalid = on_invalid
+        self.on_bad_video = on_bad_video
+        self._reported: set = set()
+        metainfo = dict(metainfo or {})
+        if classes is not None:
+            metainfo['classes'] = classes
+        # Built here, because the parent finds only the transforms of the scope that
+        # happens to be the default one.
+        pipeline = [
+            TRANSFORMS.build(step) if isinstance(step, dict) else step
+            for step in pipeline
+        ]
+        super().__init__(
+            ann_file=ann_file,
+            data_root=data_root,
+            data_prefix=data_prefix,
+            metainfo=metainfo,
+            pipeline=pipeline,
+            test_mode=test_mode,
+            **kwargs,
+        )
+
+    # Loading
+
+    def load_data_list(self) -> list[dict]:
+        """Lists the windows of all videos.
+
+        Returns:
+            list[dict]: What is particular to each window.
+        """
+        annotations = load_annotations(
+            self.ann_file, self._metainfo.get('classes'), self.subsets, self.on_invalid
+        )
+        self._metainfo['classes'] = annotations.classes
+        excluded = self._excluded_videos()
+        videos = [
+            video
+            for video in annotations.videos.values()
+            if video.video_id not in excluded
+        ]
+        folder = self.data_prefix['video']
+        finder = SourceFinder(folder, self.source_type, self.file_tmpl)
+        sample = VideoSampling(
+            self.source_type,
+            self.modality,
+            self.sample_fps,
+            self.source_fps,
+            self.num_frames_per_video,
+        )
+        problems = SourceProblems(self.ann_file, self.on_bad_video)
+        data_list: list[dict] = []
+        num_segments, num_seen = 0, 0
+        for video in videos:
+            source = finder.find(video.video_id, video.file)
+            if source is None:
+                problems.missing.append(finder.expected(video.video_id, video.file))
+                continue
+            try:
+                facts = sample(video, source)
+            except AnnotationError as err:
+                problems.undated.append(str(err))
+                continue
+            except VideoReadError as err:
+                problems.unreadable.append(str(err))
+                continue
+            problems.check_length(facts)
+            windows, seen = self._cut(video, facts)
+            num_segments += len(video.segments)
+            num_seen += seen
+            data_list += [dict(facts, **window) for window in windows]
+        problems.report(folder, len(videos))
+        self._check_not_empty(data_list, len(videos), num_segments)
+        if not self.test_mode and num_seen < num_segments:
+            print_log(
+                f'{self.ann_file}: {num_segments - num_seen} of {num_segments} actions '
+                f'are in no training window, most likely longer than clip_len '
+                f'({self.clip_len} frames)',
+                logger='current',
+                level=logging.WARNING,
+            )
+        return data_list
+
+    def _excluded_videos(self) -> set:
+        unknown = set(self.filter_cfg or {}) - {'exclude_videos'}
+        if unknown:
+            raise ValueError(
+                f"filter_cfg knows 'exclude_videos', got {sorted(unknown)}"
+            )
+        return set((self.filter_cfg or {}).get('exclude_videos', ()))
+
+    def _cut(
+        self, video: VideoAnnotation, facts: dict[str, Any]
+    ) -> tuple[list[dict], int]:
+        """Returns the windows of a video, and how many of its actions they hold."""
+        num_frames = facts['num_sampled_frames']
+        # The last, incomplete sampling interval is in no window; an action that ends
+        # there ends with the last window.
+        segments = np.clip(
+            seconds_to_frames(video.segments, facts['sample_fps']), 0, num_frames
+        )
+        valid = segments[:, 1] > segments[:, 0]
+        segments, labels = segments[valid], video.labels[valid]
+        if self.test_mode:
+            windows = testing_windows(
+                num_frames, segments, self.clip_len, self.window_stride, self.min_ioa
+            )
+        else:
+            windows = training_windows(
+                num_frames,
+                segments,
+                self.clip_len,
+                self.window_stride,
+                self.keep_ioa,
+                self.min_ioa,
+            )
+        seen = {index for window in windows for index in window.indices.tolist()}
+        return [
+            dict(
+                window_offset=window.offset,
+                gt_segments=window.segments.astype(np.float32),
+                gt_labels=labels[window.indices],
+            )
+            for window in windows
+        ], len(seen)
+
+    def _check_not_empty(
+        self, data_list: list[dict], num_videos: int, num_segments: int
+    ) -> None:
+        if data_list:
+            return
+        reason = 'check subsets, filter_cfg and the paths of the videos'
+        if num_segments:
+            reason = (
+                f'none of the {num_segments} actions fits into a window of '
+                f'{self.clip_len} frames at {self.sample_fps:g} fps; raise clip_len, '
+                'or lower keep_ioa or sample_fps'
+            )
+        elif num_videos and not self.test_mode:
+            reason = 'no action to train on in the videos that were found'
+        raise AnnotationError(
+            f'{self.ann_file}: the data set is empty ({num_videos} videos, '
+            f'{num_segments} actions, no window): {reason}.'
+        )
+
+    # Items
+
+    def get_data_info(self, idx: int) -> dict:
+        """Returns one window, before the pipeline.
+
+        Args:
+            idx (int): Index of the window.
+
+        Returns:
+            dict: See ``docs/architecture.md``.
+        """
+        info = super().get_data_info(idx)
+        info.update(
+            source_type=self.source_type,
+            modality=self.modality,
+            filename_tmpl=self.filename_tmpl,
+            start_index=self.start_index,
+            clip_len=self.clip_len,
+            classes=self._metainfo['classes'],
+            on_bad_video=self.on_bad_video,
+        )
+        return info
+
+    def get_cat_ids(self, idx: int) -> list[int]:
+        """Returns the classes in a window, for ClassBalancedDataset.
+
+        Args:
+            idx (int): Index of the window.
+
+        Returns:
+            list[int]: Labels without repetition.
+        """
+        return np.unique(super().get_data_info(idx)['gt_labels']).tolist()
+
+    def prepare_data(self, idx: int) -> dict | None:
+        """Runs the pipeline on one window.
+
+        Args:
+            idx (int): Index of the window.
+
+        Returns:
+            dict, optional: Output of the pipeline; None in training if the video is
+            unreadable and to be skipped, upon which another window is drawn.
+        """
+        info = self.get_data_info(idx)
+        try:
+            return self.pipeline(info)
+        except VideoReadError as err:
+            if self.on_bad_video == 'error':
+                raise
+            if info['source'] not in self._reported:
+                self._reported.add(info['source'])
+                print_log(f'Skipped: {err}', logger='current', level=logging.WARNING)
+        if not self.test_mode:
+            return None
+        info = self.get_data_info(idx)
+        info['broken'] = True
+        return self.pipeline(info)

@@ -1,0 +1,83 @@
+"""Packing a window for the model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from mmaction.registry import TRANSFORMS
+from mmaction.structures import ActionDataSample
+from mmcv.transforms import BaseTransform
+from mmengine.structures import InstanceData
+
+
+@TRANSFORMS.register_module()
+class PackTALInputs(BaseTransform):
+    """Packs the frames and annotations of one window.
+
+    Required Keys:
+
+    - imgs ((1, C, T, H, W) array, as FormatShape('NCTHW') leaves it)
+    - gt_segments, gt_labels
+    - those named in ``meta_keys``; missing ones are left out
+
+    Args:
+        meta_keys (Sequence[str]): Keys that become metainfo of the data sample.
+    """
+
+    def __init__(
+        self,
+        meta_keys: Sequence[str] = (
+            'video_id',
+            'window_offset',
+            'sample_fps',
+            'num_sampled_frames',
+            'duration',
+            'clip_len',
+            'source',
+            'broken',
+            'consistency',
+            'video_scores',
+        ),
+    ) -> None:
+        self.meta_keys = tuple(meta_keys)
+
+    def transform(self, results: dict) -> dict:
+        """Packs one window.
+
+        Args:
+            results (dict): See Required Keys.
+
+        Returns:
+            dict: ``inputs`` (C, T, H, W) tensor, and ``data_samples`` with
+            ``gt_instances`` (``segments`` (G, 2) float32 sampled frames of the
+            window, ``labels`` (G,) int64) and the metainfo.
+
+        Raises:
+            ValueError: If the frames are not one clip in NCTHW layout.
+        """
+        imgs = results['imgs']
+        if not isinstance(imgs, np.ndarray) or imgs.ndim != 5 or len(imgs) != 1:
+            found = getattr(imgs, 'shape', type(imgs).__name__)
+            raise ValueError(
+                f'PackTALInputs needs frames of shape (1, C, T, H, W), got {found}; '
+                "put dict(type='FormatShape', input_format='NCTHW') before it and use "
+                'one crop per window'
+            )
+        segments = np.asarray(results['gt_segments'], dtype=np.float32).reshape(-1, 2)
+        labels = np.asarray(results['gt_labels'], dtype=np.int64).reshape(-1)
+        data_sample = ActionDataSample()
+        data_sample.gt_instances = InstanceData(
+            segments=torch.from_numpy(segments), labels=torch.from_numpy(labels)
+        )
+        data_sample.set_metainfo(
+            {key: results[key] for key in self.meta_keys if key in results}
+        )
+        return dict(
+            inputs=torch.from_numpy(np.ascontiguousarray(imgs[0])),
+            data_samples=data_sample,
+        )
+
+    def __repr__(self) -> str:
+        return f'{self.__class__.__name__}(meta_keys={self.meta_keys})'

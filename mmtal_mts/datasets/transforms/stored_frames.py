@@ -1,0 +1,145 @@
+"""Frames that were extracted from a video beforehand: image folders and arrays."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+from mmaction.datasets.transforms import RawFrameDecode
+
+from .video_readers import VideoReadError
+
+CHANNELS = {'RGB': 3, 'Flow': 2}
+
+
+class ImageFolder:
+    """One numbered image per frame, or two (x and y) for optical flow.
+
+    Args:
+        path (str): Folder.
+        filename_tmpl (str): Image name, for instance 'img_{:05}.jpg', or
+            '{}_{:05}.jpg' for flow.
+        modality (str): 'RGB' or 'Flow'.
+        start_index (int): Number of the first image.
+    """
+
+    def __init__(
+        self, path: str, filename_tmpl: str, modality: str, start_index: int
+    ) -> None:
+        self.path = path
+        self.filename_tmpl = filename_tmpl
+        self.modality = modality
+        self.start_index = start_index
+
+    def image_path(self, index: int) -> str:
+        """Returns the path of a frame, of its horizontal component for flow.
+
+        Args:
+            index (int): Frame, from 0.
+
+        Returns:
+            str: Path, whether it exists or not.
+        """
+        number = index + self.start_index
+        parts = ('x', number) if self.modality == 'Flow' else (number,)
+        return os.path.join(self.path, self.filename_tmpl.format(*parts))
+
+    def count(self) -> int:
+        """Counts the frames by bisection, without listing the folder.
+
+        Returns:
+            int: Number of frames, at least 1.
+
+        Raises:
+            VideoReadError: If there is none.
+        """
+        upper = 1
+        while os.path.isfile(self.image_path(upper - 1)):
+            upper *= 2
+        lower = upper // 2
+        while upper - lower > 1:
+            middle = (lower + upper) // 2
+            if os.path.isfile(self.image_path(middle - 1)):
+                lower = middle
+            else:
+                upper = middle
+        if lower == 0:
+            raise VideoReadError(
+                f'{self.image_path(0)}: no such image. Check filename_tmpl '
+                f'({self.filename_tmpl!r}) and start_index ({self.start_index}).'
+            )
+        return lower
+
+    def read(self, indices: np.ndarray) -> list[np.ndarray]:
+        """Reads frames by MMAction2's RawFrameDecode.
+
+        Args:
+            indices (np.ndarray): (M,) int64 frames, from 0.
+
+        Returns:
+            list[np.ndarray]: M arrays (H, W, 3) RGB or (H, W, 2), uint8.
+
+        Raises:
+            VideoReadError: If an image is missing or damaged.
+        """
+        request = dict(
+            frame_dir=self.path,
+            filename_tmpl=self.filename_tmpl,
+            modality=self.modality,
+            frame_inds=indices + self.start_index,
+        )
+        try:
+            images = RawFrameDecode()(request)['imgs']
+        except FileNotFoundError as err:
+            raise VideoReadError(
+                f'{err.filename}: missing image. Extract the frames of this video '
+                'again.'
+            ) from err
+        except MemoryError:
+            raise
+        # A damaged image is decoded to None, which then fails in various ways.
+        except Exception as err:
+            raise self._damaged(indices) from err
+        if any(image is None for image in images):
+            raise self._damaged(indices)
+        return images
+
+    def _damaged(self, indices: np.ndarray) -> VideoReadError:
+        return VideoReadError(
+            f'{self.path}: damaged image between {self.image_path(indices[0])} and '
+            f'{self.image_path(indices[-1])}. Extract the frames of this video again.'
+        )
+
+
+def open_array(path: str, modality: str) -> np.ndarray:
+    """Opens frames stored as one array, without reading them.
+
+    Args:
+        path (str): ``.npy`` file.
+        modality (str): 'RGB' (3 channels) or 'Flow' (2 channels).
+
+    Returns:
+        np.ndarray: (T, H, W, C) uint8, memory-mapped.
+
+    Raises:
+        VideoReadError: If the file is damaged or holds something else.
+    """
+    try:
+        array = np.load(path, mmap_mode='r', allow_pickle=False)
+    except (OSError, ValueError, EOFError) as err:
+        raise VideoReadError(f'{path}: not a readable .npy array ({err})') from err
+    channels = CHANNELS[modality]
+    if (
+        not isinstance(array, np.ndarray)
+        or array.ndim != 4
+        or not array.size
+        or array.dtype != np.uint8
+        or array.shape[3] != channels
+    ):
+        is_array = isinstance(array, np.ndarray)
+        found = f'{array.dtype} {array.shape}' if is_array else type(array).__name__
+        raise VideoReadError(
+            f'{path}: needs uint8 frames of shape (T, H, W, {channels}) for modality '
+            f'{modality!r}, found {found}.'
+        )
+    return array

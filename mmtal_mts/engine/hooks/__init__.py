@@ -1,0 +1,7 @@
+"""MMEngine hooks."""
+
+from __future__ import annotations
+
+from mmtal_mts.engine.hooks.invalid_loss_hook import InvalidLossError, InvalidLossHook
+
+__all__ = ['InvalidLossError', 'InvalidLossHook']

@@ -1,0 +1,21 @@
+"""From detections and ground truth to numbers."""
+
+from .functional import (
+    Detections,
+    MeanAPResult,
+    WindowMerger,
+    dump_detections,
+    load_detections,
+    mean_average_precision,
+)
+from .metrics import TALMetric
+
+__all__ = [
+    'Detections',
+    'MeanAPResult',
+    'TALMetric',
+    'WindowMerger',
+    'dump_detections',
+    'load_detections',
+    'mean_average_precision',
+]

@@ -1,0 +1,5 @@
+"""Metrics for the evaluator of a runner."""
+
+from .tal_metric import TALMetric
+
+__all__ = ['TALMetric']

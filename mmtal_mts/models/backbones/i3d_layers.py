@@ -1,0 +1,109 @@
+"""Convolution unit, pooling and Inception block of I3D."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..layers import pad_same, same_padding
+
+
+class Unit3D(nn.Module):
+    """Convolution without bias, batch norm, ReLU; dynamic SAME padding.
+
+    The attribute names are those of the widely used PyTorch I3D state dicts.
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        kernel_size: Kernel over (T, H, W).
+        stride: Stride over (T, H, W).
+        bn_momentum: Momentum of the running statistics.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Sequence[int] = (1, 1, 1),
+        stride: Sequence[int] = (1, 1, 1),
+        bn_momentum: float = 0.01,
+    ) -> None:
+        super().__init__()
+        self.conv3d = nn.Conv3d(
+            in_channels, out_channels, tuple(kernel_size), tuple(stride), bias=False
+        )
+        self.bn = nn.BatchNorm3d(out_channels, eps=1e-3, momentum=bn_momentum)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, T, H, W) -> (N, C', ceil(T/s), ceil(H/s), ceil(W/s))."""
+        conv = self.conv3d
+        x, padding = pad_same(x, conv.kernel_size, conv.stride)
+        x = F.conv3d(x, conv.weight, None, conv.stride, padding)
+        return F.relu(self.bn(x), inplace=True)
+
+
+class SameMaxPool3d(nn.Module):
+    """Max pooling with SAME padding over non-negative maps.
+
+    I3D pads with zeros, but only ever pools after a ReLU, where a zero never beats
+    the maximum of the real values: padding with minus infinity gives the same map
+    and needs no copy. ``ceil_mode`` is the one extra position behind.
+
+    Args:
+        kernel_size: Kernel over (T, H, W).
+        stride: Stride over (T, H, W).
+    """
+
+    def __init__(self, kernel_size: Sequence[int], stride: Sequence[int]) -> None:
+        super().__init__()
+        self.kernel_size = tuple(kernel_size)
+        self.stride = tuple(stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, T, H, W) -> (N, C, ceil(T/s), ceil(H/s), ceil(W/s))."""
+        front = [
+            same_padding(n, k, s)[0]
+            for n, k, s in zip(x.shape[2:], self.kernel_size, self.stride)
+        ]
+        return F.max_pool3d(x, self.kernel_size, self.stride, front, ceil_mode=True)
+
+
+class InceptionBlock(nn.Module):
+    """Four parallel branches, concatenated in the order b0, b1, b2, b3.
+
+    Args:
+        in_channels: Channels of the input.
+        widths: Output channels of b0, b1a, b1b, b2a, b2b, b3b.
+        bn_momentum: Momentum of the running statistics.
+    """
+
+    def __init__(
+        self, in_channels: int, widths: Sequence[int], bn_momentum: float = 0.01
+    ) -> None:
+        super().__init__()
+        b0, b1a, b1b, b2a, b2b, b3b = widths
+        cube = (3, 3, 3)
+        self.b0 = Unit3D(in_channels, b0, bn_momentum=bn_momentum)
+        self.b1a = Unit3D(in_channels, b1a, bn_momentum=bn_momentum)
+        self.b1b = Unit3D(b1a, b1b, cube, bn_momentum=bn_momentum)
+        self.b2a = Unit3D(in_channels, b2a, bn_momentum=bn_momentum)
+        self.b2b = Unit3D(b2a, b2b, cube, bn_momentum=bn_momentum)
+        self.b3a = SameMaxPool3d(cube, (1, 1, 1))
+        self.b3b = Unit3D(in_channels, b3b, bn_momentum=bn_momentum)
+        self.out_channels = b0 + b1b + b2b + b3b
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, T, H, W) -> (N, out_channels, T, H, W)."""
+        return torch.cat(
+            [
+                self.b0(x),
+                self.b1b(self.b1a(x)),
+                self.b2b(self.b2a(x)),
+                self.b3b(self.b3a(x)),
+            ],
+            dim=1,
+        )

@@ -1,0 +1,3 @@
+from .tal_mts import TALMTS
+
+__all__ = ['TALMTS']

@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from mmaction.registry import MODELS, TASK_UTILS
+from mmaction.structures import ActionDataSample
+from mmengine.model import BaseModel
+from torch import Tensor
+
+from ..heads.boundary_refine_head import RefineOutputs
+from ..heads.coarse_head import CoarseOutputs
+
+
+class RawOutputs(NamedTuple):
+    """Everything both heads say about a batch of clips.
+
+    Attributes:
+        level_points: L tensors (T_l,) location centres in sampled frames.
+        coarse: Output of the coarse head.
+        refined: Output of the refine head.
+    """
+
+    level_points: list[Tensor]
+    coarse: CoarseOutputs
+    refined: RefineOutputs
+
+
+@MODELS.register_module()
+class TALMTS(BaseModel):
+    """Temporal action localization with multi-temporal scales (Fig. 2).
+
+    With ``neck.stt`` and ``refine_head.fsa`` off and ``neck.rfp`` set to one merge it
+    is the AFSD baseline (``configs/afsd``).
+
+    Args:
+        backbone: Config of a backbone that maps (N, C, T, H, W) frames to a sequence
+            of (N, C_i, T_i, H_i, W_i) maps, finest first.
+        neck: Config of the neck.
+        coarse_head: Config of the coarse head.
+        refine_head: Config of the refine head.
+        decoder: Config of the decoder, with the score threshold before NMS.
+        point_generator: Config of the location centres.
+        data_preprocessor: Config of the data preprocessor; by default frames in
+            0..255 are mapped to [-1, 1].
+        init_cfg: MMEngine initialisation config.
+    """
+
+    def __init__(
+        self,
+        backbone: dict,
+        neck: dict,
+        coarse_head: dict,
+        refine_head: dict,
+        decoder: dict | None = None,
+        point_generator: dict | None = None,
+        data_preprocessor: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        if data_preprocessor is None:
+            data_preprocessor = dict(
+                type='ActionDataPreprocessor',
+                mean=[127.5],
+                std=[127.5],
+                format_shape='NCTHW',
+            )
+        super().__init__(MODELS.build(data_preprocessor), init_cfg)
+        self.backbone = MODELS.build(backbone)
+        self.neck = MODELS.build(neck)
+        self.coarse_head = MODELS.build(coarse_head)
+        self.refine_head = MODELS.build(refine_head)
+        self.decoder = TASK_UTILS.build(decoder or dict(type='CoarseToFineDecoder'))
+        self.point_generator = TASK_UTILS.build(
+            point_generator or dict(type='SegmentPointGenerator')
+        )
+
+    def forward(
+        self,
+        inputs: Tensor,
+        data_samples: Sequence[ActionDataSample] | None = None,
+        mode: str = 'tensor',
+    ) -> dict[str, Tensor] | list[ActionDataSample]:
+        """Runs the model in one of three modes.
+
+        Args:
+            inputs: (N, C, T, H, W) normalised frames; MMAction2's (N, 1, C, T, H, W)
+                of one clip per sample is taken too.
+            data_samples: Per clip ``gt_instances`` and optionally the metainfo
+                ``consistency`` (``loss``), or the metainfo ``window_offset``,
+                ``sample_fps`` and optionally ``video_scores`` (``predict``).
+            mode: ``'loss'``, ``'predict'`` or ``'tensor'``.
+
+        Returns:
+            - ``'loss'``: the terms of eq. 7 and the optional ones, already weighted.
+            - ``'predict'``: the data samples with ``pred_instances``: ``segments``
+              (S, 2) in seconds of the video, ``scores``, ``labels``, before NMS.
+            - ``'tensor'``: ``points`` (P,) location centres in sampled frames,
+              ``coarse_distances`` (N, P, 2) in sampled frames, ``coarse_logits``
+              (N, P, K+1), ``refine_offsets`` (N, P, 2), ``refine_logits``
+              (N, P, K+1), ``quality_logits`` (N, P).
+
+        Raises:
+            ValueError: Another mode, or inputs of another shape.
+        """
+        frames = self._as_clips(inputs)
+        if mode == 'loss':
+            return self.loss(frames, data_samples)
+        if mode == 'predict':
+            return self.predict(frames, data_samples)
+        if mode == 'tensor':
+            return self._to_dict(self.extract(frames))
+        raise ValueError(f"mode={mode!r}: choose 'loss', 'predict' or 'tensor'")
+
+    @staticmethod
+    def _as_clips(inputs: Tensor) -> Tensor:
+        if inputs.ndim == 6 and inputs.shape[1] == 1:
+            inputs = inputs[:, 0]
+        if inputs.ndim != 5:
+            raise ValueError(
+                f'inputs has shape {tuple(inputs.shape)}; expected (N, C, T, H, W), '
+                'or (N, 1, C, T, H, W) with one clip per sample'
+            )
+        return inputs
+
+    def extract(self, frames: Tensor) -> RawOutputs:
+        """Runs backbone, neck and both heads on (N, C, T, H, W) frames."""
+        features = self.neck(self.backbone(frames), frames)
+        level_points = self.point_generator.level_points(
+            [level.shape[-1] for level in features.pyramid],
+            frames.shape[2],
+            frames.device,
+        )
+        coarse = self.coarse_head(features)
+        refined = self.refine_head(features.frame_level, coarse, level_points, frames)
+        return RawOutputs(level_points, coarse, refined)
+
+    def loss(
+        self, frames: Tensor, data_samples: Sequence[ActionDataSample]
+    ) -> dict[str, Tensor]:
+        """The weighted terms of eq. 7; see :meth:`forward`."""
+        raw = self.extract(frames)
+        gt_instances = [sample.gt_instances for sample in data_samples]
+        with torch.autocast(frames.device.type, enabled=False):
+            targets = self.coarse_head.get_targets(raw.level_points, gt_instances)
+            losses = self.coarse_head.loss_by_feat(raw.coarse, targets)
+            losses.update(
+                self.refine_head.loss_by_feat(raw.refined, raw.coarse, targets)
+            )
+            losses.update(
+                self.refine_head.boundary_loss(raw.refined.boundary, gt_instances)
+            )
+        if self.refine_head.loss_consistency is not None:
+            losses['loss_consistency'] = self._consistency_loss(frames, data_samples)
+        return losses
+
+    def _consistency_loss(
+        self, frames: Tensor, data_samples: Sequence[ActionDataSample]
+    ) -> Tensor:
+        """Second pass over those clips that could be augmented.
+
+        The augmented clip has the frames of the clip in another order, so that only
+        the order had to travel here.
+        """
+        found = [sample.get('consistency') for sample in data_samples]
+        chosen = [i for i, item in enumerate(found) if item is not None]
+        if not chosen:
+            return frames.new_zeros(())
+        clips, segments = [], []
+        for i in chosen:
+            order = torch.as_tensor(found[i]['frame_order'], device=frames.device)
+            clips.append(frames[i].index_select(1, order))
+            segments.append(torch.as_tensor(found[i]['segments']).float())
+        augmented = torch.stack(clips)
+        features = self.neck(self.backbone(augmented), augmented)
+        coarse = self.coarse_head(features)
+        boundary = self.refine_head.boundary_features(
+            features.frame_level, coarse, augmented
+        )
+        with torch.autocast(frames.device.type, enabled=False):
+            return self.refine_head.consistency_loss(boundary, torch.stack(segments))
+
+    def predict(
+        self, frames: Tensor, data_samples: Sequence[ActionDataSample]
+    ) -> list[ActionDataSample]:
+        """Decodes the clips into the data samples; see :meth:`forward`."""
+        outputs = self._to_dict(self.extract(frames))
+        with torch.autocast(frames.device.type, enabled=False):
+            segments, scores = self.decoder.decode(outputs, frames.shape[2])
+        for i, sample in enumerate(data_samples):
+            sample.pred_instances = self.decoder.to_instances(
+                segments[i],
+                scores[i],
+                sample.window_offset,
+                sample.sample_fps,
+                sample.get('video_scores'),
+            )
+        return list(data_samples)
+
+    @staticmethod
+    def _to_dict(raw: RawOutputs) -> dict[str, Tensor]:
+        return dict(
+            points=torch.cat(raw.level_points),
+            coarse_distances=torch.cat(raw.coarse.distances, dim=1),
+            coarse_logits=torch.cat(raw.coarse.logits, dim=1),
+            refine_offsets=raw.refined.offsets,
+            refine_logits=raw.refined.logits,
+            quality_logits=raw.refined.quality_logits,
+        )

@@ -1,0 +1,5 @@
+from .boundary_refine_head import BoundaryRefineHead
+from .coarse_head import CoarseHead
+from .frame_self_attention import FrameSelfAttention
+
+__all__ = ['BoundaryRefineHead', 'CoarseHead', 'FrameSelfAttention']

@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from mmaction.registry import MODELS, TASK_UTILS
+from mmcv.cnn import Scale
+from mmengine.model import BaseModule
+from mmengine.structures import InstanceData
+from torch import Tensor, nn
+
+from ..layers import ConvNormReLU1d, SameConv1d
+from ..necks.multi_temporal_scale_neck import NeckFeatures
+from ..task_modules import SegmentTargets
+from ..utils import check_normalizer, loss_normalizer
+
+
+class CoarseOutputs(NamedTuple):
+    """Output of the coarse head, level by level.
+
+    Attributes:
+        loc_feats: f_loc, L tensors (N, C', T_l).
+        cls_feats: f_cls, L tensors (N, C', T_l).
+        distances: L tensors (N, T_l, 2) in sampled frames.
+        logits: L tensors (N, T_l, K+1), background last.
+    """
+
+    loc_feats: tuple[Tensor, ...]
+    cls_feats: tuple[Tensor, ...]
+    distances: tuple[Tensor, ...]
+    logits: tuple[Tensor, ...]
+
+
+@MODELS.register_module()
+class CoarseHead(BaseModule):
+    """Coarse distances and classes of every location (eq. 2-4).
+
+    Localisation reads the refined pyramid f, classification the concatenation
+    [f, f_l] with the context of STT. Weights are shared over the levels.
+
+    Args:
+        num_classes: K, without background.
+        channels: Channels C' of the pyramid.
+        with_context: Whether the neck delivers f_l (STT on).
+        num_levels: Number L of levels.
+        num_convs: Convolution units per tower.
+        distance_factors: Factor of the distances per level; ``None`` means 1, so
+            that distances are sampled frames on every level (AFSD on THUMOS14).
+        normalize_by: Whether losses are divided by the positives of the ``'batch'``
+            or every ``'clip'`` by its own, averaged over the clips (AFSD on
+            ActivityNet).
+        num_groups: Groups of the group normalisation.
+        loss_cls: Config of the classification loss (eq. 8).
+        loss_loc: Config of the localisation loss (eq. 10).
+        assigner: Config of the label assignment.
+        init_cfg: MMEngine initialisation config.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        channels: int = 512,
+        with_context: bool = True,
+        num_levels: int = 6,
+        num_convs: int = 2,
+        distance_factors: Sequence[float] | None = None,
+        normalize_by: str = 'batch',
+        num_groups: int = 32,
+        loss_cls: dict | None = None,
+        loss_loc: dict | None = None,
+        assigner: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        if distance_factors is None:
+            distance_factors = (1.0,) * num_levels
+        if len(distance_factors) != num_levels:
+            raise ValueError(
+                f'distance_factors={list(distance_factors)} needs one entry for each '
+                f'of the {num_levels} levels'
+            )
+        self.num_classes = num_classes
+        self.with_context = with_context
+        self.distance_factors = tuple(distance_factors)
+        self.normalize_by = check_normalizer(normalize_by)
+
+        def tower(in_channels: int) -> nn.Sequential:
+            widths = [in_channels] + [channels] * num_convs
+            return nn.Sequential(
+                *(
+                    ConvNormReLU1d(a, b, num_groups=num_groups)
+                    for a, b in zip(widths, widths[1:])
+                )
+            )
+
+        self.loc_tower = tower(channels)
+        self.cls_tower = tower(2 * channels if with_context else channels)
+        self.loc_conv = SameConv1d(channels, 2, 3)
+        self.cls_conv = SameConv1d(channels, num_classes + 1, 3)
+        self.scales = nn.ModuleList(Scale(1.0) for _ in range(num_levels))
+        self.loss_cls = MODELS.build(loss_cls or dict(type='SoftmaxFocalLoss'))
+        self.loss_loc = MODELS.build(loss_loc or dict(type='SegmentGIoULoss'))
+        self.assigner = TASK_UTILS.build(assigner or dict(type='SegmentAssigner'))
+
+    def forward(self, features: NeckFeatures) -> CoarseOutputs:
+        """Predicts every level.
+
+        Args:
+            features: Output of the neck.
+
+        Returns:
+            See :class:`CoarseOutputs`.
+
+        Raises:
+            ValueError: The neck delivers other levels than configured, or f_l where
+                none is expected, or the other way round.
+        """
+        pyramid, context = features.pyramid, features.context
+        if len(pyramid) != len(self.scales):
+            raise ValueError(
+                f'the neck has {len(pyramid)} levels, coarse_head.num_levels is '
+                f'{len(self.scales)}'
+            )
+        if (context is not None) != self.with_context:
+            raise ValueError(
+                f'coarse_head.with_context={self.with_context}, but neck.stt is '
+                f'{"off" if context is None else "on"}: set both or neither'
+            )
+        mixed = pyramid
+        if context is not None:
+            mixed = [torch.cat(pair, dim=1) for pair in zip(pyramid, context)]
+        loc_feats, cls_feats = pyramid, mixed
+        for unit in self.loc_tower:
+            loc_feats = unit.forward_levels(loc_feats)
+        for unit in self.cls_tower:
+            cls_feats = unit.forward_levels(cls_feats)
+        # Distances and logits leave autocast here: exp of a half overflows at 11.
+        distances = [
+            scale(raw.mT.float()).exp() * factor
+            for raw, scale, factor in zip(
+                self.loc_conv.forward_levels(loc_feats),
+                self.scales,
+                self.distance_factors,
+            )
+        ]
+        logits = [x.mT.float() for x in self.cls_conv.forward_levels(cls_feats)]
+        return CoarseOutputs(loc_feats, cls_feats, tuple(distances), tuple(logits))
+
+    def get_targets(
+        self, level_points: Sequence[Tensor], gt_instances: Sequence[InstanceData]
+    ) -> SegmentTargets:
+        """Assigns ground truth to the locations of every clip.
+
+        Args:
+            level_points: L tensors (T_l,) location centres in sampled frames.
+            gt_instances: Per clip ``segments`` (G, 2) in sampled frames and
+                ``labels`` (G,).
+
+        Returns:
+            See :class:`SegmentTargets`.
+        """
+        pairs = [
+            self.assigner.assign(level_points, gt.segments, gt.labels, self.num_classes)
+            for gt in gt_instances
+        ]
+        labels, distances = zip(*pairs)
+        return SegmentTargets(torch.stack(labels), torch.stack(distances))
+
+    def loss_by_feat(
+        self, outputs: CoarseOutputs, targets: SegmentTargets
+    ) -> dict[str, Tensor]:
+        """Coarse terms of eq. 7, both divided by the positives N^c.
+
+        Args:
+            outputs: Output of :meth:`forward`.
+            targets: Output of :meth:`get_targets`.
+
+        Returns:
+            ``loss_coarse_cls`` and ``loss_coarse_loc``.
+        """
+        distances = torch.cat(outputs.distances, dim=1)  # (N, P, 2)
+        logits = torch.cat(outputs.logits, dim=1)  # (N, P, K+1)
+        positive = targets.labels < self.num_classes  # (N, P)
+        normalizer = loss_normalizer(positive, self.normalize_by)
+        loss_cls = self.loss_cls(
+            logits.flatten(0, 1), targets.labels.flatten(), **normalizer.everywhere()
+        )
+        loss_loc = self.loss_loc(
+            distances[positive], targets.distances[positive], **normalizer.at(positive)
+        )
+        return dict(loss_coarse_cls=loss_cls, loss_coarse_loc=loss_loc)

@@ -1,0 +1,47 @@
+"""Dynamic SAME padding: the output has ``ceil(n / stride)`` positions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
+    """Padding in front of and behind one axis, the TensorFlow rule.
+
+    Args:
+        size: Number of positions on the axis.
+        kernel: Kernel size.
+        stride: Stride.
+
+    Returns:
+        ``(front, behind)``; ``behind`` is ``front`` or ``front + 1``.
+    """
+    total = max(kernel - (size % stride or stride), 0)
+    return total // 2, total - total // 2
+
+
+def pad_same(
+    x: Tensor, kernel: Sequence[int], stride: Sequence[int]
+) -> tuple[Tensor, tuple[int, ...]]:
+    """Splits SAME padding into what a convolution can do itself and the rest.
+
+    A convolution pads both sides alike for free. Only where the two sides differ
+    does the tensor have to be copied into a larger one.
+
+    Args:
+        x: (N, C, *axes).
+        kernel: Kernel size per axis.
+        stride: Stride per axis.
+
+    Returns:
+        The tensor (padded only where the sides differ) and the symmetric padding
+        per axis that is left to the convolution.
+    """
+    pads = [same_padding(n, k, s) for n, k, s in zip(x.shape[2:], kernel, stride)]
+    if all(front == behind for front, behind in pads):
+        return x, tuple(front for front, _ in pads)
+    flat = [side for pair in reversed(pads) for side in pair]
+    return F.pad(x, flat), (0,) * len(pads)

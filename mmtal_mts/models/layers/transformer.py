@@ -1,0 +1,104 @@
+"""The two pieces that STT (eq. 1) and FSA (eq. 5) are made of."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class FramePatchEmbedding(nn.Module):
+    """Cuts every frame into D x D patches, projects them and adds their position.
+
+    Args:
+        patch_size: Side D of a patch in pixels.
+        crop_size: Side of the square frames in pixels; a multiple of ``patch_size``.
+        in_channels: Channels of a frame (3 RGB, 2 flow).
+        embed_dims: Channels E of a token.
+
+    Raises:
+        ValueError: ``crop_size`` is no multiple of ``patch_size``.
+    """
+
+    def __init__(
+        self, patch_size: int, crop_size: int, in_channels: int, embed_dims: int
+    ) -> None:
+        super().__init__()
+        if crop_size % patch_size:
+            raise ValueError(
+                f'patch_size={patch_size} does not divide crop_size={crop_size}; '
+                'choose a divisor of the crop (for 96: 16, 24, 32, 48 or 96)'
+            )
+        self.patch_size = patch_size
+        self.crop_size = crop_size
+        num_patches = (crop_size // patch_size) ** 2
+        self.projection = nn.Linear(in_channels * patch_size**2, embed_dims)
+        self.position = nn.Parameter(torch.zeros(num_patches, embed_dims))
+        nn.init.trunc_normal_(self.position, std=0.02)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Embeds the patches of every frame.
+
+        Args:
+            frames: (N, C, T, H, W) normalised frames.
+
+        Returns:
+            (N, T, Z, E) tokens, Z patches a frame.
+
+        Raises:
+            ValueError: The frames are not ``crop_size`` on a side.
+        """
+        n, c, t, h, w = frames.shape
+        if (h, w) != (self.crop_size, self.crop_size):
+            raise ValueError(
+                f'frames are {h}x{w} pixels, but crop_size={self.crop_size} was '
+                'configured; let crop_size of the neck and the refine head agree '
+                "with the pipeline's crop"
+            )
+        d = self.patch_size
+        patches = frames.reshape(n, c, t, h // d, d, w // d, d)
+        patches = patches.permute(0, 2, 3, 5, 1, 4, 6)  # (N, T, H/D, W/D, C, D, D)
+        tokens = self.projection(patches.reshape(n, t, -1, c * d * d))
+        return tokens + self.position
+
+
+class TransformerEncoderLayer(nn.Module):
+    """Pre-norm multi-headed self attention with a residual; MLP on request.
+
+    The paper writes MSA(LN(x)) and no MLP (eq. 1), so ``mlp_ratio`` is 0 by default.
+
+    Args:
+        embed_dims: Channels E of a token.
+        num_heads: Attention heads; must divide ``embed_dims``.
+        mlp_ratio: Hidden width of the MLP over E; 0 leaves the MLP out.
+        dropout: Dropout on the attention weights and in the MLP.
+    """
+
+    def __init__(
+        self,
+        embed_dims: int,
+        num_heads: int = 8,
+        mlp_ratio: float = 0.0,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(embed_dims)
+        self.attention = nn.MultiheadAttention(
+            embed_dims, num_heads, dropout=dropout, batch_first=True
+        )
+        self.mlp = None
+        if mlp_ratio > 0:
+            hidden = int(embed_dims * mlp_ratio)
+            self.mlp = nn.Sequential(
+                nn.LayerNorm(embed_dims),
+                nn.Linear(embed_dims, hidden),
+                nn.GELU(),
+                nn.Dropout(dropout),
+                nn.Linear(hidden, embed_dims),
+            )
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(B, Z, E) -> (B, Z, E)."""
+        normed = self.attention_norm(tokens)
+        attended, _ = self.attention(normed, normed, normed, need_weights=False)
+        tokens = tokens + attended
+        return tokens if self.mlp is None else tokens + self.mlp(tokens)

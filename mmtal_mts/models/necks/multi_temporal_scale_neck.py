@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from mmaction.registry import MODELS
+from mmengine.model import BaseModule
+from torch import Tensor
+
+
+class NeckFeatures(NamedTuple):
+    """What the neck hands to the heads.
+
+    Attributes:
+        pyramid: f, L levels (N, C', T_l).
+        context: f_l of STT, L levels (N, C', T_l), or ``None`` without STT.
+        frame_level: f_a^c (N, C', T).
+    """
+
+    pyramid: tuple[Tensor, ...]
+    context: tuple[Tensor, ...] | None
+    frame_level: Tensor
+
+
+@MODELS.register_module()
+class MultiTemporalScaleNeck(BaseModule):
+    """Pyramid, RFP, STT and the frame-level feature, joined (Fig. 2).
+
+    Args:
+        pyramid: Config of :class:`TemporalPyramid`.
+        frame_feature: Config of :class:`FrameLevelFeature`.
+        rfp: Config of :class:`RefinedFeaturePyramid`; ``None`` switches it off.
+        stt: Config of :class:`SpatialTemporalTransformer`; ``None`` switches it off.
+        init_cfg: MMEngine initialisation config.
+    """
+
+    def __init__(
+        self,
+        pyramid: dict,
+        frame_feature: dict,
+        rfp: dict | None = None,
+        stt: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        self.pyramid = MODELS.build(pyramid)
+        self.frame_feature = MODELS.build(frame_feature)
+        self.rfp = None if rfp is None else MODELS.build(rfp)
+        self.stt = None if stt is None else MODELS.build(stt)
+
+    def forward(self, feats: Sequence[Tensor], frames: Tensor) -> NeckFeatures:
+        """Computes the features of every temporal scale.
+
+        Args:
+            feats: Backbone maps (N, C_i, T_i, H_i, W_i), finest first.
+            frames: (N, C, T, H, W) normalised frames, read by STT.
+
+        Returns:
+            See :class:`NeckFeatures`.
+
+        Raises:
+            ValueError: The clip does not divide by the strides of the pyramid.
+        """
+        num_frames = frames.shape[2]
+        levels = self.pyramid(feats)
+        self._check_lengths(levels, num_frames)
+        if self.rfp is not None:
+            levels = self.rfp(levels)
+        context = None
+        if self.stt is not None:
+            context = self.stt(frames)
+            if [x.shape[-1] for x in context] != [x.shape[-1] for x in levels]:
+                raise ValueError(
+                    f'STT has levels of {[x.shape[-1] for x in context]} positions, '
+                    f'the pyramid of {[x.shape[-1] for x in levels]}: let '
+                    'neck.stt.first_stride and num_levels agree with the pyramid'
+                )
+        return NeckFeatures(levels, context, self.frame_feature(levels[0], num_frames))
+
+    @staticmethod
+    def _check_lengths(levels: Sequence[Tensor], num_frames: int) -> None:
+        fits = all(num_frames % x.shape[-1] == 0 for x in levels)
+        halves = all(a.shape[-1] == 2 * b.shape[-1] for a, b in zip(levels, levels[1:]))
+        if not fits or not halves:
+            finest = max(num_frames // levels[0].shape[-1], 1)
+            stride = finest * 2 ** (len(levels) - 1)
+            raise ValueError(
+                f'a clip of {num_frames} frames gives levels of '
+                f'{[x.shape[-1] for x in levels]} positions; clip_len must be a '
+                f'multiple of {stride} for {len(levels)} levels'
+            )

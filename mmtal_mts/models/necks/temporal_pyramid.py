@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from mmaction.registry import MODELS
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from ..layers import ConvNormReLU1d
+
+
+class SpatialCollapse(nn.Module):
+    """3-D convolution whose kernel is the whole map: (C, T, H, W) -> (C', T).
+
+    Args:
+        in_channels: Channels of the map.
+        out_channels: Channels of the sequence.
+        spatial_size: Side of the square map.
+        num_groups: Groups of the normalisation.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, spatial_size: int, num_groups: int
+    ) -> None:
+        super().__init__()
+        kernel = (1, spatial_size, spatial_size)
+        self.conv = nn.Conv3d(in_channels, out_channels, kernel)
+        self.norm = nn.GroupNorm(num_groups, out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, T, H, W) -> (N, C', T)."""
+        return F.relu(self.norm(self.conv(x).flatten(2)))
+
+
+@MODELS.register_module()
+class TemporalPyramid(BaseModule):
+    """Temporal feature pyramid over the backbone maps (Sec. III-B, following AFSD).
+
+    The first levels are backbone maps whose space is collapsed by one convolution;
+    the remaining levels halve the length of the level before.
+
+    Args:
+        in_channels: Channels of each backbone map, finest first.
+        spatial_sizes: Side of each backbone map in cells: crop size over spatial
+            stride, (6, 3) for Mixed_4f and Mixed_5c at 96 pixels.
+        out_channels: Channels C' of every level. Defaults to 512.
+        num_levels: Number L of levels. Defaults to 6.
+        num_groups: Groups of the group normalisation. Defaults to 32.
+        init_cfg: MMEngine initialisation config.
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int] = (832, 1024),
+        spatial_sizes: Sequence[int] = (6, 3),
+        out_channels: int = 512,
+        num_levels: int = 6,
+        num_groups: int = 32,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        if len(in_channels) != len(spatial_sizes) or num_levels < len(in_channels):
+            raise ValueError(
+                f'TemporalPyramid: in_channels={list(in_channels)}, spatial_sizes='
+                f'{list(spatial_sizes)} and num_levels={num_levels} do not fit: one '
+                'size per map, and at least as many levels as maps'
+            )
+        self.in_channels = tuple(in_channels)
+        self.spatial_sizes = tuple(spatial_sizes)
+        self.num_levels = num_levels
+        self.collapses = nn.ModuleList(
+            SpatialCollapse(channels, out_channels, size, num_groups)
+            for channels, size in zip(in_channels, spatial_sizes)
+        )
+        self.downsamples = nn.ModuleList(
+            ConvNormReLU1d(out_channels, out_channels, 3, 2, num_groups)
+            for _ in range(num_levels - len(in_channels))
+        )
+
+    def forward(self, feats: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Builds the levels.
+
+        Args:
+            feats: Backbone maps (N, C_i, T_i, H_i, W_i), finest first.
+
+        Returns:
+            L levels (N, C', T_l).
+
+        Raises:
+            ValueError: A map has other channels or another size than configured.
+        """
+        self._check(feats)
+        levels = [collapse(x) for collapse, x in zip(self.collapses, feats)]
+        for downsample in self.downsamples:
+            levels.append(downsample(levels[-1]))
+        return tuple(levels)
+
+    def _check(self, feats: Sequence[Tensor]) -> None:
+        if len(feats) != len(self.collapses):
+            raise ValueError(
+                f'the backbone returns {len(feats)} maps, TemporalPyramid is '
+                f'configured for {len(self.collapses)}: let backbone.out_indices and '
+                'neck.pyramid.in_channels agree'
+            )
+        for i, x in enumerate(feats):
+            expected = (self.in_channels[i], self.spatial_sizes[i])
+            if (x.shape[1], x.shape[3]) != expected or x.shape[3] != x.shape[4]:
+                raise ValueError(
+                    f'backbone map {i} has {x.shape[1]} channels and '
+                    f'{x.shape[3]}x{x.shape[4]} cells, but neck.pyramid says '
+                    f'in_channels[{i}]={expected[0]}, spatial_sizes[{i}]='
+                    f'{expected[1]}; spatial_sizes is the crop size divided by the '
+                    'spatial stride of the map (16 for Mixed_4f, 32 for Mixed_5c)'
+                )

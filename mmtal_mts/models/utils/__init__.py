@@ -1,0 +1,4 @@
+from .distributed import mean_over_ranks
+from .normalizer import LossNormalizer, check_normalizer, loss_normalizer
+
+__all__ = ['LossNormalizer', 'check_normalizer', 'loss_normalizer', 'mean_over_ranks']

@@ -1,0 +1,164 @@
+"""Soft non-maximum suppression of segments on the time axis."""
+
+from __future__ import annotations
+
+from typing import Callable, Union
+
+import numpy as np
+import torch
+
+Array = Union[np.ndarray, torch.Tensor]
+Decay = Callable[[np.ndarray], np.ndarray]
+
+METHODS = ('gaussian', 'linear', 'hard')
+_SUPPRESSED = -1.0
+
+
+def soft_nms_1d(
+    segments: Array,
+    scores: Array,
+    *,
+    method: str = 'gaussian',
+    sigma: float = 0.5,
+    iou_threshold: float = 0.3,
+    min_score: float = 0.001,
+    max_keep: int | None = None,
+) -> tuple[Array, Array, Array]:
+    """Repeatedly take the best segment and lower the scores of those it overlaps.
+
+    The best remaining segment is kept with the score it has by then, and every
+    segment still remaining has its score multiplied by a factor of its tIoU with
+    the kept one:
+
+    - ``gaussian``: ``exp(-tIoU ** 2 / sigma)``;
+    - ``linear``: ``1 - tIoU`` where the tIoU is above ``iou_threshold``, else 1;
+    - ``hard``: 0 where the tIoU is above ``iou_threshold``, else 1.
+
+    A segment whose factor is 0 or whose score falls below ``min_score`` is removed.
+    Everything that survives is returned; the inputs are not changed. Equal scores
+    are taken in order of start, end, then position in the input. Segments without a
+    positive length (end at or before start) overlap nothing: they are neither
+    lowered nor do they lower others.
+
+    Args:
+        segments (np.ndarray | torch.Tensor): Segments (S, 2) as start, end, in any
+            one unit of time.
+        scores (np.ndarray | torch.Tensor): Scores (S,), not negative.
+        method (str): 'gaussian', 'linear' or 'hard'.
+        sigma (float): Width of the Gaussian; larger lowers less.
+        iou_threshold (float): Only for 'linear' and 'hard'.
+        min_score (float): Segments below it, at the start or after lowering, are
+            removed.
+        max_keep (int, optional): Stop after so many segments. None keeps all.
+
+    Returns:
+        tuple: Kept segments (M, 2), their lowered scores (M,), descending, and
+        their positions in the input (M,), int64. The first two are of the type,
+        dtype and device of the inputs.
+
+    Raises:
+        ValueError: If a shape, a value or a setting is unusable.
+    """
+    decay = _decay(method, sigma, iou_threshold)
+    if not min_score >= 0:
+        raise ValueError(f'soft_nms_1d: min_score must be >= 0, got {min_score}')
+    if max_keep is not None and max_keep < 0:
+        raise ValueError(f'soft_nms_1d: max_keep must be >= 0 or None, got {max_keep}')
+    boxes, values = _checked(segments, scores)
+    order = np.lexsort((boxes[:, 1], boxes[:, 0]))
+    picked, lowered = _suppress(boxes[order], values[order], decay, min_score, max_keep)
+    kept = order[picked]
+    if isinstance(segments, torch.Tensor):
+        index = torch.from_numpy(kept).to(segments.device)
+        return segments[index], scores.new_tensor(lowered), index
+    segments, scores = np.asarray(segments), np.asarray(scores)
+    dtype = scores.dtype if scores.dtype.kind == 'f' else np.float64
+    return segments[kept], lowered.astype(dtype), kept
+
+
+def _decay(method: str, sigma: float, iou_threshold: float) -> Decay:
+    """The factor by which a score is lowered, as a function of the tIoU."""
+    if method not in METHODS:
+        raise ValueError(
+            f'soft_nms_1d: method must be one of {METHODS}, got {method!r}'
+        )
+    if method == 'gaussian':
+        if not sigma > 0:
+            raise ValueError(f'soft_nms_1d: sigma must be > 0, got {sigma}')
+        return lambda tiou: np.exp(tiou * tiou / -sigma)
+    if not 0 <= iou_threshold <= 1:
+        raise ValueError(
+            f'soft_nms_1d: iou_threshold must be in [0, 1], got {iou_threshold}'
+        )
+    if method == 'linear':
+        return lambda tiou: np.where(tiou > iou_threshold, 1 - tiou, 1.0)
+    return lambda tiou: np.where(tiou > iou_threshold, 0.0, 1.0)
+
+
+def _checked(segments: Array, scores: Array) -> tuple[np.ndarray, np.ndarray]:
+    """Both inputs as float64 copies in numpy, or a ValueError that says why not."""
+    if isinstance(segments, torch.Tensor) != isinstance(scores, torch.Tensor):
+        raise ValueError('soft_nms_1d: give segments and scores as the same type')
+    if isinstance(segments, torch.Tensor):
+        segments = segments.detach().double().cpu().numpy()
+        scores = scores.detach().double().cpu().numpy()
+    boxes = np.array(segments, dtype=np.float64)
+    values = np.array(scores, dtype=np.float64)
+    if values.ndim != 1 or boxes.size != 2 * values.size:
+        raise ValueError(
+            'soft_nms_1d: expected segments (S, 2) and scores (S,), got '
+            f'{boxes.shape} and {values.shape}'
+        )
+    boxes = boxes.reshape(-1, 2)
+    bad = np.flatnonzero(~np.isfinite(boxes).all(axis=1))
+    if bad.size:
+        raise ValueError(
+            f'soft_nms_1d: segment {bad[0]} is {boxes[bad[0]].tolist()} '
+            f'({bad.size} in all are not finite); remove them or look for the '
+            'step that made them'
+        )
+    bad = np.flatnonzero(~(np.isfinite(values) & (values >= 0)))
+    if bad.size:
+        raise ValueError(
+            f'soft_nms_1d: score {bad[0]} is {values[bad[0]]} ({bad.size} in all are '
+            'NaN, infinite or negative); scores must be finite and >= 0'
+        )
+    return boxes, values
+
+
+def _suppress(
+    boxes: np.ndarray,
+    live: np.ndarray,
+    decay: Decay,
+    min_score: float,
+    max_keep: int | None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The suppression loop; ``boxes`` are sorted by start, ``live`` is changed."""
+    start, end = np.ascontiguousarray(boxes.T)
+    length = np.maximum(end - start, 0.0)
+    # Segments are sorted by start, and the largest end so far only grows: whatever
+    # overlaps segment i lies in one slice, found by bisection.
+    first = np.searchsorted(np.maximum.accumulate(end), start, side='right')
+    last = np.searchsorted(start, end, side='left')
+    live[live < min_score] = _SUPPRESSED
+    limit = len(live) if max_keep is None else min(max_keep, len(live))
+    picked, lowered = [], []
+    while len(picked) < limit:
+        best = int(live.argmax())
+        score = live[best]
+        if score < 0:
+            break
+        picked.append(best)
+        lowered.append(score)
+        live[best] = _SUPPRESSED
+        if length[best] == 0:
+            continue
+        near = slice(first[best], last[best])
+        overlap = np.minimum(end[near], end[best])
+        overlap -= np.maximum(start[near], start[best])
+        np.maximum(overlap, 0.0, out=overlap)
+        factor = decay(overlap / (length[near] + length[best] - overlap))
+        remaining = live[near]
+        np.multiply(remaining, factor, out=remaining, where=remaining > 0)
+        remaining[(remaining < min_score) | (factor == 0)] = _SUPPRESSED
+    return np.array(picked, dtype=np.int64), np.array(lowered, dtype=np.float64)

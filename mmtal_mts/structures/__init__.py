@@ -1,0 +1,25 @@
+"""Segments, annotations and units; nothing that knows networks."""
+
+from .annotations import (
+    AnnotationError,
+    Annotations,
+    VideoAnnotation,
+    load_annotations,
+)
+from .timebase import (
+    frames_to_seconds,
+    num_sampled_frames,
+    seconds_to_frames,
+    source_frame_indices,
+)
+
+__all__ = [
+    'AnnotationError',
+    'Annotations',
+    'VideoAnnotation',
+    'frames_to_seconds',
+    'load_annotations',
+    'num_sampled_frames',
+    'seconds_to_frames',
+    'source_frame_indices',
+]

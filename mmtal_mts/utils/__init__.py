@@ -1,0 +1,15 @@
+"""Small helpers that know nothing of models or data."""
+
+from __future__ import annotations
+
+from mmtal_mts.utils.afsd_checkpoint import convert_afsd_state_dict
+from mmtal_mts.utils.checkpoint_files import best_checkpoint, latest_checkpoint
+from mmtal_mts.utils.errors import UserError, run_tool
+
+__all__ = [
+    'UserError',
+    'best_checkpoint',
+    'convert_afsd_state_dict',
+    'latest_checkpoint',
+    'run_tool',
+]

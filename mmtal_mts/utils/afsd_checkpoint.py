@@ -1,0 +1,174 @@
+"""Converts checkpoints of the original AFSD code to the names used here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+_HEAD = 'coarse_pyramid_detection.'
+_BACKBONE = 'backbone._model.'
+_NUM_LEVELS = 6
+_UNITS = ('b0', 'b1a', 'b1b', 'b2a', 'b2b', 'b3b')
+_STEMS = ('Conv3d_1a_7x7', 'Conv3d_2b_1x1', 'Conv3d_2c_3x3')
+_MIXED = ('3b', '3c', '4b', '4c', '4d', '4e', '4f', '5b', '5c')
+_BN = ('weight', 'bias', 'running_mean', 'running_var', 'num_batches_tracked')
+# Layers of a refinement branch there and here.
+_BRANCH = dict(
+    cur_point_conv='own', lr_conv='level', roi_conv='frame', proposal_conv='fuse'
+)
+# Layers whose rows are classes, background first there and last here.
+_CLASSIFIERS = ('conf_head', 'prop_conf_head')
+
+
+def convert_afsd_state_dict(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Renames an AFSD state dict (THUMOS14 RGB or flow, ActivityNet) to ours.
+
+    The classifier rows are reordered from background first to background last. The
+    result fits the models of ``configs/afsd``; which variant it is follows from the
+    pyramid in it.
+
+    Args:
+        state_dict: State dict of AFSD's network, also with the ``module.`` prefix of
+            a data-parallel model.
+
+    Returns:
+        State dict of :class:`TALMTS` with AFSD's settings. Tensors that need no
+        change are the same objects.
+
+    Raises:
+        ValueError: The state dict is not a whole AFSD network; the message lists what
+            is missing, unknown or of an unexpected shape.
+    """
+    source = {
+        key[len('module.') :] if key.startswith('module.') else key: value
+        for key, value in state_dict.items()
+    }
+    names = afsd_key_map(source)
+    missing = [
+        key
+        for key in names
+        if key not in source and not key.endswith('num_batches_tracked')
+    ]
+    unknown = [key for key in source if key not in names]
+    wrong = _wrong_shapes(source) if not missing else []
+    if missing or unknown or wrong:
+        raise ValueError(
+            'not a state dict of AFSD: '
+            + '; '.join(
+                f'{len(keys)} {what}: {", ".join(keys[:8])}'
+                + (', ...' if len(keys) > 8 else '')
+                for what, keys in (
+                    ('missing', missing),
+                    ('unknown', unknown),
+                    ('of another shape', wrong),
+                )
+                if keys
+            )
+            + '. Give the checkpoint of the AFSD network itself; Kinetics weights of '
+            'I3D go into backbone.pretrained as they are'
+        )
+    converted = {}
+    for key, name in names.items():
+        if key not in source:
+            continue
+        value = source[key]
+        if key.split('.')[1] in _CLASSIFIERS:
+            value = torch.cat([value[1:], value[:1]])
+        elif key.endswith('.scale'):
+            value = value.reshape(())
+        converted[name] = value
+    return converted
+
+
+def afsd_key_map(state_dict: Mapping[str, object]) -> dict[str, str]:
+    """Maps every key of AFSD's network to ours.
+
+    Args:
+        state_dict: Tells the variants apart by its keys: on THUMOS14 the first two
+            levels of the pyramid come from the backbone, on ActivityNet one.
+
+    Returns:
+        Keys of the variant by AFSD's name, in no particular order.
+    """
+    names = _backbone_names()
+    from_backbone = 2 if f'{_HEAD}pyramids.1.0.conv3d.weight' in state_dict else 1
+    for i in range(_NUM_LEVELS):
+        if i < from_backbone:
+            names.update(_unit(f'pyramids.{i}', f'neck.pyramid.collapses.{i}', 3))
+        else:
+            ours = f'neck.pyramid.downsamples.{i - from_backbone}'
+            names.update(_unit(f'pyramids.{i}', ours))
+        names[f'{_HEAD}loc_heads.{i}.scale'] = f'coarse_head.scales.{i}.scale'
+    for i in range(3):
+        # Convolution, normalisation and ReLU follow each other in one sequence.
+        ours = f'neck.frame_feature.units.{i}'
+        names.update(_layer(f'deconv.{3 * i}.conv1d', f'{ours}.conv'))
+        names.update(_layer(f'deconv.{3 * i + 1}', f'{ours}.norm'))
+    for theirs, ours in (('loc', 'loc'), ('conf', 'cls')):
+        for i in range(2):
+            names.update(_unit(f'{theirs}_tower.{i}', f'coarse_head.{ours}_tower.{i}'))
+        names.update(_layer(f'{theirs}_head.conv1d', f'coarse_head.{ours}_conv'))
+        for layer, name in _BRANCH.items():
+            names.update(
+                _unit(
+                    f'{theirs}_proposal_branch.{layer}',
+                    f'refine_head.{ours}_branch.{name}',
+                )
+            )
+    names.update(_layer('prop_loc_head.conv1d', 'refine_head.offset_conv'))
+    names.update(_layer('prop_conf_head.conv1d', 'refine_head.cls_conv'))
+    names.update(_layer('center_head.conv1d', 'refine_head.quality_conv'))
+    return names
+
+
+def _backbone_names() -> dict[str, str]:
+    units = [*_STEMS, *(f'Mixed_{m}.{unit}' for m in _MIXED for unit in _UNITS)]
+    layers = ['conv3d.weight', *(f'bn.{name}' for name in _BN)]
+    return {
+        f'{_BACKBONE}{unit}.{layer}': f'backbone.{unit}.{layer}'
+        for unit in units
+        for layer in layers
+    }
+
+
+def _unit(theirs: str, ours: str, dims: int = 1) -> dict[str, str]:
+    """Convolution (0) and group normalisation (1) of one unit."""
+    return {
+        **_layer(f'{theirs}.0.conv{dims}d', f'{ours}.conv'),
+        **_layer(f'{theirs}.1', f'{ours}.norm'),
+    }
+
+
+def _layer(theirs: str, ours: str) -> dict[str, str]:
+    return {f'{_HEAD}{theirs}.{part}': f'{ours}.{part}' for part in ('weight', 'bias')}
+
+
+def _wrong_shapes(source: Mapping[str, Tensor]) -> list[str]:
+    """Keys of the head whose shapes do not belong together."""
+    channels = source[f'{_HEAD}loc_tower.0.0.conv1d.weight'].shape[0]
+    num_logits = source[f'{_HEAD}conf_head.conv1d.weight'].shape[0]
+    rows = dict(
+        loc_head=2,
+        prop_loc_head=2,
+        conf_head=num_logits,
+        prop_conf_head=num_logits,
+        center_head=1,
+    )
+    wrong = []
+    for key, value in source.items():
+        if not key.startswith(_HEAD):
+            continue
+        part = key.split('.')[1]
+        expected = rows.get(part, channels)
+        if 'lr_conv' in key:
+            expected = 2 * channels
+        elif part == 'loc_heads':
+            expected = 1
+        dims = re.search(r'conv([13])d\.weight$', key)
+        ndim = int(dims.group(1)) + 2 if dims else 1
+        if value.ndim != ndim or value.shape[0] != expected:
+            wrong.append(f'{key} {tuple(value.shape)}')
+    return wrong

@@ -1,0 +1,86 @@
+"""Turns bad input into one readable message for a person at a terminal."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable
+
+# What bad input raises, here and in the libraries below.
+_INPUT_ERRORS = (ValueError, OSError, ImportError)
+# MMEngine's own complaints about a config, of types that bugs have as well.
+_CONFIG_COMPLAINTS = (' registry. ', 'class `')
+_WORKER_ERROR = re.compile(r'^[\w.]+(?:Error|Exception|Interrupt): ', re.MULTILINE)
+
+
+class UserError(ValueError):
+    """Bad input. The message names the file, the field, the value and the remedy."""
+
+
+def run_tool(main: Callable[[], None]) -> int:
+    """Runs a command line tool; bad input ends it with a message, not a traceback.
+
+    Bugs keep their traceback. With ``MMTAL_DEBUG=1`` in the environment everything
+    does.
+
+    Args:
+        main: The tool.
+
+    Returns:
+        The exit code: 0, 2 for bad input, 130 when interrupted.
+    """
+    try:
+        main()
+    except KeyboardInterrupt:
+        print('\ninterrupted', file=sys.stderr)
+        return 130
+    except Exception as error:
+        if os.environ.get('MMTAL_DEBUG') == '1' or not is_input_error(error):
+            raise
+        rank = os.environ.get('RANK')
+        place = '' if rank is None else f' (process {rank})'
+        print(
+            f'\nerror{place}: {error_message(error)}\n'
+            '(MMTAL_DEBUG=1 shows where it came from)',
+            file=sys.stderr,
+            flush=True,
+        )
+        return 2
+    return 0
+
+
+def is_input_error(error: Exception) -> bool:
+    """Says whether an exception is about what the user gave us.
+
+    Args:
+        error: What was raised.
+
+    Returns:
+        True for bad input, False for what looks like a bug.
+    """
+    # Only here, so that the message of a broken stack does not need mmengine.
+    from mmtal_mts.engine.hooks import InvalidLossError
+
+    if isinstance(error, (*_INPUT_ERRORS, InvalidLossError)):
+        return True
+    return isinstance(error, (KeyError, TypeError, AssertionError)) and any(
+        complaint in str(error) for complaint in _CONFIG_COMPLAINTS
+    )
+
+
+def error_message(error: Exception) -> str:
+    """The message of an exception, without the traceback a data worker adds.
+
+    Args:
+        error: What was raised.
+
+    Returns:
+        The message, without a traceback.
+    """
+    message = str(error.args[0]) if isinstance(error, KeyError) else str(error)
+    if 'Original Traceback' in message:
+        starts = list(_WORKER_ERROR.finditer(message))
+        if starts:
+            message = message[starts[-1].end() :]
+    return message.strip() or type(error).__name__

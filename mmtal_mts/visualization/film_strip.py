@@ -1,0 +1,83 @@
+"""A few frames of a video, to be shown above its timeline."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+Frame = tuple[float, np.ndarray]
+"""A time in seconds and the picture (H, W, 3) there, uint8, RGB."""
+
+
+def read_strip(
+    path: str | os.PathLike, duration: float, strip_aspect: float = 16.0
+) -> list[Frame]:
+    """Read as many frames, evenly spread, as fit next to each other in a strip.
+
+    Args:
+        path (str | os.PathLike): Video file.
+        duration (float): Length of the video in seconds.
+        strip_aspect (float): Width of the strip divided by its height.
+
+    Returns:
+        list[tuple[float, np.ndarray]]: As :func:`read_frames`; the times are the
+        centres of equal parts of the video.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not a readable video.
+    """
+    first = read_frames(path, [0.0])
+    if not first:
+        raise ValueError(f'{path}: its first frame cannot be decoded')
+    height, width = first[0][1].shape[:2]
+    count = int(np.clip(round(strip_aspect * height / width), 4, 32))
+    return read_frames(path, (np.arange(count) + 0.5) * duration / count)
+
+
+def read_frames(
+    path: str | os.PathLike, times: Sequence[float], max_height: int = 180
+) -> list[Frame]:
+    """Read the frames that are on screen at some times.
+
+    Args:
+        path (str | os.PathLike): Video file.
+        times (Sequence[float]): Seconds.
+        max_height (int): Larger frames are scaled down to this height in pixels.
+
+    Returns:
+        list[tuple[float, np.ndarray]]: Time and frame (H, W, 3), uint8, RGB. Times
+        at which nothing can be decoded, such as past the end, are left out.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not a readable video.
+    """
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f'{path}: no such video file')
+    capture = cv2.VideoCapture(os.fspath(path))
+    try:
+        fps = capture.get(cv2.CAP_PROP_FPS)
+        if not capture.isOpened() or not fps > 0:
+            raise ValueError(f'{path}: not a readable video file')
+        frames = []
+        for time in times:
+            capture.set(cv2.CAP_PROP_POS_FRAMES, int(time * fps))
+            found, image = capture.read()
+            if found:
+                frames.append((float(time), _shrink(image, max_height)[..., ::-1]))
+    finally:
+        capture.release()
+    return frames
+
+
+def _shrink(image: np.ndarray, max_height: int) -> np.ndarray:
+    """Scale an image down to a height, keeping its aspect ratio."""
+    height, width = image.shape[:2]
+    if height <= max_height:
+        return image
+    size = (max(1, round(width * max_height / height)), max_height)
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)

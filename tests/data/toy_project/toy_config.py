@@ -1,0 +1,29 @@
+_base_ = '../../../configs/_base_/default_runtime.py'
+custom_imports = dict(
+    imports=['mmtal_mts', 'toy_components'], allow_failed_imports=False
+)
+
+model = dict(type='ToyModel', width=2)
+train_dataloader = dict(
+    dataset=dict(type='ToyDataset', size=8),
+    batch_size=2,
+    num_workers=0,
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    collate_fn=dict(type='pseudo_collate'),
+)
+val_dataloader = dict(
+    dataset=dict(type='ToyDataset', size=5),
+    batch_size=1,
+    num_workers=0,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    collate_fn=dict(type='pseudo_collate'),
+)
+test_dataloader = val_dataloader
+val_evaluator = dict(type='ToyMetric')
+test_evaluator = val_evaluator
+
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=2)
+val_cfg = dict(type='ValLoop')
+test_cfg = dict(type='TestLoop')
+optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1))
+auto_scale_lr = dict(enable=False, base_batch_size=2)

@@ -1,0 +1,201 @@
+"""Configs are read and merged, or refused with a message that helps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from mmtal_mts.apis import load_config, prepare_test_config, prepare_train_config
+from mmtal_mts.utils import UserError
+
+
+@pytest.fixture
+def cfg() -> Config:
+    return Config(
+        dict(
+            model=dict(type='ToyModel', levels=[dict(a=1), dict(a=2)]),
+            optim_wrapper=dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1)),
+            default_hooks=dict(checkpoint=dict(type='CheckpointHook', save_best='mAP')),
+            val_cfg=dict(type='ValLoop'),
+            val_dataloader=dict(batch_size=1),
+            val_evaluator=dict(type='ToyMetric'),
+            test_evaluator=dict(type='ToyMetric'),
+        ),
+        cfg_text='as read from the file',
+        filename='some/folder/toy_config.py',
+    )
+
+
+class TestLoad:
+    def test_reads_a_config(self, repo_root):
+        cfg = load_config(repo_root / 'configs' / '_base_' / 'default_runtime.py')
+
+        assert cfg.default_scope == 'mmaction'
+        assert cfg.default_hooks.invalid_loss.type == 'InvalidLossHook'
+
+    def test_missing_config_suggests_close_names(self, tmp_path):
+        (tmp_path / 'tal-mts_thumos14.py').write_text('')
+
+        with pytest.raises(UserError, match='Did you mean .*tal-mts_thumos14.py'):
+            load_config(tmp_path / 'tal-mts_thumos.py')
+
+    def test_missing_config_without_close_name(self, tmp_path):
+        with pytest.raises(UserError, match=r'zzz.py does not exist. Remedy: '):
+            load_config(tmp_path / 'zzz.py')
+
+    def test_folder_is_no_config(self, tmp_path):
+        with pytest.raises(UserError, match='does not exist'):
+            load_config(tmp_path)
+
+    def test_wrong_kind(self, tmp_path):
+        path = tmp_path / 'config.txt'
+        path.write_text('a = 1')
+
+        with pytest.raises(UserError, match=r'must end with one of \.py'):
+            load_config(path)
+
+    @pytest.mark.parametrize(
+        ('text', 'reason'),
+        [
+            ('model = dict(', 'SyntaxError'),
+            ("_base_ = 'missing.py'", 'missing.py'),
+            ("custom_imports = dict(imports=['no_such'])", 'no_such'),
+        ],
+    )
+    def test_broken_config_names_file_and_reason(self, tmp_path, text, reason):
+        path = tmp_path / 'broken.py'
+        path.write_text(text)
+
+        with pytest.raises(UserError) as caught:
+            load_config(path)
+
+        assert str(path) in str(caught.value)
+        assert reason in str(caught.value)
+
+
+class TestTrain:
+    def test_defaults(self, cfg):
+        prepare_train_config(cfg)
+
+        assert cfg.work_dir == str(Path('work_dirs') / 'toy_config')
+        assert cfg.launcher == 'none'
+        assert cfg.randomness == dict(seed=None)
+        assert cfg.get('resume') is None
+        assert cfg.val_cfg is not None
+
+    def test_work_dir_of_the_config_is_kept(self, cfg):
+        cfg.work_dir = 'mine'
+
+        assert prepare_train_config(cfg).work_dir == 'mine'
+        assert prepare_train_config(cfg, work_dir='other').work_dir == 'other'
+
+    def test_no_validate(self, cfg):
+        prepare_train_config(cfg, no_validate=True)
+
+        assert cfg.val_cfg is cfg.val_dataloader is cfg.val_evaluator is None
+        assert 'save_best' not in cfg.default_hooks.checkpoint
+
+    def test_seed_wins_over_the_config(self, cfg):
+        cfg.randomness = dict(seed=1, deterministic=True)
+
+        prepare_train_config(cfg, seed=7, diff_rank_seed=True)
+
+        assert cfg.randomness == dict(seed=7, deterministic=True, diff_rank_seed=True)
+
+    def test_cfg_options_reach_into_lists(self, cfg):
+        prepare_train_config(
+            cfg, cfg_options={'model.levels.1.a': 5, 'optim_wrapper.optimizer.lr': 0.5}
+        )
+
+        assert cfg.model.levels == [dict(a=1), dict(a=5)]
+        assert cfg.optim_wrapper.optimizer == dict(type='SGD', lr=0.5)
+
+    @pytest.mark.parametrize('key', ['model.levels.9.a', 'model.levels.1.a.b'])
+    def test_cfg_options_that_do_not_fit(self, cfg, key):
+        with pytest.raises(UserError, match=f'--cfg-options .*{key}'):
+            prepare_train_config(cfg, cfg_options={key: 5})
+
+    def test_auto_scale_lr(self, cfg):
+        with pytest.raises(UserError, match='Remedy: add auto_scale_lr'):
+            prepare_train_config(cfg, auto_scale_lr=True)
+        cfg.auto_scale_lr = dict(base_batch_size=4)
+
+        assert prepare_train_config(cfg, auto_scale_lr=True).auto_scale_lr.enable
+
+    def test_amp_without_gpu(self, cfg, monkeypatch):
+        monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+
+        with pytest.raises(UserError, match='needs a CUDA GPU'):
+            prepare_train_config(cfg, amp=True)
+
+    def test_amp(self, cfg, monkeypatch):
+        monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+
+        prepare_train_config(cfg, amp=True)
+
+        assert cfg.optim_wrapper.type == 'AmpOptimWrapper'
+        assert cfg.optim_wrapper.loss_scale == 'dynamic'
+
+    def test_amp_with_another_wrapper(self, cfg):
+        cfg.optim_wrapper.type = 'MyWrapper'
+
+        with pytest.raises(UserError, match="optim_wrapper.type='MyWrapper'"):
+            prepare_train_config(cfg, amp=True)
+
+    def test_resume_from_a_path(self, cfg):
+        prepare_train_config(cfg, resume='epoch_1.pth')
+
+        assert cfg.resume and cfg.load_from == 'epoch_1.pth'
+
+    def test_auto_resume_without_checkpoint_starts_anew(self, cfg, tmp_path):
+        cfg.load_from = 'pretrained.pth'
+
+        prepare_train_config(cfg, work_dir=str(tmp_path), resume='auto')
+
+        assert not cfg.resume
+        assert cfg.load_from == 'pretrained.pth'
+
+    def test_auto_resume_finds_the_last_checkpoint(self, cfg, tmp_path):
+        path = tmp_path / 'epoch_3.pth'
+        torch.save({}, path)
+
+        prepare_train_config(cfg, work_dir=str(tmp_path), resume='auto')
+
+        assert cfg.resume and cfg.load_from == str(path)
+
+
+class TestTest:
+    def test_checkpoint(self, cfg):
+        cfg.resume = True
+
+        prepare_test_config(cfg, checkpoint='a.pth', launcher='slurm')
+
+        assert cfg.load_from == 'a.pth'
+        assert not cfg.resume
+        assert cfg.launcher == 'slurm'
+
+    def test_dump_is_added_to_the_metrics(self, cfg):
+        prepare_test_config(
+            cfg,
+            checkpoint='a.pth',
+            dump='out.pkl',
+            cfg_options={'test_evaluator.option': 3},
+        )
+
+        assert cfg.test_evaluator == [
+            dict(type='ToyMetric', option=3),
+            dict(type='DumpResults', out_file_path='out.pkl'),
+        ]
+
+    def test_dump_must_be_a_pickle_file(self, cfg):
+        with pytest.raises(UserError, match='--dump out.json must end with .pkl'):
+            prepare_test_config(cfg, checkpoint='a.pth', dump='out.json')
+
+    def test_config_without_test(self, cfg):
+        cfg.test_evaluator = None
+
+        with pytest.raises(UserError, match='has no test_evaluator'):
+            prepare_test_config(cfg, checkpoint='a.pth')

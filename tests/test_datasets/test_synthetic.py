@@ -1,0 +1,478 @@
+"""The synthetic data set: what it promises about motion, time and files."""
+
+import hashlib
+import importlib.util
+import json
+import math
+import sys
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mmtal_mts.datasets.synthetic import (
+    CLASSES,
+    SyntheticSettings,
+    SyntheticVideo,
+    generate_dataset,
+)
+from mmtal_mts.datasets.synthetic import generate as generate_module
+from mmtal_mts.datasets.synthetic.motions import ACTIONS, Y_HIGH, Y_LOW, Pose
+from mmtal_mts.datasets.synthetic.scene import Scene
+from mmtal_mts.datasets.synthetic.script import write_script
+from mmtal_mts.datasets.synthetic.video_writer import write_video
+
+TINY = SyntheticSettings(
+    num_train=2, num_test=1, seed=5, duration=(4.0, 6.0), size=32, fps=(10, 12)
+)
+TOOL = Path(__file__).parents[2] / 'tools/dataset_converters/generate_synthetic.py'
+
+
+def tiny(**changes):
+    return SyntheticSettings(**{**vars(TINY), **changes})
+
+
+def decode(path):
+    with av.open(str(path)) as container:
+        return [
+            (frame.to_ndarray(format='rgb24'), frame.key_frame)
+            for frame in container.decode(video=0)
+        ]
+
+
+def digests(folder):
+    return {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob('*'))
+        if path.is_file()
+    }
+
+
+def circular_steps(x):
+    """Steps of a coordinate that wraps around at 1, the short way."""
+    return (np.diff(x) + 0.5) % 1.0 - 0.5
+
+
+@pytest.fixture(scope='module')
+def actions():
+    """(class, pose sampled at 100 Hz) of every action of 60 videos."""
+    found = []
+    for index in range(60):
+        script = SyntheticVideo(SyntheticSettings(), 'train', index).script
+        for part in script.actions:
+            times = np.arange(part.start_s, part.end_s - 1e-6, 0.01)
+            found.append((part.label, script.poses(times)))
+    return found
+
+
+@pytest.fixture(scope='module')
+def dataset(tmp_path_factory):
+    out = tmp_path_factory.mktemp('synthetic')
+    generate_dataset(out, TINY, workers=1, progress=False)
+    return out
+
+
+# The script
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32), duration=st.floats(1.5, 90.0))
+def test_script_covers_the_video_with_legal_lengths(seed, duration):
+    script = write_script(np.random.default_rng(seed), duration)
+    parts = script.parts
+    assert parts[0].start_s == 0.0 and parts[-1].end_s == duration
+    assert script.actions
+    for before, after in zip(parts, parts[1:]):
+        assert before.end_s == after.start_s
+        # Actions and gaps alternate, so actions neither touch nor overlap.
+        assert (before.label is None) != (after.label is None)
+    for part in parts:
+        low, high = (0.5, 4.0) if part.label is None else (0.5, 12.0)
+        # Boundaries are cut to milliseconds.
+        assert low - 0.0011 <= part.end_s - part.start_s <= high + 0.0011
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_poses_stay_in_view_and_do_not_jump_between_parts(seed):
+    script = write_script(np.random.default_rng(seed), 30.0)
+    poses = script.poses(np.arange(0, 30.0, 0.01))
+    assert poses.x.shape == poses.y.shape == poses.level.shape == (3000,)
+    assert poses.x.min() >= 0 and poses.x.max() < 1
+    assert poses.y.min() >= Y_LOW - 1e-6 and poses.y.max() <= Y_HIGH + 1e-6
+    assert poses.level.min() >= 0 and poses.level.max() <= 1
+    for before, after in zip(script.parts, script.parts[1:]):
+        end = before.motion.at(before.end_s - before.start_s)
+        start = after.motion.at(0.0)
+        assert circular_steps([end.x, start.x]) == pytest.approx(0, abs=1e-9)
+        assert start.y == pytest.approx(end.y, abs=1e-9)
+        assert start.level == pytest.approx(end.level, abs=1e-9)
+
+
+def test_poses_change_motion_exactly_at_the_annotated_times():
+    script = SyntheticVideo(SyntheticSettings(), 'train', 0).script
+    for part in script.actions:
+        times = np.array([part.start_s - 0.02, part.start_s, part.start_s + 0.02])
+        poses = script.poses(times)
+        expected = part.motion.at(0.02)
+        assert poses.x[2] == pytest.approx(expected.x)
+        assert poses.y[2] == pytest.approx(expected.y)
+        assert poses.level[2] == pytest.approx(expected.level)
+        # Before the action the actor only drifts.
+        assert abs(circular_steps(poses.x)[0]) < 0.02 * 0.013
+        assert poses.level[0] == pytest.approx(poses.level[1])
+
+
+def test_classes_move_as_their_names_say(actions):
+    seen = set()
+    for label, pose in actions:
+        seen.add(label)
+        dx, dy = circular_steps(pose.x), np.diff(pose.y)
+        growth = np.diff(pose.level)
+        if label in ('move_left', 'move_right'):
+            sign = -1 if label == 'move_left' else 1
+            speed = sign * dx / 0.01
+            assert 0.3 <= speed.min() and speed.max() <= 0.85
+            assert np.ptp(speed) < 1e-6
+            assert not dy.any() and not growth.any()
+        elif label == 'circle':
+            speed = np.hypot(dx, dy) / 0.01
+            turn = np.diff(np.unwrap(np.arctan2(dy, dx))) / 0.01
+            radius = speed.mean() / abs(turn.mean())
+            assert 0.099 <= radius <= 0.201
+            assert 0.79 <= 2 * math.pi / abs(turn.mean()) <= 2.01
+            assert np.allclose(turn, turn.mean(), rtol=1e-3)  # one direction
+            assert not growth.any()
+        elif label == 'shake':
+            along = np.concatenate([[0], np.cumsum(np.hypot(dx, dy))])
+            # The path of A * sin(2 pi f t) is 4 A f long per second.
+            assert 4 * 0.05 * 2 * 0.8 <= along[-1] / (0.01 * len(dx))
+            assert math.hypot(np.ptp(np.cumsum(dx)), np.ptp(pose.y)) <= 0.2 + 1e-6
+            assert not growth.any()
+        elif label == 'grow':
+            snaps = growth < 0
+            assert (growth[~snaps] > 0).all() and (growth[snaps] < -0.9).all()
+            period = 0.01 / growth[~snaps]
+            assert period.max() <= 2.0 + 1e-6 and np.ptp(period) < 1e-6
+            assert not dx.any() and not dy.any()
+        elif label == 'approach_leave':
+            assert np.abs(growth).max() < 0.01 * math.pi / 0.5 + 1e-9  # no snap
+            assert np.ptp(pose.level) > 0.9  # the whole range, even when short
+            assert (growth > 0).any() and (growth < 0).any()
+            assert not dx.any() and not dy.any()
+    assert seen == set(CLASSES)
+
+
+@pytest.mark.parametrize('label', CLASSES)
+def test_every_second_of_an_action_shows_its_motion(actions, label):
+    for name, pose in actions:
+        if name != label:
+            continue
+        for first in range(0, max(len(pose.x) - 99, 1), 25):
+            part = slice(first, first + 100)
+            path = np.abs(circular_steps(pose.x[part])).sum()
+            path += np.abs(np.diff(pose.y[part])).sum()
+            change = np.abs(np.diff(pose.level[part])).sum()
+            # Half a second is the shortest action; an eighth of the frame's
+            # width and half of the range of sizes are plain to see.
+            assert path > 0.125 or change > 0.45
+
+
+@pytest.mark.parametrize('label', CLASSES)
+@pytest.mark.parametrize('y', [Y_LOW, 0.5, Y_HIGH])
+def test_actions_start_anywhere_and_stay_in_the_band(label, y):
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        start = Pose(0.99, y, float(rng.integers(2)))
+        motion = ACTIONS[label](rng, start, 0.5)
+        pose = motion.at(np.linspace(0, 0.5, 50))
+        assert pose.y.min() >= Y_LOW - 1e-6 and pose.y.max() <= Y_HIGH + 1e-6
+        assert pose.level.min() >= 0 and pose.level.max() <= 1
+
+
+# What a single frame tells
+
+
+def single_frames(split, count):
+    """(T, 3) x, y, level and (T,) class of frames at 2 Hz inside actions."""
+    features, labels = [], []
+    for index in range(count):
+        script = SyntheticVideo(SyntheticSettings(), split, index).script
+        for part in script.actions:
+            pose = script.poses(np.arange(part.start_s, part.end_s, 0.5))
+            features.append(np.stack(pose, axis=1))
+            labels += [CLASSES.index(part.label)] * len(pose.x)
+    return np.concatenate(features), np.array(labels)
+
+
+def test_position_and_size_of_single_frames_do_not_tell_left_from_right():
+    features, labels = single_frames('train', 400)
+    left, right = features[labels == 0], features[labels == 1]
+    for column in range(3):
+        grid = np.linspace(0, 1, 101)
+        cdf_left = np.searchsorted(np.sort(left[:, column]), grid) / len(left)
+        cdf_right = np.searchsorted(np.sort(right[:, column]), grid) / len(right)
+        # About 450 independent actions per class: noise is about 0.06.
+        assert np.abs(cdf_left - cdf_right).max() < 0.12
+
+
+def test_single_frames_classify_hardly_above_chance():
+    features, labels = single_frames('train', 300)
+    others, truth = single_frames('test', 100)
+    votes = np.zeros((6, 6, 6, len(CLASSES)))
+    cells = np.minimum((features * 6).astype(int), 5)
+    np.add.at(votes, (*cells.T, labels), 1)
+    guess = votes[tuple(np.minimum((others * 6).astype(int), 5).T)].argmax(axis=1)
+    accuracy = (guess == truth).mean()
+    assert accuracy < 0.3  # chance is 1 / 6
+
+
+# The pictures
+
+
+def test_frames_depend_on_seed_split_and_index_only():
+    def frames(settings_, split, index):
+        return np.stack(list(SyntheticVideo(settings_, split, index).frames()))
+
+    base = frames(TINY, 'train', 1)
+    assert base.dtype == np.uint8 and base.shape[1:] == (32, 32, 3)
+    assert np.array_equal(base, frames(tiny(num_train=9, num_test=0), 'train', 1))
+    for other in (
+        frames(TINY, 'train', 0),
+        frames(TINY, 'test', 1),
+        frames(tiny(seed=6), 'train', 1),
+    ):
+        assert not np.array_equal(base[0], other[0])
+
+
+@pytest.mark.parametrize(('x', 'y', 'level'), [(0.3, 0.5, 0.0), (0.7, 0.4, 1.0)])
+def test_the_actor_is_drawn_where_and_as_large_as_the_pose_says(x, y, level):
+    size = 96
+
+    def render(pose):
+        scene = Scene(np.random.default_rng(3), size)
+        frames = scene.frames(np.zeros(1), Pose(*np.array(pose)[:, None]))
+        return next(frames).astype(int), scene.radius(np.array(level))
+
+    # Same randomness, the actor elsewhere: what differs is the actor.
+    shown, radius = render((x, y, level))
+    absent, _ = render((x, y - 10, level))
+    rows, columns = np.nonzero(np.abs(shown - absent).sum(axis=2) > 6)
+    assert np.hypot(
+        (columns + 0.5) / size - x, (rows + 0.5) / size - y
+    ).max() == pytest.approx(radius, abs=3.5 / size)
+    # The mark is round and central whatever the shape of the body is.
+    assert columns.mean() / size == pytest.approx(x, abs=0.03)
+    assert rows.mean() / size == pytest.approx(y, abs=0.03)
+
+
+def test_an_actor_at_the_edge_is_seen_on_both_sides():
+    size = 96
+
+    def render(y):
+        pose = Pose(np.zeros(1), np.full(1, y), np.ones(1))
+        frames = Scene(np.random.default_rng(3), size).frames(np.zeros(1), pose)
+        return next(frames).astype(int)
+
+    columns = np.abs(render(0.5) - render(-10.0)).sum(axis=(0, 2))
+    assert columns[:5].min() > 0 and columns[-5:].min() > 0
+    assert not columns[size // 2 - 5 : size // 2 + 5].any()
+
+
+def test_background_moves_and_noise_flickers_while_the_actor_rests():
+    frames = list(SyntheticVideo(SyntheticSettings(), 'train', 2).frames())
+    assert np.abs(frames[0].astype(int) - frames[1]).mean() > 0.5
+    assert np.abs(frames[0].astype(int) - frames[100]).mean() > 3.0
+
+
+# The files
+
+
+def test_annotations_match_the_videos(dataset):
+    content = json.loads((dataset / 'annotations.json').read_text())
+    assert content['classes'] == list(CLASSES)
+    assert content['generator']['seed'] == 5
+    assert content['generator']['fps'] == [10, 12]
+    database = content['database']
+    assert [entry['subset'] for entry in database.values()] == [
+        'training',
+        'training',
+        'test',
+    ]
+    for entry in database.values():
+        path = dataset / 'videos' / entry['file']
+        frames = decode(path)
+        assert entry['duration'] == len(frames) / entry['fps']
+        assert 3.9 <= entry['duration'] <= 6.1
+        with av.open(str(path)) as container:
+            assert container.streams.video[0].average_rate == entry['fps']
+        keys = np.flatnonzero([key for _, key in frames])
+        assert keys[0] == 0 and np.diff(keys).max() <= entry['fps']
+        for action in entry['annotations']:
+            assert action['label'] in CLASSES
+            start, end = action['segment']
+            assert 0.0 <= start < end <= entry['duration']
+
+
+def test_decoded_frames_are_the_rendered_ones(dataset):
+    video = SyntheticVideo(TINY, 'test', 0)
+    decoded = decode(dataset / 'videos' / video.file_name)
+    for (frame, _), original in zip(decoded, video.frames()):
+        # H.264 keeps colour at half resolution; brightness survives.
+        error = frame.mean(axis=2) - original.mean(axis=2)
+        assert np.abs(error).mean() < 6
+
+
+def test_default_splits_hold_all_classes_and_several_rates():
+    for split, count in (('train', 96), ('test', 24)):
+        videos = [SyntheticVideo(SyntheticSettings(), split, i) for i in range(count)]
+        labels = [part.label for v in videos for part in v.script.actions]
+        share = np.array([labels.count(name) for name in CLASSES]) / len(labels)
+        assert share.min() > 0.12
+        assert len({video.fps for video in videos}) == 3
+        assert min(len(video.script.actions) for video in videos) >= 3
+
+
+def test_no_test_video_repeats_a_training_video(dataset):
+    videos = digests(dataset / 'videos')
+    assert len(set(videos.values())) == len(videos) == 3
+
+
+def test_second_run_does_nothing(dataset, monkeypatch):
+    def fail(*args):
+        raise AssertionError('rendered again')
+
+    before = digests(dataset)
+    monkeypatch.setattr(generate_module, '_render', fail)
+    generate_dataset(dataset, TINY, workers=1, progress=False)
+    assert digests(dataset) == before
+
+
+def test_number_of_workers_does_not_change_the_result(dataset, tmp_path):
+    generate_dataset(tmp_path, TINY, workers=2, progress=False)
+    assert digests(tmp_path) == digests(dataset)
+
+
+def test_interrupted_run_leaves_nothing_half_and_is_continued(
+    dataset, tmp_path, monkeypatch
+):
+    real_frames = SyntheticVideo.frames
+
+    def frames(video):
+        for count, frame in enumerate(real_frames(video)):
+            if video.video_id.endswith('train_0001') and count == 12:
+                raise KeyboardInterrupt
+            yield frame
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SyntheticVideo, 'frames', frames)
+        with pytest.raises(KeyboardInterrupt):
+            generate_dataset(tmp_path, TINY, workers=1, progress=False)
+    finished = [path.name for path in (tmp_path / 'videos').glob('[!.]*')]
+    assert finished == ['synthetic_train_0000.mp4']
+    assert not (tmp_path / 'annotations.json').exists()
+
+    # Other settings must not adopt the finished video.
+    with pytest.raises(FileExistsError, match='seed is 5, asked for 6'):
+        generate_dataset(tmp_path, tiny(seed=6), workers=1, progress=False)
+
+    first = tmp_path / 'videos' / finished[0]
+    modified = first.stat().st_mtime_ns
+    generate_dataset(tmp_path, TINY, workers=1, progress=False)
+    assert first.stat().st_mtime_ns == modified
+    assert digests(tmp_path) == digests(dataset)
+
+
+def test_missing_video_is_made_again(dataset, tmp_path):
+    generate_dataset(tmp_path, TINY, workers=1, progress=False)
+    (tmp_path / 'videos' / 'synthetic_test_0000.mp4').unlink()
+    generate_dataset(tmp_path, TINY, workers=1, progress=False)
+    assert digests(tmp_path) == digests(dataset)
+
+
+def test_other_settings_need_overwrite_which_spares_foreign_files(tmp_path):
+    generate_dataset(tmp_path, TINY, workers=1, progress=False)
+    foreign = tmp_path / 'videos' / 'holiday.mp4'
+    foreign.write_bytes(b'mine')
+    before = digests(tmp_path)
+    other = tiny(seed=6, num_train=1)
+    with pytest.raises(FileExistsError, match='num_train is 2, asked for 1.*--over'):
+        generate_dataset(tmp_path, other, workers=1, progress=False)
+    assert digests(tmp_path) == before
+    generate_dataset(tmp_path, other, workers=1, overwrite=True, progress=False)
+    after = digests(tmp_path)
+    assert foreign.read_bytes() == b'mine'
+    assert set(before) - set(after) == {'synthetic_train_0001.mp4'}
+    assert after['synthetic_train_0000.mp4'] != before['synthetic_train_0000.mp4']
+
+
+def test_videos_of_unknown_settings_are_not_adopted(tmp_path):
+    (tmp_path / 'videos').mkdir()
+    (tmp_path / 'videos' / 'synthetic_train_0000.mp4').write_bytes(b'?')
+    with pytest.raises(FileExistsError, match='--overwrite'):
+        generate_dataset(tmp_path, TINY, workers=1, progress=False)
+
+
+def test_foreign_annotations_are_refused(tmp_path):
+    (tmp_path / 'annotations.json').write_text('{"database": {}}')
+    with pytest.raises(FileExistsError, match='other settings'):
+        generate_dataset(tmp_path, TINY, workers=1, progress=False)
+    (tmp_path / 'annotations.json').write_text('{"database"')
+    with pytest.raises(FileExistsError, match='annotations.json is not valid JSON'):
+        generate_dataset(tmp_path, TINY, workers=1, progress=False)
+
+
+def test_failed_encoding_leaves_no_file_under_the_name(tmp_path):
+    def frames():
+        yield np.zeros((32, 32, 3), np.uint8)
+        raise RuntimeError('camera unplugged')
+
+    with pytest.raises(RuntimeError, match='camera unplugged'):
+        write_video(tmp_path / 'a.mp4', frames(), 10, 32)
+    assert not (tmp_path / 'a.mp4').exists()
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        ({'num_train': -1}, 'num_train is -1'),
+        ({'seed': -3}, 'seed is -3'),
+        ({'num_train': 0, 'num_test': 0}, 'at least one video'),
+        ({'duration': (9.0, 4.0)}, r'duration is \(9.0, 4.0\)'),
+        ({'duration': (0.5, 4.0)}, 'at least 1.5'),
+        ({'duration': (math.nan, 4.0)}, 'duration is'),
+        ({'size': 33}, 'size is 33 pixels'),
+        ({'size': 16}, 'at least 32'),
+        ({'fps': (5,)}, 'fps is'),
+        ({'fps': ()}, 'fps is'),
+    ],
+)
+def test_bad_settings_are_named(change, message):
+    with pytest.raises(ValueError, match=message):
+        tiny(**change)
+
+
+def test_bad_number_of_workers(tmp_path):
+    with pytest.raises(ValueError, match='workers is 0'):
+        generate_dataset(tmp_path, TINY, workers=0)
+
+
+def run_tool(monkeypatch, *arguments):
+    spec = importlib.util.spec_from_file_location('generate_synthetic', TOOL)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(sys, 'argv', ['generate_synthetic.py', *arguments])
+    module.main()
+
+
+def test_tool_passes_its_arguments_on(dataset, tmp_path, monkeypatch, capsys):
+    arguments = '--num-train 2 --num-test 1 --seed 5 --duration 4 6 --size 32'
+    arguments = [*arguments.split(), '--fps', '10', '12', '--workers', '1']
+    run_tool(monkeypatch, str(tmp_path), *arguments)
+    assert digests(tmp_path) == digests(dataset)
+    assert 'annotations.json' in capsys.readouterr().out
+    with pytest.raises(SystemExit, match='error: .*size is 32, asked for 80'):
+        run_tool(monkeypatch, str(tmp_path))

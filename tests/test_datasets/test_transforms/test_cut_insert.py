@@ -1,0 +1,181 @@
+"""The cut-and-insert augmentation against recorded cases and its invariants."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mmtal_mts.datasets.transforms import CutInsertBackground
+from mmtal_mts.datasets.transforms.cut_insert import background_regions, cut_and_insert
+
+GOLDENS = Path(__file__).parents[2] / 'data' / 'goldens'
+GOLDEN = json.loads((GOLDENS / 'e_ssl_augment.json').read_text())
+CLIP_LEN = GOLDEN['clip_length']
+
+
+def is_background(case):
+    """The original takes the rest of an action that ends with the clip for one."""
+    segments = np.array(case['annos'])[:, :2]
+    return tuple(case['choices'][2]) in background_regions(segments, CLIP_LEN)
+
+
+SUCCESSES = [case for case in GOLDEN['cases'] if case['flag']]
+FAILURES = [case for case in GOLDEN['cases'] if not case['flag']]
+
+
+def check_recorded(found, case):
+    np.testing.assert_array_equal(found.frame_order, case['frame_map'])
+    expected = np.array(case['new_annos'], dtype=np.float32)
+    np.testing.assert_array_equal(found.segments, expected)
+
+
+@pytest.mark.parametrize('case', SUCCESSES)
+def test_recorded_clips(case):
+    action, cut, background, first = case['choices']
+    start, end, _ = action
+    found = cut_and_insert(
+        (start, end),
+        math.ceil(start) + cut,
+        math.ceil(background[0]) + first,
+        case['th'],
+        CLIP_LEN,
+    )
+    check_recorded(found, case)
+
+
+@pytest.mark.parametrize('case', FAILURES)
+def test_recorded_failures(case):
+    segments = np.array(case['annos'])[:, :2]
+    assert CutInsertBackground.draw(segments, case['th'], CLIP_LEN) is None
+
+
+@pytest.mark.parametrize('case', [c for c in SUCCESSES if is_background(c)])
+def test_recorded_draws_are_possible_draws(case, monkeypatch):
+    segments, length = np.array(case['annos'])[:, :2], case['th']
+    action, cut, background, first = case['choices']
+    actions = [s for s in segments.tolist() if s[1] - s[0] > 2 * length]
+    regions = [
+        region
+        for region in background_regions(segments, CLIP_LEN)
+        if math.floor(region[1]) - math.ceil(region[0]) > length
+    ]
+    values = [actions.index(action[:2]), cut, regions.index(tuple(background)), first]
+    draws = iter(values)
+
+    def draw(low, high=None):
+        value = next(draws)
+        assert 0 <= value < low if high is None else low <= value < high
+        return value
+
+    monkeypatch.setattr(np.random, 'randint', draw)
+    check_recorded(CutInsertBackground.draw(segments, length, CLIP_LEN), case)
+
+
+def test_background_inside_an_action_is_not_drawn():
+    inside = [case for case in SUCCESSES if not is_background(case)]
+    assert len(inside) == 3
+    for case in inside:
+        start, end = case['choices'][2]
+        assert [start, CLIP_LEN] in [anno[:2] for anno in case['annos']]
+
+
+def test_background_after_and_before_the_action():
+    after = cut_and_insert((2.5, 9.5), cut=5, moved=12, num_moved=3, clip_len=16)
+    order = [0, 1, 2, 3, 4, 12, 13, 14, 5, 6, 7, 8, 9, 10, 11, 15]
+    assert after.frame_order.tolist() == order
+    assert after.segments.tolist() == [[2.5, 5], [8, 12.5], [6, 7]]
+
+    before = cut_and_insert((6.5, 13.5), cut=10, moved=1, num_moved=3, clip_len=16)
+    order = [0, 4, 5, 6, 7, 8, 9, 1, 2, 3, 10, 11, 12, 13, 14, 15]
+    assert before.frame_order.tolist() == order
+    assert before.segments.tolist() == [[3.5, 7], [10, 13.5], [8, 9]]
+
+
+def test_background_that_starts_where_the_action_ends_lies_behind_it():
+    # The original takes it for background in front of the action.
+    found = cut_and_insert((2.0, 8.0), cut=5, moved=8, num_moved=2, clip_len=12)
+    assert found.frame_order.tolist() == [0, 1, 2, 3, 4, 8, 9, 5, 6, 7, 10, 11]
+    assert found.segments.tolist() == [[2, 5], [7, 10], [6, 6]]
+
+
+def test_background_regions():
+    segments = np.array([[10.0, 20.0], [15.0, 18.0], [40.0, 63.0]])
+    # What overlapping actions leave between their ends is no background.
+    assert background_regions(segments, 64) == [(0, 10), (20, 40)]
+    assert background_regions(np.array([[0.0, 5.0]]), 8) == [(5, 7)]
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 50), st.floats(1, 40)), min_size=1, max_size=4),
+    st.integers(0, 12),
+    st.integers(0, 2**31 - 1),
+)
+def test_frames_are_permuted_and_the_parts_keep_their_frames(rows, length, seed):
+    clip_len = 64
+    segments = np.array([[s, min(s + d, clip_len)] for s, d in rows])
+    np.random.seed(seed)
+    found = CutInsertBackground.draw(segments, length, clip_len)
+    if found is None:
+        return
+    assert sorted(found.frame_order) == list(range(clip_len))
+    (s1, e1), (s2, e2), (s3, e3) = found.segments.tolist()
+    assert 0 <= s1 < e1 and e1 + length == s2 < e2 <= clip_len
+    assert (s3, e3) == (e1 + 1, s2 - 1)
+    # The action in one piece again.
+    whole = (e1 - s1) + (e2 - s2)
+    assert np.isclose(segments[:, 1] - segments[:, 0], whole, atol=1e-3).any()
+    # What was inserted comes from no action.
+    moved = found.frame_order[int(e1) : int(s2)]
+    for start, end in segments:
+        assert not ((moved > start) & (moved < end)).any()
+
+
+def window(segments, clip_len=64, **extra):
+    labels = np.zeros(len(segments), np.int64)
+    return dict(
+        gt_segments=np.array(segments, np.float32).reshape(-1, 2),
+        gt_labels=labels,
+        clip_len=clip_len,
+        **extra,
+    )
+
+
+def test_transform_adds_what_the_model_needs():
+    np.random.seed(0)
+    results = CutInsertBackground(divisor=4)(window([[10.0, 30.5]]))
+    found = results['consistency']
+    assert found['frame_order'].dtype == np.int64
+    assert found['segments'].shape == (3, 2)
+    assert found['segments'].dtype == np.float32
+    # A quarter of 20, rounded down: 5 frames between the parts.
+    assert found['segments'][1, 0] - found['segments'][0, 1] == 5
+
+
+def test_length_of_the_stretch():
+    assert CutInsertBackground().stretch_length(6.2, 256) == 7
+    assert CutInsertBackground().stretch_length(300.0, 256) == 256
+    assert CutInsertBackground(divisor=4).stretch_length(11.9, 256) == 2
+    assert CutInsertBackground(divisor=4).stretch_length(3.9, 256) == 0
+    results = window([[10.0, 30.0]], min_segment_f=4.5)
+    found = CutInsertBackground()(results)['consistency']
+    assert found['segments'][1, 0] - found['segments'][0, 1] == 5
+
+
+@pytest.mark.parametrize(
+    'segments', [[], [[10.0, 30.0]], [[0.0, 64.0]], [[10.0, 11.0], [11.0, 12.0]]]
+)
+def test_transform_without_a_place(segments):
+    # No action; none of twice the shortest length; no background; all too short.
+    assert 'consistency' not in CutInsertBackground()(window(segments))
+
+
+def test_divisor_is_checked():
+    with pytest.raises(ValueError, match='divisor'):
+        CutInsertBackground(divisor=0)
+    assert repr(CutInsertBackground(4)) == 'CutInsertBackground(divisor=4)'

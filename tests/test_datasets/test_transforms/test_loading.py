@@ -1,0 +1,386 @@
+"""Reading windows.
+
+``index_brightness.mp4`` has 40 frames of 32x32 at 30 fps, H.264 with B-frames and a key
+frame every 12 frames. Frame i is grey of value 20 + 5 i.
+"""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from mmtal_mts.datasets.transforms import LoadClip, VideoReadError, video_readers
+from mmtal_mts.datasets.transforms.video_readers import available_backends, open_video
+
+VIDEO = str(Path(__file__).parents[2] / 'data' / 'index_brightness.mp4')
+BACKENDS = available_backends()
+
+
+def window(source=VIDEO, **more):
+    results = dict(
+        source=source,
+        source_type='video',
+        modality='RGB',
+        filename_tmpl='img_{:05}.jpg',
+        start_index=1,
+        source_fps=None,
+        sample_fps=10.0,
+        window_offset=0,
+        clip_len=4,
+        num_sampled_frames=13,
+        duration=40 / 30,
+    )
+    results.update(more)
+    return results
+
+
+def shown_indices(imgs):
+    return [round((float(img.mean()) - 20) / 5) for img in imgs]
+
+
+def write_video(path, num_frames, make_frame, size=(32, 32), times=None):
+    av = pytest.importorskip('av')
+    with av.open(str(path), 'w') as container:
+        stream = container.add_stream('mpeg4', rate=30)
+        stream.width, stream.height, stream.pix_fmt = *size, 'yuv420p'
+        stream.bit_rate = 4_000_000
+        for index in range(num_frames):
+            frame = av.VideoFrame.from_ndarray(make_frame(index), format='rgb24')
+            frame.pts = index if times is None else times[index]
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return str(path)
+
+
+def grey(index):
+    return np.full((32, 32, 3), 20 + 5 * index, dtype=np.uint8)
+
+
+# Video files
+
+
+@pytest.mark.parametrize('backend', BACKENDS)
+@pytest.mark.parametrize('offset', [0, 3, 9])
+def test_every_backend_shows_the_same_frames(backend, offset):
+    results = LoadClip(backend)(window(window_offset=offset))
+    expected = [3 * k + 2 for k in range(offset, offset + 4)]
+    assert results['frame_inds'].tolist() == expected
+    assert shown_indices(results['imgs']) == expected
+    assert results['img_shape'] == results['original_shape'] == (32, 32)
+    assert results['num_clips'] == 1
+    assert all(img.dtype == np.uint8 for img in results['imgs'])
+
+
+@pytest.mark.parametrize('backend', BACKENDS)
+@pytest.mark.parametrize('first', range(40))
+def test_any_start_seeks_to_the_right_frame(backend, first):
+    indices = np.arange(first, min(first + 14, 40), 5)
+    frames = list(open_video(VIDEO, backend).read(indices))
+    assert shown_indices(frames) == indices.tolist()
+
+
+@pytest.mark.parametrize('backend', BACKENDS)
+def test_backends_agree_on_rate_and_length(backend):
+    reader = open_video(VIDEO, backend)
+    assert reader.num_frames == 40
+    assert reader.fps == pytest.approx(30)
+
+
+@pytest.mark.parametrize('backend', BACKENDS)
+def test_end_is_padded_with_a_constant(backend):
+    results = LoadClip(backend, pad_value=99)(window(clip_len=20))
+    assert len(results['imgs']) == 20
+    assert shown_indices(results['imgs'][:13]) == list(range(2, 40, 3))
+    assert all((img == 99).all() for img in results['imgs'][13:])
+
+
+@pytest.mark.parametrize('backend', BACKENDS)
+def test_higher_sampling_rate_repeats_frames(backend):
+    results = LoadClip(backend)(
+        window(sample_fps=60.0, clip_len=6, num_sampled_frames=80)
+    )
+    assert shown_indices(results['imgs']) == [0, 0, 1, 1, 2, 2]
+
+
+@pytest.mark.parametrize('backend', BACKENDS)
+def test_rounded_duration_repeats_the_last_frame(backend):
+    results = LoadClip(backend)(
+        window(window_offset=11, clip_len=4, num_sampled_frames=15, duration=1.5)
+    )
+    assert shown_indices(results['imgs']) == [35, 38, 39, 39]
+
+
+@pytest.mark.parametrize('backend', BACKENDS)
+def test_varying_frame_rate_counts_frames(backend, tmp_path):
+    times = [3 * i + (i % 5 == 0) for i in range(30)]
+    path = write_video(tmp_path / 'v.mp4', 30, grey, times=times)
+    indices = np.array([4, 5, 6, 17, 28])
+    assert shown_indices(open_video(path, backend).read(indices)) == indices.tolist()
+
+
+@pytest.mark.parametrize('backend', BACKENDS)
+def test_avi_is_read(backend, tmp_path):
+    path = write_video(tmp_path / 'v.avi', 30, grey)
+    indices = np.array([0, 13, 29])
+    assert shown_indices(open_video(path, backend).read(indices)) == indices.tolist()
+
+
+@pytest.mark.parametrize('backend', BACKENDS)
+def test_phone_video_is_turned_upright(backend, tmp_path):
+    def corner(index):
+        image = np.full((32, 64, 3), 60, dtype=np.uint8)
+        image[:16, :32] = 220
+        return image
+
+    path = Path(write_video(tmp_path / 'v.mp4', 3, corner, size=(64, 32)))
+    # Rotate by 90 degrees clockwise in the track header of the MP4 file.
+    data = bytearray(path.read_bytes())
+    matrix = data.find(b'tkhd') + 4 + 4 + 20 + 16
+    data[matrix : matrix + 36] = struct.pack(
+        '>9i', 0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30
+    )
+    path.write_bytes(data)
+    (frame,) = open_video(str(path), backend).read(np.array([1]))
+    assert frame.shape == (64, 32, 3)
+    assert frame[:8, -8:].mean() > 200
+    assert frame[-8:, -8:].mean() < 80 and frame[:8, :8].mean() < 80
+
+
+@pytest.mark.parametrize('backend', BACKENDS)
+def test_large_frames_are_scaled_down(backend):
+    results = LoadClip(backend, max_short_side=16)(window())
+    assert results['img_shape'] == (16, 16)
+    assert shown_indices(results['imgs']) == [2, 5, 8, 11]
+    assert LoadClip(backend, max_short_side=64)(window())['img_shape'] == (32, 32)
+
+
+def test_pyav_reads_files_without_time_stamps():
+    pytest.importorskip('av')
+    reader = open_video(VIDEO, 'pyav')
+    reader._seekable, reader._key_times = False, []
+    assert shown_indices(reader.read(np.array([15, 30]))) == [15, 30]
+
+
+def test_pyav_survives_a_seek_that_lands_too_late():
+    pytest.importorskip('av')
+    reader = open_video(VIDEO, 'pyav')
+    # Pretend that the last key frame stands for the second.
+    reader._key_times[1] = reader._key_times[-1]
+    assert shown_indices(reader.read(np.array([15, 20]))) == [15, 20]
+
+
+@pytest.mark.parametrize('backend', [*BACKENDS, 'auto'])
+@pytest.mark.parametrize('content', [b'', b'no video at all' * 100])
+def test_corrupt_video_names_the_file(backend, content, tmp_path):
+    path = tmp_path / 'broken.mp4'
+    path.write_bytes(content)
+    with pytest.raises(VideoReadError, match=r'broken\.mp4.*decoded.*on_bad_video'):
+        LoadClip(backend)(window(str(path)))
+
+
+@pytest.mark.parametrize('backend', BACKENDS)
+def test_cut_off_video_is_an_error_only_where_it_matters(backend, tmp_path):
+    path = tmp_path / 'v.avi'
+    data = Path(write_video(path, 200, lambda i: grey(i % 40))).read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    facts = dict(duration=200 / 30, num_sampled_frames=66, source_fps=30.0)
+    first = LoadClip(backend)(window(str(path), **facts))
+    assert shown_indices(first['imgs']) == [2, 5, 8, 11]
+    with pytest.raises(VideoReadError, match=r'v\.avi'):
+        LoadClip(backend)(window(str(path), window_offset=62, **facts))
+
+
+def test_auto_takes_the_next_backend_if_one_fails(monkeypatch):
+    if len(BACKENDS) < 2:
+        pytest.skip('needs two decoding libraries')
+
+    def open_or_fail(path, backend, num_threads):
+        if backend == BACKENDS[0]:
+            raise RuntimeError('fails on this file')
+        return open_video(path, backend, num_threads)
+
+    monkeypatch.setattr(
+        'mmtal_mts.datasets.transforms.loading.open_video', open_or_fail
+    )
+    assert shown_indices(LoadClip()(window())['imgs']) == [2, 5, 8, 11]
+
+
+def test_missing_library_is_an_error(monkeypatch):
+    monkeypatch.setitem(
+        video_readers._READERS, 'decord', ('no_such_module', video_readers.VideoReader)
+    )
+    with pytest.raises(ImportError, match='decord'):
+        LoadClip('decord')
+    assert 'decord' not in LoadClip().backends
+
+
+@pytest.mark.parametrize(
+    'arguments',
+    [dict(backend='x'), dict(pad_value=256), dict(max_short_side=0)],
+)
+def test_impossible_arguments(arguments):
+    with pytest.raises(ValueError, match=next(iter(arguments))):
+        LoadClip(**arguments)
+
+
+# Length against the annotation
+
+
+def test_shorter_video_is_an_error_naming_both_lengths():
+    facts = dict(duration=10.0, num_sampled_frames=100)
+    with pytest.raises(VideoReadError, match=r'40 frames.*1\.33 s.*10\.00 s'):
+        LoadClip()(window(window_offset=40, **facts))
+    # A window that does not reach the contradiction can be read.
+    assert shown_indices(LoadClip()(window(**facts))['imgs']) == [2, 5, 8, 11]
+
+
+def test_shorter_video_is_filled_up_when_skipping():
+    results = LoadClip()(
+        window(
+            window_offset=11,
+            clip_len=40,
+            duration=10.0,
+            num_sampled_frames=100,
+            on_bad_video='skip',
+        )
+    )
+    assert results['frame_inds'].tolist() == [35, 38]
+    assert all((img == 127).all() for img in results['imgs'][2:])
+
+
+def test_given_rate_overrides_that_of_the_file():
+    results = LoadClip()(
+        window(source_fps=20.0, duration=2.0, num_sampled_frames=20, clip_len=3)
+    )
+    assert shown_indices(results['imgs']) == [1, 3, 5]
+
+
+def test_broken_window_is_grey():
+    results = LoadClip()(window('nowhere.mp4', broken=True))
+    assert len(results['imgs']) == 4
+    assert all((img == 127).all() for img in results['imgs'])
+    flow = LoadClip()(window('nowhere', modality='Flow', broken=True))
+    assert flow['imgs'][0].shape[2] == 2
+
+
+# Image folders
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for index in range(20):
+        image = np.full((16, 16, 3), 20 + 5 * index, dtype=np.uint8)
+        cv2.imwrite(str(tmp_path / f'img_{index + 1:05}.png'), image)
+        for axis, value in (('x', 2 * index), ('y', 100 + index)):
+            flow = np.full((16, 16), value, dtype=np.uint8)
+            cv2.imwrite(str(tmp_path / f'{axis}_{index + 1:05}.png'), flow)
+    return tmp_path
+
+
+def frames_window(folder, **more):
+    facts = dict(
+        source_type='frames',
+        filename_tmpl='img_{:05}.png',
+        sample_fps=5.0,
+        source_fps=10.0,
+        num_sampled_frames=10,
+        duration=2.0,
+    )
+    facts.update(more)
+    return window(str(folder), **facts)
+
+
+def test_image_folder(folder):
+    results = LoadClip()(frames_window(folder, window_offset=7))
+    assert shown_indices(results['imgs'][:3]) == [15, 17, 19]
+    assert (results['imgs'][3] == 127).all()
+
+
+def test_image_folder_without_a_rate_spreads_over_the_duration(folder):
+    results = LoadClip()(frames_window(folder, source_fps=None))
+    assert shown_indices(results['imgs']) == [1, 3, 5, 7]
+
+
+def test_flow_folder(folder):
+    results = LoadClip()(
+        frames_window(folder, modality='Flow', filename_tmpl='{}_{:05}.png')
+    )
+    assert [img[0, 0].tolist() for img in results['imgs']] == [
+        [2, 101],
+        [6, 103],
+        [10, 105],
+        [14, 107],
+    ]
+
+
+def test_lacking_last_flow_image_is_repeated(folder):
+    (folder / 'x_00020.png').unlink()
+    results = LoadClip()(
+        frames_window(
+            folder, modality='Flow', filename_tmpl='{}_{:05}.png', window_offset=9
+        )
+    )
+    assert results['imgs'][0][0, 0].tolist() == [36, 118]
+
+
+def test_wrong_template_hole_and_damaged_image(folder):
+    with pytest.raises(VideoReadError, match=r'frame_00001\.png.*filename_tmpl'):
+        LoadClip()(frames_window(folder, filename_tmpl='frame_{:05}.png'))
+    (folder / 'img_00006.png').write_bytes(b'damaged')
+    with pytest.raises(VideoReadError, match='damaged image between'):
+        LoadClip()(frames_window(folder))
+    (folder / 'y_00004.png').unlink()
+    with pytest.raises(VideoReadError, match=r'y_00004\.png: missing'):
+        LoadClip()(frames_window(folder, modality='Flow', filename_tmpl='{}_{:05}.png'))
+
+
+# Arrays
+
+
+def save(tmp_path, array):
+    path = tmp_path / 'a.npy'
+    np.save(path, array)
+    return str(path)
+
+
+def array_window(path, **more):
+    return window(path, **dict(dict(source_type='npy', duration=1.3), **more))
+
+
+def test_array_rows_are_the_sampled_frames(tmp_path):
+    rows = np.arange(13, dtype=np.uint8)[:, None, None, None]
+    array = np.broadcast_to(20 + 5 * rows, (13, 8, 8, 3))
+    path = save(tmp_path, array)
+    results = LoadClip()(array_window(path, window_offset=10))
+    assert shown_indices(results['imgs'][:3]) == [10, 11, 12]
+    assert (results['imgs'][3] == 127).all()
+    assert not isinstance(results['imgs'][0], np.memmap)
+    # With a rate of its own the array is sampled like a video.
+    results = LoadClip()(array_window(path, source_fps=20.0, duration=0.65, clip_len=3))
+    assert shown_indices(results['imgs']) == [1, 3, 5]
+
+
+@pytest.mark.parametrize(
+    ('array', 'found'),
+    [
+        (np.zeros((4, 8, 8, 3), np.float32), 'float32'),
+        (np.zeros((4, 8, 8), np.uint8), r'\(4, 8, 8\)'),
+        (np.zeros((4, 8, 8, 2), np.uint8), r'\(4, 8, 8, 2\)'),
+        (np.zeros((0, 8, 8, 3), np.uint8), r'\(0, 8, 8, 3\)'),
+        (np.array([{'a': 1}], dtype=object), 'not a readable'),
+    ],
+)
+def test_unusable_arrays(tmp_path, array, found):
+    with pytest.raises(VideoReadError, match=rf'a\.npy.*{found}'):
+        LoadClip()(array_window(save(tmp_path, array)))
+
+
+def test_file_that_is_no_array(tmp_path):
+    path = tmp_path / 'a.npy'
+    path.write_bytes(b'no array')
+    with pytest.raises(VideoReadError, match='not a readable'):
+        LoadClip()(array_window(str(path)))

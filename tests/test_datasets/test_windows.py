@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mmtal_mts.datasets import windows as w
+
+GOLDENS = Path(__file__).parents[1] / 'data' / 'goldens'
+# Folder with AFSD's csv files and e_split_videos.json, for the check of the whole set.
+AFSD_FOLDER = os.environ.get('MMTAL_MTS_AFSD_GOLDENS', '')
+
+
+def golden(name):
+    return json.loads((GOLDENS / name).read_text())
+
+
+def test_offsets_by_hand():
+    assert w.window_offsets(100, 40, 25) == [0, 25, 50, 60]
+    assert w.window_offsets(90, 40, 25) == [0, 25, 50]
+    assert w.window_offsets(40, 40, 25) == [0]
+    assert w.window_offsets(1, 40, 25) == [0]
+
+
+def test_offsets_equal_those_of_afsd_inference():
+    for num_frames, offsets in golden('afsd_test_offsets.json').items():
+        assert w.window_offsets(int(num_frames), 256, 128) == offsets
+
+
+@given(st.integers(1, 500), st.integers(1, 80), st.integers(1, 80))
+def test_offsets_reach_the_end(num_frames, clip_len, stride):
+    offsets = w.window_offsets(num_frames, clip_len, stride)
+    assert offsets == sorted(set(offsets)) and offsets[0] == 0
+    assert offsets[-1] == max(num_frames - clip_len, 0)
+    assert all(b - a <= stride for a, b in zip(offsets, offsets[1:]))
+
+
+@pytest.mark.parametrize('args', [(0, 4, 2), (5, 0, 2), (5, 4, 0)])
+def test_offsets_need_positive_arguments(args):
+    with pytest.raises(ValueError, match='positive'):
+        w.window_offsets(*args)
+
+
+def test_training_windows_by_hand():
+    segments = np.array([[2.0, 6.0], [9.5, 13.5]])
+    found = w.training_windows(20, segments, clip_len=10, stride=5)
+    # Offset 0 holds all of the first and 1/8 of the second; offset 5 holds 1/4 of the
+    # first and all of the second; offset 10 holds 7/8 of the second but nothing whole.
+    assert [window.offset for window in found] == [0, 5]
+    np.testing.assert_array_equal(found[0].segments, [[2, 6]])
+    np.testing.assert_array_equal(found[0].indices, [0])
+    np.testing.assert_array_equal(found[1].segments, [[4.5, 8.5]])
+    np.testing.assert_array_equal(found[1].indices, [1])
+
+    found = w.training_windows(20, segments, clip_len=10, stride=5, keep_ioa=0.875)
+    assert [window.offset for window in found] == [0, 5, 10]
+    np.testing.assert_array_equal(found[2].segments, [[0, 3.5]])
+
+
+def test_partly_seen_actions_are_cut_at_the_window():
+    segments = np.array([[0.0, 4.0], [8.0, 12.0], [7.0, 15.0]])
+    (window,) = w.training_windows(10, segments, clip_len=10, stride=5)
+    np.testing.assert_array_equal(window.segments, [[0, 4], [8, 10]])
+    np.testing.assert_array_equal(window.indices, [0, 1])
+
+
+def test_action_in_the_first_frame_counts_unless_one_based():
+    segments = np.array([[0.3, 4.0]])
+    assert len(w.training_windows(10, segments, 10, 5)) == 1
+    assert w.training_windows(10, segments, 10, 5, one_based_window=True) == []
+
+
+def test_training_windows_without_or_with_too_long_actions():
+    assert w.training_windows(50, np.zeros((0, 2)), 10, 5) == []
+    assert w.training_windows(50, np.array([[1.0, 40.0]]), 10, 5) == []
+
+
+def test_testing_windows_keep_empty_ones():
+    found = w.testing_windows(30, np.array([[12.0, 18.0]]), 10, 10)
+    assert [window.offset for window in found] == [0, 10, 20]
+    assert [len(window.indices) for window in found] == [0, 1, 0]
+    assert found[0].segments.shape == (0, 2)
+
+
+@given(
+    st.lists(
+        st.tuples(st.floats(0, 90), st.floats(0.01, 10)), min_size=1, max_size=5
+    ).map(lambda rows: np.array([[s, min(s + d, 100)] for s, d in rows]))
+)
+def test_every_action_that_fits_is_whole_in_some_window(segments):
+    # Windows of 30 at stride 20 overlap by 10, the length of the longest action.
+    found = w.training_windows(100, segments, clip_len=30, stride=20)
+    whole = set()
+    for window in found:
+        assert (window.segments >= 0).all() and (window.segments <= 30).all()
+        back = window.segments + window.offset
+        exact = np.isclose(back, segments[window.indices], atol=1e-9).all(axis=1)
+        whole |= set(window.indices[exact].tolist())
+    assert whole == set(range(len(segments)))
+
+
+@pytest.mark.parametrize('name', ['keep_ioa', 'min_ioa'])
+@pytest.mark.parametrize('value', [0, 1.1, float('nan')])
+def test_fractions_are_checked(name, value):
+    with pytest.raises(ValueError, match=name):
+        w.training_windows(10, np.array([[1.0, 2.0]]), 10, 5, **{name: value})
+
+
+def test_zero_length_actions_are_errors():
+    with pytest.raises(ValueError, match='positive length'):
+        w.training_windows(10, np.array([[2.0, 2.0]]), 10, 5)
+
+
+def test_first_clips_equal_afsd():
+    expected = golden('afsd_split_videos.json')
+    annotations = np.array(expected['annotations'])
+    found = w.training_windows(
+        expected['sample_count'],
+        annotations[:, :2],
+        expected['clip_length'],
+        expected['stride'],
+        one_based_window=True,
+    )
+    assert [window.offset for window in found] == [
+        clip['offset'] for clip in expected['first_clips']
+    ]
+    for window, clip in zip(found, expected['first_clips']):
+        labels = annotations[window.indices, 2:]
+        np.testing.assert_allclose(
+            np.hstack([window.segments, labels]), clip['annotations'], atol=1e-9
+        )
+
+
+@pytest.mark.skipif(not AFSD_FOLDER, reason='MMTAL_MTS_AFSD_GOLDENS is not set')
+@pytest.mark.parametrize(
+    'setting',
+    ['val_256_30', 'val_256_128', 'val_128_16', 'test_256_128', 'val_768_768'],
+)
+def test_all_clips_equal_afsd(setting):
+    folder = Path(AFSD_FOLDER)
+    expected = json.loads((folder / 'e_split_videos.json').read_text())[setting]
+    split, clip_len, stride = setting.split('_')
+    numbers = [
+        line.split()[0]
+        for line in (folder / 'Class Index_Detection.txt').read_text().splitlines()
+    ]
+    with open(folder / f'{split}_video_info.csv') as file:
+        videos = {row['video']: row for row in csv.DictReader(file)}
+    annotations: dict = {}
+    with open(folder / f'{split}_Annotation_ours.csv') as file:
+        for row in csv.DictReader(file):
+            info = videos[row['video']]
+            ratio = float(info['sample_count']) / float(info['count'])
+            annotations.setdefault(row['video'], []).append(
+                (
+                    float(row['startFrame']) * ratio,
+                    float(row['endFrame']) * ratio,
+                    1 + numbers.index(row['type_idx']),
+                )
+            )
+    lines, num_annotations = [], 0
+    for video, rows in annotations.items():
+        table = np.array(rows)
+        for window in w.training_windows(
+            int(float(videos[video]['sample_count'])),
+            table[:, :2],
+            int(clip_len),
+            int(stride),
+            one_based_window=True,
+        ):
+            num_annotations += len(window.indices)
+            text = ';'.join(
+                f'{start:.6f},{end:.6f},{int(table[index, 2])}'
+                for (start, end), index in zip(window.segments, window.indices)
+            )
+            lines.append(f'{video}|{window.offset}|{text}')
+    assert (len(lines), num_annotations) == (
+        expected['n_clips'],
+        expected['n_clip_annos'],
+    )
+    assert hashlib.sha256('\n'.join(lines).encode()).hexdigest() == expected['sha256']

@@ -1,0 +1,275 @@
+"""The mAP against the official evaluation's numbers and a slow reference."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mmtal_mts.evaluation.functional import Detections, mean_average_precision
+
+GOLDENS = Path(__file__).parent.parent / 'data' / 'goldens'
+# The large recordings are not part of the repository: a folder with
+# goldens/d_eval_*.{npz,json}, and the THUMOS14 ground truth as thumos_gt.json there
+# or in the annotation folder of the data beside it.
+REFERENCE = os.environ.get('MMTAL_REFERENCE')
+
+
+@dataclass
+class Truth:
+    """Ground truth of one video."""
+
+    segments: np.ndarray
+    labels: np.ndarray
+
+
+def read_truth(database, subset):
+    """Ground truth and classes, in order of appearance, as the original reads."""
+    classes, truth = [], {}
+    for video_id, entry in database.items():
+        if entry['subset'] != subset:
+            continue
+        items = entry['annotations']
+        for item in items:
+            if item['label'] not in classes:
+                classes.append(item['label'])
+        truth[video_id] = Truth(
+            np.array([[float(x) for x in i['segment']] for i in items]).reshape(-1, 2),
+            np.array([classes.index(i['label']) for i in items], dtype=int),
+        )
+    return truth, classes
+
+
+def read_detections(results, classes):
+    """Detections of a results object."""
+    return {
+        video_id: Detections(
+            [item['segment'] for item in items],
+            [item['score'] for item in items],
+            [
+                classes.index(item['label']) if item['label'] in classes else -1
+                for item in items
+            ],
+        )
+        for video_id, items in results.items()
+    }
+
+
+def slow_ap(truth, rows, label, threshold):
+    """AP of one class and threshold, by the book.
+
+    Args:
+        truth (dict): Truth by video id.
+        rows (list): (score, video id, start, end) of the class, in order.
+        label (int): The class.
+        threshold (float): tIoU.
+
+    Returns:
+        float: AP.
+    """
+    open_segments = {
+        video_id: [
+            tuple(s)
+            for s, k in zip(t.segments.tolist(), t.labels.tolist())
+            if k == label
+        ]
+        for video_id, t in truth.items()
+    }
+    positives = sum(len(segments) for segments in open_segments.values())
+    true, curve = 0, []
+    rows = sorted(rows, key=lambda row: -row[0])
+    for count, (_, video_id, start, end) in enumerate(rows, 1):
+        best, best_row = -1.0, None
+        for row, (s, e) in enumerate(open_segments[video_id]):
+            overlap = min(e, end) - max(s, start)
+            tiou = overlap / (end - start + e - s - overlap) if overlap > 0 else 0.0
+            if tiou >= best:
+                best, best_row = tiou, row
+        if best_row is not None and best >= threshold:
+            open_segments[video_id].pop(best_row)
+            true += 1
+        curve.append((true / positives, true / count))
+    area, last = 0.0, 0.0
+    for recall, _ in curve:
+        if recall > last:
+            area += (recall - last) * max(p for r, p in curve if r >= recall)
+            last = recall
+    return area
+
+
+def slow_mean_ap(truth, detections, num_classes, thresholds):
+    """AP (M, K) by the book."""
+    ap = np.full((len(thresholds), num_classes), np.nan)
+    for label in range(num_classes):
+        if not any((t.labels == label).any() for t in truth.values()):
+            continue
+        rows = [
+            (score, video_id, *segment)
+            for video_id, found in detections.items()
+            if video_id in truth
+            for segment, score, k in zip(
+                found.segments.tolist(), found.scores.tolist(), found.labels.tolist()
+            )
+            if k == label
+        ]
+        for row, threshold in enumerate(thresholds):
+            ap[row, label] = slow_ap(truth, rows, label, threshold)
+    return ap
+
+
+def test_edge_cases_equal_the_official_evaluation():
+    case = json.loads((GOLDENS / 'd_eval_edge.json').read_text())
+    truth, classes = read_truth(case['gt']['database'], 'test')
+    assert classes == case['class_order']
+    detections = read_detections(case['pred'], classes)
+    result = mean_average_precision(truth, detections, len(classes), case['tiou'])
+    np.testing.assert_allclose(result.ap, case['ap_tiou_by_class'], atol=1e-12)
+    np.testing.assert_allclose(result.mean_ap, case['mAP'], atol=1e-12)
+    assert abs(result.average() - case['average_mAP']) < 1e-12
+    # v3 is of another subset, v4 unknown; D is not a class of the subset.
+    assert result.counts == {
+        'videos': 2,
+        'segments': 6,
+        'detections': 9,
+        'unknown_video': 2,
+        'unknown_class': 1,
+    }
+
+
+def test_a_reversed_detection_is_a_false_positive():
+    # The official evaluation divides 0 by 0 there and counts a match.
+    case = json.loads((GOLDENS / 'd_eval_edge.json').read_text())
+    truth, classes = read_truth(case['gt']['database'], 'test')
+    quirk = case['quirk_reversed']
+    case['pred']['v1'].append(quirk['extra_v1'])
+    detections = read_detections(case['pred'], classes)
+    with np.errstate(all='raise'):
+        ap = mean_average_precision(truth, detections, 3, case['tiou']).ap
+    slow = slow_mean_ap(truth, detections, 3, case['tiou'])
+    np.testing.assert_allclose(ap, slow, atol=1e-12)
+    assert (ap[:, 0] < np.array(quirk['ap_tiou_by_class'])[:, 0]).all()
+
+
+def test_real_ground_truth_equals_the_slow_reference():
+    case = json.loads((GOLDENS / 'd_eval_subset.json').read_text())
+    classes = len(case['labels'])
+    rows, gt = np.array(case['rows']), np.array(case['gt'])
+    truth, detections = {}, {}
+    for index, video_id in enumerate(case['videos']):
+        t, d = gt[gt[:, 0] == index], rows[rows[:, 0] == index]
+        truth[video_id] = Truth(t[:, 2:] / 100, t[:, 1])
+        detections[video_id] = Detections(d[:, 2:4] / 100, d[:, 4] / 1e6, d[:, 1])
+    thresholds = [0.1, 0.3, 0.5, 0.7, 0.95]
+    result = mean_average_precision(truth, detections, classes, thresholds)
+    slow = slow_mean_ap(truth, detections, classes, thresholds)
+    np.testing.assert_allclose(result.ap, slow, atol=1e-12)
+    assert 0.1 < result.average() < 0.9
+    assert result.average([0.5]) == pytest.approx(np.nanmean(slow[2]), abs=1e-12)
+
+
+@pytest.mark.skipif(REFERENCE is None, reason='MMTAL_REFERENCE is not set')
+def test_42317_detections_equal_the_official_evaluation():
+    folder = Path(REFERENCE)
+    beside = folder.parent / 'data' / 'annotations' / 'thumos14' / 'afsd'
+    found = [p / 'thumos_gt.json' for p in (folder / 'goldens', beside)]
+    path = next(p for p in found if p.is_file())
+    truth, classes = read_truth(json.loads(path.read_text())['database'], 'test')
+    expected = json.loads((folder / 'goldens' / 'd_eval_result.json').read_text())
+    assert classes == expected['class_order']
+    with np.load(folder / 'goldens' / 'd_eval_predictions.npz') as data:
+        videos, rows = data['videos'], data['rows']
+        labels = np.array([classes.index(str(name)) for name in data['labels']])
+    detections = {}
+    for index, video_id in enumerate(videos):
+        d = rows[rows[:, 0] == index]
+        detections[str(video_id)] = Detections(
+            d[:, 2:4] / 100, d[:, 4] / 1e6, labels[d[:, 1]]
+        )
+    result = mean_average_precision(truth, detections, 20, expected['tiou'])
+    np.testing.assert_allclose(result.ap, expected['ap_tiou_by_class'], atol=1e-9)
+    np.testing.assert_allclose(result.mean_ap, expected['mAP'], atol=1e-9)
+    average = result.average([0.3, 0.4, 0.5, 0.6, 0.7])
+    assert abs(average - expected['average_mAP_03_07']) < 1e-9
+    assert result.counts['segments'] == expected['n_gt']
+
+
+@settings(max_examples=100, deadline=None)
+@given(data=st.data())
+def test_random_cases_equal_the_slow_reference(data):
+    number = st.integers(0, 9)
+    segment = st.tuples(number, number)
+    videos = ['a', 'b', 'c']
+    truth, detections, scores = {}, {}, list(range(1, 40))
+    for video_id in videos:
+        real = segment.filter(lambda s: s[0] < s[1])
+        gt = data.draw(st.lists(st.tuples(real, st.integers(0, 1)), max_size=4))
+        truth[video_id] = Truth(
+            np.array([s for s, _ in gt], float).reshape(-1, 2),
+            np.array([k for _, k in gt], int),
+        )
+        found = data.draw(st.lists(st.tuples(segment, st.integers(0, 2)), max_size=8))
+        picked = [scores.pop(data.draw(st.integers(0, len(scores) - 1))) for _ in found]
+        detections[video_id] = Detections(
+            [s for s, _ in found], np.array(picked) / 40, [k for _, k in found]
+        )
+    if not any(len(t.labels) for t in truth.values()):
+        with pytest.raises(ValueError, match='no segment'):
+            mean_average_precision(truth, detections, 3)
+        return
+    thresholds = (0.2, 0.5, 1.0)
+    result = mean_average_precision(truth, detections, 3, thresholds)
+    slow = slow_mean_ap(truth, detections, 3, thresholds)
+    np.testing.assert_allclose(result.ap, slow, atol=1e-12)
+
+
+def test_ground_truth_as_detections_is_perfect():
+    truth = {
+        'v': Truth(np.array([[0.0, 4.0], [2.0, 6.0], [8.0, 9.0]]), np.array([0, 0, 2]))
+    }
+    found = {'v': Detections(truth['v'].segments, np.full(3, 0.5), truth['v'].labels)}
+    result = mean_average_precision(truth, found, 4, [0.5, 1.0])
+    assert result.mean_ap.tolist() == [1.0, 1.0]
+    assert np.isnan(result.ap[:, [1, 3]]).all()
+
+
+def test_equal_scores_are_taken_in_the_given_order():
+    truth = {'v': Truth(np.array([[0.0, 4.0]]), np.array([0]))}
+    right, wrong = [0.0, 4.0], [5.0, 9.0]
+    for segments, expected in (([right, wrong], 1.0), ([wrong, right], 0.5)):
+        found = {'v': Detections(segments, [0.5, 0.5], [0, 0])}
+        assert mean_average_precision(truth, found, 1, [0.5]).average() == expected
+
+
+def test_no_detection_is_zero_and_a_video_without_truth_holds_false_positives():
+    truth = {
+        'v': Truth(np.array([[0.0, 4.0]]), np.array([0])),
+        'empty': Truth(np.zeros((0, 2)), np.zeros(0, int)),
+    }
+    assert mean_average_precision(truth, {}, 1).average() == 0.0
+    found = {
+        'v': Detections([[0.0, 4.0]], [0.5], [0]),
+        'empty': Detections([[0.0, 4.0]], [0.9], [0]),
+    }
+    assert mean_average_precision(truth, found, 1).average() == 0.5
+
+
+def test_bad_input_is_named():
+    truth = {'v': Truth(np.array([[0.0, 4.0]]), np.array([0]))}
+    for thresholds in ([], [0.0], [1.5], [np.nan]):
+        with pytest.raises(ValueError, match='tIoU thresholds'):
+            mean_average_precision(truth, {}, 1, thresholds)
+    with pytest.raises(ValueError, match='video v.*label outside'):
+        mean_average_precision(
+            {'v': Truth(np.array([[0.0, 4.0]]), np.array([3]))}, {}, 1
+        )
+    nan = {'v': Detections([[0.0, 4.0]], [np.nan], [0])}
+    with pytest.raises(ValueError, match='video v'):
+        mean_average_precision(truth, nan, 1)
+    with pytest.raises(ValueError, match='choose from'):
+        mean_average_precision(truth, {}, 1, [0.5]).average([0.6])

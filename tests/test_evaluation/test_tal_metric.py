@@ -1,0 +1,293 @@
+"""The metric as a runner uses it: windows in, numbers out."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmaction.registry import METRICS
+from mmaction.structures import ActionDataSample
+from mmengine.evaluator import Evaluator
+from mmengine.structures import InstanceData
+
+from mmtal_mts.evaluation import TALMetric
+
+ROOT = Path(__file__).resolve().parents[2]
+CLASSES = ('run', 'jump')
+ANNOTATION = {
+    'classes': list(CLASSES),
+    'database': {
+        'v_1': {
+            'subset': 'test',
+            'duration': 20.0,
+            'annotations': [
+                {'segment': [1.0, 5.0], 'label': 'run'},
+                {'segment': [9.0, 13.0], 'label': 'run'},
+                {'segment': [14.0, 18.0], 'label': 'jump'},
+            ],
+        },
+        '2': {
+            'subset': 'test',
+            'duration': 10.0,
+            'annotations': [{'segment': [2.0, 4.0], 'label': 'jump'}],
+        },
+        'other': {'subset': 'training', 'duration': 5.0, 'annotations': []},
+    },
+}
+
+
+@pytest.fixture
+def ann_file(tmp_path):
+    path = tmp_path / 'annotation.json'
+    path.write_text(json.dumps(ANNOTATION))
+    return str(path)
+
+
+@pytest.fixture
+def build(ann_file):
+    def _build(**settings):
+        settings = dict(ann_file=ann_file, subset='test', nms=dict(), **settings)
+        metric = METRICS.build(dict(type='TALMetric', **settings))
+        metric.dataset_meta = dict(classes=CLASSES)
+        return metric
+
+    return _build
+
+
+def window(video_id, offset, duration, rows, **more):
+    """A data sample; rows are (start, end, score, label)."""
+    rows = torch.tensor(rows, dtype=torch.float32).reshape(-1, 4)
+    sample = ActionDataSample(
+        metainfo=dict(
+            video_id=video_id, window_offset=offset, duration=duration, **more
+        )
+    )
+    sample.pred_instances = InstanceData(
+        segments=rows[:, :2], scores=rows[:, 2], labels=rows[:, 3].long()
+    )
+    return sample
+
+
+def windows():
+    """Every segment found exactly, and one false positive between them."""
+    return [
+        window('v_1', 0, 20.0, [[1, 5, 0.9, 0], [9, 13, 0.5, 0]]),
+        window('v_1', 100, 20.0, [[6, 8, 0.7, 0], [14, 18, 0.8, 1]]),
+        window('2', 0, 10.0, [[2, 4, 0.9, 1]]),
+    ]
+
+
+def evaluate(metric, samples):
+    """Through an evaluator, which hands dictionaries to the metric."""
+    evaluator = Evaluator(metric)
+    evaluator.dataset_meta = metric.dataset_meta
+    evaluator.process(data_samples=samples, data_batch=None)
+    return evaluator.evaluate(len(samples))
+
+
+def test_hand_computed_values(build):
+    metrics = evaluate(build(classwise=True), windows())
+    # run: true, false, true -> (1 + 2 / 3) / 2; jump: perfect.
+    run = (1 + 2 / 3) / 2
+    assert list(metrics)[:6] == [
+        *(f'mAP@{t}' for t in ('0.30', '0.40', '0.50', '0.60', '0.70')),
+        'mAP',
+    ]
+    assert metrics['AP/run'] == pytest.approx(run, abs=1e-12)
+    assert metrics['AP/jump'] == pytest.approx(1.0, abs=1e-12)
+    assert metrics['mAP'] == pytest.approx((run + 1) / 2, abs=1e-12)
+    assert all(isinstance(value, float) for value in metrics.values())
+
+
+def test_objects_work_like_dictionaries_and_results_are_reset(build):
+    metric = build()
+    metric.process(None, windows())
+    first = metric.evaluate(3)
+    assert metric.results == []
+    assert first == evaluate(build(), windows())
+
+
+def test_average_over_some_thresholds(build):
+    samples = [window('v_1', 0, 20.0, [[1, 3.2, 0.9, 0]])]  # tIoU 0.55
+    metrics = evaluate(build(tiou_thresholds=(0.5, 0.6), average_over=(0.6,)), samples)
+    assert metrics['mAP@0.50'] == pytest.approx(0.25)
+    assert metrics['mAP@0.60'] == metrics['mAP'] == 0.0
+
+
+def test_a_repeated_window_counts_once_and_order_does_not_matter(build, tmp_path):
+    first, second = tmp_path / 'a.json', tmp_path / 'b.json'
+    one = evaluate(build(dump_path=str(first)), windows())
+    again = [*windows()[::-1], *windows()[:2]]
+    two = evaluate(build(dump_path=str(second)), again)
+    assert one == two
+    assert first.read_text() == second.read_text()
+
+
+def test_written_detections_keep_ids_and_are_not_rounded(build, tmp_path):
+    path = tmp_path / 'detections.json'
+    samples = [window('v_1', 0, 20.0, [[1 / 3, 25, 0.9, 0]]), *windows()[2:]]
+    evaluate(build(dump_path=str(path)), samples)
+    results = json.loads(path.read_text())['results']
+    assert set(results) == {'v_1', '2'}
+    assert results['v_1'] == [
+        {
+            'label': 'run',
+            'score': float(np.float32(0.9)),
+            'segment': [float(np.float32(1 / 3)), 20.0],
+        }
+    ]
+
+
+def test_two_processes_give_the_same_result(build, ann_file, tmp_path, child_env):
+    single = tmp_path / 'single.json'
+    expected = evaluate(build(dump_path=str(single)), windows())
+    double = tmp_path / 'double.json'
+    script = tmp_path / 'worker.py'
+    script.write_text(
+        'import json, sys\n'
+        'import torch\n'
+        'import torch.distributed as dist\n'
+        'from mmtal_mts.evaluation import TALMetric\n'
+        'samples = torch.load(sys.argv[1], weights_only=True)\n'
+        "dist.init_process_group('gloo')\n"
+        "metric = TALMetric(sys.argv[2], 'test', nms=dict(), dump_path=sys.argv[3])\n"
+        # A distributed sampler deals in turn and repeats the first ones at the end.
+        'mine = [samples[0], samples[2]] if dist.get_rank() == 0 else samples[1::-1]\n'
+        'metric.process(None, mine)\n'
+        'print(json.dumps(metric.evaluate(3)))\n'
+    )
+    samples = tmp_path / 'samples.pth'
+    torch.save([sample.to_dict() for sample in windows()], samples)
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        port = probe.getsockname()[1]
+    workers = [
+        subprocess.Popen(
+            [sys.executable, script, samples, ann_file, double],
+            cwd=tmp_path,
+            env={
+                **child_env,
+                'RANK': str(rank),
+                'LOCAL_RANK': str(rank),
+                'WORLD_SIZE': '2',
+                'MASTER_ADDR': '127.0.0.1',
+                'MASTER_PORT': str(port),
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    try:
+        outputs = [worker.communicate(timeout=120) for worker in workers]
+    finally:
+        for worker in workers:
+            worker.kill()
+    for worker, (out, err) in zip(workers, outputs):
+        assert worker.returncode == 0, err
+        assert json.loads(out.strip().splitlines()[-1]) == expected
+    assert double.read_text() == single.read_text()
+
+
+def messages(caplog, monkeypatch):
+    """Record what the metric prints."""
+    lines = []
+    monkeypatch.setattr(
+        'mmtal_mts.evaluation.metrics.tal_metric.print_log',
+        lambda text, logger=None, level=logging.INFO: lines.append((level, text)),
+    )
+    return lines
+
+
+def test_missing_and_broken_videos_are_named(build, caplog, monkeypatch):
+    lines = messages(caplog, monkeypatch)
+    samples = windows()[:2]
+    broken = dict(video_id='v_1', window_offset=200, duration=20.0, broken=True)
+    stray = window('stray', 0, 5.0, [[0, 1, 0.5, 0]]).to_dict()
+    metric = build()
+    metric.process(None, [*(s.to_dict() for s in samples), broken, stray])
+    metrics = metric.evaluate(4)
+    warnings = [text for level, text in lines if level == logging.WARNING]
+    assert len(warnings) == 2
+    assert 'could not be read' in warnings[0] and 'v_1' in warnings[0]
+    assert 'no prediction' in warnings[1] and warnings[1].endswith(': 2')
+    report = lines[-1][1]
+    assert '4 detections on 4 segments in 2 videos' in report
+    assert '1 detections in videos without ground truth' in report
+    # The segment of video '2' is missed: half of the recall of jump.
+    assert metrics['mAP@0.50'] == pytest.approx(((1 + 2 / 3) / 2 + 0.5) / 2)
+
+
+def test_the_table_shows_classes_and_average(build, caplog, monkeypatch):
+    lines = messages(caplog, monkeypatch)
+    evaluate(build(classwise=True), windows())
+    report = lines[-1][1].splitlines()
+    assert [line.split()[0] for line in report[1:5]] == ['tIoU', 'run', 'jump', 'mAP']
+    assert report[2].split()[1:] == ['83.33'] * 6
+    assert report[4].split()[1:] == ['91.67'] * 6
+
+
+def test_no_result_at_all_is_zero(build):
+    metric = build()
+    assert metric.evaluate(0)['mAP'] == 0.0
+
+
+def test_classes_of_the_data_set_decide_the_order(ann_file):
+    metric = TALMetric(ann_file, 'test', nms=dict())
+    metric.dataset_meta = dict(classes=('jump', 'other', 'run'))
+    assert metric.ground_truth['v_1'].labels.tolist() == [2, 2, 0]
+    with pytest.raises(ValueError, match=r"annotation.json.*\['jump'\]"):
+        metric.dataset_meta = dict(classes=('run', 'walk'))
+    metric.dataset_meta = dict()
+
+
+@pytest.mark.parametrize(
+    ('rows', 'message'),
+    [
+        ([[0, 1, float('nan'), 0]], 'video v_1, window at sampled frame 7.*NaN'),
+        ([[0, float('inf'), 0.5, 0]], 'video v_1.*NaN or infinite'),
+    ],
+)
+def test_predictions_that_are_not_numbers_are_named(build, rows, message):
+    with pytest.raises(ValueError, match=message):
+        build().process(None, [window('v_1', 7, 20.0, rows)])
+
+
+def test_unusable_samples_are_named(build):
+    metric = build()
+    with pytest.raises(ValueError, match='video_id'):
+        metric.process(None, [{}])
+    with pytest.raises(ValueError, match='video v_1.*pred_instances'):
+        metric.process(None, [dict(video_id='v_1')])
+    with pytest.raises(ValueError, match='video v_1.*scores'):
+        empty = dict(segments=torch.zeros(0, 2))
+        metric.process(None, [dict(video_id='v_1', pred_instances=empty)])
+    metric.process(None, [window('v_1', 0, 20.0, [[0, 1, 0.5, 5]])])
+    with pytest.raises(ValueError, match='video v_1: predicted labels 5..5'):
+        metric.evaluate(1)
+
+
+def test_unusable_settings_stop_at_once(build, ann_file, tmp_path):
+    with pytest.raises(ValueError, match='average over'):
+        build(average_over=(0.1,))
+    with pytest.raises(FileNotFoundError, match='none.json'):
+        TALMetric(os.fspath(tmp_path / 'none.json'))
+    with pytest.raises(ValueError, match='no segment'):
+        TALMetric(ann_file, 'training')
+
+
+def test_half_precision_predictions(build):
+    samples = windows()
+    for sample in samples:
+        found = sample.pred_instances
+        found.scores = found.scores.bfloat16()
+    assert evaluate(build(), samples)['mAP'] > 0.9

@@ -1,0 +1,142 @@
+"""Weights and inputs behind the recorded numbers, and how gradients are summarised.
+
+Every tensor is a pure function of a name, a shape or a seed, so that only results
+have to be stored.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import zlib
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmaction.registry import MODELS
+from mmaction.structures import ActionDataSample
+from mmengine.config import Config
+from mmengine.structures import InstanceData
+
+from mmtal_mts.utils import convert_afsd_state_dict
+
+ROOT = Path(__file__).resolve().parents[3]
+GOLDENS = ROOT / 'tests' / 'data' / 'goldens'
+CONFIGS = {
+    'thumos14_in3': 'afsd_i3d_1xb1-256x96x96-16e_thumos14-rgb.py',
+    'thumos14_in2': 'afsd_i3d_1xb1-256x96x96-16e_thumos14-flow.py',
+    'anet_in3': 'afsd_i3d_1xb1-768x96x96-16e_activitynet-rgb.py',
+    'anet_in2': 'afsd_i3d_1xb1-768x96x96-16e_activitynet-flow.py',
+}
+LOC_HEAD = 'coarse_pyramid_detection.loc_head.conv1d.'
+
+
+def load_arrays(name):
+    with np.load(GOLDENS / name) as data:
+        return {key: data[key] for key in data.files}
+
+
+def load_json(name):
+    return json.loads((GOLDENS / name).read_text())
+
+
+def afsd_weight(name, shape):
+    """The weight of AFSD's state-dict entry ``name``: noise seeded by the name."""
+    if name.endswith('num_batches_tracked'):
+        return np.zeros(shape, np.int64)
+    seed = zlib.crc32(name.encode())
+    noise = np.random.RandomState(seed).standard_normal(tuple(shape))
+    if name.endswith('running_mean'):
+        value = 0.1 * noise
+    elif name.endswith('running_var'):
+        value = 1 + 0.1 * np.abs(noise)
+    elif len(shape) >= 3:  # a convolution
+        value = noise * np.sqrt(2.0 / np.prod(shape[1:]))
+        if name == LOC_HEAD + 'weight':
+            value = value * 0.6
+    elif name == LOC_HEAD + 'bias':
+        value = 2.5 + 0.5 * noise
+    elif name.endswith('.bias'):
+        value = 0.1 * noise
+    else:  # weight of a normalisation, scale of a level
+        value = 1 + 0.1 * noise
+    return value.astype(np.float32)
+
+
+@functools.lru_cache(maxsize=1)
+def afsd_state_dict(variant):
+    """A whole AFSD checkpoint with the reference weights."""
+    shapes = load_json('g_keys.json')[variant]['state_dict']
+    return {
+        key: torch.from_numpy(np.asarray(afsd_weight(key, shape)))
+        for key, shape in shapes.items()
+    }
+
+
+def reference_clip(channels=3, frames=256, size=96, seed=2020):
+    """uint8 (1, C, T, H, W): a coarse grid of colours, constant for 16 frames, and
+    noise."""
+    random = np.random.RandomState(seed)
+    coarse = random.randint(0, 256, (channels, frames // 16, 6, 6))
+    coarse = coarse.repeat(16, 1).repeat(size // 6, 2).repeat(size // 6, 3)
+    noise = random.randint(-20, 21, (channels, frames, size, size))
+    return np.clip(coarse + noise, 0, 255).astype(np.uint8)[None]
+
+
+def as_input(clip):
+    """The same arithmetic as AFSD's, so that not even the last bit differs."""
+    return torch.from_numpy(clip.astype(np.float32) / 255 * 2 - 1)
+
+
+def reference_features(variant, batch):
+    """Backbone maps for the head alone: noise after a ReLU."""
+    random = np.random.RandomState(7)
+    shapes = [(batch, 832, 64, 6, 6), (batch, 1024, 32, 3, 3)]
+    if variant.startswith('anet'):
+        shapes = [(batch, 1024, 96, 3, 3)]
+    return [
+        torch.from_numpy(np.maximum(random.standard_normal(s), 0).astype(np.float32))
+        for s in shapes
+    ]
+
+
+def build_config_model(variant, **backbone):
+    """The model of the public config, without Kinetics weights."""
+    cfg = Config.fromfile(str(ROOT / 'configs' / 'afsd' / CONFIGS[variant])).model
+    cfg.backbone.pretrained = None
+    cfg.backbone.update(backbone)
+    return MODELS.build(cfg)
+
+
+def build_converted_model(variant):
+    """The model of the public config with converted reference weights."""
+    model = build_config_model(variant)
+    converted = convert_afsd_state_dict(afsd_state_dict(variant))
+    model.load_state_dict(converted, strict=True)
+    return model
+
+
+def background_last(array, axis=-1):
+    """Reorders AFSD's logits (background first) to ours."""
+    return np.roll(array, -1, axis=axis)
+
+
+def clip_samples(targets, labels_from=1):
+    """Data samples from rows (start, end, AFSD's class) in sampled frames."""
+    samples = []
+    for rows in targets:
+        rows = torch.as_tensor(rows, dtype=torch.float32).reshape(-1, 3)
+        sample = ActionDataSample()
+        sample.gt_instances = InstanceData(
+            segments=rows[:, :2], labels=rows[:, 2].long() - labels_from
+        )
+        samples.append(sample)
+    return samples
+
+
+def summarise(name, gradient):
+    """L2 norm, L1 norm and projection on noise seeded by the name, in float64."""
+    values = gradient.detach().double().flatten().numpy()
+    seed = zlib.crc32(f'grad:{name}'.encode())
+    noise = np.random.RandomState(seed).standard_normal(values.size)
+    return np.linalg.norm(values), np.abs(values).sum(), values @ noise

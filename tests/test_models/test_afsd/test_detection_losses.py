@@ -1,0 +1,116 @@
+"""Loss terms and their gradients against the numbers of AFSD, both variants."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from mmtal_mts.models.heads.boundary_refine_head import RefineOutputs
+from mmtal_mts.models.heads.coarse_head import CoarseOutputs
+
+from .reference import background_last, build_config_model, clip_samples, load_arrays
+
+# AFSD's name of a loss, ours, and the weight that is part of ours.
+LOSSES = {
+    'thumos14_in3': {
+        'loss_l': ('loss_coarse_loc', 10),
+        'loss_c': ('loss_coarse_cls', 1),
+        'loss_prop_l': ('loss_refine_loc', 10),
+        'loss_prop_c': ('loss_refine_cls', 1),
+        'loss_ct': ('loss_quality', 1),
+    }
+}
+LOSSES['anet_in3'] = {
+    key: (name, 1) for key, (name, _) in LOSSES['thumos14_in3'].items()
+}
+FILES = {
+    'thumos14_in3': load_arrays('b_multisegment_loss.npz'),
+    'anet_in3': load_arrays('b_multisegment_loss_anet.npz'),
+}
+CASES = [
+    (variant, str(name)) for variant, data in FILES.items() for name in data['names']
+]
+LENGTHS = {'thumos14_in3': 64, 'anet_in3': 96}
+PREDICTIONS = ('loc', 'conf', 'prop_loc', 'prop_conf', 'center')
+
+
+@pytest.fixture(scope='module')
+def models():
+    return {variant: build_config_model(variant, width=0.03125) for variant in FILES}
+
+
+def in_original_arithmetic(distances, positive, priors, targets, num_frames):
+    """The same distances, computed as AFSD does: in float32 fractions of the clip.
+
+    For 768 frames this rounds by up to 5e-5 of a frame, which is more than the
+    tolerance for actions of one frame.
+    """
+    rounded = distances.clone()
+    for i, rows in enumerate(targets):
+        rows = torch.from_numpy(rows)  # float32 (start / T, end / T, class)
+        left = (priors[:, None] - rows[None, :, 0]) * num_frames
+        right = (rows[None, :, 1] - priors[:, None]) * num_frames
+        candidates = torch.stack([left, right], -1)  # (P, G, 2)
+        error = (candidates - distances[i][:, None]).abs().sum(-1)
+        nearest, index = error.min(1)
+        assert (nearest[positive[i]] < 1e-4).all()
+        chosen = candidates[torch.arange(len(index)), index]
+        rounded[i][positive[i]] = chosen[positive[i]]
+    return rounded
+
+
+@pytest.mark.parametrize('variant, case', CASES)
+def test_values_and_gradients(models, variant, case):
+    model, data = models[variant], FILES[variant]
+    num_frames = int(data['clip_length'])
+    lengths = [LENGTHS[variant] >> i for i in range(6)]
+    inputs = {}
+    for name in PREDICTIONS:
+        value = data[f'{case}/{name}']
+        value = background_last(value) if 'conf' in name else value
+        inputs[name] = torch.from_numpy(value.copy()).requires_grad_()
+    targets = []
+    while f'{case}/target{len(targets)}' in data:
+        targets.append(data[f'{case}/target{len(targets)}'])
+
+    coarse = CoarseOutputs(
+        (), (), inputs['loc'].split(lengths, 1), inputs['conf'].split(lengths, 1)
+    )
+    refined = RefineOutputs(
+        inputs['prop_loc'], inputs['prop_conf'], inputs['center'].squeeze(-1)
+    )
+    model.refine_head.refine_iou_thr = float(data[f'{case}/piou'])
+    points = model.point_generator.level_points(lengths, num_frames)
+    in_frames = [rows * np.float64([num_frames, num_frames, 1]) for rows in targets]
+    gt_instances = [sample.gt_instances for sample in clip_samples(in_frames)]
+    assigned = model.coarse_head.get_targets(points, gt_instances)
+    positive = assigned.labels < model.coarse_head.num_classes
+    priors = torch.from_numpy(data['priors'][:, 0])
+    exact = in_original_arithmetic(
+        assigned.distances, positive, priors, targets, num_frames
+    )
+    if variant.startswith('thumos14'):  # 256: every step is exact
+        assert torch.equal(exact, assigned.distances)
+    assigned = assigned._replace(distances=exact)
+    losses = model.coarse_head.loss_by_feat(coarse, assigned)
+    losses.update(model.refine_head.loss_by_feat(refined, coarse, assigned))
+
+    for theirs, (ours, weight) in LOSSES[variant].items():
+        value = losses[ours] / weight
+        expected = float(data[f'{case}/loss/{theirs}'])
+        assert value.item() == pytest.approx(expected, rel=1e-5), theirs
+        grads = torch.autograd.grad(
+            value, list(inputs.values()), retain_graph=True, allow_unused=True
+        )
+        for (name, tensor), grad in zip(inputs.items(), grads):
+            wanted = data.get(f'{case}/grad/{theirs}/{name}')
+            grad = torch.zeros_like(tensor) if grad is None else grad
+            if wanted is None:  # not recorded: all zero
+                wanted = np.zeros(tensor.shape, np.float32)
+            elif 'conf' in name:
+                wanted = background_last(wanted)
+            scale = max(np.abs(wanted).max(), 1e-30)
+            np.testing.assert_allclose(
+                grad.numpy() / scale, wanted / scale, rtol=0, atol=1e-5, err_msg=name
+            )

@@ -1,0 +1,124 @@
+import logging
+
+import pytest
+import torch
+import torch.nn.functional as F
+from mmaction.registry import MODELS
+
+from mmtal_mts.models.backbones import InceptionI3D
+from mmtal_mts.models.backbones.i3d_layers import SameMaxPool3d
+from mmtal_mts.models.layers import same_padding
+
+
+def test_full_network_has_the_published_size():
+    net = MODELS.build(dict(type='InceptionI3D'))
+    parameters = sum(p.numel() for p in net.parameters())
+    # Inception v1 inflated, up to Mixed_5c, with the affine batch norms.
+    assert parameters == 12_287_264 or abs(parameters / 12.29e6 - 1) < 1e-3
+    assert net.out_channels == (832, 1024)
+
+
+@pytest.mark.parametrize('size', [(16, 32, 32), (13, 33, 47), (1, 32, 32)])
+def test_endpoints_have_ceil_sizes(size):
+    net = InceptionI3D(width=0.125).eval()
+    with torch.no_grad():
+        fine, coarse = net(torch.randn(1, 3, *size))
+
+    def halved(n, times):
+        for _ in range(times):
+            n = -(-n // 2)
+        return n
+
+    t, h, w = size
+    assert fine.shape == (1, 104, halved(t, 2), halved(h, 4), halved(w, 4))
+    assert coarse.shape == (1, 128, halved(t, 3), halved(h, 5), halved(w, 5))
+
+
+@pytest.mark.parametrize(
+    'kernel, stride',
+    [
+        ((1, 3, 3), (1, 2, 2)),
+        ((3, 3, 3), (2, 2, 2)),
+        ((2, 2, 2), (2, 2, 2)),
+        ((3, 3, 3), (1, 1, 1)),
+    ],
+)
+@pytest.mark.parametrize('size', [(4, 6, 6), (5, 7, 9), (1, 3, 2)])
+def test_pooling_equals_zero_padding_on_non_negative_maps(kernel, stride, size):
+    x = torch.randn(2, 3, *size).relu()
+    pads = [same_padding(n, k, s) for n, k, s in zip(size, kernel, stride)]
+    flat = [side for pair in reversed(pads) for side in pair]
+    expected = F.max_pool3d(F.pad(x, flat), kernel, stride)
+    assert torch.equal(SameMaxPool3d(kernel, stride)(x), expected)
+
+
+def test_only_the_wanted_stages_are_built():
+    net = InceptionI3D(width=0.125, out_indices=('Mixed_3c',))
+    assert net.stages[-1] == 'Mixed_3c'
+    assert not hasattr(net, 'Mixed_4b')
+    with pytest.raises(ValueError, match='Mixed_9z'):
+        InceptionI3D(out_indices=('Mixed_9z',))
+
+
+def test_channels_last_changes_speed_only():
+    torch.manual_seed(0)
+    net = InceptionI3D(width=0.125).eval()
+    x = torch.randn(1, 3, 16, 32, 32)
+    with torch.no_grad():
+        last = net(x)
+        net.channels_last = False
+        first = net(x)
+    for a, b in zip(last, first):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_frozen_batch_norm_keeps_statistics_and_affine():
+    net = InceptionI3D(width=0.125, freeze_bn=True).train()
+    before = {k: v.clone() for k, v in net.state_dict().items() if '.bn.' in k}
+    sum(y.sum() for y in net(torch.randn(1, 3, 16, 32, 32))).backward()
+    after = net.state_dict()
+    assert all(torch.equal(after[key], value) for key, value in before.items())
+    assert net.Conv3d_1a_7x7.bn.weight.grad is None
+    assert net.Conv3d_1a_7x7.conv3d.weight.grad is not None
+
+    free = InceptionI3D(width=0.125).train()
+    free(torch.randn(1, 3, 16, 32, 32))
+    assert free.Conv3d_1a_7x7.bn.num_batches_tracked == 1
+
+
+def kinetics_state(net):
+    """A state dict as the published files have it: with the classifier on top."""
+    state = {k: torch.randn_like(v.float()) for k, v in net.state_dict().items()}
+    state['logits.conv3d.weight'] = torch.zeros(400, 1024, 1, 1, 1)
+    return state
+
+
+def test_kinetics_weights_load_by_name_and_gaps_are_named(tmp_path, caplog):
+    source = InceptionI3D(width=0.125)
+    state = kinetics_state(source)
+    del state['Mixed_5c.b0.conv3d.weight']
+    path = tmp_path / 'rgb_imagenet.pt'
+    torch.save(state, path)
+
+    net = InceptionI3D(width=0.125, pretrained=str(path))
+    with caplog.at_level(logging.INFO):
+        net.init_weights()
+    loaded = net.state_dict()
+    assert torch.equal(
+        loaded['Conv3d_1a_7x7.conv3d.weight'], state['Conv3d_1a_7x7.conv3d.weight']
+    )
+    assert net.load_kinetics_weights(str(path)) == ['Mixed_5c.b0.conv3d.weight']
+
+
+def test_weights_of_another_stream_or_network_are_refused(tmp_path):
+    flow = tmp_path / 'flow.pt'
+    torch.save(kinetics_state(InceptionI3D(in_channels=2, width=0.125)), flow)
+    net = InceptionI3D(in_channels=3, width=0.125)
+    with pytest.raises(ValueError, match=r'flow\.pt does not fit.*Conv3d_1a_7x7'):
+        net.load_kinetics_weights(str(flow))
+    other = tmp_path / 'other.pt'
+    torch.save({'conv1.weight': torch.zeros(1)}, other)
+    with pytest.raises(ValueError, match='no key in common'):
+        net.load_kinetics_weights(str(other))
+    with pytest.raises(FileNotFoundError):
+        net.load_kinetics_weights(str(tmp_path / 'absent.pt'))

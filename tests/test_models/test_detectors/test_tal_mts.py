@@ -1,0 +1,225 @@
+import copy
+
+import pytest
+import torch
+from mmaction.registry import MODELS
+from mmaction.structures import ActionDataSample
+from mmengine.config import Config
+from mmengine.structures import InstanceData
+
+CONFIG = 'configs/tal_mts/tal-mts_i3d-tiny_1xb4-128x64x64_synthetic.py'
+T, SIZE, K = 32, 32, 6
+
+
+@pytest.fixture
+def cfg(repo_root):
+    """The tiny model of the quick start at a size for tests."""
+    model = Config.fromfile(str(repo_root / CONFIG)).model
+    model.backbone.width = 0.125
+    channels = 16
+    model.neck.pyramid.update(
+        in_channels=(104, 128),
+        spatial_sizes=(2, 1),
+        out_channels=channels,
+        num_levels=4,
+        num_groups=4,
+    )
+    small = dict(crop_size=SIZE, patch_size=16, embed_dims=16, out_channels=channels)
+    model.neck.stt.update(clip_len=T, num_levels=4, num_groups=4, **small)
+    model.neck.frame_feature.update(channels=channels, num_groups=4)
+    model.coarse_head.update(
+        channels=channels, num_levels=4, num_groups=4, distance_factors=(4, 8, 16, 32)
+    )
+    model.refine_head.update(channels=channels, num_groups=4)
+    model.refine_head.fsa.update(**small)
+    return model
+
+
+def build(cfg):
+    torch.manual_seed(0)
+    return MODELS.build(copy.deepcopy(cfg))
+
+
+def clips(batch=2):
+    generator = torch.Generator().manual_seed(1)
+    return [
+        torch.randint(0, 256, (3, T, SIZE, SIZE), generator=generator).byte()
+        for _ in range(batch)
+    ]
+
+
+def sample(segments=((4.0, 20.0),), labels=(1,), offset=0, fps=10.0):
+    data = ActionDataSample()
+    data.gt_instances = InstanceData(
+        segments=torch.tensor(segments).reshape(-1, 2),
+        labels=torch.tensor(labels, dtype=torch.long),
+    )
+    data.set_metainfo(dict(video_id='v', window_offset=offset, sample_fps=fps))
+    return data
+
+
+def run(model, batch=2, mode='tensor', samples=None):
+    data = dict(inputs=clips(batch), data_samples=samples or [sample()] * batch)
+    return model._run_forward(model.data_preprocessor(data), mode=mode)
+
+
+def test_tensor_mode_has_the_documented_keys_and_shapes(cfg):
+    outputs = run(build(cfg).eval())
+    p = 8 + 4 + 2 + 1
+    assert {key: tuple(value.shape) for key, value in outputs.items()} == dict(
+        points=(p,),
+        coarse_distances=(2, p, 2),
+        coarse_logits=(2, p, K + 1),
+        refine_offsets=(2, p, 2),
+        refine_logits=(2, p, K + 1),
+        quality_logits=(2, p),
+    )
+    assert outputs['points'].tolist()[:2] == [2.0, 6.0]
+    assert (outputs['coarse_distances'] > 0).all()
+
+
+def test_preprocessor_maps_bytes_to_minus_one_to_one(cfg):
+    model = build(cfg)
+    clip = torch.tensor([0, 255], dtype=torch.uint8)
+    clip = clip.repeat_interleave(3 * SIZE * SIZE).reshape(2, 3, 1, SIZE, SIZE)
+    data = model.data_preprocessor(
+        dict(inputs=list(clip), data_samples=[sample(), sample()])
+    )
+    assert data['inputs'][0].unique().tolist() == [-1.0]
+    assert data['inputs'][1].unique().tolist() == [1.0]
+
+
+def test_clips_of_a_batch_do_not_mix_in_evaluation(cfg):
+    model = build(cfg).eval()
+    with torch.no_grad():
+        both = run(model, 2)
+        one = run(model, 1)
+    for key, value in one.items():
+        if key != 'points':
+            torch.testing.assert_close(both[key][:1], value, rtol=1e-4, atol=1e-4)
+
+
+def test_mmaction2_layout_with_one_clip_per_sample(cfg):
+    model = build(cfg).eval()
+    frames = torch.randn(1, 3, T, SIZE, SIZE)
+    with torch.no_grad():
+        plain, stacked = model(frames), model(frames[:, None])
+    assert torch.equal(plain['coarse_logits'], stacked['coarse_logits'])
+    with pytest.raises(ValueError, match=r'inputs has shape \(1, 2, 3'):
+        model(frames[:, None].expand(1, 2, 3, T, SIZE, SIZE))
+    with pytest.raises(ValueError, match="mode='train'"):
+        model(frames, mode='train')
+
+
+def test_loss_terms_and_gradient_for_every_parameter(cfg):
+    # All segments count as refined, so that every term has a gradient.
+    cfg.refine_head.refine_iou_thr = -1.0
+    model = build(cfg).train()
+    losses = run(model, mode='loss')
+    assert set(losses) == {
+        'loss_coarse_cls',
+        'loss_coarse_loc',
+        'loss_refine_cls',
+        'loss_refine_loc',
+        'loss_quality',
+    }
+    sum(losses.values()).backward()
+    # Key biases cancel in a softmax, and a bias before a norm with one position per
+    # group has nothing to say: everything must exist, nearly all must be non-zero.
+    missing = [name for name, p in model.named_parameters() if p.grad is None]
+    assert not missing
+    silent = [
+        name for name, p in model.named_parameters() if not p.grad.abs().sum() > 0
+    ]
+    assert len(silent) <= 2, silent
+
+
+def test_clip_without_any_action(cfg):
+    model = build(cfg).train()
+    samples = [sample((), ()), sample((), ())]
+    losses = run(model, mode='loss', samples=samples)
+    assert losses['loss_coarse_loc'] == 0
+    total = sum(losses.values())
+    assert torch.isfinite(total)
+    total.backward()
+
+
+def test_predict_gives_seconds_of_the_video(cfg):
+    cfg.decoder.score_thr = 0.0
+    model = build(cfg).eval()
+    at_start = run(model, 1, 'predict', [sample()])[0].pred_instances
+    moved = run(model, 1, 'predict', [sample(offset=40, fps=8.0)])[0].pred_instances
+    torch.testing.assert_close(at_start.segments * 10, moved.segments * 8 - 40)
+    assert len(at_start) == (8 + 4 + 2 + 1) * K
+    assert (at_start.segments >= 0).all() and (at_start.segments <= T / 10).all()
+    assert at_start.labels.unique().tolist() == list(range(K))
+
+
+@pytest.mark.parametrize('module', ['rfp', 'stt', 'fsa', 'all'])
+def test_each_module_can_be_switched_off(cfg, module):
+    full = sum(p.numel() for p in build(cfg).parameters())
+    if module in ('rfp', 'all'):
+        cfg.neck.rfp = None
+    if module in ('stt', 'all'):
+        cfg.neck.stt = None
+        cfg.coarse_head.with_context = False
+    if module in ('fsa', 'all'):
+        cfg.refine_head.fsa = None
+    model = build(cfg).train()
+    sum(run(model, mode='loss').values()).backward()
+    reduced = sum(p.numel() for p in model.parameters())
+    # RFP has no parameters, the others do.
+    assert (reduced == full) if module == 'rfp' else (reduced < full)
+
+
+def test_autocast_keeps_losses_and_distances_in_float32(cfg):
+    model = build(cfg).train()
+    data = model.data_preprocessor(dict(inputs=clips(1), data_samples=[sample()]))
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        outputs = model(data['inputs'])
+        losses = model(data['inputs'], data['data_samples'], mode='loss')
+    assert {value.dtype for value in outputs.values()} == {torch.float32}
+    assert {value.dtype for value in losses.values()} == {torch.float32}
+    exact = model(data['inputs'], data['data_samples'], mode='loss')
+    for key, value in losses.items():
+        assert value.item() == pytest.approx(exact[key].item(), rel=0.25, abs=0.1)
+
+
+@pytest.mark.parametrize('t, size, spatial', [(64, 32, (2, 1)), (32, 64, (4, 2))])
+def test_other_clip_lengths_and_crop_sizes(cfg, t, size, spatial):
+    cfg.neck.pyramid.spatial_sizes = spatial
+    cfg.neck.stt.update(clip_len=t, crop_size=size)
+    cfg.refine_head.fsa.crop_size = size
+    outputs = build(cfg).eval()(torch.randn(1, 3, t, size, size))
+    lengths = [t // stride for stride in (4, 8, 16, 32)]
+    assert outputs['points'].shape == (sum(lengths),)
+
+
+def test_sizes_that_do_not_fit_are_named(cfg):
+    model = build(cfg).eval()
+    with pytest.raises(ValueError, match=r'spatial_sizes\[0\]=2'):
+        model(torch.randn(1, 3, T, 64, 64))
+    with pytest.raises(ValueError, match='clip of 28 frames.*multiple of 32'):
+        model(torch.randn(1, 3, 28, SIZE, SIZE))
+    cfg.neck.stt.first_stride = 8
+    with pytest.raises(ValueError, match='first_stride'):
+        build(cfg)(torch.randn(1, 3, T, SIZE, SIZE))
+
+
+def test_training_steps_reduce_the_loss(cfg):
+    model = build(cfg).train()
+    optimizer = torch.optim.Adam(model.parameters(), 2e-3)
+    data = model.data_preprocessor(
+        dict(
+            inputs=clips(2),
+            data_samples=[sample(), sample(((8.0, 30.0),), (4,))],
+        )
+    )
+    values = []
+    for _ in range(25):
+        losses = sum(model(**data, mode='loss').values())
+        optimizer.zero_grad()
+        losses.backward()
+        optimizer.step()
+        values.append(losses.item())
+    assert values[-1] < 0.5 * values[0]

@@ -1,0 +1,120 @@
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mmtal_mts.models.layers import (
+    ConvNormReLU1d,
+    FramePatchEmbedding,
+    SameConv1d,
+    TransformerEncoderLayer,
+    pad_same,
+    same_padding,
+)
+
+
+@given(st.integers(1, 40), st.integers(1, 7), st.integers(1, 3))
+def test_same_padding_gives_ceil_length_with_least_padding(size, kernel, stride):
+    front, behind = same_padding(size, kernel, stride)
+    assert behind - front in (0, 1)
+    out = (size + front + behind - kernel) // stride + 1
+    assert out == math.ceil(size / stride)
+    # One position less of padding would lose an output position (or there is none).
+    if front + behind:
+        assert (size + front + behind - 1 - kernel) // stride + 1 < out
+
+
+def test_pad_same_leaves_symmetric_padding_to_the_convolution():
+    x = torch.ones(1, 1, 6, 6)
+    same, padding = pad_same(x, (3, 3), (1, 1))
+    assert same is x and padding == (1, 1)
+    padded, padding = pad_same(x, (7, 3), (2, 1))
+    assert padding == (0, 0)
+    assert padded.shape == (1, 1, 6 + 5, 6 + 2)
+    assert padded[0, 0, :2].sum() == 0 and padded[0, 0, -3:].sum() == 0
+
+
+def test_same_conv1d_values_by_hand():
+    conv = SameConv1d(1, 1, 3, 2)
+    conv.weight.data.copy_(torch.tensor([[[1.0, 10.0, 100.0]]]))
+    conv.bias.data.fill_(0.5)
+    x = torch.tensor([[[1.0, 2.0, 3.0, 4.0]]])
+    # Even length, stride 2: nothing in front, one zero behind.
+    assert conv(x).tolist() == [[[321.5, 43.5]]]
+
+
+def test_conv_norm_relu_is_conv_then_group_norm_then_relu():
+    unit = ConvNormReLU1d(4, 8, 3, 1, num_groups=2)
+    x = torch.randn(2, 4, 5)
+    y = F.conv1d(x, unit.conv.weight, unit.conv.bias, padding=1)
+    grouped = y.reshape(2, 2, -1)
+    mean = grouped.mean(-1, keepdim=True)
+    var = grouped.var(-1, unbiased=False, keepdim=True)
+    expected = ((grouped - mean) / (var + 1e-5).sqrt()).reshape(2, 8, 5).relu()
+    torch.testing.assert_close(unit(x), expected)
+
+
+def test_patches_are_cut_row_by_row():
+    embedding = FramePatchEmbedding(2, 4, in_channels=1, embed_dims=4)
+    embedding.projection.weight.data.copy_(torch.eye(4))
+    embedding.projection.bias.data.zero_()
+    embedding.position.data.zero_()
+    frame = torch.arange(16.0).reshape(1, 1, 1, 4, 4)
+    tokens = embedding(frame)
+    assert tokens.shape == (1, 1, 4, 4)
+    assert tokens[0, 0].tolist() == [
+        [0, 1, 4, 5],
+        [2, 3, 6, 7],
+        [8, 9, 12, 13],
+        [10, 11, 14, 15],
+    ]
+
+
+def test_patch_position_is_added_to_every_frame():
+    embedding = FramePatchEmbedding(2, 4, in_channels=3, embed_dims=5)
+    tokens = embedding(torch.zeros(2, 3, 3, 4, 4))
+    expected = embedding.projection.bias + embedding.position
+    torch.testing.assert_close(tokens, expected.expand(2, 3, 4, 5))
+
+
+def test_patch_size_must_divide_and_frames_must_fit():
+    with pytest.raises(ValueError, match=r'patch_size=5 does not divide crop_size=96'):
+        FramePatchEmbedding(5, 96, 3, 8)
+    with pytest.raises(ValueError, match=r'frames are 6x8 pixels, but crop_size=8'):
+        FramePatchEmbedding(4, 8, 3, 8)(torch.zeros(1, 3, 1, 6, 8))
+
+
+def test_encoder_layer_against_attention_written_out():
+    torch.manual_seed(0)
+    layer = TransformerEncoderLayer(6, num_heads=2).eval()
+    x = torch.randn(3, 4, 6)
+    normed = F.layer_norm(
+        x, (6,), layer.attention_norm.weight, layer.attention_norm.bias
+    )
+    attention = layer.attention
+    qkv = normed @ attention.in_proj_weight.T + attention.in_proj_bias
+    q, k, v = (part.reshape(3, 4, 2, 3).transpose(1, 2) for part in qkv.chunk(3, -1))
+    weights = (q @ k.transpose(-1, -2) / math.sqrt(3)).softmax(-1)
+    mixed = (weights @ v).transpose(1, 2).reshape(3, 4, 6)
+    expected = x + mixed @ attention.out_proj.weight.T + attention.out_proj.bias
+    torch.testing.assert_close(layer(x), expected)
+
+
+def test_encoder_layer_without_mlp_has_no_mlp_parameters():
+    assert TransformerEncoderLayer(8, 2).mlp is None
+    with_mlp = TransformerEncoderLayer(8, 2, mlp_ratio=2.0)
+    assert with_mlp.mlp[1].out_features == 16
+    assert with_mlp(torch.randn(1, 3, 8)).shape == (1, 3, 8)
+
+
+@pytest.mark.parametrize('kernel', [1, 3, 5])
+def test_levels_in_one_call_equal_level_by_level(kernel):
+    unit = ConvNormReLU1d(4, 6, kernel, num_groups=2)
+    levels = [torch.randn(2, 4, n) for n in (8, 4, 2, 1)]
+    together = unit.forward_levels(levels)
+    assert len(together) == 4
+    for one, level in zip(together, levels):
+        torch.testing.assert_close(one, unit(level), rtol=1e-5, atol=1e-5)

@@ -1,0 +1,99 @@
+import math
+
+import pytest
+import torch
+from mmaction.registry import MODELS
+
+from mmtal_mts.structures.segments import (
+    distance_giou,
+    distance_tiou,
+    refine_distances,
+    refinement_targets,
+)
+
+
+def test_focal_loss_by_hand():
+    loss = MODELS.build(dict(type='SoftmaxFocalLoss', loss_weight=2.0))
+    probs = torch.tensor([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6]])
+    value = loss(probs.log(), torch.tensor([0, 2]), avg_factor=4)
+    p0, p1 = 0.7 + 1e-6, 0.6 + 1e-6
+    expected = 0.75 * (1 - p0) ** 2 * -math.log(p0)
+    expected += 0.25 * (1 - p1) ** 2 * -math.log(p1)
+    assert value.item() == pytest.approx(2.0 * expected / 4, rel=1e-5)
+
+
+def test_focal_loss_with_gamma_0_is_weighted_cross_entropy():
+    loss = MODELS.build(dict(type='SoftmaxFocalLoss', gamma=0.0, alpha=0.5, eps=0.0))
+    logits = torch.randn(6, 4)
+    labels = torch.tensor([0, 1, 2, 3, 3, 0])
+    expected = 0.5 * torch.nn.functional.cross_entropy(logits, labels)
+    torch.testing.assert_close(loss(logits, labels), expected)
+
+
+def test_focal_loss_weight_and_empty():
+    loss = MODELS.build(dict(type='SoftmaxFocalLoss'))
+    logits = torch.randn(3, 4, requires_grad=True)
+    labels = torch.tensor([0, 3, 1])
+    masked = loss(logits, labels, weight=torch.tensor([1.0, 0.0, 1.0]), avg_factor=1)
+    torch.testing.assert_close(
+        masked, loss(logits[[0, 2]], labels[[0, 2]], avg_factor=1)
+    )
+    empty = loss(logits[:0], labels[:0], avg_factor=1)
+    assert empty == 0
+    empty.backward()
+    assert logits.grad.abs().sum() == 0
+
+
+def test_giou_loss_on_nested_and_disjoint_segments():
+    loss = MODELS.build(dict(type='SegmentGIoULoss'))
+    # From point 10: [5, 15] against [0, 20] -> tIoU 0.5, hull = union.
+    value = loss(torch.tensor([[5.0, 5.0]]), torch.tensor([[10.0, 10.0]]), avg_factor=1)
+    assert value.item() == pytest.approx(0.5)
+    # [2, 4] and [6, 8] seen from 0: tIoU 0 and hull 6 against union 4, by the
+    # definition on intervals; distances from one point give overlap -2.
+    pred, target = torch.tensor([[-2.0, 4.0]]), torch.tensor([[-6.0, 8.0]])
+    assert distance_tiou(pred, target).item() < 0
+    assert distance_giou(pred, target).item() < 0
+
+
+def test_tiou_against_interval_arithmetic():
+    generator = torch.Generator().manual_seed(0)
+    pred = torch.rand(50, 2, generator=generator) * 10
+    target = torch.rand(50, 2, generator=generator) * 10
+    for p, t, value in zip(
+        pred.tolist(), target.tolist(), distance_tiou(pred, target).tolist()
+    ):
+        inter = min(p[1], t[1]) - max(-p[0], -t[0])
+        union = max(p[1], t[1]) - min(-p[0], -t[0])
+        assert value == pytest.approx(inter / union, rel=1e-5)
+
+
+def test_zero_length_segments_stay_finite():
+    zero = torch.zeros(1, 2, requires_grad=True)
+    for function in (distance_tiou, distance_giou):
+        value = function(zero, torch.zeros(1, 2))
+        assert torch.isfinite(value).all()
+        value.sum().backward()
+        assert torch.isfinite(zero.grad).all()
+
+
+def test_smooth_l1_quadratic_linear_and_plain():
+    pred, target = torch.tensor([[0.5, 3.0]]), torch.zeros(1, 2)
+    smooth = MODELS.build(dict(type='SegmentSmoothL1Loss', beta=1.0))
+    assert smooth(pred, target, avg_factor=1).item() == pytest.approx(0.125 + 2.5)
+    plain = MODELS.build(dict(type='SegmentSmoothL1Loss', beta=0.0))
+    assert plain(pred, target, avg_factor=1).item() == pytest.approx(3.5)
+
+
+def test_quality_loss_by_hand():
+    loss = MODELS.build(dict(type='QualityBCELoss', loss_weight=3.0))
+    value = loss(torch.tensor([0.0]), torch.tensor([0.25]), avg_factor=2)
+    assert value.item() == pytest.approx(3.0 * math.log(2) / 2)
+    assert loss(torch.zeros(0), torch.zeros(0), avg_factor=1) == 0
+
+
+def test_refinement_targets_invert_refinement():
+    distances = torch.rand(20, 2) * 30 + 0.1
+    target = torch.rand(20, 2) * 30
+    offsets = refinement_targets(distances, target)
+    torch.testing.assert_close(refine_distances(distances, offsets), target)

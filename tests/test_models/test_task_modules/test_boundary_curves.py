@@ -1,0 +1,97 @@
+"""Boundary curves against a loop over Python's rounding and AFSD's recorded ones."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mmtal_mts.datasets.windows import training_windows
+from mmtal_mts.models import BoundaryCurveGenerator
+
+GOLDENS = Path(__file__).parents[2] / 'data' / 'goldens'
+# Folder with AFSD's csv files and e_split_videos.json, for the check of the whole set.
+AFSD_FOLDER = os.environ.get('MMTAL_MTS_AFSD_GOLDENS', '')
+
+
+def positions(segments, num_frames):
+    curves = BoundaryCurveGenerator().curves(segments, num_frames)
+    assert curves.shape == (2, num_frames) and curves.dtype == torch.float32
+    return [torch.nonzero(curve).flatten().tolist() for curve in curves]
+
+
+def test_recorded_curves_of_the_first_clips():
+    clips = json.loads((GOLDENS / 'afsd_boundary_curves.json').read_text())['first20']
+    assert len(clips) == 20
+    for clip in clips:
+        segments = np.array(clip['annos'])[:, :2].astype(np.float32)
+        start, end = positions(torch.from_numpy(segments), 256)
+        assert start == clip['start_idx'] and end == clip['end_idx']
+
+
+def test_by_hand():
+    # 40 long: 4 around each boundary; 5 long: 2 is the least; halves go to even.
+    start, end = positions(torch.tensor([[10.0, 50.0], [60.5, 65.5]]), 66)
+    assert start == [8, 9, 10, 11, 12, 60, 61, 62]
+    assert end == [48, 49, 50, 51, 52, 64, 65]
+    assert positions(torch.zeros(0, 2), 4) == [[], []]
+
+
+@given(
+    st.lists(st.tuples(st.floats(-9, 40), st.floats(0, 60)), max_size=4),
+    st.integers(1, 40),
+)
+def test_against_a_loop(rows, num_frames):
+    expected = [set(), set()]
+    for start, length in rows:
+        end = start + length
+        half = max((end - start) * 0.1, 2.0) / 2
+        for curve, boundary in zip(expected, (start, end)):
+            first = min(max(round(boundary - half), 0), num_frames - 1)
+            last = min(max(round(boundary + half), 0), num_frames - 1)
+            curve.update(range(first, last + 1))
+    segments = torch.tensor([[s, s + d] for s, d in rows], dtype=torch.float64)
+    found = positions(segments.reshape(-1, 2), num_frames)
+    assert found == [sorted(curve) for curve in expected]
+
+
+@pytest.mark.skipif(not AFSD_FOLDER, reason='MMTAL_MTS_AFSD_GOLDENS is not set')
+@pytest.mark.parametrize('setting', ['val_256_30', 'test_256_128', 'val_768_768'])
+def test_curves_of_all_clips_equal_afsd(setting):
+    folder = Path(AFSD_FOLDER)
+    expected = json.loads((folder / 'e_split_videos.json').read_text())[setting]
+    split, clip_len, stride = setting.split('_')
+    with open(folder / f'{split}_video_info.csv') as file:
+        videos = {row['video']: row for row in csv.DictReader(file)}
+    annotations: dict = {}
+    with open(folder / f'{split}_Annotation_ours.csv') as file:
+        for row in csv.DictReader(file):
+            info = videos[row['video']]
+            ratio = float(info['sample_count']) / float(info['count'])
+            annotations.setdefault(row['video'], []).append(
+                (float(row['startFrame']) * ratio, float(row['endFrame']) * ratio)
+            )
+    digest, ones = hashlib.sha256(), np.zeros(2)
+    generator = BoundaryCurveGenerator()
+    for video, rows in annotations.items():
+        for window in training_windows(
+            int(float(videos[video]['sample_count'])),
+            np.array(rows),
+            int(clip_len),
+            int(stride),
+            one_based_window=True,
+        ):
+            curves = generator.curves(torch.from_numpy(window.segments), int(clip_len))
+            curves = curves.numpy().astype(np.uint8)
+            digest.update(curves.tobytes())
+            ones += curves.sum(1)
+    assert ones.tolist() == [expected['start_ones'], expected['end_ones']]
+    assert digest.hexdigest() == expected['score_sha256']

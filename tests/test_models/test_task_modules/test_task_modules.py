@@ -1,0 +1,149 @@
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mmtal_mts.models.task_modules import (
+    BoundaryRegionGenerator,
+    CoarseToFineDecoder,
+    SegmentAssigner,
+    SegmentPointGenerator,
+)
+
+LENGTHS = (4, 2, 1)
+POINTS = SegmentPointGenerator().level_points(LENGTHS, 16)
+
+
+def test_points_are_cell_centres():
+    assert [x.tolist() for x in POINTS] == [[2, 6, 10, 14], [4, 12], [8]]
+    assert SegmentPointGenerator().level_points([1], 1)[0].tolist() == [0.5]
+
+
+def assign(segments, labels, level_ranges=None, num_classes=5):
+    return SegmentAssigner(level_ranges).assign(
+        POINTS,
+        torch.tensor(segments, dtype=torch.float32).reshape(-1, 2),
+        torch.tensor(labels, dtype=torch.long),
+        num_classes,
+    )
+
+
+def test_shortest_segment_that_holds_the_point_wins_and_ends_count():
+    labels, distances = assign([[0, 16], [6, 10], [6, 10]], [3, 1, 2])
+    # Points 2 6 10 14 | 4 12 | 8; the first of two equal segments is taken.
+    assert labels.tolist() == [3, 1, 1, 3, 3, 3, 1]
+    assert distances[1].tolist() == [0, 4]
+    assert distances[2].tolist() == [4, 0]
+    assert distances[4].tolist() == [4, 12]
+
+
+def test_no_ground_truth_and_no_point_inside():
+    for segments, labels in (([], []), ([[2.5, 3.5]], [0])):
+        assigned, distances = assign(segments, labels)
+        assert assigned.tolist() == [5] * 7
+        assert distances.abs().sum() == 0
+
+
+def test_level_ranges_are_open_below_and_closed_above():
+    ranges = [(0, 4), (4, 8), (8, 100)]
+    labels, _ = assign([[0, 16]], [0], ranges)
+    # Largest distances: 14 10 10 14 | 12 12 | 8 -> none in range.
+    assert labels.tolist() == [5] * 7
+    labels, _ = assign([[6, 14]], [0], ranges)
+    # 6: (0, 8) no; 10: (4, 4) yes; 14: (8, 0) no | 12: (6, 2) yes | 8: (2, 6) no.
+    assert labels.tolist() == [5, 5, 0, 5, 5, 0, 5]
+    with pytest.raises(ValueError, match='level_ranges has 1 entries for 3 levels'):
+        assign([[0, 16]], [0], [(0, 4)])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.floats(0, 16, width=16), st.floats(0, 16, width=16), st.integers(0, 4)
+        ),
+        max_size=6,
+    )
+)
+def test_assignment_against_a_loop(rows):
+    segments = [sorted(row[:2]) for row in rows]
+    classes = [row[2] for row in rows]
+    labels, distances = assign(segments, classes)
+    for p, point in enumerate(torch.cat(POINTS).tolist()):
+        best, best_length = None, math.inf
+        for g, (start, end) in enumerate(segments):
+            length = (point - start) + (end - point)
+            if start <= point <= end and length < best_length:
+                best, best_length = g, length
+        if best is None:
+            assert labels[p] == 5
+        else:
+            assert labels[p] == classes[best]
+            start, end = segments[best]
+            assert distances[p].tolist() == pytest.approx([point - start, end - point])
+
+
+def test_frame_regions_by_hand():
+    regions = BoundaryRegionGenerator().frame_regions(
+        torch.tensor([50.0]), torch.tensor([[[10.0, 29.0]]])
+    )
+    # Start 40, end 79, length 40: 10 frames inside, 4 outside.
+    assert regions.tolist() == [[[36, 50, 69, 83]]]
+    tiny = BoundaryRegionGenerator().frame_regions(
+        torch.tensor([5.0]), torch.tensor([[[0.0, 0.0]]])
+    )
+    assert tiny.tolist() == [[[4, 6, 4, 6]]]
+
+
+def test_level_regions_by_hand():
+    # Two cells over 64 frames; 64 frames are 2 cells.
+    regions = BoundaryRegionGenerator().level_regions(
+        torch.tensor([[[0.0, 0.0], [640.0, 0.0]]]), 64
+    )
+    # Cell 0: start = end = 0, one cell each way. Cell 1: start -19, end 1, length 20.
+    assert regions.tolist() == [[[-1, 1, -1, 1], [-21, -14, -4, 3]]]
+
+
+def outputs(offsets=(0.0, 0.0), quality=0.0):
+    return dict(
+        points=torch.tensor([10.0]),
+        coarse_distances=torch.tensor([[[4.0, 6.0]]]),
+        coarse_logits=torch.log(torch.tensor([[[0.2, 0.3, 0.5]]])),
+        refine_offsets=torch.tensor([[offsets]]),
+        refine_logits=torch.log(torch.tensor([[[0.6, 0.1, 0.3]]])),
+        quality_logits=torch.tensor([[quality]]),
+    )
+
+
+def test_equation_13_by_hand():
+    decoder = CoarseToFineDecoder()
+    segments, scores = decoder.decode(outputs((0.4, -0.2)), 100)
+    # Half the coarse length is 5: start 6 - 2, end 16 - 1.
+    torch.testing.assert_close(segments, torch.tensor([[[4.0, 15.0]]]))
+    torch.testing.assert_close(scores, torch.tensor([[[0.2, 0.1]]]))  # quality 0.5
+
+
+def test_segments_are_clamped_to_the_clip():
+    segments, _ = CoarseToFineDecoder().decode(outputs((4.0, 4.0)), 12)
+    assert segments.tolist() == [[[0.0, 12.0]]]
+
+
+def test_instances_are_in_seconds_of_the_video():
+    decoder = CoarseToFineDecoder(score_thr=0.15)
+    segments, scores = decoder.decode(outputs(), 100)
+    instances = decoder.to_instances(segments[0], scores[0], 50, 10.0)
+    torch.testing.assert_close(instances.segments, torch.tensor([[5.6, 6.6]]))
+    assert instances.labels.tolist() == [0]
+    assert instances.scores.tolist() == pytest.approx([0.2])
+
+
+def test_nothing_above_the_threshold_and_reversed_segments():
+    decoder = CoarseToFineDecoder(score_thr=0.9)
+    segments, scores = decoder.decode(outputs(), 100)
+    assert len(decoder.to_instances(segments[0], scores[0], 0, 10.0)) == 0
+    decoder = CoarseToFineDecoder(score_thr=0.0)
+    segments, scores = decoder.decode(outputs((-3.0, -3.0)), 100)
+    assert segments[0, 0, 0] > segments[0, 0, 1]
+    assert len(decoder.to_instances(segments[0], scores[0], 0, 10.0)) == 0

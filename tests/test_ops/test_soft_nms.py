@@ -1,0 +1,237 @@
+"""1-D soft-NMS against a slow reference, recorded numbers and its own contract."""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mmtal_mts.ops import soft_nms_1d
+
+GOLDENS = Path(__file__).parent.parent / 'data' / 'goldens'
+
+
+def slow_tiou(a, b):
+    """Temporal IoU of two segments, 0 where one has no length."""
+    overlap = max(0.0, min(a[1], b[1]) - max(a[0], b[0]))
+    if overlap == 0:
+        return 0.0
+    return overlap / ((a[1] - a[0]) + (b[1] - b[0]) - overlap)
+
+
+def slow_soft_nms(segments, scores, factor, min_score, max_keep=None):
+    """Textbook loop; also tells whether the last one taken was the only one left."""
+    live = {row: float(score) for row, score in enumerate(scores) if score >= min_score}
+    kept, alone = [], False
+    while live and (max_keep is None or len(kept) < max_keep):
+        alone = len(live) == 1
+        best = min(live, key=lambda row: (-live[row], *segments[row], row))
+        kept.append((best, live.pop(best)))
+        for row in list(live):
+            by = factor(slow_tiou(segments[best], segments[row]))
+            live[row] *= by
+            if by == 0 or live[row] < min_score:
+                del live[row]
+    return kept, alone
+
+
+def slow_factor(method, sigma=0.5, threshold=0.3):
+    """Factor of the tIoU by which a score is lowered."""
+    return {
+        'gaussian': lambda tiou: math.exp(-(tiou**2) / sigma),
+        'linear': lambda tiou: 1 - tiou if tiou > threshold else 1.0,
+        'hard': lambda tiou: 0.0 if tiou > threshold else 1.0,
+    }[method]
+
+
+def golden_cases():
+    """Names of the recorded cases."""
+    with np.load(GOLDENS / 'c_softnms.npz') as data:
+        return [str(name) for name in data['names']]
+
+
+@pytest.mark.parametrize('name', golden_cases())
+def test_equals_afsd_except_for_its_lost_last_segment(name):
+    # The original stops when one live segment is left and never returns that one;
+    # its output is in the order of the input.
+    with np.load(GOLDENS / 'c_softnms.npz') as data:
+        case = {
+            k.split('/')[1]: data[k] for k in data.files if k.startswith(f'{name}/')
+        }
+    segments, scores = case['segments'][:, :2], case['segments'][:, 2]
+    sigma, min_score = float(case['sigma']), float(case['score_threshold'])
+    top_k = int(case['top_k'])
+    kept_segments, kept_scores, kept = soft_nms_1d(
+        segments, scores, sigma=sigma, min_score=min_score, max_keep=top_k
+    )
+    slow, alone = slow_soft_nms(
+        segments.tolist(), scores, slow_factor('gaussian', sigma), min_score, top_k
+    )
+    assert kept.tolist() == [row for row, _ in slow]
+    np.testing.assert_allclose(kept_scores, [score for _, score in slow], rtol=1e-6)
+
+    expected = len(kept) - 1 if alone else len(kept)
+    assert len(case['output']) == int(case['count']) == expected
+    order = np.argsort(kept[:expected])
+    np.testing.assert_allclose(
+        np.column_stack([kept_segments, kept_scores])[:expected][order],
+        case['output'],
+        rtol=0,
+        atol=1e-6,
+    )
+
+
+def test_at_least_one_golden_loses_a_segment():
+    lost = 0
+    with np.load(GOLDENS / 'c_softnms.npz') as data:
+        for name in golden_cases():
+            kept = soft_nms_1d(
+                data[f'{name}/segments'][:, :2],
+                data[f'{name}/segments'][:, 2],
+                sigma=float(data[f'{name}/sigma']),
+                min_score=float(data[f'{name}/score_threshold']),
+                max_keep=int(data[f'{name}/top_k']),
+            )[2]
+            lost += len(kept) - int(data[f'{name}/count'])
+    assert lost > 0
+
+
+@pytest.mark.parametrize('method', ['gaussian', 'linear', 'hard'])
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_equals_the_slow_loop(method, data):
+    count = data.draw(st.integers(0, 25))
+    # Few distinct values make ties, duplicates, touching and reversed segments.
+    number = st.integers(0, 12).map(lambda value: value / 2)
+    segments = data.draw(
+        st.lists(st.tuples(number, number), min_size=count, max_size=count)
+    )
+    score = st.integers(0, 8).map(lambda value: value / 8)
+    scores = data.draw(st.lists(score, min_size=count, max_size=count))
+    sigma = data.draw(st.sampled_from([0.1, 0.5, 0.9]))
+    threshold = data.draw(st.sampled_from([0.0, 0.3, 0.5, 1.0]))
+    min_score = data.draw(st.sampled_from([0.0, 0.001, 0.2]))
+    max_keep = data.draw(st.sampled_from([None, 0, 1, 5]))
+    _, kept_scores, kept = soft_nms_1d(
+        np.array(segments, dtype=float).reshape(-1, 2),
+        np.array(scores, dtype=float),
+        method=method,
+        sigma=sigma,
+        iou_threshold=threshold,
+        min_score=min_score,
+        max_keep=max_keep,
+    )
+    slow, _ = slow_soft_nms(
+        segments, scores, slow_factor(method, sigma, threshold), min_score, max_keep
+    )
+    # Scores that differ by rounding only may be taken in either order.
+    np.testing.assert_allclose(kept_scores, [score for _, score in slow], rtol=1e-9)
+    assert (np.diff(kept_scores) <= 0).all()
+    assert len(set(kept.tolist())) == len(kept)
+    if len(set(np.round(kept_scores, 9))) == len(kept):
+        assert kept.tolist() == [row for row, _ in slow]
+
+
+def test_closed_form_of_two_overlapping_segments():
+    segments = np.array([[0.0, 10.0], [5.0, 15.0]])  # tIoU 5 / 15
+    for method, expected in (
+        ('gaussian', 0.6 * math.exp(-(1 / 9) / 0.4)),
+        ('linear', 0.6 * 2 / 3),
+    ):
+        _, scores, kept = soft_nms_1d(
+            segments, np.array([0.6, 0.9]), method=method, sigma=0.4
+        )
+        assert kept.tolist() == [1, 0]
+        np.testing.assert_allclose(scores, [0.9, expected], rtol=1e-12)
+    for threshold, expected in ((0.3, [1]), (0.4, [1, 0])):
+        kept = soft_nms_1d(
+            segments, np.array([0.6, 0.9]), method='hard', iou_threshold=threshold
+        )[2]
+        assert kept.tolist() == expected
+
+
+def test_a_single_segment_survives_and_empty_input_stays_empty():
+    segments, scores, kept = soft_nms_1d(np.array([[1.0, 2.0]]), np.array([0.5]))
+    assert segments.tolist() == [[1.0, 2.0]] and scores.tolist() == [0.5]
+    assert kept.tolist() == [0]
+    segments, scores, kept = soft_nms_1d(np.zeros((0, 2)), np.zeros(0))
+    assert segments.shape == (0, 2) and scores.shape == kept.shape == (0,)
+    assert kept.dtype == np.int64
+
+
+def test_segments_without_length_overlap_nothing():
+    segments = np.array([[3.0, 3.0], [3.0, 3.0], [0.0, 5.0], [5.0, 1.0], [5.0, 1.0]])
+    scores = np.array([0.5, 0.4, 0.9, 0.3, 0.2])
+    _, lowered, kept = soft_nms_1d(segments, scores)
+    assert kept.tolist() == [2, 0, 1, 3, 4]
+    assert lowered.tolist() == [0.9, 0.5, 0.4, 0.3, 0.2]
+
+
+def test_inputs_are_not_changed_and_a_torch_input_gives_torch():
+    segments = torch.tensor([[0.0, 4.0], [1.0, 4.0], [7.0, 9.0]])
+    scores = torch.tensor([0.5, 0.8, 0.3], requires_grad=True)
+    before = segments.clone(), scores.detach().clone()
+    kept_segments, kept_scores, kept = soft_nms_1d(segments, scores)
+    assert torch.equal(segments, before[0]) and torch.equal(scores, before[1])
+    assert kept.dtype == torch.int64 and kept_scores.dtype == torch.float32
+    assert torch.equal(kept_segments, segments[kept])
+    expected = soft_nms_1d(segments.numpy(), scores.detach().numpy())
+    assert kept.tolist() == expected[2].tolist()
+    np.testing.assert_array_equal(kept_scores.numpy(), expected[1])
+    assert soft_nms_1d(segments[:0], scores[:0])[0].shape == (0, 2)
+    half = soft_nms_1d(segments.bfloat16(), scores.bfloat16())
+    assert half[1].dtype == torch.bfloat16
+
+
+def test_the_result_does_not_depend_on_the_order_of_the_input():
+    rng = np.random.default_rng(0)
+    start = rng.uniform(0, 30, 200)
+    segments = np.column_stack([start, start + rng.uniform(0, 9, 200)])
+    scores = rng.integers(1, 9, 200) / 8
+    shuffle = rng.permutation(200)
+    first = soft_nms_1d(segments, scores)
+    second = soft_nms_1d(segments[shuffle], scores[shuffle])
+    np.testing.assert_array_equal(first[0], second[0])
+    np.testing.assert_array_equal(first[1], second[1])
+
+
+@pytest.mark.parametrize(
+    ('segments', 'scores', 'settings', 'message'),
+    [
+        ([[0, 1]], [math.nan], {}, 'score 0 is nan'),
+        ([[0, 1], [0, 2]], [0.1, -0.5], {}, 'score 1 is -0.5'),
+        ([[0, math.inf]], [0.5], {}, 'segment 0'),
+        ([[0, 1]], [0.5, 0.5], {}, r'\(S, 2\)'),
+        ([[0, 1]], [0.5], {'method': 'soft'}, 'method'),
+        ([[0, 1]], [0.5], {'sigma': 0}, 'sigma'),
+        ([[0, 1]], [0.5], {'method': 'hard', 'iou_threshold': 2}, 'iou_threshold'),
+        ([[0, 1]], [0.5], {'min_score': -1}, 'min_score'),
+        ([[0, 1]], [0.5], {'max_keep': -1}, 'max_keep'),
+    ],
+)
+def test_bad_input_is_named(segments, scores, settings, message):
+    with pytest.raises(ValueError, match=message):
+        soft_nms_1d(np.array(segments, float), np.array(scores, float), **settings)
+
+
+def test_mixed_types_are_refused():
+    with pytest.raises(ValueError, match='same type'):
+        soft_nms_1d(torch.zeros(1, 2), np.zeros(1))
+
+
+def test_five_thousand_segments_take_a_moment():
+    rng = np.random.default_rng(0)
+    start = rng.uniform(0, 600, 5000)
+    segments = np.column_stack([start, start + rng.uniform(0, 20, 5000)])
+    scores = rng.uniform(0, 1, 5000)
+    begin = time.perf_counter()
+    kept = soft_nms_1d(segments, scores)[2]
+    # About 0.05 s; the bound only catches a fall back to quadratic work.
+    assert time.perf_counter() - begin < 1.0
+    assert len(kept) > 1000

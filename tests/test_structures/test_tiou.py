@@ -1,0 +1,26 @@
+"""Temporal IoU in numpy."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mmtal_mts.structures.tiou import pairwise_tiou
+
+
+def test_closed_forms():
+    a = np.array([[0.0, 10.0], [2.0, 4.0]])
+    b = np.array([[0.0, 10.0], [5.0, 15.0], [10.0, 12.0], [3.0, 4.0]])
+    expected = [[1.0, 5 / 15, 0.0, 0.1], [0.2, 0.0, 0.0, 0.5]]
+    np.testing.assert_allclose(pairwise_tiou(a, b), expected, rtol=1e-15)
+
+
+def test_segments_without_length_overlap_nothing():
+    a = np.array([[3.0, 3.0], [31.0, 21.0]])
+    b = np.array([[3.0, 3.0], [0.0, 40.0], [21.0, 31.0], [31.0, 21.0]])
+    with np.errstate(all='raise'):
+        assert not pairwise_tiou(a, b).any()
+
+
+def test_empty():
+    assert pairwise_tiou(np.zeros((0, 2)), np.ones((3, 2))).shape == (0, 3)
+    assert pairwise_tiou(np.ones((3, 2)), np.zeros((0, 2))).shape == (3, 0)

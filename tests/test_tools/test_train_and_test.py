@@ -1,0 +1,113 @@
+"""The command line tools, run as a person runs them, on a toy model."""
+
+from __future__ import annotations
+
+import pickle
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+TOY = 'toy_config.py'
+
+
+@pytest.fixture
+def run(repo_root, child_env, tmp_path):
+    """Runs a tool in an empty folder; returns its exit code and its output."""
+    toy = repo_root / 'tests' / 'data' / 'toy_project'
+    config = tmp_path / TOY
+    base = repo_root / 'configs' / '_base_' / 'default_runtime.py'
+    lines = (toy / TOY).read_text().splitlines()[1:]
+    config.write_text('\n'.join([f'_base_ = {str(base)!r}', *lines]) + '\n')
+    child_env['PYTHONPATH'] += f':{toy}'
+
+    def run_tool(*command: str) -> tuple[int, str]:
+        result = subprocess.run(
+            command,
+            cwd=tmp_path,
+            env=child_env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=180,
+        )
+        return result.returncode, result.stdout
+
+    return run_tool
+
+
+@pytest.fixture
+def tools(repo_root) -> Path:
+    return repo_root / 'tools'
+
+
+def weights(path: Path) -> torch.Tensor:
+    return torch.load(path, weights_only=True)['state_dict']['layer.weight']
+
+
+def test_train_resume_and_test(run, tools, tmp_path):
+    train = (sys.executable, str(tools / 'train.py'), TOY, '--seed', '3')
+    first, second = tmp_path / 'first', tmp_path / 'second'
+
+    code, output = run(*train, '--work-dir', str(first))
+    assert code == 0, output
+    assert 'toy/count: 5' in output
+
+    # The same again, but cut after the first epoch and resumed.
+    second.mkdir()
+    shutil.copy(first / 'epoch_1.pth', second)
+    code, output = run(*train, '--work-dir', str(second), '--resume')
+    assert code == 0, output
+    assert 'resumed epoch: 1' in output
+    torch.testing.assert_close(
+        weights(second / 'epoch_2.pth'), weights(first / 'epoch_2.pth')
+    )
+
+    code, output = run(
+        *(sys.executable, str(tools / 'test.py'), TOY, str(first / 'epoch_2.pth')),
+        *('--dump', 'out.pkl'),
+    )
+    assert code == 0, output
+    assert 'toy/count: 5' in output
+    with open(tmp_path / 'out.pkl', 'rb') as file:
+        assert len(pickle.load(file)) == 5
+
+
+def test_two_processes_without_gpu(run, tools, tmp_path):
+    code, output = run(
+        *('bash', str(tools / 'dist_train.sh'), TOY, '2'),
+        *('--work-dir', 'work', '--cfg-options', 'train_cfg.max_epochs=1'),
+    )
+
+    assert code == 0, output
+    # Each of 5 samples counts once, though 2 processes share them.
+    assert 'toy/count: 5' in output
+    assert (tmp_path / 'work' / 'epoch_1.pth').is_file()
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (('train.py', 'toy_confi.py'), 'error: config toy_confi.py does not'),
+        (
+            ('train.py', TOY, '--cfg-options', 'train_dataloader.dataset.size=9'),
+            'error: clip 8 of toy.json cannot be read: too large',
+        ),
+        (('test.py', TOY, 'no.pth'), 'error: checkpoint no.pth does not exist'),
+        (
+            ('train.py', TOY, '--cfg-options', 'model.type=NoModel'),
+            'error: NoModel is not in the mmaction::model registry',
+        ),
+    ],
+)
+def test_bad_input_is_one_message(run, tools, arguments, message):
+    script, *rest = arguments
+
+    code, output = run(sys.executable, str(tools / script), *rest)
+
+    assert code == 2, output
+    assert message in output
+    assert 'Traceback' not in output

@@ -1,0 +1,81 @@
+"""Bad input ends a tool with a message; bugs keep their traceback."""
+
+from __future__ import annotations
+
+import pytest
+from torch.utils.data import DataLoader, Dataset
+
+from mmtal_mts.engine import InvalidLossError
+from mmtal_mts.utils import UserError, run_tool
+from mmtal_mts.utils.errors import error_message
+
+
+def raising(error: BaseException):
+    def main() -> None:
+        raise error
+
+    return main
+
+
+@pytest.mark.parametrize(
+    'error',
+    [
+        UserError('bad input'),
+        ValueError('bad input'),
+        FileNotFoundError('bad input'),
+        ImportError('bad input'),
+        KeyError('X is not in the mmaction::model registry. bad input'),
+        TypeError('class `X` in y.py: bad input'),
+        InvalidLossError('bad input', ['clip'], 1, 1, None),
+    ],
+)
+def test_bad_input_is_one_message(error, capsys, monkeypatch):
+    monkeypatch.delenv('MMTAL_DEBUG', raising=False)
+
+    assert run_tool(raising(error)) == 2
+
+    output = capsys.readouterr().err
+    assert output.startswith('\nerror')
+    assert 'bad input' in output
+    assert 'Traceback' not in output
+
+
+@pytest.mark.parametrize(
+    'error', [TypeError('bug'), KeyError('bug'), AttributeError('bug')]
+)
+def test_bugs_keep_their_traceback(error):
+    with pytest.raises(type(error)):
+        run_tool(raising(error))
+
+
+def test_debug_shows_where_it_came_from(monkeypatch):
+    monkeypatch.setenv('MMTAL_DEBUG', '1')
+
+    with pytest.raises(UserError):
+        run_tool(raising(UserError('bad input')))
+
+
+def test_interrupt(capsys):
+    assert run_tool(raising(KeyboardInterrupt())) == 130
+    assert capsys.readouterr().err == '\ninterrupted\n'
+
+
+def test_success():
+    assert run_tool(lambda: None) == 0
+
+
+class Broken(Dataset):
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, index: int):
+        raise ValueError('video a.mp4 cannot be read\nRemedy: another video')
+
+
+def test_message_of_a_data_worker_has_no_traceback():
+    with pytest.raises(ValueError) as caught:
+        next(iter(DataLoader(Broken(), num_workers=1)))
+
+    message = error_message(caught.value)
+
+    assert message == 'video a.mp4 cannot be read\nRemedy: another video'

@@ -1,0 +1,52 @@
+"""Draw ground truth and detections of videos on a time axis, with frames."""
+
+from __future__ import annotations
+
+import argparse
+
+from mmtal_mts.apis.timeline import plot_timelines
+
+
+def parse_args() -> argparse.Namespace:
+    """Arguments of the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('annotation', help='native annotation JSON file')
+    parser.add_argument('detections', help='detection JSON file of the test metric')
+    parser.add_argument('--out', default='timeline.png', help='PNG file to write')
+    parser.add_argument('--videos', help='folder with the video files')
+    parser.add_argument('--video-ids', nargs='+', help='videos to draw')
+    parser.add_argument(
+        '--num', type=int, default=4, help='without --video-ids: how many to draw'
+    )
+    parser.add_argument(
+        '--score-thr', type=float, default=0.3, help='lowest score that is drawn'
+    )
+    parser.add_argument(
+        '--on-invalid',
+        choices=('error', 'clamp', 'drop'),
+        default='error',
+        help='what to do about invalid annotations',
+    )
+    parser.add_argument('--title', default='', help='title of the picture')
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Draw what the command line asks for."""
+    args = parse_args()
+    plot_timelines(
+        args.annotation,
+        args.detections,
+        args.out,
+        video_dir=args.videos,
+        video_ids=args.video_ids,
+        num_videos=args.num,
+        score_threshold=args.score_thr,
+        on_invalid=args.on_invalid,
+        title=args.title,
+    )
+    print(f'wrote {args.out}')
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,132 @@
+#!/usr/bin/env bash
+# Creates .venv and installs what is needed; sourced by quickstart.sh and run_tests.sh.
+#
+#   source tools/misc/setup_env.sh
+#   setup_env [REQUIREMENTS_NAME...]      e.g. setup_env tests
+#
+# Afterwards $VENV_PYTHON is the interpreter to use. Quick when nothing has changed.
+#
+# Environment:
+#   PYTHON       interpreter to create the environment with (3.9 to 3.12)
+#   MMTAL_VENV   where the environment is or goes; by default .venv
+#   MMTAL_TORCH  what to hand to "pip install" for torch, options included; by default
+#                torch==2.13.0. An installed torch is kept.
+
+REPO_ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
+VENV="${MMTAL_VENV:-$REPO_ROOT/.venv}"
+VENV_PYTHON="$VENV/bin/python"
+INSTALL_LOG="$REPO_ROOT/work_dirs/quickstart/install.log"
+
+fail() {
+    printf 'error: %s\n' "$*" >&2
+    exit 1
+}
+
+# Runs a command with its output in the log, behind one line of progress.
+step() {
+    local title=$1 start=$SECONDS
+    shift
+    printf '%-52s' "[install] $title ..."
+    printf '\n== %s: %s\n' "$title" "$*" >>"$INSTALL_LOG"
+    if ! "$@" >>"$INSTALL_LOG" 2>&1; then
+        printf 'failed\n'
+        tail -n 15 "$INSTALL_LOG" >&2
+        fail "\"$title\" failed; the whole log is $INSTALL_LOG"
+    fi
+    printf '%4d s\n' $((SECONDS - start))
+}
+
+python_fits() {
+    command -v "$1" >/dev/null 2>&1 &&
+        "$1" -c 'import sys; sys.exit(not (3, 9) <= sys.version_info[:2] <= (3, 12))' \
+            >/dev/null 2>&1
+}
+
+find_python() {
+    if [[ -n "${PYTHON:-}" ]]; then
+        command -v "$PYTHON" >/dev/null 2>&1 || fail "PYTHON=$PYTHON does not exist"
+        python_fits "$PYTHON" ||
+            fail "PYTHON=$PYTHON is $("$PYTHON" --version 2>&1); needed is 3.9 to 3.12"
+        return
+    fi
+    for PYTHON in python3 python3.12 python3.11 python3.10 python3.9 python; do
+        python_fits "$PYTHON" && return
+    done
+    fail "no Python 3.9 to 3.12 found. Install one, or name one:" \
+        "PYTHON=/path/to/python bash $0"
+}
+
+create_venv() {
+    find_python
+    "$PYTHON" -c 'import venv, ensurepip' >/dev/null 2>&1 ||
+        fail "$("$PYTHON" --version) has no venv module." \
+            "On Debian and Ubuntu: apt install python3-venv"
+    step "environment ($("$PYTHON" --version))" "$PYTHON" -m venv "$VENV"
+}
+
+install_torch() {
+    "$VENV_PYTHON" -c 'import torch' >/dev/null 2>&1 && return
+    local wanted=(${MMTAL_TORCH:-torch==2.13.0})
+    step "${wanted[0]}" pip_install "${wanted[@]}"
+}
+
+pip_install() {
+    "$VENV_PYTHON" -m pip install --disable-pip-version-check "$@"
+}
+
+# Says what the state of the environment depends on.
+fingerprint() {
+    {
+        "$VENV_PYTHON" --version
+        printf '%s\n' "$REPO_ROOT"
+        cat "$REPO_ROOT"/{setup.py,tools/misc/setup_env.sh,requirements/*.txt}
+    } | "$VENV_PYTHON" -c \
+        'import hashlib, sys; print(hashlib.sha256(sys.stdin.buffer.read()).hexdigest())'
+}
+
+install_openmmlab() {
+    # An installed full mmcv is kept.
+    if "$VENV_PYTHON" -m pip show -q mmcv >/dev/null 2>&1; then
+        pip_install --no-deps -r <(grep -v '^mmcv' requirements/mminstall.txt)
+    else
+        pip_install --no-deps -r requirements/mminstall.txt
+    fi
+}
+
+# Decoders and the like: without one of them the others are used.
+install_optional() {
+    local requirement
+    while IFS= read -r requirement; do
+        pip_install --only-binary :all: "$requirement" ||
+            printf 'not available here: %s\n' "$requirement"
+    done < <(sed -e 's/#.*//' -e '/^[[:space:]]*$/d' requirements/optional.txt)
+}
+
+install_base() {
+    install_torch
+    step 'required packages' pip_install -r requirements/runtime.txt
+    # Without their dependencies: see requirements/runtime.txt.
+    step 'MMEngine, MMCV (lite), MMAction2' install_openmmlab
+    step 'optional packages' install_optional
+    step 'mmtal_mts' pip_install --no-deps -e .
+    step 'check' "$VENV_PYTHON" tools/misc/check_env.py --fix
+}
+
+setup_env() {
+    local part stamp state
+    mkdir -p "$(dirname "$INSTALL_LOG")"
+    "$VENV_PYTHON" -m pip --version >/dev/null 2>&1 || create_venv
+    state="$(fingerprint)"
+    pushd "$REPO_ROOT" >/dev/null
+    for part in base "$@"; do
+        stamp="$VENV/.mmtal_mts_$part"
+        [[ -f "$stamp" && "$(cat "$stamp")" == "$state" ]] && continue
+        if [[ "$part" == base ]]; then
+            install_base
+        else
+            step "packages for $part" pip_install -r "requirements/$part.txt"
+        fi
+        printf '%s\n' "$state" >"$stamp"
+    done
+    popd >/dev/null
+}
