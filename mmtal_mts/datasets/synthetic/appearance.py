@@ -109,7 +109,7 @@ def make_background(rng: np.random.Generator, tile: int) -> np.ndarray:
     for channel in range(3):
         own = _smooth_noise(rng, tile)
         texture[..., channel] = 0.8 * shared + 0.6 * own
-    texture *= rng.uniform(10, 20)
+    texture *= rng.uniform(7, 15)
     ys, xs = np.mgrid[:tile, :tile] * (2 * math.pi / tile)
     for _ in range(rng.integers(1, 3)):
         # Whole numbers of waves per tile keep the texture seamless.

@@ -86,13 +86,13 @@ class Scene:
         self._pan = rng.uniform(-0.05, 0.05, size=2) * size
         self._sway = rng.uniform(0.0, 0.03) * size
         self._sway_period = rng.uniform(4.0, 9.0)
-        self._min_radius = rng.uniform(0.09, 0.115)
-        self._growth = rng.uniform(1.7, 2.0)
+        self._min_radius = rng.uniform(0.14, 0.16)
+        self._growth = rng.uniform(1.6, 1.75)
         self._actor = make_actor_sprite(
             rng, self._min_radius * self._growth * size, mean_colour
         )
         self._distractors = [
-            Distractor(rng, size, mean_colour) for _ in range(rng.integers(1, 4))
+            Distractor(rng, size, mean_colour) for _ in range(rng.integers(1, 3))
         ]
         self._jitter = rng.uniform(0.2, 0.6) * size / 80.0
         self._noise = rng.uniform(1.5, 4.0)

@@ -62,6 +62,7 @@ class InceptionI3D(BaseModule):
         in_channels: 3 for RGB, 2 for optical flow.
         width: Multiplier of every width, 1 for the published network. The tiny
             models of the quick start are this network at a fraction of the width.
+            Widths are rounded to multiples of 8; see :attr:`out_channels`.
         out_indices: Names of the endpoints to return, in network order.
         freeze_bn: Keep running statistics **and** affine parameters of every batch
             norm fixed in training, as AFSD does. Only sensible with pretrained
@@ -111,7 +112,9 @@ class InceptionI3D(BaseModule):
         name: str, channels: int, width: float, bn_momentum: float
     ) -> tuple[nn.Module, int]:
         def scaled(value: int) -> int:
-            return max(int(round(value * width)), 1)
+            # CPU and GPU kernels are fast for multiples of 8 channels, as all of the
+            # published widths are.
+            return max(8 * round(value * width / 8), 8)
 
         if name in _POOLS:
             return SameMaxPool3d(*_POOLS[name]), channels

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import subprocess
+import importlib.util
 import sys
 
 import pytest
 import torch
 
-from mmtal_mts.utils import convert_afsd_state_dict
+from mmtal_mts.utils import convert_afsd_state_dict, run_tool
 
 from .reference import CONFIGS, ROOT, build_config_model, load_json
 
 TOOL = ROOT / 'tools' / 'model_converters' / 'afsd_to_mmtal.py'
 
 
-def empty_state_dict(variant, in_channels=None):
+def empty_state_dict(variant):
     """The keys and shapes of a checkpoint, without memory behind them."""
     shapes = load_json('g_keys.json')[variant]['state_dict']
     state = {key: torch.zeros(1).expand(shape or [1]) for key, shape in shapes.items()}
@@ -62,7 +62,7 @@ def test_background_moves_to_the_end_and_scales_lose_their_axis():
 
 def test_wrong_state_dicts_are_refused_with_what_does_not_fit():
     good = empty_state_dict('thumos14_in3')
-    with pytest.raises(ValueError, match='442 missing.*1 unknown: strange'):
+    with pytest.raises(ValueError, match='missing.*1 unknown: strange'):
         convert_afsd_state_dict({'strange': torch.zeros(1)})
     lacking = dict(good)
     del lacking['coarse_pyramid_detection.deconv.3.conv1d.bias']
@@ -91,16 +91,31 @@ def test_counters_of_old_checkpoints_may_be_missing():
     assert len(convert_afsd_state_dict(source)) == len(source)
 
 
-def run_tool(env, *args):
-    command = [sys.executable, str(TOOL), *map(str, args)]
-    return subprocess.run(command, env=env, capture_output=True, text=True)
+@pytest.fixture
+def tool(monkeypatch):
+    """Runs the converter in this process: (exit code)."""
+    spec = importlib.util.spec_from_file_location('afsd_to_mmtal', TOOL)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+    def run(*args):
+        monkeypatch.setattr(sys, 'argv', [str(TOOL), *map(str, args)])
+        return run_tool(module.main)
+
+    return run
 
 
-def test_tool_refuses_wrong_files(tmp_path, child_env):
-    missing = run_tool(child_env, tmp_path / 'no.pth', tmp_path / 'out.pth')
-    assert missing.returncode == 2 and 'no such file' in missing.stderr
+def test_tool_refuses_wrong_files(tool, tmp_path, capsys):
+    assert tool(tmp_path / 'no.pth', tmp_path / 'out.pth') == 2
+    assert 'no such file' in capsys.readouterr().err
     path = tmp_path / 'wrong.pth'
     torch.save({'state_dict': {'a': torch.zeros(1)}}, path)
-    wrong = run_tool(child_env, path, tmp_path / 'out.pth')
-    assert wrong.returncode == 2 and '1 unknown: a' in wrong.stderr
-    assert sorted(p.name for p in tmp_path.iterdir()) == ['wrong.pth']
+    assert tool(path, tmp_path / 'out.pth') == 2
+    assert 'wrong.pth: not a state dict of AFSD' in capsys.readouterr().err
+    path.write_bytes(b'not a checkpoint')
+    assert tool(path, tmp_path / 'out.pth') == 2
+    assert 'cannot be read' in capsys.readouterr().err
+    torch.save([1, 2], path)
+    assert tool(path, tmp_path / 'out.pth') == 2
+    assert 'holds no state dict but a list' in capsys.readouterr().err
+    assert [p.name for p in tmp_path.iterdir()] == ['wrong.pth']

@@ -1,0 +1,258 @@
+"""The complete model on real video files, through the command line tools.
+
+One tiny data set and one training serve all tests of this file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from mmtal_mts.datasets.synthetic import SyntheticSettings, generate_dataset
+
+CONFIG = 'configs/tal_mts/tal-mts_i3d-tiny_1xb4-128x64x64_synthetic.py'
+# The model of the quick start, shrunk until a step takes a fraction of a second.
+SHRUNK = """
+_base_ = {base!r}
+data_root = {data!r}
+crop = 32
+pipeline = [
+    dict(type='LoadClip'),
+    dict(type='Resize', scale=(crop, crop), keep_ratio=False),
+    dict(type='FormatShape', input_format='NCTHW'),
+    dict(type='PackTALInputs'),
+]
+windows = dict(
+    data_root=data_root, clip_len=64, window_stride=32, keep_ioa=0.5, pipeline=pipeline
+)
+train_dataloader = dict(
+    batch_size=2, num_workers=0, persistent_workers=False, dataset=windows
+)
+val_dataloader = dict(
+    batch_size=2, num_workers=0, persistent_workers=False, dataset=windows
+)
+test_dataloader = val_dataloader
+val_evaluator = dict(ann_file=data_root + 'annotations.json')
+test_evaluator = val_evaluator
+patches = dict(crop_size=crop, patch_size=16, embed_dims=8, num_heads=2)
+model = dict(
+    backbone=dict(width=0.0625),
+    neck=dict(
+        pyramid=dict(
+            in_channels=(48, 64), spatial_sizes=(2, 1), out_channels=32, num_levels=5
+        ),
+        stt=dict(clip_len=64, out_channels=32, num_levels=5, **patches),
+        frame_feature=dict(channels=32),
+    ),
+    coarse_head=dict(
+        channels=32, num_levels=5, distance_factors=(4, 8, 16, 32, 64)
+    ),
+    refine_head=dict(channels=32, fsa=dict(out_channels=32, **patches)),
+)
+train_cfg = dict(max_epochs=2, val_interval=2)
+default_hooks = dict(logger=dict(interval=1))
+"""
+
+
+class Project:
+    """A folder with data and a config, and the tools to run on it."""
+
+    def __init__(self, root: Path, folder: Path, env: dict[str, str]) -> None:
+        self.tools = root / 'tools'
+        self.folder = folder
+        self.env = env
+        self.data = folder / 'data'
+        self.config = folder / 'config.py'
+        self.config.write_text(
+            SHRUNK.format(base=str(root / CONFIG), data=f'{self.data}/')
+        )
+
+    def start(self, *command: str) -> subprocess.Popen:
+        return subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env=self.env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def run(self, *command: str) -> tuple[int, str]:
+        process = self.start(*command)
+        output, _ = process.communicate(timeout=240)
+        return process.returncode, output
+
+    def tool(self, name: str, *args: str) -> tuple[str, ...]:
+        return (sys.executable, str(self.tools / name), *args)
+
+
+def metrics(output: str) -> dict[str, float]:
+    """The last metrics that were logged."""
+    line = [x for x in output.splitlines() if 'mAP@0.30:' in x][-1]
+    return {k: float(v) for k, v in re.findall(r'(mAP\S*): ([0-9.]+)', line)}
+
+
+@pytest.fixture(scope='module')
+def project(tmp_path_factory):
+    root = Path(__file__).resolve().parents[2]
+    env = {
+        **os.environ,
+        'PYTHONPATH': str(root),
+        'PATH': f'{Path(sys.executable).parent}{os.pathsep}{os.environ["PATH"]}',
+        'OMP_NUM_THREADS': '1',
+        'CUDA_VISIBLE_DEVICES': '-1',
+    }
+    project = Project(root, tmp_path_factory.mktemp('project'), env)
+    settings = SyntheticSettings(
+        num_train=4, num_test=3, duration=(9.0, 12.0), size=48, fps=(20,)
+    )
+    generate_dataset(project.data, settings, workers=1, progress=False)
+    return project
+
+
+@pytest.fixture(scope='module')
+def trained(project):
+    """Output and work dir of one uninterrupted training."""
+    work_dir = project.folder / 'trained'
+    code, output = project.run(
+        *project.tool('train.py', 'config.py', '--work-dir', str(work_dir)),
+        *('--seed', '0'),
+    )
+    assert code == 0, output
+    return work_dir, output
+
+
+def test_training_logs_every_loss_and_keeps_checkpoints(trained):
+    work_dir, output = trained
+    line = [x for x in output.splitlines() if 'Epoch(train)' in x][0]
+    for name in (
+        'loss_coarse_cls',
+        'loss_coarse_loc',
+        'loss_refine_cls',
+        'loss_refine_loc',
+        'loss_quality',
+        'eta',
+        'lr',
+    ):
+        assert f'{name}:' in line, line
+    assert (work_dir / 'epoch_2.pth').exists()
+    assert set(metrics(output)) >= {'mAP@0.30', 'mAP@0.70', 'mAP'}
+
+
+def test_test_repeats_validation_and_writes_detections(project, trained):
+    work_dir, output = trained
+    dumped = project.folder / 'detections.json'
+    code, tested = project.run(
+        *project.tool('test.py', 'config.py', str(work_dir / 'epoch_2.pth')),
+        *('--cfg-options', f'test_evaluator.dump_path={dumped}'),
+    )
+    assert code == 0, tested
+    assert metrics(tested) == metrics(output)
+    results = json.loads(dumped.read_text())['results']
+    database = json.loads((project.data / 'annotations.json').read_text())['database']
+    assert set(results) == {k for k, v in database.items() if v['subset'] == 'test'}
+    for video, detections in results.items():
+        for detection in detections:
+            start, end = detection['segment']
+            assert 0 <= start <= end <= database[video]['duration']
+            assert 0 < detection['score'] <= 1
+
+
+def test_two_processes_give_the_same_map(project, trained):
+    work_dir, output = trained
+    code, tested = project.run(
+        'bash',
+        str(project.tools / 'dist_test.sh'),
+        'config.py',
+        str(work_dir / 'epoch_2.pth'),
+        '2',
+        *('--cfg-options', 'test_dataloader.batch_size=1'),
+    )
+    assert code == 0, tested
+    assert metrics(tested) == metrics(output)
+
+
+def test_two_processes_train(project):
+    work_dir = project.folder / 'distributed'
+    code, output = project.run(
+        'bash',
+        str(project.tools / 'dist_train.sh'),
+        'config.py',
+        '2',
+        *('--work-dir', str(work_dir)),
+        *('--cfg-options', 'train_cfg.max_epochs=1', 'train_cfg.val_interval=1'),
+    )
+    assert code == 0, output
+    assert 'mAP' in metrics(output)
+    assert (work_dir / 'epoch_1.pth').exists()
+
+
+def test_a_killed_training_goes_on(project, trained):
+    work_dir = project.folder / 'killed'
+    train = project.tool('train.py', 'config.py', '--work-dir', str(work_dir))
+    train += ('--seed', '0', '--cfg-options', 'train_cfg.max_epochs=30')
+    process = project.start(*train)
+    deadline = time.monotonic() + 200
+    while not (work_dir / 'last_checkpoint').exists():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    finished = sorted(work_dir.glob('epoch_*.pth'), key=lambda p: int(p.stem[6:]))
+    assert finished
+    last = int(finished[-1].stem[6:])
+
+    code, output = project.run(
+        *train[:-1], f'train_cfg.max_epochs={last + 1}', '--resume'
+    )
+    assert code == 0, output
+    assert f'resumed epoch: {last}' in output
+    first = [x for x in output.splitlines() if 'Epoch(train)' in x][0]
+    assert f'[{last + 1}][' in re.sub(r'\s', '', first)
+    state = torch.load(work_dir / f'epoch_{last + 1}.pth', weights_only=False)
+    assert state['meta']['epoch'] == last + 1
+
+
+@pytest.mark.parametrize(
+    'option, words',
+    [
+        ('model.neck.pyramid.spatial_sizes=(3,2)', ['spatial_sizes[0]=3']),
+        ('train_dataloader.dataset.ann_file=absent.json', ['absent.json']),
+        ('train_dataloader.dataset.data_prefix.video=nowhere', ['nowhere']),
+        ('train_dataloader.dataset.subsets=tset', ["'tset'", 'training', 'test']),
+        ('model.refine_head.num_classes=9', ['num_classes']),
+    ],
+)
+def test_what_does_not_fit_is_one_message(project, option, words):
+    code, output = project.run(
+        *project.tool('train.py', 'config.py', '--work-dir', 'bad'),
+        *('--cfg-options', option),
+    )
+    assert code == 2, output
+    assert 'Traceback' not in output
+    message = output[output.rindex('error: ') :]
+    for word in words:
+        assert word in message, message
+
+
+def test_checkpoint_of_another_architecture(project, trained):
+    work_dir, _ = trained
+    code, output = project.run(
+        *project.tool('test.py', 'config.py', str(work_dir / 'epoch_2.pth')),
+        *('--cfg-options', 'model.neck.pyramid.num_levels=4'),
+        *('model.neck.stt.num_levels=4', 'model.coarse_head.num_levels=4'),
+        'model.coarse_head.distance_factors=(4,8,16,32)',
+    )
+    assert code == 2, output
+    assert 'Traceback' not in output
+    assert 'epoch_2.pth' in output[output.rindex('error: ') :]

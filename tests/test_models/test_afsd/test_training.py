@@ -1,0 +1,256 @@
+"""AFSD's training settings: initialisation, frozen batch norms, optimiser, losses."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from mmaction.registry import MODELS
+from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+from torch import nn
+
+from mmtal_mts.models import BoundaryTripletLoss, InceptionI3D, TemporalPyramid
+from mmtal_mts.models.utils import loss_normalizer
+
+from .reference import CONFIGS, ROOT, build_config_model, clip_samples
+
+
+def config(variant):
+    return Config.fromfile(str(ROOT / 'configs' / 'afsd' / CONFIGS[variant]))
+
+
+def tiny_model(variant='thumos14_in3', **refine_head):
+    """The public config at a width and clip length for tests."""
+    cfg = config(variant).model
+    cfg.backbone.update(width=0.03125, pretrained=None)
+    cfg.neck.pyramid.update(
+        in_channels=InceptionI3D(width=0.03125).out_channels,
+        spatial_sizes=(2, 1),
+        out_channels=16,
+        num_levels=3,
+    )
+    cfg.coarse_head.update(num_levels=3)
+    for part in (cfg.neck.pyramid, cfg.coarse_head, cfg.refine_head):
+        part.num_groups = 4
+    cfg.neck.frame_feature.update(channels=16, num_groups=4)
+    cfg.coarse_head.channels = cfg.refine_head.channels = 16
+    cfg.refine_head.update(refine_head)
+    model = MODELS.build(cfg)
+    model.init_weights()
+    return model.train()
+
+
+def samples(batch, augmented=()):
+    rows = [[[4.0, 20.0, 3]], [[1.5, 9.0, 7], [12.0, 30.0, 1]]][:batch]
+    found = clip_samples(rows)
+    for i in augmented:
+        order = np.roll(np.arange(32), i + 1)
+        segments = np.float32([[4, 12], [16, 24], [13, 15]])
+        consistency = dict(frame_order=order, segments=segments)
+        found[i].set_metainfo(dict(consistency=consistency))
+    return found
+
+
+def clips(batch):
+    generator = torch.Generator().manual_seed(3)
+    return torch.rand(batch, 3, 32, 32, 32, generator=generator) * 2 - 1
+
+
+def convolutions(module):
+    return [m for m in module.modules() if isinstance(m, (nn.Conv1d, nn.Conv3d))]
+
+
+def test_head_is_glorot_uniform_with_zero_biases():
+    model = tiny_model()
+    for part in (model.neck, model.coarse_head, model.refine_head):
+        assert convolutions(part)
+        for conv in convolutions(part):
+            area = math.prod(conv.kernel_size)
+            fans = (conv.in_channels + conv.out_channels) * area
+            limit = math.sqrt(6 / fans)
+            assert conv.weight.abs().max() <= limit
+            if conv.weight.numel() > 500:  # enough to see that it is uniform
+                std = conv.weight.std().item()
+                assert std == pytest.approx(limit / math.sqrt(3), rel=0.1)
+            assert not conv.bias.any()
+    norms = [m for m in model.modules() if isinstance(m, nn.GroupNorm)]
+    assert all((m.weight == 1).all() and not m.bias.any() for m in norms)
+    assert all(scale.scale == 1 for scale in model.coarse_head.scales)
+
+
+def test_head_of_activitynet_is_normal_its_neck_glorot():
+    model = build_config_model('anet_in3', width=0.03125)
+    # Only the head matters here; the narrow backbone does not fit the neck.
+    model.neck.init_weights()
+    model.coarse_head.init_weights()
+    model.refine_head.init_weights()
+    for part in (model.coarse_head, model.refine_head):
+        for conv in convolutions(part):
+            assert conv.weight.std().item() == pytest.approx(0.01, rel=0.1)
+            assert not conv.bias.any()
+    conv = model.neck.pyramid.downsamples[0].conv
+    assert conv.weight.abs().max() > 0.9 * math.sqrt(6 / (1024 * 3))
+    assert conv.weight.abs().max() <= math.sqrt(6 / (1024 * 3))
+
+
+def train_step(model, optim_wrapper, batch=1):
+    losses = model(clips(batch), samples(batch), mode='loss')
+    optim_wrapper.update_params(sum(losses.values()))
+
+
+def test_frozen_batch_norms_do_not_move_and_convolutions_do():
+    model = tiny_model()
+    frozen = {
+        key: value.clone()
+        for key, value in model.backbone.state_dict().items()
+        if '.bn.' in key
+    }
+    conv = model.backbone.Conv3d_1a_7x7.conv3d.weight.clone()
+    # A decay that would be seen at once.
+    optimizer = dict(type='Adam', lr=1e-2, weight_decay=0.5)
+    wrapper = build_optim_wrapper(model, dict(optimizer=optimizer))
+    train_step(model, wrapper)
+    for key, value in model.backbone.state_dict().items():
+        if '.bn.' in key:
+            assert torch.equal(value, frozen[key]), key
+    assert not torch.equal(model.backbone.Conv3d_1a_7x7.conv3d.weight, conv)
+    norms = [m for m in model.backbone.modules() if isinstance(m, nn.BatchNorm3d)]
+    assert len(norms) == 57 and not any(m.training for m in norms)
+
+
+def test_learning_rates_and_decay_of_the_configs():
+    cfg = config('anet_in3')
+    model = build_config_model('anet_in3', width=0.03125)
+    wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
+    rates = {}
+    names = {id(p): name for name, p in model.named_parameters()}
+    for group in wrapper.optimizer.param_groups:
+        for parameter in group['params']:
+            rates.setdefault(names[id(parameter)].split('.')[0], set()).add(
+                (round(group['lr'], 12), group['weight_decay'])
+            )
+    assert rates.pop('backbone') == {(1e-5, 1e-4)}
+    assert all(values == {(1e-4, 1e-4)} for values in rates.values())
+    for variant in ('thumos14_in3', 'thumos14_in2'):
+        optimizer = config(variant).optim_wrapper.optimizer
+        assert (optimizer.type, optimizer.lr, optimizer.weight_decay) == (
+            'Adam',
+            1e-5,
+            1e-3,
+        )
+
+
+def test_adam_couples_the_decay_with_the_gradient():
+    parameter = nn.Parameter(torch.tensor([2.0]))
+    model = nn.Module()
+    model.weight = parameter
+    optimizer = config('thumos14_in3').optim_wrapper.optimizer
+    wrapper = build_optim_wrapper(model, dict(optimizer=optimizer))
+    wrapper.update_params(0 * parameter.sum())
+    # The decay alone, through Adam's normalisation, is a step of lr; decoupled decay
+    # would move it by lr * 1e-3 * 2.
+    assert parameter.item() == pytest.approx(2 - 1e-5, abs=1e-7)
+
+
+def test_optional_losses_are_part_of_the_loss():
+    model = tiny_model()
+    losses = model(clips(2), samples(2, augmented=(1,)), mode='loss')
+    optional = {'loss_start', 'loss_end', 'loss_consistency'}
+    assert optional < set(losses) and all(losses[name] > 0 for name in optional)
+    plain = tiny_model(loss_boundary=None, loss_consistency=None)
+    assert optional.isdisjoint(plain(clips(2), samples(2), mode='loss'))
+
+
+def test_consistency_is_the_mean_over_augmented_clips():
+    model = tiny_model()
+    frames = clips(2)
+    both = model._consistency_loss(frames, samples(2, augmented=(0, 1)))
+    alone = [
+        model._consistency_loss(frames, samples(2, augmented=(i,))) for i in (0, 1)
+    ]
+    torch.testing.assert_close(both, torch.stack(alone).mean())
+    assert model._consistency_loss(frames, samples(2)) == 0
+
+
+def test_consistency_sees_the_frames_in_the_new_order():
+    model = tiny_model()
+    (sample,) = samples(1, augmented=(0,))
+    order = torch.from_numpy(sample.consistency['frame_order'])
+    reordered = clips(1)[:, :, order]
+    features = model.extract(reordered).refined.boundary
+    segments = torch.from_numpy(sample.consistency['segments'])[None]
+    expected = model.refine_head.consistency_loss(features, segments)
+    found = model._consistency_loss(clips(1), [sample])
+    torch.testing.assert_close(found, expected)
+
+
+def test_consistency_pools_ends_and_starts_of_the_parts():
+    model = tiny_model()
+    head = model.refine_head
+    features = model.extract(clips(1)).refined.boundary
+    segments = torch.tensor([[[4.0, 12.0], [16.0, 24.0], [13.0, 15.0]]])
+    # Length 9, 9 and 3 with both ends: a quarter inside (at least 1), 1 outside.
+    bounds = [[3, 6, 10, 13], [15, 18, 22, 25], [12, 14, 14, 16]]
+    pooled = []
+    for feature in features:
+        half, scale = feature.shape[1] // 2, feature.shape[2] / 32
+        columns = []
+        for row in bounds:
+            a, b, c, d = (int(value * scale) for value in row)
+            columns.append(
+                torch.cat(
+                    [
+                        feature[:, :half, a : b + 1].amax(-1),
+                        feature[:, half:, c : d + 1].amax(-1),
+                    ],
+                    1,
+                )
+            )
+        pooled.append(torch.stack(columns, -1))
+    expected = BoundaryTripletLoss()(pooled[0], pooled[1:])
+    torch.testing.assert_close(head.consistency_loss(features, segments), expected)
+
+
+def test_normalizers():
+    positive = torch.tensor([[True, True, False], [False, False, False]])
+    batch = loss_normalizer(positive, 'batch')
+    assert batch.weight is None and batch.avg_factor == 2
+    clip = loss_normalizer(positive, 'clip')
+    assert clip.avg_factor == 2
+    assert clip.everywhere()['weight'].tolist() == [0.5] * 3 + [1.0] * 3
+    assert clip.at(positive)['weight'].tolist() == [0.5, 0.5]
+    with pytest.raises(ValueError, match="normalize_by='video'"):
+        tiny_model(normalize_by='video')
+
+
+def test_relaxed_threshold_keeps_the_best_positive_of_every_clip():
+    head = tiny_model(relax_refine_thr=True, refine_iou_thr=0.5).refine_head
+    wanted = torch.tensor([[[4.0, 4.0]] * 3] * 3)
+    # tIoU 1/4, 1/8, 1/2 | 1/4, 1/4, 1 (no positive) | 1, 1/2, 1/4
+    lengths = torch.tensor([[1.0, 0.5, 2.0], [1.0, 1.0, 4.0], [4.0, 2.0, 1.0]])
+    distances = lengths[..., None].expand(3, 3, 2)
+    positive = torch.tensor([[True, True, False], [True, True, False], [True] * 3])
+    positive[1] = False
+    refined = head._refined(distances, wanted, positive)
+    expected = [[True, False, False], [False] * 3, [True, True, False]]
+    assert refined.tolist() == expected
+
+
+@pytest.mark.parametrize('variant', CONFIGS)
+def test_configs_say_which_channels_and_clips_go_in(variant):
+    cfg = config(variant)
+    flow = variant.endswith('in2')
+    assert cfg.model.backbone.in_channels == (2 if flow else 3)
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        assert loader.dataset.modality == ('Flow' if flow else 'RGB')
+        assert loader.dataset.clip_len == (768 if 'anet' in variant else 256)
+    assert cfg.train_cfg.max_epochs == 16 and cfg.train_dataloader.batch_size == 1
+
+
+def test_pyramid_from_one_map():
+    pyramid = TemporalPyramid((8,), (3,), out_channels=4, num_levels=3, num_groups=2)
+    levels = pyramid([torch.randn(1, 8, 16, 3, 3)])
+    assert [level.shape[-1] for level in levels] == [16, 8, 4]
