@@ -30,7 +30,7 @@ try:
 except ImportError as error:
     sys.exit(f'error: {error}')
 
-CONFIG = Path('configs/tal_mts/tal-mts_i3d-tiny_1xb4-128x64x64_synthetic.py')
+CONFIG = Path('configs/tal_mts/tal-mts_i3d-tiny_1xb4-128x48x48_synthetic.py')
 DATA = Path('data/synthetic')
 WORK_DIR = Path('work_dirs/quickstart')
 STATE = WORK_DIR / 'state.json'

@@ -61,6 +61,8 @@ class TALDataset(BaseDataset):
             default half a window in testing and 30/256 of it in training.
         keep_ioa (float): A training window holds at least this fraction of an action.
         min_ioa (float): Fraction of an action from which on it is annotated.
+        one_based_window (bool): Reproduce AFSD's training windows, see
+            :func:`~mmtal_mts.datasets.windows.training_windows`.
         on_invalid (str): 'error', 'clamp' or 'drop', see
             :func:`~mmtal_mts.structures.annotations.load_annotations`.
         on_bad_video (str): What to do with a missing or unreadable video. 'error'
@@ -97,6 +99,7 @@ class TALDataset(BaseDataset):
         window_stride: int | None = None,
         keep_ioa: float = 1.0,
         min_ioa: float = 0.5,
+        one_based_window: bool = False,
         on_invalid: str = 'error',
         on_bad_video: str = 'error',
         metainfo: dict | None = None,
@@ -148,6 +151,7 @@ class TALDataset(BaseDataset):
         self.window_stride = max(window_stride, 1)
         self.keep_ioa = keep_ioa
         self.min_ioa = min_ioa
+        self.one_based_window = one_based_window
         self.on_invalid = on_invalid
         self.on_bad_video = on_bad_video
         self._reported: set = set()
@@ -262,16 +266,33 @@ class TALDataset(BaseDataset):
                 self.window_stride,
                 self.keep_ioa,
                 self.min_ioa,
+                self.one_based_window,
             )
+        shortest = self._shortest(num_frames, segments)
         seen = {index for window in windows for index in window.indices.tolist()}
         return [
             dict(
                 window_offset=window.offset,
+                min_segment_f=shortest,
                 gt_segments=window.segments.astype(np.float32),
                 gt_labels=labels[window.indices],
             )
             for window in windows
         ], len(seen)
+
+    def _shortest(self, num_frames: int, segments: np.ndarray) -> float | None:
+        """Length of the shortest action in any window, whether it is kept or not."""
+        windows = training_windows(
+            num_frames,
+            segments,
+            self.clip_len,
+            self.window_stride,
+            keep_ioa=self.min_ioa,
+            min_ioa=self.min_ioa,
+            one_based_window=self.one_based_window,
+        )
+        lengths = [float(np.diff(window.segments).min()) for window in windows]
+        return min(lengths, default=None)
 
     def _check_not_empty(
         self, data_list: list[dict], num_videos: int, num_segments: int

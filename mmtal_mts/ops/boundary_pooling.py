@@ -38,7 +38,9 @@ def boundary_max_pooling(features: Tensor, segments: Tensor) -> Tensor:
         halves = features.detach().reshape(2 * n, channels // 2, length)
         bounds = _clamp(segments, length).unflatten(-1, (2, 2))
         bounds = bounds.transpose(1, 2).flatten(0, 1)
-        index = _argmax_over_ranges(halves, bounds).reshape(n, channels, segments.shape[1])
+        index = _argmax_over_ranges(halves, bounds).reshape(
+            n, channels, segments.shape[1]
+        )
     return features.gather(2, index)
 
 

@@ -474,5 +474,5 @@ def test_tool_passes_its_arguments_on(dataset, tmp_path, monkeypatch, capsys):
     run_tool(monkeypatch, str(tmp_path), *arguments)
     assert digests(tmp_path) == digests(dataset)
     assert 'annotations.json' in capsys.readouterr().out
-    with pytest.raises(SystemExit, match='error: .*size is 32, asked for 80'):
+    with pytest.raises(SystemExit, match='error: .*size is 32, asked for 64'):
         run_tool(monkeypatch, str(tmp_path))

@@ -19,7 +19,7 @@ import torch
 
 from mmtal_mts.datasets.synthetic import SyntheticSettings, generate_dataset
 
-CONFIG = 'configs/tal_mts/tal-mts_i3d-tiny_1xb4-128x64x64_synthetic.py'
+CONFIG = 'configs/tal_mts/tal-mts_i3d-tiny_1xb4-128x48x48_synthetic.py'
 # The model of the quick start, shrunk until a step takes a fraction of a second.
 SHRUNK = """
 _base_ = {base!r}

@@ -61,6 +61,7 @@ train_dataloader = dict(
         sample_fps=10,
         clip_len=clip_len,
         window_stride=30,
+        one_based_window=True,
         on_invalid='clamp',
         pipeline=train_pipeline,
     ),

@@ -3,13 +3,13 @@ dataset_type = 'TALDataset'
 data_root = 'data/synthetic/'
 ann_file = 'annotations.json'
 clip_len = 128
-crop_size = 64
+crop_size = 48
 sample_fps = 10
 classes = ('move_left', 'move_right', 'circle', 'shake', 'grow', 'approach_leave')
 
 train_pipeline = [
     dict(type='LoadClip'),
-    dict(type='Resize', scale=(72, 72), keep_ratio=False),
+    dict(type='Resize', scale=(54, 54), keep_ratio=False),
     dict(type='RandomCrop', size=crop_size),
     # A mirror turns one direction into the other.
     dict(type='FlipClip', flip_ratio=0.5, label_map=dict(move_left='move_right')),
@@ -18,7 +18,7 @@ train_pipeline = [
 ]
 test_pipeline = [
     dict(type='LoadClip'),
-    dict(type='Resize', scale=(72, 72), keep_ratio=False),
+    dict(type='Resize', scale=(54, 54), keep_ratio=False),
     dict(type='CenterCrop', crop_size=crop_size),
     dict(type='FormatShape', input_format='NCTHW'),
     dict(type='PackTALInputs'),

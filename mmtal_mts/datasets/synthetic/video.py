@@ -34,12 +34,12 @@ class SyntheticSettings:
         fps: Frame rates; 60 % of the videos have the first one.
     """
 
-    num_train: int = 96
+    num_train: int = 128
     num_test: int = 24
     seed: int = 0
     duration: tuple[float, float] = (24.0, 40.0)
-    size: int = 80
-    fps: tuple[int, ...] = (20, 25, 30)
+    size: int = 64
+    fps: tuple[int, ...] = (10, 15, 20)
 
     def __post_init__(self) -> None:
         for name in ('num_train', 'num_test', 'seed'):

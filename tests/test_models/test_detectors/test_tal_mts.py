@@ -7,7 +7,7 @@ from mmaction.structures import ActionDataSample
 from mmengine.config import Config
 from mmengine.structures import InstanceData
 
-CONFIG = 'configs/tal_mts/tal-mts_i3d-tiny_1xb4-128x64x64_synthetic.py'
+CONFIG = 'configs/tal_mts/tal-mts_i3d-tiny_1xb4-128x48x48_synthetic.py'
 T, SIZE, K = 32, 32, 6
 
 

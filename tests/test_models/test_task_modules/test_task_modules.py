@@ -62,7 +62,9 @@ def test_level_ranges_are_open_below_and_closed_above():
 @given(
     st.lists(
         st.tuples(
-            st.floats(0, 16, width=16), st.floats(0, 16, width=16), st.integers(0, 4)
+            st.integers(0, 64).map(lambda n: n / 4),
+            st.integers(0, 64).map(lambda n: n / 4),
+            st.integers(0, 4),
         ),
         max_size=6,
     )

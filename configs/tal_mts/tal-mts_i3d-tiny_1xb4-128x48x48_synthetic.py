@@ -9,14 +9,14 @@ _base_ = [
 
 channels = 128
 groups = 16
-size = dict(clip_len=128, crop_size=64)
+size = dict(clip_len=128, crop_size=48)
 patches = dict(embed_dims=64, out_channels=channels, patch_size=16, num_heads=4)
 model = dict(
-    backbone=dict(width=0.25, freeze_bn=False, bn_momentum=0.1),
+    backbone=dict(width=0.125, freeze_bn=False, bn_momentum=0.1),
     neck=dict(
         pyramid=dict(
-            in_channels=(208, 256),
-            spatial_sizes=(4, 2),
+            in_channels=(104, 128),
+            spatial_sizes=(3, 2),
             out_channels=channels,
             num_groups=groups,
         ),
@@ -41,14 +41,14 @@ model = dict(
     ),
 )
 
-max_epochs = 10
+max_epochs = 4
 train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
 optim_wrapper = dict(
-    optimizer=dict(_delete_=True, type='AdamW', lr=2e-3, weight_decay=0.05),
+    optimizer=dict(_delete_=True, type='AdamW', lr=2e-3, weight_decay=0.05, fused=True),
     clip_grad=dict(max_norm=5.0),
 )
 param_scheduler = [
-    dict(type='LinearLR', start_factor=0.05, by_epoch=False, begin=0, end=100),
+    dict(type='LinearLR', start_factor=0.05, by_epoch=False, begin=0, end=60),
     dict(
         type='CosineAnnealingLR',
         T_max=max_epochs,
