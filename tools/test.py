@@ -32,7 +32,7 @@ def parse_args() -> argparse.Namespace:
         action=DictAction,
         metavar='KEY=VALUE',
         help='override settings of the config, e.g. '
-        'test_evaluator.out_file=detections.json',
+        'test_evaluator.dump_path=detections.json',
     )
     parser.add_argument(
         '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none'
