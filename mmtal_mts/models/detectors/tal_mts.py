@@ -70,6 +70,12 @@ class TALMTS(BaseModel):
         self.neck = MODELS.build(neck)
         self.coarse_head = MODELS.build(coarse_head)
         self.refine_head = MODELS.build(refine_head)
+        if self.coarse_head.num_classes != self.refine_head.num_classes:
+            raise ValueError(
+                f'coarse_head.num_classes={self.coarse_head.num_classes}, but '
+                f'refine_head.num_classes={self.refine_head.num_classes}: set both to '
+                'the number of classes'
+            )
         self.decoder = TASK_UTILS.build(decoder or dict(type='CoarseToFineDecoder'))
         self.point_generator = TASK_UTILS.build(
             point_generator or dict(type='SegmentPointGenerator')
