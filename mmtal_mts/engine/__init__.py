@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
-from mmtal_mts.engine.hooks import InvalidLossError, InvalidLossHook
+from mmtal_mts.engine.hooks import (
+    BackboneWarmupHook,
+    InvalidLossError,
+    InvalidLossHook,
+)
 
-__all__ = ['InvalidLossError', 'InvalidLossHook']
+__all__ = ['BackboneWarmupHook', 'InvalidLossError', 'InvalidLossHook']

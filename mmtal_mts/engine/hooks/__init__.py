@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mmtal_mts.engine.hooks.backbone_warmup_hook import BackboneWarmupHook
 from mmtal_mts.engine.hooks.invalid_loss_hook import InvalidLossError, InvalidLossHook
 
-__all__ = ['InvalidLossError', 'InvalidLossHook']
+__all__ = ['BackboneWarmupHook', 'InvalidLossError', 'InvalidLossHook']

@@ -44,6 +44,9 @@ class TALMTS(BaseModel):
         point_generator: Config of the location centres.
         data_preprocessor: Config of the data preprocessor; by default frames in
             0..255 are mapped to [-1, 1].
+        warmup_head: Config of a head that trains the backbone alone while
+            ``warming_up`` is set (:class:`~mmtal_mts.engine.BackboneWarmupHook`);
+            ``None`` where the backbone is pretrained.
         init_cfg: MMEngine initialisation config.
     """
 
@@ -56,6 +59,7 @@ class TALMTS(BaseModel):
         decoder: dict | None = None,
         point_generator: dict | None = None,
         data_preprocessor: dict | None = None,
+        warmup_head: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
         if data_preprocessor is None:
@@ -80,6 +84,8 @@ class TALMTS(BaseModel):
         self.point_generator = TASK_UTILS.build(
             point_generator or dict(type='SegmentPointGenerator')
         )
+        self.warmup_head = None if warmup_head is None else MODELS.build(warmup_head)
+        self.warming_up = False
 
     def forward(
         self,
@@ -98,7 +104,8 @@ class TALMTS(BaseModel):
             mode: ``'loss'``, ``'predict'`` or ``'tensor'``.
 
         Returns:
-            - ``'loss'``: the terms of eq. 7 and the optional ones, already weighted.
+            - ``'loss'``: the terms of eq. 7 and the optional ones, already weighted;
+              while ``warming_up``, those of ``warmup_head`` alone.
             - ``'predict'``: the data samples with ``pred_instances``: ``segments``
               (S, 2) in seconds of the video, ``scores``, ``labels``, before NMS.
             - ``'tensor'``: ``points`` (P,) location centres in sampled frames,
@@ -145,8 +152,12 @@ class TALMTS(BaseModel):
         self, frames: Tensor, data_samples: Sequence[ActionDataSample]
     ) -> dict[str, Tensor]:
         """The weighted terms of eq. 7; see :meth:`forward`."""
-        raw = self.extract(frames)
         gt_instances = [sample.gt_instances for sample in data_samples]
+        if self.warming_up:
+            return self.warmup_head.loss(
+                self.backbone(frames), frames.shape[2], gt_instances
+            )
+        raw = self.extract(frames)
         with torch.autocast(frames.device.type, enabled=False):
             targets = self.coarse_head.get_targets(raw.level_points, gt_instances)
             losses = self.coarse_head.loss_by_feat(raw.coarse, targets)

@@ -223,3 +223,19 @@ def test_training_steps_reduce_the_loss(cfg):
         optimizer.step()
         values.append(losses.item())
     assert values[-1] < 0.5 * values[0]
+
+
+def test_warming_up_trains_the_backbone_alone(cfg):
+    model = build(cfg)
+    model.warming_up = True
+    losses = run(model, mode='loss')
+    assert set(losses) == {'loss_warmup_cls', 'warmup_acc'}
+    losses['loss_warmup_cls'].backward()
+    touched = {
+        name.split('.')[0]
+        for name, parameter in model.named_parameters()
+        if parameter.grad is not None
+    }
+    assert touched == {'backbone', 'warmup_head'}
+    model.warming_up = False
+    assert 'loss_coarse_cls' in run(model, mode='loss')

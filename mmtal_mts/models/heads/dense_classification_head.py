@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from mmaction.registry import MODELS, TASK_UTILS
+from mmengine.model import BaseModule
+from mmengine.structures import InstanceData
+from torch import Tensor, nn
+
+
+@MODELS.register_module()
+class DenseClassificationHead(BaseModule):
+    """Classifies every temporal position of one backbone map inside an action.
+
+    The paper starts from a backbone that Kinetics has taught to tell motions apart.
+    Where no such weights fit (another width, other frames), this head teaches the
+    backbone from the clips and annotations of the data set at hand: the mean over
+    space of one map, a linear layer, cross entropy over the K classes at the
+    positions inside an action. It is no part of the detector, see
+    :class:`~mmtal_mts.engine.BackboneWarmupHook`.
+
+    Args:
+        num_classes: K.
+        in_channels: Channels of the map.
+        feat_index: Which of the backbone's maps, finest first.
+        loss_cls: Config of the classification loss.
+        assigner: Config of the label assignment.
+        point_generator: Config of the location centres.
+        init_cfg: MMEngine initialisation config.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        in_channels: int,
+        feat_index: int = 0,
+        loss_cls: dict | None = None,
+        assigner: dict | None = None,
+        point_generator: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        self.num_classes = num_classes
+        self.feat_index = feat_index
+        self.fc = nn.Linear(in_channels, num_classes)
+        self.loss_cls = MODELS.build(loss_cls or dict(type='CrossEntropyLoss'))
+        self.assigner = TASK_UTILS.build(assigner or dict(type='SegmentAssigner'))
+        self.point_generator = TASK_UTILS.build(
+            point_generator or dict(type='SegmentPointGenerator')
+        )
+
+    def forward(self, feats: Sequence[Tensor]) -> Tensor:
+        """Backbone maps (N, C_i, T_i, H_i, W_i) -> logits (N, T_i, K)."""
+        return self.fc(feats[self.feat_index].mean(dim=(3, 4)).mT).float()
+
+    def loss(
+        self,
+        feats: Sequence[Tensor],
+        num_frames: int,
+        gt_instances: Sequence[InstanceData],
+    ) -> dict[str, Tensor]:
+        """Cross entropy at the positions inside an action.
+
+        Args:
+            feats: Backbone maps (N, C_i, T_i, H_i, W_i).
+            num_frames: Frames T of the clips.
+            gt_instances: Per clip ``segments`` (G, 2) in sampled frames and
+                ``labels`` (G,).
+
+        Returns:
+            ``loss_warmup_cls``, and ``warmup_acc``, the share of these positions
+            that is classified right; both 0 for clips without an action.
+        """
+        logits = self(feats)
+        points = self.point_generator.level_points(
+            [logits.shape[1]], num_frames, logits.device
+        )
+        labels = torch.stack(
+            [
+                self.assigner.assign(points, gt.segments, gt.labels, self.num_classes)[
+                    0
+                ]
+                for gt in gt_instances
+            ]
+        )
+        inside = labels < self.num_classes
+        if not inside.any():
+            return dict(
+                loss_warmup_cls=logits.sum() * 0.0, warmup_acc=logits.new_zeros(())
+            )
+        logits, labels = logits[inside], labels[inside]
+        return dict(
+            loss_warmup_cls=self.loss_cls(logits, labels),
+            warmup_acc=(logits.argmax(dim=1) == labels).float().mean(),
+        )
