@@ -54,8 +54,8 @@ class BackboneWarmupHook(Hook):
         if getattr(self._model(runner), 'warmup_head', None) is None:
             raise UserError(
                 f'BackboneWarmupHook(num_epochs={self.num_epochs}) is in custom_hooks, '
-                'but model.warmup_head is not set: add a DenseClassificationHead there, or '
-                'remove the hook'
+                'but model.warmup_head is not set: add a DenseClassificationHead '
+                'there, or remove the hook'
             )
 
     def before_train_epoch(self, runner: Runner) -> None:

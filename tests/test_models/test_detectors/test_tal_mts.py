@@ -114,6 +114,7 @@ def test_mmaction2_layout_with_one_clip_per_sample(cfg):
 def test_loss_terms_and_gradient_for_every_parameter(cfg):
     # All segments count as refined, so that every term has a gradient.
     cfg.refine_head.refine_iou_thr = -1.0
+    cfg.warmup_head = None
     model = build(cfg).train()
     losses = run(model, mode='loss')
     assert set(losses) == {
