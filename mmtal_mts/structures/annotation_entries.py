@@ -142,6 +142,9 @@ class EntryParser:
                 else f'{where}: ends {end - limit:.3f} s after the end of the video '
                 f'(duration {limit:g} s)'
             )
+            if self.on_invalid == 'keep':
+                self.repairs.append(f'{reason}, kept')
+                return (start, end), self.label_of[label]
             if self.on_invalid != 'clamp':
                 return self._reject(reason)
             if max(start, 0.0) >= min(end, limit):
@@ -150,7 +153,7 @@ class EntryParser:
         return (max(start, 0.0), min(end, limit)), self.label_of[label]
 
     def _reject(self, reason: str, droppable: bool = True) -> None:
-        if self.on_invalid == 'error' or not droppable:
+        if self.on_invalid in ('error', 'keep') or not droppable:
             self.errors.append(reason)
         else:
             self.repairs.append(f'{reason}, dropped')

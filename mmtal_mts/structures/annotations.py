@@ -10,6 +10,8 @@ from typing import Any
 
 from mmengine.logging import print_log
 
+from mmtal_mts.utils.files import read_text
+
 from .annotation_entries import EntryParser, VideoAnnotation
 
 __all__ = [
@@ -20,7 +22,7 @@ __all__ = [
     'summarize_problems',
 ]
 
-_ON_INVALID = ('error', 'clamp', 'drop')
+_ON_INVALID = ('error', 'clamp', 'drop', 'keep')
 _MAX_SHOWN = 10
 
 
@@ -35,7 +37,7 @@ class Annotations:
     Attributes:
         classes (tuple[str]): Class names in label order.
         videos (dict[str, VideoAnnotation]): Videos by id, in the order of the file.
-        problems (list[str]): What was clamped or dropped, one line each.
+        problems (list[str]): What was clamped, dropped or kept, one line each.
     """
 
     classes: tuple[str, ...]
@@ -66,25 +68,28 @@ def load_annotations(
 ) -> Annotations:
     """Reads an annotation file and checks every entry that is asked for.
 
-    =============================  =======  =========  =========
-    what is wrong                  'error'  'clamp'    'drop'
-    =============================  =======  =========  =========
-    segment reaches out of video   error    clamped    dropped
-    zero, negative or NaN segment  error    dropped    dropped
-    label not among the classes    error    error      dropped
-    malformed entry                error    error      error
-    =============================  =======  =========  =========
+    =============================  =======  =========  =========  ========
+    what is wrong                  'error'  'clamp'    'drop'     'keep'
+    =============================  =======  =========  =========  ========
+    segment reaches out of video   error    clamped    dropped    kept
+    zero, negative or NaN segment  error    dropped    dropped    error
+    label not among the classes    error    error      dropped    error
+    malformed entry                error    error      error      error
+    =============================  =======  =========  =========  ========
+
+    'keep' is for evaluation: published numbers were computed on such segments.
 
     Args:
-        path (str): JSON file in the native format.
+        path (str): JSON file in the native format, compressed with gzip or not.
         classes (Sequence[str], optional): Class names in label order. By default
             the file's own "classes", else its labels in sorted order (of all
             subsets, so that training and testing agree).
         subsets (str | Sequence[str], optional): Subsets to keep. All by default.
-        on_invalid (str): 'error', 'clamp' or 'drop', see the table.
+        on_invalid (str): 'error', 'clamp', 'drop' or 'keep', see the table.
 
     Returns:
-        Annotations: Classes, videos, and a line for everything that was changed.
+        Annotations: Classes, videos, and a line for everything that was
+            invalid.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -110,7 +115,7 @@ def load_annotations(
         )
     if parser.repairs:
         print_log(
-            f'{path}: {len(parser.repairs)} annotations changed '
+            f'{path}: {len(parser.repairs)} invalid annotations '
             f'(on_invalid={on_invalid!r})\n{summarize_problems(parser.repairs)}',
             logger='current',
             level=logging.WARNING,
@@ -131,14 +136,14 @@ def _read_json(path: str) -> dict[str, Any]:
         return result
 
     try:
-        with open(path, encoding='utf-8-sig') as file:
-            data = json.load(file, object_pairs_hook=unique_dict)
+        data = json.loads(read_text(path), object_pairs_hook=unique_dict)
     except FileNotFoundError as err:
         raise FileNotFoundError(
             f'{path}: no such annotation file. Check ann_file and data_root.'
         ) from err
     except OSError as err:
-        raise AnnotationError(f'{path}: cannot be read ({err.strerror})') from err
+        reason = err.strerror or err
+        raise AnnotationError(f'{path}: cannot be read ({reason})') from err
     # UnicodeDecodeError and JSONDecodeError are both ValueErrors.
     except ValueError as err:
         raise AnnotationError(f'{path}: not valid JSON ({err})') from err

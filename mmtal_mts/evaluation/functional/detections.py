@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+from mmtal_mts.utils.files import read_text, write_whole
 
 UNKNOWN_LABEL = -1
 """Label index of a detection whose class name is not in the class list."""
@@ -90,22 +92,8 @@ def dump_detections(
         for video_id, found in detections.items()
     }
     content = {'version': 'VERSION 1.3', 'results': results, 'external_data': {}}
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(
-        dir=path.parent, prefix=f'.{path.name}.', suffix='.tmp'
-    )
-    try:
-        with os.fdopen(handle, 'w', encoding='utf-8') as file:
-            json.dump(content, file)
-        # mkstemp is private to its owner; a result file is an ordinary file.
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    with write_whole(path) as file:
+        json.dump(content, file)
 
 
 def load_detections(
@@ -114,7 +102,8 @@ def load_detections(
     """Read detections in the format of the ActivityNet challenge.
 
     Args:
-        path (str | os.PathLike): File as `dump_detections` writes it.
+        path (str | os.PathLike): File as `dump_detections` writes it, or that
+            compressed with gzip.
         classes (Sequence[str]): Names of the labels 0..K-1. A detection of another
             class gets `UNKNOWN_LABEL`; the evaluation counts and reports those.
 
@@ -126,10 +115,39 @@ def load_detections(
         ValueError: If the file is not JSON or an entry is not a detection.
     """
     path = Path(path)
+    index = {name: label for label, name in enumerate(classes)}
+    return {
+        video_id: _parse(path, video_id, entries, index)
+        for video_id, entries in _read_results(path).items()
+    }
+
+
+def count_labels(path: str | os.PathLike) -> Counter[str]:
+    """Count the detections of each class name in a file.
+
+    Args:
+        path (str | os.PathLike): As for :func:`load_detections`.
+
+    Returns:
+        Counter[str]: By class name.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not a detection file.
+    """
+    return Counter(
+        entry.get('label')
+        for entries in _read_results(Path(path)).values()
+        for entry in entries
+    )
+
+
+def _read_results(path: Path) -> dict[str, object]:
+    """The field "results" of a detection file."""
     if not path.is_file():
         raise FileNotFoundError(f'{path}: no such detection file')
     try:
-        content = json.loads(path.read_text(encoding='utf-8'))
+        content = json.loads(read_text(path))
     except ValueError as error:
         raise ValueError(f'{path}: not a JSON file ({error})') from error
     if not isinstance(content, dict) or not isinstance(content.get('results'), dict):
@@ -137,11 +155,7 @@ def load_detections(
             f"{path}: expected an object with the field 'results': {{VIDEO_ID: "
             "[{'label', 'score', 'segment'}]}}, as the test metric writes it"
         )
-    index = {name: label for label, name in enumerate(classes)}
-    return {
-        video_id: _parse(path, video_id, entries, index)
-        for video_id, entries in content['results'].items()
-    }
+    return content['results']
 
 
 def _parse(

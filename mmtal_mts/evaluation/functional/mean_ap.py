@@ -4,25 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
-from mmtal_mts.structures.tiou import pairwise_tiou
-
 from .detections import Detections
-
-
-class GroundTruth(Protocol):
-    """Ground truth of one video, e.g. a ``VideoAnnotation``.
-
-    Attributes:
-        segments (np.ndarray): (G, 2), seconds.
-        labels (np.ndarray): (G,), 0..K-1.
-    """
-
-    segments: np.ndarray
-    labels: np.ndarray
+from .matching import UNMATCHED, GroundTruth, match_detections
 
 
 @dataclass(frozen=True)
@@ -96,11 +82,10 @@ def mean_average_precision(
 ) -> MeanAPResult:
     """Average precision per class and tIoU threshold.
 
-    For each class the detections of all videos are taken by descending score. Each
-    goes to the segment of its video and class that it overlaps most among those not
-    taken yet; if their tIoU reaches the threshold it is a true positive, else a
-    false one. AP is the area under the precision-recall curve with precision made
-    monotone. The numbers are those of the official ActivityNet evaluation, except:
+    A detection that finds a segment (see :func:`.match_detections`) is a true
+    positive, any other a false one. AP is the area under the precision-recall curve
+    with precision made monotone. The numbers are those of the official ActivityNet
+    evaluation, except:
 
     - equal scores are taken in the given order (there: in no defined order);
     - a detection that ends before it starts is always a false positive (there: one
@@ -120,128 +105,54 @@ def mean_average_precision(
         ValueError: If a threshold is out of range, the ground truth holds no
             segment, a label is out of range, or a detection is not finite.
     """
-    thresholds = np.asarray(tiou_thresholds, dtype=np.float64)
-    if not thresholds.size or not ((thresholds > 0) & (thresholds <= 1)).all():
-        raise ValueError(
-            f'tIoU thresholds must be in (0, 1], got {list(tiou_thresholds)}'
-        )
-    positives = _positives_per_class(ground_truth, num_classes)
-    video, segments, scores, labels, counts = _flatten(
-        ground_truth, detections, positives
+    matching = match_detections(ground_truth, detections, num_classes, tiou_thresholds)
+    counts = dict(
+        matching.ignored,
+        videos=len(matching.video_ids),
+        segments=len(matching.truth_labels),
+        detections=len(matching.labels),
     )
-    order = np.argsort(-scores, kind='stable')
-    video, segments, labels = video[order], segments[order], labels[order]
-
-    hits = np.zeros((len(thresholds), len(labels)), dtype=bool)
-    groups = _group(labels * len(ground_truth) + video)
-    names = list(ground_truth)
-    for group in groups:
-        truth = ground_truth[names[video[group[0]]]]
-        targets = np.asarray(truth.segments)[truth.labels == labels[group[0]]]
-        if len(targets):
-            tiou = pairwise_tiou(segments[group], targets)
-            hits[:, group] = _match(tiou, thresholds)
-
-    ap = np.full((len(thresholds), num_classes), np.nan)
-    for label in np.flatnonzero(positives):
-        ap[:, label] = _average_precision(hits[:, labels == label], positives[label])
-    counts.update(
-        videos=len(ground_truth), segments=int(positives.sum()), detections=len(labels)
+    return MeanAPResult(
+        tuple(float(t) for t in matching.tiou_thresholds),
+        average_precision(
+            matching.matched != UNMATCHED, matching.labels, matching.positives
+        ),
+        counts,
     )
-    return MeanAPResult(tuple(float(t) for t in thresholds), ap, counts)
 
 
-def _positives_per_class(
-    ground_truth: Mapping[str, GroundTruth], num_classes: int
+def average_precision(
+    hits: np.ndarray, labels: np.ndarray, positives: np.ndarray
 ) -> np.ndarray:
-    """Number of ground-truth segments (K,) of each class."""
-    positives = np.zeros(num_classes, dtype=np.int64)
-    for video_id, truth in ground_truth.items():
-        labels = np.asarray(truth.labels, dtype=np.int64)
-        if labels.size and not (0 <= labels.min() and labels.max() < num_classes):
-            raise ValueError(
-                f'ground truth of video {video_id}: label outside 0..{num_classes - 1}'
-            )
-        positives += np.bincount(labels, minlength=num_classes)
-    if not positives.any():
-        raise ValueError(
-            f'the ground truth ({len(ground_truth)} videos) holds no segment: '
-            'nothing to evaluate; check the annotation file and the subset'
-        )
-    return positives
-
-
-def _flatten(
-    ground_truth: Mapping[str, GroundTruth],
-    detections: Mapping[str, Detections],
-    positives: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, int]]:
-    """Detections that can be evaluated as flat arrays, and the number ignored."""
-    rows = {video_id: row for row, video_id in enumerate(ground_truth)}
-    counts = {'unknown_video': 0, 'unknown_class': 0}
-    parts, videos = [], []
-    for video_id, found in detections.items():
-        if not (np.isfinite(found.segments).all() and np.isfinite(found.scores).all()):
-            raise ValueError(
-                f'detections of video {video_id} hold NaN or infinite numbers'
-            )
-        if video_id not in rows:
-            counts['unknown_video'] += len(found)
-            continue
-        known = (found.labels >= 0) & (found.labels < len(positives))
-        known[known] = positives[found.labels[known]] > 0
-        counts['unknown_class'] += int((~known).sum())
-        parts.append(found[known])
-        videos.append(np.full(int(known.sum()), rows[video_id], dtype=np.int64))
-    merged = Detections.concatenate(parts)
-    video = np.concatenate(videos) if videos else np.zeros(0, dtype=np.int64)
-    return video, merged.segments, merged.scores, merged.labels, counts
-
-
-def _group(keys: np.ndarray) -> Sequence[np.ndarray]:
-    """Positions of equal keys, ascending within each group."""
-    if not len(keys):
-        return []
-    order = np.argsort(keys, kind='stable')
-    return np.split(order, np.flatnonzero(np.diff(keys[order])) + 1)
-
-
-def _match(tiou: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
-    """Greedy matching of one video and class, at all thresholds at once.
+    """Area under the interpolated precision-recall curve of each class.
 
     Args:
-        tiou (np.ndarray): (S, G), detections by descending score.
-        thresholds (np.ndarray): (M,).
+        hits (np.ndarray): (M, S) true positives, by descending score, all classes
+            together.
+        labels (np.ndarray): (S,) classes, 0..K-1.
+        positives (np.ndarray): (K,) number of ground-truth segments of each class.
 
     Returns:
-        np.ndarray: True positives (M, S), bool.
+        np.ndarray: AP (M, K); 0 without a detection, NaN without a segment.
     """
-    hits = np.zeros((len(thresholds), len(tiou)), dtype=bool)
-    free = np.ones((len(thresholds), tiou.shape[1]), dtype=bool)
-    rows = np.arange(len(thresholds))
-    # Of equally good segments the official evaluation takes the last.
-    tiou = tiou[:, ::-1]
-    for row in np.flatnonzero(tiou.max(axis=1) >= thresholds.min()):
-        available = np.where(free, tiou[row], -1.0)
-        best = available.argmax(axis=1)
-        hit = available[rows, best] >= thresholds
-        hits[hit, row] = True
-        free[rows[hit], best[hit]] = False
-    return hits
+    ap = np.full((len(hits), len(positives)), np.nan)
+    for label in np.flatnonzero(positives):
+        own = hits[:, labels == label]
+        # Recall rises by 1 / positives at each true positive and nowhere else.
+        gained = np.where(own, interpolated_precision(own), 0.0)
+        ap[:, label] = gained.sum(axis=1) / positives[label]
+    return ap
 
 
-def _average_precision(hits: np.ndarray, positives: int) -> np.ndarray:
-    """Area under the interpolated precision-recall curve.
+def interpolated_precision(hits: np.ndarray) -> np.ndarray:
+    """Best precision at this or any higher recall.
 
     Args:
-        hits (np.ndarray): True positives (M, S), by descending score.
-        positives (int): Number of ground-truth segments of the class.
+        hits (np.ndarray): (M, S) true positives of one class, by descending score.
 
     Returns:
-        np.ndarray: AP (M,); 0 without a detection.
+        np.ndarray: (M, S).
     """
     true = np.cumsum(hits, axis=1, dtype=np.float64)
     precision = true / np.arange(1, hits.shape[1] + 1)
-    precision = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-    # Recall rises by 1 / positives at each true positive and nowhere else.
-    return np.where(hits, precision, 0.0).sum(axis=1) / positives
+    return np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
