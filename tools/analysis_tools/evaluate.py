@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 
@@ -57,17 +58,19 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Evaluates."""
     args = parse_args()
-    data = load_evaluation_data(
-        args.ground_truth,
-        args.predictions,
-        subset=args.subset,
-        tiou_thresholds=args.tious and parse_thresholds(args.tious),
-        average_over=args.average_over and parse_thresholds(args.average_over),
-        protocol=args.protocol,
-        exclude_videos=args.exclude_videos,
-        count_unknown_videos=args.count_unknown_videos,
-        on_invalid=args.on_invalid,
-    )
+    # Standard output is for the result alone.
+    with contextlib.redirect_stdout(sys.stderr):
+        data = load_evaluation_data(
+            args.ground_truth,
+            args.predictions,
+            subset=args.subset,
+            tiou_thresholds=args.tious and parse_thresholds(args.tious),
+            average_over=args.average_over and parse_thresholds(args.average_over),
+            protocol=args.protocol,
+            exclude_videos=args.exclude_videos,
+            count_unknown_videos=args.count_unknown_videos,
+            on_invalid=args.on_invalid,
+        )
     result = data.evaluate()
     if args.json:
         print(json.dumps(summarize_mean_ap(data, result), indent=2))

@@ -153,7 +153,7 @@ def _read_results(path: Path) -> dict[str, object]:
     if not isinstance(content, dict) or not isinstance(content.get('results'), dict):
         raise ValueError(
             f"{path}: expected an object with the field 'results': {{VIDEO_ID: "
-            "[{'label', 'score', 'segment'}]}}, as the test metric writes it"
+            "[{'label', 'score', 'segment'}]}, as the test metric writes it"
         )
     return content['results']
 

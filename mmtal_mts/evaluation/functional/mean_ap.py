@@ -88,6 +88,8 @@ def mean_average_precision(
     evaluation, except:
 
     - equal scores are taken in the given order (there: in no defined order);
+    - detections in videos without ground truth are left out, as in AFSD (there: they
+      are false positives, which they become here too with an empty ground truth);
     - a detection that ends before it starts is always a false positive (there: one
       that just touches a segment makes 0 / 0, which counts as a match).
 
