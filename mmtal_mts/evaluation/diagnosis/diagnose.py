@@ -104,7 +104,7 @@ class Diagnosis:
         ]
 
     def to_json(self) -> dict[str, Any]:
-        """Everything but the curves' classes without a segment, as plain numbers.
+        """Everything as plain numbers, of the classes that have a segment.
 
         Returns:
             dict: Fractions of 1, seconds, and counts.

@@ -1,0 +1,107 @@
+"""Finds out what is wrong with the detections of any system."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+try:
+    from mmtal_mts.apis.diagnosis_report import print_diagnosis, write_diagnosis
+    from mmtal_mts.apis.evaluation import load_evaluation_data, parse_thresholds
+    from mmtal_mts.evaluation.diagnosis import CharacteristicEdges, diagnose
+    from mmtal_mts.evaluation.protocols import PROTOCOLS
+    from mmtal_mts.utils import run_tool
+except ImportError as error:
+    sys.exit(f'error: {error}')
+
+
+def parse_args() -> argparse.Namespace:
+    """Parses the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('ground_truth', help='annotation JSON file, may be gzipped')
+    parser.add_argument('predictions', help='detection JSON file, may be gzipped')
+    parser.add_argument(
+        '--out', metavar='DIR', help='write diagnosis.json and report.html there'
+    )
+    parser.add_argument('--subset', nargs='+', help='subsets to evaluate; default: all')
+    parser.add_argument(
+        '--tious', metavar='0.1:0.7:0.1', help='tIoU thresholds; or 0.3,0.5,0.7'
+    )
+    parser.add_argument(
+        '--tiou', type=float, help='the threshold of the plots; default: 0.5'
+    )
+    parser.add_argument(
+        '--background-tiou',
+        type=float,
+        default=0.1,
+        help='a detection below it has nothing to do with a segment',
+    )
+    parser.add_argument(
+        '--protocol',
+        choices=sorted(PROTOCOLS),
+        help='leave out the videos, and take the thresholds, of published numbers',
+    )
+    parser.add_argument(
+        '--exclude-videos', nargs='+', default=(), help='videos to leave out'
+    )
+    parser.add_argument(
+        '--on-invalid',
+        choices=('error', 'clamp', 'drop', 'keep'),
+        default='error',
+        help='what to do about ground-truth segments that reach out of their video',
+    )
+    for name, unit in (
+        ('length', 'seconds'),
+        ('coverage', 'fractions of the video'),
+        ('instances', 'segments of the class in the video'),
+    ):
+        parser.add_argument(
+            f'--{name}-edges',
+            nargs='+',
+            type=float,
+            metavar='EDGE',
+            help=f'edges of the buckets, {unit}; default: buckets of equal size',
+        )
+    parser.add_argument('--title', help='title of the page; default: the file names')
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Analyzes."""
+    args = parse_args()
+    edges = CharacteristicEdges(
+        args.length_edges, args.coverage_edges, args.instances_edges
+    )
+    data = load_evaluation_data(
+        args.ground_truth,
+        args.predictions,
+        subset=args.subset,
+        tiou_thresholds=args.tious and parse_thresholds(args.tious),
+        protocol=args.protocol,
+        exclude_videos=args.exclude_videos,
+        on_invalid=args.on_invalid,
+    )
+    diagnosis = diagnose(
+        data.classes,
+        data.ground_truth,
+        data.detections,
+        data.tiou_thresholds,
+        args.tiou,
+        args.background_tiou,
+        edges,
+    )
+    print_diagnosis(diagnosis)
+    if args.out is not None:
+        names = [Path(name).name for name in (args.predictions, args.ground_truth)]
+        paths = write_diagnosis(
+            args.out,
+            diagnosis,
+            args.title or ' against '.join(names),
+            args.background_tiou,
+        )
+        print('\n'.join(f'wrote {path}' for path in paths))
+
+
+if __name__ == '__main__':
+    sys.exit(run_tool(main))
