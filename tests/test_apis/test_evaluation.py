@@ -1,0 +1,129 @@
+"""Files of any system to the mAP: what is said, and what is left out."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import subprocess
+import sys
+
+import pytest
+
+from mmtal_mts.apis.evaluation import load_evaluation_data, parse_thresholds
+from mmtal_mts.evaluation.protocols import PROTOCOLS
+from mmtal_mts.utils import UserError
+
+
+def entry(subset, *segments, duration=100.0):
+    return {
+        'subset': subset,
+        'duration': duration,
+        'annotations': [{'segment': s, 'label': 'run'} for s in segments],
+    }
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Ground truth of three videos, and detections in one of them and elsewhere."""
+    truth, found = tmp_path / 'gt.json.gz', tmp_path / 'pred.json'
+    database = {
+        'a': entry('test', [0, 10]),
+        'b': entry('test', [0, 10]),
+        'c': entry('training', [0, 10]),
+    }
+    truth.write_bytes(gzip.compress(json.dumps({'database': database}).encode()))
+    results = {
+        'a': [
+            {'label': 'run', 'score': 0.5, 'segment': [0, 10]},
+            {'label': 'fly', 'score': 0.9, 'segment': [0, 10]},
+        ],
+        'elsewhere': [{'label': 'run', 'score': 0.8, 'segment': [0, 10]}],
+    }
+    found.write_text(json.dumps({'results': results}))
+    return truth, found
+
+
+@pytest.fixture
+def messages(monkeypatch):
+    """What is logged."""
+    found = []
+    monkeypatch.setattr(
+        'mmtal_mts.apis.evaluation.print_log',
+        lambda message, **kwargs: found.append(message),
+    )
+    return found
+
+
+def test_videos_and_classes_of_one_file_only_are_told(files, messages):
+    result = load_evaluation_data(*files, subset='test').evaluate()
+    assert result.average() == 0.5
+    text = '\n'.join(messages)
+    assert '1 of 2 videos have no detection, their segments count as missed: b' in text
+    assert 'not in the ground truth, they are left out: elsewhere' in text
+    assert '1 detections are of classes that the annotation does not know' in text
+    assert 'fly' in text
+
+
+def test_detections_in_unknown_videos_can_be_false_positives(files, messages):
+    data = load_evaluation_data(*files, subset='test', count_unknown_videos=True)
+    # One of two segments, found at the second place.
+    assert data.evaluate().average() == 0.25
+    assert any('count as false positives' in message for message in messages)
+
+
+def test_videos_are_excluded_by_name_and_by_protocol(files, messages):
+    data = load_evaluation_data(*files, exclude_videos=['b', 'c'])
+    assert list(data.ground_truth) == ['a']
+    with pytest.raises(UserError, match=r"\['x'\] are not there"):
+        load_evaluation_data(*files, exclude_videos=['x'])
+    with pytest.raises(UserError, match='choose from thumos14'):
+        load_evaluation_data(*files, protocol='thumos')
+    data = load_evaluation_data(*files, protocol='thumos14', subset='test')
+    assert data.tiou_thresholds == PROTOCOLS['thumos14'].tiou_thresholds
+    assert '2 segments in 2 videos' in '\n'.join(messages)
+
+
+def test_files_without_a_common_video_are_refused(files, tmp_path):
+    other = tmp_path / 'other.json'
+    other.write_text(json.dumps({'results': {'v_a': []}}))
+    with pytest.raises(UserError, match="e.g. 'v_a' and 'a'.*prefix"):
+        load_evaluation_data(files[0], other)
+
+
+def test_thresholds_as_a_person_writes_them():
+    assert parse_thresholds('0.1:0.7:0.1') == (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
+    assert parse_thresholds('0.5:0.95:0.05')[-1] == 0.95
+    assert parse_thresholds('0.5, 0.75') == (0.5, 0.75)
+    assert parse_thresholds('0.3:0.3:1') == (0.3,)
+    for text in ('', 'x', '0:1:0.1', '0.5:0.1:0.1', '0.1:0.5:0', '0.1:0.5', '1.5'):
+        with pytest.raises(UserError, match='tIoU thresholds'):
+            parse_thresholds(text)
+
+
+def test_ground_truth_past_the_end_is_kept_for_evaluation(files, tmp_path):
+    truth = tmp_path / 'late.json'
+    truth.write_text(
+        json.dumps({'database': {'a': entry('test', [0, 10], duration=9)}})
+    )
+    with pytest.raises(ValueError, match='ends 1.000 s after'):
+        load_evaluation_data(truth, files[1])
+    data = load_evaluation_data(truth, files[1], on_invalid='keep')
+    assert data.ground_truth['a'].segments.tolist() == [[0.0, 10.0]]
+    data = load_evaluation_data(truth, files[1], on_invalid='clamp')
+    assert data.ground_truth['a'].segments.tolist() == [[0.0, 9.0]]
+    # What no evaluation can use is not kept.
+    truth.write_text(json.dumps({'database': {'a': entry('test', [5, 5])}}))
+    with pytest.raises(ValueError, match='end must be greater than start'):
+        load_evaluation_data(truth, files[1], on_invalid='keep')
+
+
+def test_the_tool_prints_nothing_but_json(files, repo_root, child_env):
+    tool = repo_root / 'tools' / 'analysis_tools' / 'evaluate.py'
+    command = [sys.executable, tool, *files, '--subset', 'test', '--tious', '0.5']
+    done = subprocess.run(
+        [*command, '--json'], env=child_env, capture_output=True, timeout=120
+    )
+    content = json.loads(done.stdout)
+    assert content['mAP'] == [0.5]
+    assert content['counts']['videos'] == 2
+    assert b'no detection' in done.stderr
