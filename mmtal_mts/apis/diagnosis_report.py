@@ -18,7 +18,7 @@ from mmtal_mts.evaluation.diagnosis.diagnose import Diagnosis, boundary_summary
 from mmtal_mts.evaluation.diagnosis.errors import ERROR_KINDS, KINDS
 from mmtal_mts.evaluation.diagnosis.fixes import FIXES
 from mmtal_mts.evaluation.diagnosis.ranking import RECALL_POINTS
-from mmtal_mts.utils import write_whole
+from mmtal_mts.utils import result_console, write_whole
 from mmtal_mts.visualization import diagnosis_plots as plots
 from mmtal_mts.visualization.diagnosis_plots import spoken
 
@@ -137,7 +137,7 @@ def print_diagnosis(diagnosis: Diagnosis, console: Console | None = None) -> Non
         diagnosis (Diagnosis): What to print.
         console (Console, optional): Where to. None: standard output.
     """
-    console = console or Console()
+    console = console or result_console()
     tious = [f'{t:g}' for t in diagnosis.tiou_thresholds]
     present = np.flatnonzero(diagnosis.positives)
     main = f'tIoU {diagnosis.main_tiou:g}'

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from mmtal_mts.apis.evaluation import EvaluationData
 from mmtal_mts.evaluation.functional.mean_ap import MeanAPResult, threshold_rows
+from mmtal_mts.utils import result_console
 
 
 def summarize_mean_ap(data: EvaluationData, result: MeanAPResult) -> dict[str, Any]:
@@ -53,7 +54,7 @@ def print_mean_ap(
         classwise (bool): Also print the AP of each class.
         console (Console, optional): Where to. None: standard output.
     """
-    console = console or Console()
+    console = console or result_console()
     rows = threshold_rows(result.tiou_thresholds, data.average_over)
     table = Table(title='mAP in %', title_justify='left')
     table.add_column('tIoU')

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mmtal_mts.utils.afsd_checkpoint import convert_afsd_state_dict
 from mmtal_mts.utils.checkpoint_files import best_checkpoint, latest_checkpoint
+from mmtal_mts.utils.console import result_console
 from mmtal_mts.utils.errors import UserError, run_tool
 from mmtal_mts.utils.files import read_text, write_whole
 
@@ -13,6 +14,7 @@ __all__ = [
     'convert_afsd_state_dict',
     'latest_checkpoint',
     'read_text',
+    'result_console',
     'run_tool',
     'write_whole',
 ]

@@ -18,7 +18,8 @@ from mmaction.structures import ActionDataSample
 from mmengine.evaluator import Evaluator
 from mmengine.structures import InstanceData
 
-from mmtal_mts.evaluation import TALMetric
+from mmtal_mts.evaluation import TALMetric, mean_average_precision
+from mmtal_mts.evaluation.functional.windows import load_windows, merge_videos
 
 ROOT = Path(__file__).resolve().parents[2]
 CLASSES = ('run', 'jump')
@@ -291,3 +292,16 @@ def test_half_precision_predictions(build):
         found = sample.pred_instances
         found.scores = found.scores.bfloat16()
     assert evaluate(build(), samples)['mAP'] > 0.9
+
+
+def test_the_windows_can_be_written_and_merged_again(build, tmp_path):
+    path = tmp_path / 'windows.npz'
+    metric = build(windows_path=str(path))
+    broken = window('2', 64, 10.0, [], broken=True)
+    metrics = evaluate(metric, [*reversed(windows()), broken])
+    videos, classes = load_windows(path)
+    assert classes == CLASSES
+    assert videos['v_1'].offsets == [0, 100]
+    detections = merge_videos(videos, metric.merger)
+    again = mean_average_precision(metric.ground_truth, detections, 2)
+    assert again.average() == metrics['mAP']

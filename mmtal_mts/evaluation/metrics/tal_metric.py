@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from mmaction.registry import METRICS
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
@@ -21,7 +20,14 @@ from mmtal_mts.evaluation.functional.mean_ap import (
     threshold_rows,
 )
 from mmtal_mts.evaluation.functional.merge import WindowMerger
+from mmtal_mts.evaluation.functional.windows import (
+    VideoWindows,
+    dump_windows,
+    merge_videos,
+)
 from mmtal_mts.structures.annotations import load_annotations
+
+from .window_result import window_result
 
 _MAX_NAMED = 10
 """So many videos are named in a message; of the rest only the number is told."""
@@ -55,6 +61,8 @@ class TALMetric(BaseMetric):
             thresholds as ``mAP``.
         dump_path (str, optional): Write the detections to this JSON file, in the
             format of the ActivityNet challenge.
+        windows_path (str, optional): Write the raw detections of all windows to this
+            NPZ file, for ``tools/analysis_tools/sweep_nms.py``.
         on_invalid (str): What to do about invalid ground-truth segments: 'error',
             'clamp' or 'drop'.
         collect_device (str): 'cpu' or 'gpu', for gathering from the processes.
@@ -80,6 +88,7 @@ class TALMetric(BaseMetric):
         max_per_video: int | None = None,
         classwise: bool = False,
         dump_path: str | None = None,
+        windows_path: str | None = None,
         on_invalid: str = 'error',
         collect_device: str = 'cpu',
         prefix: str | None = None,
@@ -96,6 +105,7 @@ class TALMetric(BaseMetric):
         self.merger = WindowMerger(nms, clamp, max_per_video)
         self.classwise = classwise
         self.dump_path = dump_path
+        self.windows_path = windows_path
         self.on_invalid = on_invalid
         self._load_ground_truth()
 
@@ -151,7 +161,7 @@ class TALMetric(BaseMetric):
             data_samples (Sequence[dict | BaseDataElement]): Windows with their
                 predictions.
         """
-        self.results.extend(_window(sample) for sample in data_samples)
+        self.results.extend(window_result(sample) for sample in data_samples)
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Evaluate all windows of all processes.
@@ -162,7 +172,11 @@ class TALMetric(BaseMetric):
         Returns:
             OrderedDict[str, float]: Values by name, fractions of 1.
         """
-        detections = self._merge(results)
+        videos = self._videos(results)
+        if self.windows_path is not None:
+            dump_windows(self.windows_path, videos, self.classes)
+            print_log(f'Windows are written to {self.windows_path}', logger='current')
+        detections = merge_videos(videos, self.merger)
         if self.dump_path is not None:
             dump_detections(self.dump_path, detections, self.classes)
             print_log(f'Detections are written to {self.dump_path}', logger='current')
@@ -185,8 +199,8 @@ class TALMetric(BaseMetric):
                     metrics[f'AP/{name}'] = float(ap)
         return metrics
 
-    def _merge(self, results: list[dict]) -> dict[str, Detections]:
-        """Detections by video, in the order of the video ids."""
+    def _videos(self, results: list[dict]) -> dict[str, VideoWindows]:
+        """Windows by video, in the order of the video ids and offsets."""
         unique = {(r['video_id'], r['window_offset']): r for r in reversed(results)}
         by_video: dict[str, list[dict]] = {}
         for key in sorted(unique):
@@ -200,25 +214,30 @@ class TALMetric(BaseMetric):
             'missed',
             sorted(set(self.ground_truth) - set(by_video)),
         )
-        num_classes = len(self.classes)
-        detections = {}
+        videos = {}
         for video_id, windows in by_video.items():
-            parts = [w['detections'] for w in windows if not w['broken']]
-            for part in parts:
-                if len(part) and not (
-                    0 <= part.labels.min() and part.labels.max() < num_classes
-                ):
-                    raise ValueError(
-                        f'video {video_id}: predicted labels '
-                        f'{part.labels.min()}..{part.labels.max()}, but there are '
-                        f'{num_classes} classes; num_classes of the model does not '
-                        f'fit {self.ann_file}'
-                    )
             duration = windows[0]['duration']
             if duration is None and video_id in self.ground_truth:
                 duration = self.ground_truth[video_id].duration
-            detections[video_id] = self.merger.merge(parts, duration)
-        return detections
+            videos[video_id] = video = VideoWindows(duration)
+            for window in windows:
+                if not window['broken']:
+                    video.offsets.append(window['window_offset'])
+                    video.detections.append(window['detections'])
+                    self._check_labels(video_id, window['detections'])
+        return videos
+
+    def _check_labels(self, video_id: str, found: Detections) -> None:
+        """Refuse detections of classes that there are not."""
+        num_classes = len(self.classes)
+        if len(found) and not (
+            0 <= found.labels.min() and found.labels.max() < num_classes
+        ):
+            raise ValueError(
+                f'video {video_id}: predicted labels {found.labels.min()}..'
+                f'{found.labels.max()}, but there are {num_classes} classes; '
+                f'num_classes of the model does not fit {self.ann_file}'
+            )
 
     @staticmethod
     def _warn(what: str, videos: Sequence[str]) -> None:
@@ -264,62 +283,3 @@ class TALMetric(BaseMetric):
             f'Temporal action localization in %, {os.path.basename(self.ann_file)}\n'
             + '\n'.join(f'  {line}' for line in lines)
         )
-
-
-def _window(sample: Any) -> dict:
-    """What one data sample says about its window.
-
-    Args:
-        sample (dict | BaseDataElement): See :class:`TALMetric`.
-
-    Returns:
-        dict: ``video_id``, ``window_offset``, ``duration``, ``broken`` and
-        ``detections``.
-
-    Raises:
-        ValueError: If something is missing or is not a finite number.
-    """
-    video_id = sample.get('video_id')
-    if video_id is None:
-        raise ValueError(
-            'a data sample has no video_id; PackTALInputs must come last in the '
-            'test pipeline and keep it'
-        )
-    offset = sample.get('window_offset')
-    where = f'video {video_id}, window at sampled frame {offset}'
-    broken = bool(sample.get('broken', False))
-    found = Detections.concatenate([])
-    if not broken:
-        predicted = sample.get('pred_instances')
-        if predicted is None:
-            raise ValueError(
-                f"{where}: no pred_instances; run the model in mode 'predict'"
-            )
-        try:
-            found = Detections(
-                *(_to_numpy(predicted[k]) for k in ('segments', 'scores', 'labels'))
-            )
-        except (KeyError, AttributeError, ValueError) as error:
-            raise ValueError(f'{where}: unusable pred_instances: {error}') from error
-        if not (np.isfinite(found.segments).all() and np.isfinite(found.scores).all()):
-            raise ValueError(
-                f'{where}: the predictions hold NaN or infinite numbers; the '
-                'checkpoint may come from a training that diverged'
-            )
-    duration = sample.get('duration')
-    return dict(
-        video_id=str(video_id),
-        window_offset=0 if offset is None else int(offset),
-        duration=None if duration is None else float(duration),
-        broken=broken,
-        detections=found,
-    )
-
-
-def _to_numpy(value: Any) -> np.ndarray:
-    """A tensor on any device, an array or a list, as an array."""
-    if isinstance(value, torch.Tensor):
-        value = value.detach().cpu()
-        # numpy has no bfloat16
-        return value.double().numpy() if value.is_floating_point() else value.numpy()
-    return np.asarray(value)

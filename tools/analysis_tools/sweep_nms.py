@@ -1,0 +1,123 @@
+"""Tries settings of the suppression on the raw detections of one test run."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+try:
+    from rich.console import Console
+    from rich.progress import track
+    from rich.table import Table
+
+    from mmtal_mts.apis.evaluation import parse_thresholds
+    from mmtal_mts.apis.nms_sweep import SweepRow, best_row, nms_settings, sweep_nms
+    from mmtal_mts.utils import result_console, run_tool
+except ImportError as error:
+    sys.exit(f'error: {error}')
+
+
+def parse_args() -> argparse.Namespace:
+    """Parses the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('ground_truth', help='annotation JSON file')
+    parser.add_argument(
+        'windows',
+        help='NPZ file that tools/test.py writes with '
+        '--cfg-options test_evaluator.windows_path=FILE.npz',
+    )
+    parser.add_argument('--subset', nargs='+', help='subsets to evaluate; default: all')
+    parser.add_argument('--tious', metavar='0.1:0.7:0.1', default='0.3:0.7:0.1')
+    parser.add_argument(
+        '--methods',
+        nargs='+',
+        choices=('gaussian', 'linear', 'hard', 'none'),
+        default=('gaussian', 'linear', 'hard'),
+    )
+    parser.add_argument('--sigmas', metavar='0.1:0.9:0.2', default='0.1:0.9:0.2')
+    parser.add_argument(
+        '--iou-thresholds', metavar='0.1:0.9:0.2', default='0.1:0.9:0.2'
+    )
+    parser.add_argument('--min-scores', nargs='+', type=float, default=(0.001,))
+    parser.add_argument('--max-per-video', type=int, help='keep the best so many')
+    parser.add_argument(
+        '--on-invalid', choices=('error', 'clamp', 'drop', 'keep'), default='error'
+    )
+    parser.add_argument('--json', action='store_true', help='print JSON, not a table')
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Sweeps."""
+    args = parse_args()
+    settings = nms_settings(
+        args.methods,
+        parse_thresholds(args.sigmas),
+        parse_thresholds(args.iou_thresholds),
+        args.min_scores,
+    )
+    rows = sweep_nms(
+        args.ground_truth,
+        args.windows,
+        # The bar is for a person; what is printed below may go to a file.
+        track(settings, 'settings', console=Console(stderr=True), transient=True),
+        subset=args.subset,
+        tiou_thresholds=parse_thresholds(args.tious),
+        max_per_video=args.max_per_video,
+        on_invalid=args.on_invalid,
+    )
+    rows = list(rows)
+    if args.json:
+        print(json.dumps([as_json(row) for row in rows], indent=1))
+    else:
+        print_rows(rows)
+
+
+def as_json(row: SweepRow) -> dict:
+    """One row, fractions of 1."""
+    return {
+        'nms': row.nms,
+        'tiou_thresholds': list(row.result.tiou_thresholds),
+        'mAP': row.result.mean_ap.tolist(),
+        'average': row.result.average(),
+        'detections': row.result.counts['detections'],
+    }
+
+
+def print_rows(rows: list[SweepRow]) -> None:
+    """Prints a table in percent, and the best setting as it stands in a config."""
+    best = best_row(rows)
+    table = Table(title='mAP in %', title_justify='left')
+    table.add_column('setting', no_wrap=True)
+    for threshold in rows[0].result.tiou_thresholds:
+        table.add_column(f'{threshold:g}', justify='right', no_wrap=True)
+    table.add_column('average', justify='right', no_wrap=True)
+    table.add_column('found', justify='right', no_wrap=True)
+    several = len({(row.nms or {}).get('min_score') for row in rows if row.nms}) > 1
+    for row in rows:
+        table.add_row(
+            name_of(row.nms, several),
+            *(f'{100 * value:.2f}' for value in row.result.mean_ap),
+            f'{100 * row.result.average():.2f}',
+            str(row.result.counts['detections']),
+            style='bold' if row is best else None,
+        )
+    result_console().print(table)
+    nms = best.nms and ', '.join(f'{key}={value!r}' for key, value in best.nms.items())
+    print(f'best: nms={None if nms is None else f"dict({nms})"}')
+
+
+def name_of(nms: dict | None, with_min_score: bool) -> str:
+    """A setting in a few words."""
+    if nms is None:
+        return 'none'
+    parts = [nms['method']]
+    parts += [f'{nms[key]:g}' for key in ('sigma', 'iou_threshold') if key in nms]
+    if with_min_score:
+        parts.append(f'from {nms["min_score"]:g}')
+    return ' '.join(parts)
+
+
+if __name__ == '__main__':
+    sys.exit(run_tool(main))
