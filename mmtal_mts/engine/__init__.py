@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from mmtal_mts.engine.hooks import (
     BackboneWarmupHook,
+    DetectionVisualizationHook,
     InvalidLossError,
     InvalidLossHook,
 )
 
-__all__ = ['BackboneWarmupHook', 'InvalidLossError', 'InvalidLossHook']
+__all__ = [
+    'BackboneWarmupHook',
+    'DetectionVisualizationHook',
+    'InvalidLossError',
+    'InvalidLossHook',
+]

@@ -24,6 +24,8 @@ _TRUTH_BAR, _LANE, _ROW_PAD = 0.2, 0.175, 0.09
 _SCORE_WIDTH, _SCORE_HEIGHT = 0.3, 0.11
 # A row grows with its lanes up to the first number; more lanes share that height.
 _FULL_LANES, _MAX_LANES = 3, 10
+# Height of the line of a coarse segment as a share of its lane.
+_LINE = 0.2
 
 
 def class_color(label: int) -> str:
@@ -47,6 +49,8 @@ class ClassRow:
         segments (np.ndarray): Detections (S, 2) in seconds, by descending score.
         scores (np.ndarray): Their scores (S,).
         gap (float): Least distance in seconds of two detections in a lane.
+        coarse (np.ndarray, optional): (S, 2) segments that the detections were refined
+            from; drawn as a line below each.
     """
 
     def __init__(
@@ -57,7 +61,9 @@ class ClassRow:
         segments: np.ndarray,
         scores: np.ndarray,
         gap: float,
+        coarse: np.ndarray | None = None,
     ) -> None:
+        self.coarse = coarse
         self.label = label
         self.has_truth = truth is not None
         self.truth = np.zeros((0, 2)) if truth is None else truth
@@ -68,7 +74,8 @@ class ClassRow:
         hidden = int((self.lanes >= _MAX_LANES).sum())
         self.name = f'{name}\n+ {hidden} not drawn' if hidden else name
         self.num_lanes = min(int(self.lanes.max(initial=-1)) + 1, _MAX_LANES)
-        self.lanes_height = _LANE * min(self.num_lanes, _FULL_LANES)
+        lane = _LANE if coarse is None else _LANE / (1 - _LINE)
+        self.lanes_height = lane * min(self.num_lanes, _FULL_LANES)
         truth_height = _TRUTH_BAR if self.has_truth else 0.0
         self.height = max(truth_height + self.lanes_height, _TRUTH_BAR) + 2 * _ROW_PAD
 
@@ -81,12 +88,16 @@ class ClassRow:
         y += _TRUTH_BAR if self.has_truth else 0.0
         lane_height = self.lanes_height / max(self.num_lanes, 1)
         bar_height = lane_height - 0.03 if lane_height > 0.1 else 0.8 * lane_height
+        line = 0.0 if self.coarse is None else _LINE * lane_height
+        bar_height -= line
         for row in np.flatnonzero(self.lanes < _MAX_LANES):
             (start, end), score = self.segments[row], float(self.scores[row])
             lane_y = y + self.lanes[row] * lane_height
             fill = tint(color, 0.25 + 0.75 * min(max(score, 0.0), 1.0))
             hatched = self.has_truth and not self.matched[row]
             _bar(axes, start, end, lane_y, bar_height, fill, hatched, edge=color)
+            if self.coarse is not None:
+                _bar(axes, *self.coarse[row], lane_y + bar_height, line, INK)
             if bar_height >= _SCORE_HEIGHT:
                 self._write_score(
                     axes, row, lane_y + bar_height / 2, fill, hatched, seconds_per_inch

@@ -74,6 +74,30 @@ def read_frames(
     return frames
 
 
+def clip_frames(
+    clip: np.ndarray, sample_fps: float, strip_aspect: float = 16.0
+) -> list[Frame]:
+    """Pick as many frames of a clip, evenly spread, as fit in a strip.
+
+    Args:
+        clip (np.ndarray): (C, T, H, W) uint8: three channels are RGB, two are optical
+            flow, shown as red and green.
+        sample_fps (float): Frames per second of the clip.
+        strip_aspect (float): Width of the strip divided by its height.
+
+    Returns:
+        list[tuple[float, np.ndarray]]: As :func:`read_frames`; times are those of the
+        clip.
+    """
+    channels, length, height, width = clip.shape
+    count = int(np.clip(round(strip_aspect * height / width), 1, length))
+    positions = (np.arange(count) + 0.5) * length / count
+    images = clip[:, positions.astype(int)].transpose(1, 2, 3, 0)
+    if channels == 2:
+        images = np.concatenate([images, np.full_like(images[..., :1], 127)], axis=-1)
+    return [(float(f / sample_fps), image) for f, image in zip(positions, images)]
+
+
 def _shrink(image: np.ndarray, max_height: int) -> np.ndarray:
     """Scale an image down to a height, keeping its aspect ratio."""
     height, width = image.shape[:2]

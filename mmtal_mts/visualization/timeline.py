@@ -46,18 +46,22 @@ class Timeline:
     Attributes:
         video_id (str): Shown above.
         duration (float): Seconds.
-        detections (ScoredSegments): E.g. ``Detections``.
+        detections (ScoredSegments, optional): E.g. ``Detections``; None where only the
+            ground truth is shown.
         ground_truth (Segments, optional): E.g. a ``VideoAnnotation``; None where it
             is not known.
         frames (Sequence[tuple[float, np.ndarray]]): Seconds and pictures
             (H, W, 3), uint8, RGB; see :func:`.read_frames`.
+        coarse (np.ndarray, optional): (S, 2) seconds, the segments that the detections
+            were refined from.
     """
 
     video_id: str
     duration: float
-    detections: ScoredSegments
+    detections: ScoredSegments | None
     ground_truth: Segments | None = None
     frames: Sequence[Frame] = ()
+    coarse: np.ndarray | None = None
 
 
 def draw_timeline(
@@ -95,6 +99,38 @@ def draw_timelines(
     Raises:
         ValueError: If there is nothing to draw or a duration is not positive.
     """
+    _save(_compose(timelines, classes, score_threshold, title), Path(out_path))
+
+
+def render_timelines(
+    timelines: Sequence[Timeline],
+    classes: Sequence[str],
+    score_threshold: float = 0.3,
+    title: str = '',
+) -> np.ndarray:
+    """The picture of :func:`draw_timelines` as an array.
+
+    Args:
+        timelines, classes, score_threshold, title: See there.
+
+    Returns:
+        np.ndarray: (H, 1600, 3), uint8, RGB.
+
+    Raises:
+        ValueError: See there.
+    """
+    figure = _compose(timelines, classes, score_threshold, title)
+    figure.canvas.draw()
+    return np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
+
+
+def _compose(
+    timelines: Sequence[Timeline],
+    classes: Sequence[str],
+    score_threshold: float,
+    title: str,
+) -> Figure:
+    """Lay the blocks of the videos out below each other."""
     if not timelines:
         raise ValueError('draw_timelines: no video to draw')
     blocks = [_Block(timeline, classes, score_threshold) for timeline in timelines]
@@ -109,7 +145,13 @@ def draw_timelines(
     for block in blocks:
         block.draw(figure, left, top, height)
         top -= block.height
-    _save(figure, Path(out_path))
+    return figure
+
+
+class _Nothing:
+    """Detections of a video for which none are shown."""
+
+    segments, scores, labels = np.zeros((0, 2)), np.zeros(0), np.zeros(0, dtype=int)
 
 
 class _Block:
@@ -131,12 +173,15 @@ class _Block:
             )
         self.timeline = timeline
         found, truth = timeline.detections, timeline.ground_truth
+        if found is None:
+            found = _Nothing()
         scores = np.asarray(found.scores)
         order = np.argsort(-scores, kind='stable')
         order = order[scores[order] >= score_threshold]
         scores = scores[order]
         segments = np.asarray(found.segments)[order]
         labels = np.asarray(found.labels)[order]
+        coarse = None if timeline.coarse is None else timeline.coarse[order]
         occurring = set(labels.tolist())
         if truth is not None:
             occurring |= set(np.asarray(truth.labels).tolist())
@@ -151,6 +196,7 @@ class _Block:
                     segments[labels == label],
                     scores[labels == label],
                     gap=timeline.duration * 0.002,
+                    coarse=None if coarse is None else coarse[labels == label],
                 )
             )
         self.subtitle = _summary(timeline, len(labels))
@@ -248,27 +294,32 @@ def _draw_head(
     )
     gray = _LEGEND
     with_truth = any(block.timeline.ground_truth is not None for block in blocks)
-    handles = [
-        Patch(
-            facecolor=tint(gray, 0.55),
-            edgecolor=gray,
-            label=f'detection, score ≥ {score_threshold:g}: fuller = higher',
-        ),
-    ]
+    handles = []
     if with_truth:
-        handles.insert(0, Patch(facecolor=gray, label='ground truth'))
+        handles.append(Patch(facecolor=gray, label='ground truth'))
+    if any(block.timeline.detections is not None for block in blocks):
         handles.append(
             Patch(
-                facecolor='white',
+                facecolor=tint(gray, 0.55),
                 edgecolor=gray,
-                hatch='//////',
-                label=f'no ground truth at tIoU ≥ {MATCH_TIOU:g}',
+                label=f'detection, score ≥ {score_threshold:g}: fuller = higher',
             )
         )
+        if with_truth:
+            handles.append(
+                Patch(
+                    facecolor='white',
+                    edgecolor=gray,
+                    hatch='//////',
+                    label=f'no ground truth at tIoU ≥ {MATCH_TIOU:g}',
+                )
+            )
+    if any(block.timeline.coarse is not None for block in blocks):
+        handles.append(Patch(facecolor=INK, label='line: before refinement'))
     figure.legend(
         handles=handles,
         loc='center right',
-        ncols=len(handles),
+        ncols=max(len(handles), 1),
         frameon=False,
         bbox_to_anchor=(1 - _RIGHT / _WIDTH, y),
         fontsize=10,
@@ -285,7 +336,8 @@ def _summary(timeline: Timeline, num_shown: int) -> str:
     if timeline.ground_truth is not None:
         count = len(timeline.ground_truth.labels)
         parts.append(f'{count} action{"s" * (count != 1)}')
-    parts.append(f'{num_shown} detection{"s" * (num_shown != 1)}')
+    if timeline.detections is not None:
+        parts.append(f'{num_shown} detection{"s" * (num_shown != 1)}')
     return ' · '.join(parts)
 
 

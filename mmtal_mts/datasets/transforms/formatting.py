@@ -11,6 +11,20 @@ from mmaction.structures import ActionDataSample
 from mmcv.transforms import BaseTransform
 from mmengine.structures import InstanceData
 
+META_KEYS = (
+    'video_id',
+    'window_offset',
+    'sample_fps',
+    'num_sampled_frames',
+    'duration',
+    'clip_len',
+    'source',
+    'broken',
+    'consistency',
+    'video_scores',
+)
+"""What of a window becomes metainfo of its data sample."""
+
 
 @TRANSFORMS.register_module()
 class PackTALInputs(BaseTransform):
@@ -28,18 +42,7 @@ class PackTALInputs(BaseTransform):
 
     def __init__(
         self,
-        meta_keys: Sequence[str] = (
-            'video_id',
-            'window_offset',
-            'sample_fps',
-            'num_sampled_frames',
-            'duration',
-            'clip_len',
-            'source',
-            'broken',
-            'consistency',
-            'video_scores',
-        ),
+        meta_keys: Sequence[str] = META_KEYS,
     ) -> None:
         self.meta_keys = tuple(meta_keys)
 

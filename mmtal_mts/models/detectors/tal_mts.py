@@ -26,6 +26,17 @@ class RawOutputs(NamedTuple):
     coarse: CoarseOutputs
     refined: RefineOutputs
 
+    def as_dict(self) -> dict[str, Tensor]:
+        """All levels joined: what ``TALMTS.forward(mode='tensor')`` returns."""
+        return dict(
+            points=torch.cat(list(self.level_points)),
+            coarse_distances=torch.cat(self.coarse.distances, dim=1),
+            coarse_logits=torch.cat(self.coarse.logits, dim=1),
+            refine_offsets=self.refined.offsets,
+            refine_logits=self.refined.logits,
+            quality_logits=self.refined.quality_logits,
+        )
+
 
 @MODELS.register_module()
 class TALMTS(BaseModel):
@@ -122,7 +133,7 @@ class TALMTS(BaseModel):
         if mode == 'predict':
             return self.predict(frames, data_samples)
         if mode == 'tensor':
-            return self._to_dict(self.extract(frames))
+            return self.extract(frames).as_dict()
         raise ValueError(f"mode={mode!r}: choose 'loss', 'predict' or 'tensor'")
 
     @staticmethod
@@ -201,7 +212,7 @@ class TALMTS(BaseModel):
         self, frames: Tensor, data_samples: Sequence[ActionDataSample]
     ) -> list[ActionDataSample]:
         """Decodes the clips into the data samples; see :meth:`forward`."""
-        outputs = self._to_dict(self.extract(frames))
+        outputs = self.extract(frames).as_dict()
         with torch.autocast(frames.device.type, enabled=False):
             segments, scores = self.decoder.decode(outputs, frames.shape[2])
         for i, sample in enumerate(data_samples):
@@ -213,14 +224,3 @@ class TALMTS(BaseModel):
                 sample.get('video_scores'),
             )
         return list(data_samples)
-
-    @staticmethod
-    def _to_dict(raw: RawOutputs) -> dict[str, Tensor]:
-        return dict(
-            points=torch.cat(raw.level_points),
-            coarse_distances=torch.cat(raw.coarse.distances, dim=1),
-            coarse_logits=torch.cat(raw.coarse.logits, dim=1),
-            refine_offsets=raw.refined.offsets,
-            refine_logits=raw.refined.logits,
-            quality_logits=raw.refined.quality_logits,
-        )

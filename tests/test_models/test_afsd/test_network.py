@@ -92,7 +92,7 @@ def losses_of(model, raw, targets):
 
 
 def check_outputs(model, raw, golden, suffix=''):
-    outputs = model._to_dict(raw)
+    outputs = raw.as_dict()
     for theirs, (ours, tolerance) in OUTPUTS.items():
         expected = golden[theirs + suffix]
         if 'conf' in theirs:
@@ -282,7 +282,7 @@ def test_head_of_activitynet(dtype):
     # Distances of up to 2,000 frames: AFSD's own float32 is off by 2e-3 of a frame.
     distances = torch.cat(raw.coarse.distances, 1).numpy()
     np.testing.assert_allclose(distances, golden['loc'], rtol=1e-5, atol=1e-3)
-    logits = model._to_dict(raw)
+    logits = raw.as_dict()
     for theirs, (ours, tolerance) in list(OUTPUTS.items())[1:]:
         expected = golden[theirs]
         if 'conf' in theirs:

@@ -1,0 +1,199 @@
+"""Pictures of windows, drawn while a runner tests."""
+
+from __future__ import annotations
+
+import copy
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmaction.structures import ActionDataSample
+from mmengine.config import Config
+from mmengine.model import BaseModel
+from mmengine.runner import Runner
+from mmengine.structures import InstanceData
+
+from mmtal_mts.engine import DetectionVisualizationHook
+from mmtal_mts.models.task_modules.decoder import CoarseToFineDecoder
+from mmtal_mts.structures.segments import refine_distances
+from mmtal_mts.utils import UserError
+
+CONFIG = 'configs/tal_mts/tal-mts_i3d-tiny_1xb4-128x48x48_synthetic.py'
+T, SIZE, K, FPS = 32, 32, 6, 10.0
+
+
+class Windows(torch.utils.data.Dataset):
+    """Windows of one video; the second holds no action."""
+
+    metainfo = dict(classes=[f'class {label}' for label in range(K)])
+    offsets = (0, 16, 32, 48)
+
+    def __len__(self):
+        return len(self.offsets)
+
+    def __getitem__(self, index):
+        generator = torch.Generator().manual_seed(index)
+        sample = ActionDataSample()
+        count = int(index != 1)
+        sample.gt_instances = InstanceData(
+            segments=torch.tensor([[4.0, 20.0]])[:count],
+            labels=torch.ones(count, dtype=torch.long),
+        )
+        sample.set_metainfo(
+            dict(
+                video_id='a/../b: ä',
+                window_offset=self.offsets[index],
+                sample_fps=FPS,
+                duration=8.0,
+            )
+        )
+        inputs = torch.randint(0, 256, (3, T, SIZE, SIZE), generator=generator)
+        return dict(inputs=inputs.byte(), data_samples=sample)
+
+
+class Recorder:
+    """Metric that keeps the predictions."""
+
+    def __init__(self):
+        self.found, self.dataset_meta = [], None
+
+    def process(self, data_batch, data_samples):
+        self.found += [sample['pred_instances'] for sample in data_samples]
+
+    def evaluate(self, size):
+        return dict(windows=len(self.found))
+
+
+@pytest.fixture(scope='module')
+def model_cfg():
+    from pathlib import Path
+
+    root = Path(__file__).resolve().parents[2]
+    model = Config.fromfile(str(root / CONFIG)).model
+    channels = 16
+    model.neck.pyramid.update(
+        in_channels=(104, 128),
+        spatial_sizes=(2, 1),
+        out_channels=channels,
+        num_levels=4,
+        num_groups=4,
+    )
+    model.neck.stt = None
+    model.neck.frame_feature.update(channels=channels, num_groups=4)
+    model.coarse_head.update(
+        channels=channels,
+        num_levels=4,
+        num_groups=4,
+        distance_factors=(4, 8, 16, 32),
+        with_context=False,
+    )
+    model.refine_head.update(channels=channels, num_groups=4, fsa=None)
+    return model
+
+
+def make_runner(folder, model, hooks, recorder):
+    torch.manual_seed(0)
+    return Runner(
+        model=model,
+        work_dir=str(folder),
+        test_dataloader=dict(
+            dataset=Windows(),
+            batch_size=2,
+            num_workers=0,
+            sampler=dict(type='DefaultSampler', shuffle=False),
+            collate_fn=dict(type='pseudo_collate'),
+        ),
+        test_cfg=dict(),
+        test_evaluator=[recorder],
+        custom_hooks=hooks,
+        visualizer=dict(
+            type='Visualizer',
+            name=f'{folder.name}_{len(hooks)}',
+            vis_backends=[dict(type='LocalVisBackend')],
+        ),
+        default_scope='mmaction',
+        experiment_name=f'{folder.name}_{len(hooks)}',
+        log_level='ERROR',
+    )
+
+
+def test_chosen_windows_become_pictures_and_nothing_else_changes(model_cfg, tmp_path):
+    plain, watched = Recorder(), Recorder()
+    make_runner(tmp_path, copy.deepcopy(model_cfg), [], plain).test()
+    hook = dict(
+        type='DetectionVisualizationHook', interval=2, max_windows=2, score_thr=0.0
+    )
+    runner = make_runner(tmp_path, copy.deepcopy(model_cfg), [hook], watched)
+    runner.test()
+    pictures = sorted(tmp_path.glob('**/vis_image/*.png'))
+    # Of the three windows with an action the first and the third; the id of the
+    # video, which comes from a file, is no path.
+    assert [path.name for path in pictures] == [
+        'test_a_.._b__ä_0_0.png',
+        'test_a_.._b__ä_48_0.png',
+    ]
+    image = cv2.imdecode(np.fromfile(pictures[0], np.uint8), cv2.IMREAD_COLOR)
+    assert image.shape[1] == 1600
+    assert not runner.model.refine_head._forward_hooks
+    for one, other in zip(plain.found, watched.found):
+        torch.testing.assert_close(one['segments'], other['segments'])
+        torch.testing.assert_close(one['scores'], other['scores'])
+
+
+def outputs_of(scores):
+    """Three locations: two see the same action, one sees another of class 1."""
+    points = torch.tensor([10.0, 12.0, 24.0])
+    logits = torch.full((1, 3, 3), -20.0)
+    for location, (label, score) in enumerate(scores):
+        # The softmax of (x, 0) is the score; the quality is 1.
+        logits[0, location, label] = float(np.log(score / (1 - score)))
+        logits[0, location, 2] = 0.0
+    return dict(
+        points=points,
+        coarse_distances=torch.tensor([[[5.0, 5.0], [7.0, 3.0], [4.0, 20.0]]]),
+        coarse_logits=logits,
+        refine_offsets=torch.tensor([[[0.2, 0.0], [0.2, 0.0], [0.0, 0.0]]]),
+        refine_logits=logits,
+        quality_logits=torch.full((1, 3), 50.0),
+    )
+
+
+def test_a_detection_keeps_the_coarse_segment_that_it_was_refined_from():
+    outputs = outputs_of([(0, 0.9), (0, 0.8), (1, 0.6)])
+    hook = DetectionVisualizationHook(score_thr=0.2, sigma=0.5)
+    found = hook.detections(CoarseToFineDecoder(), outputs, T, FPS)
+    # Both of class 0 are [4, 15] after refinement: the second is left with
+    # 0.8 * exp(-2) and not drawn. What reaches out of the window is cut.
+    np.testing.assert_allclose(found.refined.scores, [0.9, 0.6], atol=1e-5)
+    np.testing.assert_allclose(found.refined.segments, [[0.4, 1.5], [2.0, 3.2]])
+    np.testing.assert_allclose(found.coarse, [[0.5, 1.5], [2.0, 3.2]])
+    assert found.refined.labels.tolist() == [0, 1]
+    refined = refine_distances(
+        outputs['coarse_distances'][0], outputs['refine_offsets'][0]
+    )
+    assert refined[0].tolist() == [6.0, 5.0]
+
+
+def test_only_the_best_detections_are_drawn_or_none():
+    outputs = outputs_of([(0, 0.7), (0, 0.8), (1, 0.9)])
+    best = DetectionVisualizationHook(max_detections=1)
+    found = best.detections(CoarseToFineDecoder(), outputs, T, FPS)
+    assert found.refined.labels.tolist() == [1]
+    strict = DetectionVisualizationHook(score_thr=0.95)
+    found = strict.detections(CoarseToFineDecoder(), outputs, T, FPS)
+    assert len(found.refined) == len(found.coarse) == 0
+
+
+def test_other_models_and_unusable_numbers_are_refused(tmp_path):
+    class Other(BaseModel):
+        def forward(self, inputs, data_samples=None, mode='tensor'):
+            return data_samples
+
+    hook = dict(type='DetectionVisualizationHook')
+    runner = make_runner(tmp_path, Other(), [hook], Recorder())
+    with pytest.raises(UserError, match='Other has no refine_head'):
+        runner.test()
+    for name in ('interval', 'max_windows', 'max_detections', 'sigma'):
+        with pytest.raises(ValueError, match=f'{name}=0'):
+            DetectionVisualizationHook(**{name: 0})
