@@ -93,7 +93,6 @@ def model_cfg():
 
 
 def make_runner(folder, model, hooks, recorder):
-    torch.manual_seed(0)
     return Runner(
         model=model,
         work_dir=str(folder),
@@ -113,6 +112,7 @@ def make_runner(folder, model, hooks, recorder):
             vis_backends=[dict(type='LocalVisBackend')],
         ),
         default_scope='mmaction',
+        randomness=dict(seed=0),
         experiment_name=f'{folder.name}_{len(hooks)}',
         log_level='ERROR',
     )

@@ -10,10 +10,12 @@ import pytest
 
 from mmtal_mts.visualization import (
     Timeline,
+    clip_frames,
     draw_timeline,
     draw_timelines,
     read_frames,
     read_strip,
+    render_timelines,
 )
 from mmtal_mts.visualization.class_row import ClassRow
 
@@ -139,3 +141,36 @@ def test_a_row_packs_lanes_without_overlap_and_marks_matches():
     crowd = np.tile([[0.0, 1.0]], (14, 1))
     row = ClassRow(0, 'run', None, crowd, np.ones(14), gap=0.1)
     assert row.num_lanes == 10 and row.name == 'run\n+ 4 not drawn'
+
+
+def test_frames_of_a_clip_are_spread_over_it():
+    number = np.arange(40, dtype=np.uint8)[:, None, None]
+    clip = np.broadcast_to(number, (3, 40, 10, 10))
+    frames = clip_frames(clip, sample_fps=10.0, strip_aspect=4.0)
+    assert [time for time, _ in frames] == [0.5, 1.5, 2.5, 3.5]
+    assert [int(image[0, 0, 0]) for _, image in frames] == [5, 15, 25, 35]
+    assert frames[0][1].shape == (10, 10, 3)
+    # No more than there are; flow gets a third channel.
+    flow = clip_frames(clip[:2, :3], sample_fps=10.0, strip_aspect=16.0)
+    assert len(flow) == 3
+    assert flow[2][1][0, 0].tolist() == [2, 2, 127]
+
+
+def test_coarse_segments_are_drawn_below_and_ground_truth_alone_too(tmp_path):
+    truth = random_video(60, 5, 3)
+    found = Found(np.array([[10.0, 20], [30, 40]]), np.zeros(2, int), np.ones(2))
+    plain = render_timelines([Timeline('v', 60.0, found, truth)], CLASSES)
+    coarse = np.array([[12.0, 18], [30, 50]])
+    timeline = Timeline('v', 60.0, found, truth, coarse=coarse)
+    refined = render_timelines([timeline], CLASSES)
+    assert refined.dtype == np.uint8
+    assert refined.shape[1] == plain.shape[1] == 1600
+    # The line between 40 s and 50 s is dark where nothing was before.
+    dark = (refined[100:] < 60).all(axis=2).sum(axis=1)
+    assert dark.max() > 200
+    only = render_timelines([Timeline('v', 60.0, None, truth)], CLASSES)
+    assert only.shape[0] < plain.shape[0]
+    draw_timeline(tmp_path / 'a.png', timeline, CLASSES)
+    np.testing.assert_array_equal(
+        cv2.imread(str(tmp_path / 'a.png'))[..., ::-1], refined
+    )

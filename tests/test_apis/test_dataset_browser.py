@@ -1,0 +1,120 @@
+"""Pictures of training windows."""
+
+from __future__ import annotations
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+from mmengine.config import Config
+
+from mmtal_mts.apis.dataset_browser import browse, build_dataset
+from mmtal_mts.utils import UserError
+
+
+@pytest.fixture
+def cfg(tmp_path):
+    """Two windows of one stored video of 48 frames; augmented, and in a wrapper."""
+    frames = np.arange(48, dtype=np.uint8)[:, None, None, None] + np.zeros(
+        (48, 8, 8, 3), np.uint8
+    )
+    np.save(tmp_path / 'a.npy', frames)
+    annotations = [
+        {'segment': [0.5, 2.5], 'label': 'left'},
+        {'segment': [3.5, 4.5], 'label': 'right'},
+    ]
+    (tmp_path / 'ann.json').write_text(
+        json.dumps({'database': {'a': {'annotations': annotations}}})
+    )
+    dataset = dict(
+        type='TALDataset',
+        data_root=str(tmp_path),
+        ann_file='ann.json',
+        source_type='npy',
+        sample_fps=10,
+        clip_len=32,
+        window_stride=16,
+        pipeline=[
+            dict(type='LoadClip'),
+            dict(type='FlipClip', flip_ratio=1.0, label_map=dict(left='right')),
+            dict(type='CutInsertBackground'),
+            dict(type='FormatShape', input_format='NCTHW'),
+            dict(type='PackTALInputs'),
+        ],
+    )
+    return Config(
+        dict(
+            train_dataloader=dict(
+                dataset=dict(type='RepeatDataset', times=2, dataset=dataset)
+            ),
+            default_scope='mmaction',
+        )
+    )
+
+
+def test_what_the_augmentation_did_is_in_the_sample(cfg):
+    data = build_dataset(cfg, 'train')[0]
+    assert data['data_samples'].flip is True
+    assert data['data_samples'].gt_instances.labels.tolist() == [1]
+
+
+def test_each_window_becomes_a_picture(cfg, tmp_path, monkeypatch):
+    drawn = []
+
+    def draw(path, timelines, classes, title):
+        drawn.append((timelines, classes, title))
+
+    paths = list(browse(cfg, tmp_path / 'out', num=3))
+    assert [path.name for path in paths] == [
+        '000000_a_0.png',
+        '000001_a_16.png',
+        '000003_a_16.png',
+    ]
+    heights = [cv2.imread(str(path)).shape for path in paths]
+    assert {shape[1] for shape in heights} == {1600}
+    monkeypatch.setattr('mmtal_mts.apis.dataset_browser.draw_timelines', draw)
+    list(browse(cfg, tmp_path / 'out', indices=[1]))
+    timelines, classes, title = drawn[0]
+    assert title == '3 x 32 x 8 x 8, 10 fps'
+    assert timelines[0].video_id == 'a, 1.6 - 4.8 s, mirrored'
+    # The end of the window at frame 48; the action from 3.5 s on starts at 1.9 s.
+    truth = timelines[0].ground_truth
+    assert classes[truth.labels[-1]] == 'left'
+    np.testing.assert_allclose(truth.segments[-1], [1.9, 2.9], atol=1e-6)
+    # Frames of the window: as bright as their number.
+    time_s, image = timelines[0].frames[0]
+    assert image[0, 0, 0] == 16 + int(time_s * 10)
+
+
+def test_the_rearranged_window_follows_where_there_is_one(cfg, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        'mmtal_mts.apis.dataset_browser.draw_timelines',
+        lambda path, timelines, classes, title: drawn.append((timelines, classes)),
+    )
+    steps = cfg.train_dataloader.dataset.dataset.pipeline
+    steps[2].divisor = 4
+    list(browse(cfg, tmp_path, indices=[0]))
+    timelines, classes = drawn[0]
+    assert len(timelines) == 2
+    names = [classes[label] for label in timelines[1].ground_truth.labels]
+    assert names == ['part of the cut action'] * 2 + ['inserted background']
+    # The same frames in another order.
+    plain, moved = (
+        sorted(int(image[0, 0, 0]) for _, image in timeline.frames)
+        for timeline in timelines
+    )
+    assert len(moved) == len(plain)
+    order = [int(image[0, 0, 0]) for _, image in timelines[1].frames]
+    assert order != sorted(order)
+
+
+def test_other_configs_and_windows_are_refused(cfg, tmp_path):
+    with pytest.raises(UserError, match='no val_dataloader'):
+        build_dataset(cfg, 'val')
+    with pytest.raises(UserError, match='windows 0 to 3'):
+        list(browse(cfg, tmp_path, indices=[4]))
+    cfg.train_dataloader.dataset.dataset.pipeline.pop()
+    with pytest.raises(UserError, match='must end with PackTALInputs'):
+        build_dataset(cfg, 'train')
