@@ -1,0 +1,261 @@
+"""From a folder of videos and an annotation to a trained and tested model."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from mmtal_mts.apis.config import (
+    load_config,
+    prepare_test_config,
+    prepare_train_config,
+)
+from mmtal_mts.apis.custom_config import config_text, custom_config, mirror_is_safe
+from mmtal_mts.apis.custom_plan import plan_training
+from mmtal_mts.apis.diagnosis_report import write_diagnosis
+from mmtal_mts.apis.evaluation import load_evaluation_data
+from mmtal_mts.apis.run import test, train
+from mmtal_mts.apis.timeline import plot_timelines
+from mmtal_mts.datasets.own_data import (
+    TRAINING,
+    VALIDATION,
+    measure_videos,
+    read_csv_database,
+    split_by_video,
+)
+from mmtal_mts.evaluation.diagnosis import diagnose
+from mmtal_mts.structures.annotations import Annotations, load_annotations
+from mmtal_mts.utils import UserError, latest_checkpoint, read_text, write_whole
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class CustomRun:
+    """Where everything of a training on own data lies.
+
+    Attributes:
+        folder (Path): Of the run.
+    """
+
+    folder: Path
+
+    @property
+    def annotations(self) -> Path:
+        """Annotation in the native format, with the split."""
+        return self.folder / 'annotations.json'
+
+    @property
+    def config(self) -> Path:
+        """Config that ``tools/train.py`` takes."""
+        return self.folder / 'config.py'
+
+    @property
+    def work_dir(self) -> Path:
+        """Checkpoints and logs."""
+        return self.folder / 'work_dir'
+
+    @property
+    def detections(self) -> Path:
+        """Detections in the validation videos."""
+        return self.folder / 'detections.json'
+
+
+def prepare_custom_training(
+    run: CustomRun,
+    video_dir: str,
+    annotation_file: str,
+    base_config: str,
+    *,
+    init: str | None = None,
+    val_fraction: float = 0.2,
+    epochs: int | None = None,
+    seed: int = 0,
+    num_workers: int = 2,
+    say: Say = print,
+) -> None:
+    """Check the data, split it, and write annotation and config.
+
+    Args:
+        run (CustomRun): Where to.
+        video_dir (str): Folder of the videos.
+        annotation_file (str): ``*.csv`` or native JSON. The subsets of a JSON file are
+            kept if they are "training" and "validation".
+        base_config (str): Config that model and optimizer are taken from.
+        init (str, optional): Weights to start from.
+        val_fraction (float): Share of the videos to hold out.
+        epochs (int, optional): Length of the training.
+        seed (int): Of the split.
+        num_workers (int): Processes that load the data.
+        say (Callable[[str], None]): Gets the report, line by line.
+
+    Raises:
+        UserError: If the data cannot be used, or the folder holds the checkpoints of
+            another training.
+    """
+    video_dir = os.path.abspath(video_dir)
+    if init is not None:
+        if not os.path.isfile(init):
+            raise UserError(f'--init {init}: no such file')
+        init = os.path.abspath(init)
+    base = load_config(base_config)
+    database = measure_videos(_read_database(annotation_file), video_dir)
+    _assign_subsets(database, val_fraction, seed)
+    with write_whole(run.annotations) as file:
+        json.dump({'database': database}, file, indent=1)
+    # What cannot be repaired, stops here; the rest is told and clamped.
+    annotations = load_annotations(str(run.annotations), on_invalid='clamp')
+    say(_describe(annotations))
+
+    training = [v for v in annotations.videos.values() if v.subset == TRAINING]
+    plan = plan_training(
+        [video.segments for video in training],
+        [video.duration for video in training],
+        min(video.fps for video in training),
+        epochs,
+    )
+    mirror = (
+        'windows are mirrored by chance'
+        if mirror_is_safe(annotations.classes)
+        else 'windows are not mirrored: a class name tells left from right'
+    )
+    reasons = (*plan.reasons, mirror)
+    say('\n'.join(f'  {reason}' for reason in reasons))
+    cfg = custom_config(
+        base,
+        plan,
+        annotations.classes,
+        os.path.abspath(run.annotations),
+        video_dir,
+        init,
+        num_workers,
+    )
+    text = config_text(cfg, reasons)
+    _refuse_other_training(run, text)
+    with write_whole(run.config) as file:
+        file.write(text)
+    say(f'wrote {run.config}')
+
+
+def train_custom(run: CustomRun, seed: int = 0) -> dict[str, Any]:
+    """Train, test, and draw what came out. An interrupted training goes on.
+
+    Args:
+        run (CustomRun): Prepared by :func:`prepare_custom_training`.
+        seed (int): Of the training.
+
+    Returns:
+        dict: ``mAP`` by name, and the paths ``checkpoint``, ``timeline`` and
+        ``report``.
+    """
+    cfg = load_config(run.config)
+    train(
+        prepare_train_config(cfg, work_dir=str(run.work_dir), resume='auto', seed=seed)
+    )
+    checkpoint = latest_checkpoint(str(run.work_dir))
+    metrics = test(
+        prepare_test_config(
+            load_config(run.config),
+            checkpoint=checkpoint,
+            work_dir=str(run.work_dir / 'test'),
+            cfg_options={'test_evaluator.dump_path': str(run.detections)},
+        )
+    )
+    timeline = run.folder / 'timeline.png'
+    plot_timelines(
+        run.annotations,
+        run.detections,
+        timeline,
+        video_dir=_video_dir(cfg),
+        on_invalid='clamp',
+        title='held-out videos',
+    )
+    data = load_evaluation_data(
+        run.annotations, run.detections, subset=VALIDATION, on_invalid='clamp'
+    )
+    diagnosis = diagnose(data.classes, data.ground_truth, data.detections)
+    _, report = write_diagnosis(
+        run.folder / 'diagnosis', diagnosis, f'{run.folder.name}: held-out videos', 0.1
+    )
+    return {
+        'mAP': {name: float(value) for name, value in metrics.items()},
+        'checkpoint': checkpoint,
+        'timeline': str(timeline),
+        'report': str(report),
+    }
+
+
+def _read_database(path: str) -> dict[str, dict[str, Any]]:
+    """The "database" of either kind of annotation."""
+    if not os.path.isfile(path):
+        raise UserError(f'{path}: no such annotation file')
+    if path.lower().endswith('.csv'):
+        return read_csv_database(path)
+    # Durations come from the files; everything else is checked later.
+    load_annotations(path, on_invalid='clamp')
+    return json.loads(read_text(path))['database']
+
+
+def _assign_subsets(
+    database: dict[str, dict[str, Any]], fraction: float, seed: int
+) -> None:
+    """Split by video, unless the annotation does."""
+    if {entry.get('subset') for entry in database.values()} == {TRAINING, VALIDATION}:
+        return
+    if not 0 < fraction < 1:
+        raise UserError(f'--val-fraction {fraction}: must be between 0 and 1')
+    labels = {
+        name: [item['label'] for item in entry['annotations']]
+        for name, entry in database.items()
+    }
+    held_out = split_by_video(labels, fraction, seed)
+    for name, entry in database.items():
+        entry['subset'] = VALIDATION if name in held_out else TRAINING
+
+
+def _describe(annotations: Annotations) -> str:
+    """Videos and actions of both subsets, class by class."""
+    lines = []
+    counts = {}
+    for subset in (TRAINING, VALIDATION):
+        videos = [v for v in annotations.videos.values() if v.subset == subset]
+        counts[subset] = Counter(
+            label for video in videos for label in video.labels.tolist()
+        )
+        lines.append(
+            f'{subset}: {len(videos)} videos, {sum(v.duration for v in videos):.0f} s, '
+            f'{sum(counts[subset].values())} actions'
+        )
+    width = max(len(name) for name in annotations.classes)
+    for label, name in enumerate(annotations.classes):
+        numbers = (counts[TRAINING][label], counts[VALIDATION][label])
+        warning = ''
+        if not numbers[0]:
+            warning = '  no training example'
+        elif not numbers[1]:
+            warning = '  not in validation, so it does not count there'
+        lines.append(f'  {name:<{width}} {numbers[0]:>5} {numbers[1]:>5}{warning}')
+    return '\n'.join(lines)
+
+
+def _refuse_other_training(run: CustomRun, text: str) -> None:
+    """Checkpoints of other settings are neither resumed nor overwritten."""
+    if latest_checkpoint(str(run.work_dir)) is None:
+        return
+    if not run.config.is_file() or run.config.read_text(encoding='utf-8') != text:
+        raise UserError(
+            f'{run.work_dir} holds checkpoints of a training with other settings. '
+            'Choose another --out, or delete that folder'
+        )
+
+
+def _video_dir(cfg: Config) -> str:
+    """Folder of the videos of a config that was written here."""
+    return cfg.test_dataloader.dataset.data_prefix.video

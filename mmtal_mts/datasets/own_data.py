@@ -1,0 +1,158 @@
+"""Somebody's own videos and annotations as a data set in the native format."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import random
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mmtal_mts.structures.annotations import summarize_problems
+from mmtal_mts.utils import UserError, read_text
+
+from .sources import SourceFinder
+from .transforms.video_readers import available_backends, open_video
+
+TRAINING, VALIDATION = 'training', 'validation'
+_COLUMNS = ('video', 'start', 'end', 'label')
+
+
+def read_csv_database(path: str | os.PathLike) -> dict[str, dict[str, Any]]:
+    """Read segments from a table ``video,start,end,label``.
+
+    Args:
+        path (str | os.PathLike): CSV file with that head line; times in seconds,
+            columns in any order, others are ignored.
+
+    Returns:
+        dict[str, dict]: "database" of the native format, without durations.
+
+    Raises:
+        UserError: If columns are missing or rows are not usable.
+    """
+    try:
+        text = read_text(path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f'{path}: cannot be read as a CSV file: {error}') from error
+    rows = csv.DictReader(io.StringIO(text, newline=''), skipinitialspace=True)
+    missing = [name for name in _COLUMNS if name not in (rows.fieldnames or ())]
+    if missing:
+        raise UserError(
+            f'{path}: the head line lacks {", ".join(missing)}; it must be '
+            f'"{",".join(_COLUMNS)}"'
+        )
+    database: dict[str, dict[str, Any]] = {}
+    problems = []
+    for row in rows:
+        video, start, end, label = (str(row[name] or '').strip() for name in _COLUMNS)
+        try:
+            segment = [float(start), float(end)]
+        except ValueError:
+            segment = []
+        if not (segment and video and label):
+            problems.append(f'line {rows.line_num}: {dict(row)}')
+            continue
+        entry = database.setdefault(video, {'annotations': []})
+        entry['annotations'].append({'segment': segment, 'label': label})
+    if problems:
+        raise UserError(
+            f'{path}: {len(problems)} rows need a video, two numbers in seconds and a '
+            f'label\n{summarize_problems(problems)}'
+        )
+    if not database:
+        raise UserError(f'{path}: holds no row')
+    return database
+
+
+def measure_videos(
+    database: Mapping[str, dict[str, Any]], video_dir: str
+) -> dict[str, dict[str, Any]]:
+    """Find the file of each video, and how long it is.
+
+    Args:
+        database (Mapping[str, dict]): "database" of the native format; keys are video
+            ids or file names.
+        video_dir (str): Folder of the videos.
+
+    Returns:
+        dict[str, dict]: The same with "file" (relative to the folder), "duration" and
+        "fps" as the file announces them.
+
+    Raises:
+        UserError: If a video is missing or cannot be read.
+    """
+    if not os.path.isdir(video_dir):
+        raise UserError(f'{video_dir}: no such folder of videos')
+    finder = SourceFinder(video_dir, 'video')
+    measured, missing, broken = {}, [], []
+    for name, entry in database.items():
+        path = finder.find(name, entry.get('file')) or finder.find(name, name)
+        if path is None:
+            missing.append(finder.expected(name, entry.get('file')))
+            continue
+        try:
+            video = open_video(path, available_backends()[0])
+            duration = video.num_frames / video.fps
+        except Exception as error:  # Whatever the decoder of the day raises.
+            broken.append(f'{path}: {type(error).__name__}: {error}')
+            continue
+        measured[name] = dict(
+            entry,
+            file=os.path.relpath(path, video_dir),
+            duration=duration,
+            fps=video.fps,
+        )
+    for problems, what in ((missing, 'are missing'), (broken, 'cannot be read')):
+        if problems:
+            raise UserError(
+                f'{len(problems)} of {len(database)} videos {what}\n'
+                f'{summarize_problems(problems)}\n'
+                'Correct the names in the annotation, or leave these videos out.'
+            )
+    return measured
+
+
+def split_by_video(
+    labels: Mapping[str, Sequence[str]], fraction: float = 0.2, seed: int = 0
+) -> set[str]:
+    """Choose videos for validation, so that each class stays in training.
+
+    Videos with a class that validation lacks come first; the rest is drawn by chance.
+
+    Args:
+        labels (Mapping[str, Sequence[str]]): Labels of each video.
+        fraction (float): Share of the videos to choose.
+        seed (int): Of the draw.
+
+    Returns:
+        set[str]: Video ids, at least one.
+
+    Raises:
+        UserError: If no video can be spared.
+    """
+    order = sorted(labels)
+    random.Random(seed).shuffle(order)
+    wanted = max(1, round(fraction * len(order)))
+    # In how many training videos each class still is.
+    left = Counter(label for name in order for label in set(labels[name]))
+    chosen: set[str] = set()
+    seen: set[str] = set()
+    for needed in (True, False):
+        for name in order:
+            own = set(labels[name])
+            if len(chosen) >= wanted or name in chosen or (needed and own <= seen):
+                continue
+            if own and all(left[label] > 1 for label in own):
+                chosen.add(name)
+                seen |= own
+                left.subtract(own)
+    if not chosen:
+        raise UserError(
+            f'none of the {len(order)} videos can be held out for validation: each has '
+            'a class that no other video has. Annotate a second video of some class, '
+            'or give "subset" ("training", "validation") in a JSON annotation'
+        )
+    return chosen
