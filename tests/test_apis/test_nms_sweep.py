@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import pickle
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -103,16 +101,3 @@ def test_unusable_settings_and_files_are_refused_before_anything_runs(files, tmp
     (tmp_path / 'other.json').write_text(json.dumps(content))
     with pytest.raises(UserError, match='no video in common'):
         list(sweep_nms(tmp_path / 'other.json', files[1], [None]))
-
-
-def test_the_tool_names_the_best_setting(files, repo_root, child_env):
-    tool = repo_root / 'tools' / 'analysis_tools' / 'sweep_nms.py'
-    command = [sys.executable, tool, *files[:2], '--methods', 'none', 'hard']
-    done = subprocess.run(
-        [*command, '--iou-thresholds', '0.5'],
-        env=child_env,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert "best: nms=dict(method='hard', iou_threshold=0.5" in done.stdout, done

@@ -1,0 +1,82 @@
+"""The commands in tools/analysis_tools, in this process."""
+
+from __future__ import annotations
+
+import json
+import runpy
+import sys
+
+import pytest
+
+from mmtal_mts.evaluation import Detections, dump_detections
+from mmtal_mts.evaluation.functional.windows import VideoWindows, dump_windows
+
+
+@pytest.fixture
+def run_tool(repo_root, monkeypatch):
+    """Runs a tool; gives its exit code."""
+
+    def _run(name, *arguments):
+        tool = repo_root / 'tools' / 'analysis_tools' / name
+        monkeypatch.setattr(sys, 'argv', [str(tool), *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            runpy.run_path(str(tool), run_name='__main__')
+        return caught.value.code
+
+    return _run
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Ground truth, detections, and the same detections in two windows."""
+    found = Detections([[0, 10], [0, 9.5], [20, 30]], [0.9, 0.8, 0.7], [0, 0, 0])
+    truth = tmp_path / 'gt.json'
+    segments = ([0, 10], [20, 30])
+    annotations = [{'segment': segment, 'label': 'a'} for segment in segments]
+    database = {'v': {'duration': 30, 'annotations': annotations}}
+    truth.write_text(json.dumps({'database': database}))
+    dump_detections(tmp_path / 'pred.json', {'v': found}, ['a'])
+    windows = {'v': VideoWindows(30.0, [0, 64], [found[:1], found[1:]])}
+    dump_windows(tmp_path / 'windows.npz', windows, ['a'])
+    return truth, tmp_path / 'pred.json', tmp_path / 'windows.npz'
+
+
+def test_evaluate_prints_a_table(files, run_tool, capsys):
+    options = ('--tious', '0.5:0.9:0.2', '--average-over', '0.5,0.7', '--classwise')
+    assert run_tool('evaluate.py', *files[:2], *options) == 0
+    text = capsys.readouterr().out
+    assert text.count('83.33') == 8
+    assert 'average over tIoU 0.5, 0.7' in text
+    assert '3 detections, 2 segments, 1 videos' in text
+
+
+def test_analyze_prints_and_writes(files, run_tool, capsys, tmp_path):
+    out = tmp_path / 'out'
+    edges = ('--length-edges', 5, 15)
+    assert run_tool('analyze_detections.py', *files[:2], '--out', out, *edges) == 0
+    text = capsys.readouterr().out
+    assert f'wrote {out / "report.html"}' in text
+    content = json.loads((out / 'diagnosis.json').read_text())
+    assert content['detections_by_kind']['double_detection'] == [1] * 5
+    assert content['missed']['length']['buckets'] == ['all']
+    assert 'pred.json against gt.json' in (out / 'report.html').read_text()
+
+
+def test_sweep_names_the_best_setting(files, run_tool, capsys):
+    options = ('--methods', 'none', 'hard', '--iou-thresholds', '0.5')
+    assert run_tool('sweep_nms.py', files[0], files[2], *options) == 0
+    text = capsys.readouterr().out
+    assert "best: nms=dict(method='hard', iou_threshold=0.5, min_score=0.001)" in text
+    assert run_tool('sweep_nms.py', files[0], files[2], *options, '--json') == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row['nms'] and row['nms']['method'] for row in rows] == [None, 'hard']
+    assert [row['detections'] for row in rows] == [3, 2]
+
+
+def test_bad_input_is_one_message(files, run_tool, capsys):
+    assert run_tool('evaluate.py', *files[:2], '--tious', 'x') == 2
+    assert "tIoU thresholds 'x'" in capsys.readouterr().err
+    assert run_tool('sweep_nms.py', *files[:2]) == 2
+    assert 'windows_path' in capsys.readouterr().err
+    assert run_tool('browse_dataset.py', 'none.py', '--out', files[0].parent) == 2
+    assert 'none.py does not exist' in capsys.readouterr().err
