@@ -132,7 +132,11 @@ class EntryParser:
             )
         # Written so that NaN fails too.
         if not (math.isfinite(start) and math.isfinite(end) and start < end):
-            return self._reject(f'{where}: end must be greater than start')
+            reason = f'{where}: end must be greater than start'
+            if start == end and self.on_invalid == 'keep':
+                self.repairs.append(f'{reason}, kept')
+                return (start, end), self.label_of[label]
+            return self._reject(reason)
 
         limit = math.inf if duration is None else duration
         if start < -_EPSILON_S or end > limit + _EPSILON_S:

@@ -72,7 +72,8 @@ def load_annotations(
     what is wrong                  'error'  'clamp'    'drop'     'keep'
     =============================  =======  =========  =========  ========
     segment reaches out of video   error    clamped    dropped    kept
-    zero, negative or NaN segment  error    dropped    dropped    error
+    zero length                    error    dropped    dropped    kept
+    negative or NaN segment        error    dropped    dropped    error
     label not among the classes    error    error      dropped    error
     malformed entry                error    error      error      error
     =============================  =======  =========  =========  ========
@@ -111,7 +112,8 @@ def load_annotations(
             f'{path}: {len(parser.errors)} invalid entries\n'
             f'{summarize_problems(parser.errors)}\n'
             "Correct the file, or set on_invalid='clamp' (cut segments that reach "
-            "out of the video) or 'drop' (leave invalid segments out)."
+            "out of the video), 'drop' (leave invalid segments out) or, to evaluate "
+            "as others did, 'keep'."
         )
     if parser.repairs:
         print_log(

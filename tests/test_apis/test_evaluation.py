@@ -111,8 +111,13 @@ def test_ground_truth_past_the_end_is_kept_for_evaluation(files, tmp_path):
     assert data.ground_truth['a'].segments.tolist() == [[0.0, 10.0]]
     data = load_evaluation_data(truth, files[1], on_invalid='clamp')
     assert data.ground_truth['a'].segments.tolist() == [[0.0, 9.0]]
+    # A segment without length counts, and cannot be found.
+    kept = entry('test', [0, 10], [5, 5])
+    truth.write_text(json.dumps({'database': {'a': kept}}))
+    data = load_evaluation_data(truth, files[1], on_invalid='keep')
+    assert data.evaluate().average() == 0.5
     # What no evaluation can use is not kept.
-    truth.write_text(json.dumps({'database': {'a': entry('test', [5, 5])}}))
+    truth.write_text(json.dumps({'database': {'a': entry('test', [5, 4])}}))
     with pytest.raises(ValueError, match='end must be greater than start'):
         load_evaluation_data(truth, files[1], on_invalid='keep')
 
