@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -15,6 +13,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from mmtal_mts.utils import write_whole
 
 from .class_row import FAINT, INK, MATCH_TIOU, ClassRow, tint
 from .film_strip import Frame
@@ -99,7 +99,9 @@ def draw_timelines(
     Raises:
         ValueError: If there is nothing to draw or a duration is not positive.
     """
-    _save(_compose(timelines, classes, score_threshold, title), Path(out_path))
+    figure = _compose(timelines, classes, score_threshold, title)
+    with write_whole(out_path, 'wb') as file:
+        figure.savefig(file, format='png')
 
 
 def render_timelines(
@@ -374,12 +376,3 @@ def _clock(seconds: float, _: int) -> str:
         return f'{seconds:g} s'
     minutes, rest = divmod(seconds, 60)
     return f'{minutes:.0f}:{rest:02.0f}'
-
-
-def _save(figure: Figure, path: Path) -> None:
-    """Write a PNG file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix='.timeline-') as folder:
-        temporary = Path(folder) / 'timeline.png'
-        figure.savefig(temporary, format='png')
-        os.replace(temporary, path)

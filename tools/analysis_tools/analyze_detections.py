@@ -8,9 +8,11 @@ from pathlib import Path
 
 try:
     from mmtal_mts.apis.diagnosis_report import print_diagnosis, write_diagnosis
-    from mmtal_mts.apis.evaluation import load_evaluation_data, parse_thresholds
+    from mmtal_mts.apis.evaluation_arguments import (
+        add_evaluation_arguments,
+        load_by_arguments,
+    )
     from mmtal_mts.evaluation.diagnosis import CharacteristicEdges, diagnose
-    from mmtal_mts.evaluation.protocols import PROTOCOLS
     from mmtal_mts.utils import run_tool
 except ImportError as error:
     sys.exit(f'error: {error}')
@@ -19,14 +21,9 @@ except ImportError as error:
 def parse_args() -> argparse.Namespace:
     """Parses the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('ground_truth', help='annotation JSON file, may be gzipped')
-    parser.add_argument('predictions', help='detection JSON file, may be gzipped')
+    add_evaluation_arguments(parser)
     parser.add_argument(
         '--out', metavar='DIR', help='write diagnosis.json and report.html there'
-    )
-    parser.add_argument('--subset', nargs='+', help='subsets to evaluate; default: all')
-    parser.add_argument(
-        '--tious', metavar='0.1:0.7:0.1', help='tIoU thresholds; or 0.3,0.5,0.7'
     )
     parser.add_argument(
         '--tiou', type=float, help='the threshold of the plots; default: 0.5'
@@ -36,20 +33,6 @@ def parse_args() -> argparse.Namespace:
         type=float,
         default=0.1,
         help='a detection below it has nothing to do with a segment',
-    )
-    parser.add_argument(
-        '--protocol',
-        choices=sorted(PROTOCOLS),
-        help='leave out the videos, and take the thresholds, of published numbers',
-    )
-    parser.add_argument(
-        '--exclude-videos', nargs='+', default=(), help='videos to leave out'
-    )
-    parser.add_argument(
-        '--on-invalid',
-        choices=('error', 'clamp', 'drop', 'keep'),
-        default='error',
-        help='what to do about ground-truth segments that reach out of their video',
     )
     for name, unit in (
         ('length', 'seconds'),
@@ -73,15 +56,7 @@ def main() -> None:
     edges = CharacteristicEdges(
         args.length_edges, args.coverage_edges, args.instances_edges
     )
-    data = load_evaluation_data(
-        args.ground_truth,
-        args.predictions,
-        subset=args.subset,
-        tiou_thresholds=args.tious and parse_thresholds(args.tious),
-        protocol=args.protocol,
-        exclude_videos=args.exclude_videos,
-        on_invalid=args.on_invalid,
-    )
+    data = load_by_arguments(args)
     diagnosis = diagnose(
         data.classes,
         data.ground_truth,
