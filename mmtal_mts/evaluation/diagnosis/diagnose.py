@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from mmtal_mts.evaluation.functional.detections import Detections
-from mmtal_mts.evaluation.functional.matching import (
-    UNMATCHED,
-    match_detections,
-)
 from mmtal_mts.evaluation.functional.mean_ap import average_precision
+from mmtal_mts.evaluation.functional.video_matching import (
+    UNMATCHED,
+    match_videos,
+)
 from mmtal_mts.structures.annotations import VideoAnnotation
 
 from .errors import ERROR_KINDS, KINDS, best_overlaps, classify_detections
@@ -187,11 +187,11 @@ def diagnose(
 
     Raises:
         ValueError: If ``main_tiou`` is not among the thresholds, ``background_tiou``
-            is not in (0, 1), or see :func:`.match_detections`.
+            is not in (0, 1), or see :func:`.match_videos`.
     """
     if not 0 < background_tiou < 1:
         raise ValueError(f'background_tiou must be in (0, 1), got {background_tiou}')
-    matching = match_detections(ground_truth, detections, len(classes), tiou_thresholds)
+    matching = match_videos(ground_truth, detections, len(classes), tiou_thresholds)
     main = _main_row(matching.tiou_thresholds, main_tiou)
     overlaps, bands = best_overlaps(matching), rank_bands(matching)
     rows = range(len(matching.tiou_thresholds))

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mmtal_mts.evaluation.functional.matching import (
+from mmtal_mts.evaluation.functional.video_matching import (
     UNMATCHED,
     Matching,
     group_equal,

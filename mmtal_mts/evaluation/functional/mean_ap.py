@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .detections import Detections
-from .matching import UNMATCHED, GroundTruth, match_detections
+from .video_matching import UNMATCHED, GroundTruth, match_videos
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def mean_average_precision(
 ) -> MeanAPResult:
     """Average precision per class and tIoU threshold.
 
-    A detection that finds a segment (see :func:`.match_detections`) is a true
+    A detection that finds a segment (see :func:`.match_videos`) is a true
     positive, any other a false one. AP is the area under the precision-recall curve
     with precision made monotone. The numbers are those of the official ActivityNet
     evaluation, except:
@@ -107,7 +107,7 @@ def mean_average_precision(
         ValueError: If a threshold is out of range, the ground truth holds no
             segment, a label is out of range, or a detection is not finite.
     """
-    matching = match_detections(ground_truth, detections, num_classes, tiou_thresholds)
+    matching = match_videos(ground_truth, detections, num_classes, tiou_thresholds)
     counts = dict(
         matching.ignored,
         videos=len(matching.video_ids),

@@ -69,7 +69,7 @@ class Matching:
         return np.bincount(self.truth_labels, minlength=self.num_classes)
 
 
-def match_detections(
+def match_videos(
     ground_truth: Mapping[str, GroundTruth],
     detections: Mapping[str, Detections],
     num_classes: int,
