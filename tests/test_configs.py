@@ -156,8 +156,8 @@ def test_settings_of_the_paper(dataset, alpha):
     assert cfg.model.refine_head.loss_loc.loss_weight == alpha
     assert cfg.model.refine_head.loss_quality.loss_weight == 1.0
     assert cfg.train_cfg.max_epochs == 25
-    optimizer = cfg.optim_wrapper.optimizer
-    assert (optimizer.type, optimizer.lr, optimizer.weight_decay) == ('Adam', 1e-5, 1e-3)
+    adam = cfg.optim_wrapper.optimizer
+    assert (adam.type, adam.lr, adam.weight_decay) == ('Adam', 1e-5, 1e-3)
     assert cfg.train_dataloader.batch_size == 1
     assert cfg.model.neck.stt.patch_size == cfg.model.refine_head.fsa.patch_size == 24
     train, test = (d.dataset for d in (cfg.train_dataloader, cfg.test_dataloader))
