@@ -141,7 +141,7 @@ def test_streams_and_sizes_agree(name):
     assert {r.in_channels for r in readers if r is not None} == {wanted}
     if cfg.model.neck.stt is not None:
         assert cfg.model.neck.stt.clip_len == dataset.clip_len
-    classes = len(dataset.classes)
+    classes = 1 if dataset.get('class_agnostic') else len(dataset.classes)
     assert cfg.model.coarse_head.num_classes == classes
     assert cfg.model.refine_head.num_classes == classes
     assert f'x{cfg.crop_size}x{cfg.crop_size}' in name
