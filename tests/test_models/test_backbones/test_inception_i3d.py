@@ -165,3 +165,20 @@ def test_frozen_norms_equal_a_convolution_and_a_norm_with_gradients():
         torch.autograd.grad((expected * probe).sum(), weights),
     ):
         torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-10)
+
+
+def test_checkpointing_changes_no_gradient():
+    grads = []
+    for with_cp in (False, True):
+        torch.manual_seed(0)
+        model = InceptionI3D(width=0.03125, freeze_bn=True, with_cp=with_cp).train()
+        frames = torch.rand(1, 3, 16, 32, 32)
+        sum(x.square().sum() for x in model(frames)).backward()
+        grads.append([p.grad for p in model.parameters() if p.requires_grad])
+    for a, b in zip(*grads):
+        torch.testing.assert_close(a, b)
+
+
+def test_checkpointing_needs_frozen_norms():
+    with pytest.raises(ValueError, match='freeze_bn=True'):
+        InceptionI3D(width=0.03125, with_cp=True)
