@@ -57,7 +57,7 @@ class MediaQueue:
         if not self.files:
             return 'observation without a video'
         if not self._known:
-            return 'its observation has several videos of unknown length'
+            return 'several videos of unknown length (see --durations)'
         offset = Decimal(0)
         for file in self.files:
             last = file is self.files[-1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any
@@ -11,6 +12,7 @@ from .values import parse_positive, parse_seconds
 AMBIGUOUS = 'Ambiguous'
 """THUMOS14's label for segments that are neither action nor background."""
 
+_THUMOS14_ID = re.compile(r'video_(validation|test)_\d{7}')
 _SUBSETS = {
     'train': 'training',
     'val': 'validation',
@@ -187,7 +189,5 @@ def thumos14_subset(video_id: str) -> str | None:
     Returns:
         str, optional: 'validation', 'test', or None for other data sets.
     """
-    for prefix in ('validation', 'test'):
-        if video_id.startswith(f'video_{prefix}_'):
-            return prefix
-    return None
+    match = _THUMOS14_ID.fullmatch(video_id)
+    return match[1] if match else None

@@ -43,10 +43,8 @@ class EpicKitchensImporter(Importer):
         parts = ('verb', 'noun') if field == 'action' else (field,)
         names = {part: self._names(source, part, collector) for part in parts}
         if len(parts) == 1 and names[field]:
-            used = {row[f'{field}_class'] for row in source.rows}
-            collector.classes = [
-                name for number, name in names[field].items() if number in used
-            ]
+            # All of them, so that training and validation files agree.
+            collector.classes = list(names[field].values())
         subset = source.path.stem.rsplit('_', 1)[-1]
         for row in source.rows:
             video = row['video_id']
