@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import defaultdict
+from pathlib import Path
 
 from mmtal_mts.apis.annotation_check import (
     CheckReport,
@@ -122,7 +123,7 @@ def main() -> int:
         write_json(args.json, result)
         print(f'wrote {args.json}')
     if args.plot:
-        draw(report, args.plot, args.annotation)
+        draw(report, args.plot, Path(args.annotation).name)
         print(f'wrote {args.plot}')
     return 0 if report.is_safe else 1
 

@@ -223,8 +223,8 @@ def _windows(report: CheckReport) -> Iterator[str]:
         if not total:
             continue
         line = (
-            f'  {subset or "(no subset)"}: {kept:,} windows kept; {unseen + unusable:,} '
-            f'of {total:,} annotations are in none'
+            f'  {subset or "(no subset)"}: {kept:,} windows kept; '
+            f'{unseen + unusable:,} of {total:,} annotations are in none'
         )
         if unusable:
             line += f', {unusable:,} of them because they are unusable'
