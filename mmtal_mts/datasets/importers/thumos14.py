@@ -26,7 +26,7 @@ class THUMOS14TextImporter(Importer):
         """See :meth:`.Importer.accepts`."""
         if not _FILE_NAME.fullmatch(source.name):
             return False
-        return all(_LINE.fullmatch(line) for _, line in source.lines[:3])
+        return any(_LINE.fullmatch(line) for _, line in source.lines[:3])
 
     def read(
         self,
