@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import ScalarFormatter
+from matplotlib.ticker import FuncFormatter
 
 _COLORS = ('#1f6feb', '#bf8700', '#1a7f37', '#8250df', '#cf222e')
 _INK, _FAINT, _GRID = '#1f2328', '#57606a', '#d8dee4'
@@ -66,7 +66,7 @@ def _draw_lengths(
     bins = np.geomspace(low * 0.95, high * 1.05, 45)
     _histogram(axes, values, bins)
     axes.set_xscale('log')
-    axes.xaxis.set_major_formatter(ScalarFormatter())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:g}'))
     top = axes.get_ylim()[1]
     axes.set_ylim(0, top * 1.25)
     for stride in level_strides:
@@ -75,10 +75,10 @@ def _draw_lengths(
     axes.axvline(clip_len, color=_INK, linewidth=1.2, linestyle='--')
     too_long = (every > clip_len).mean()
     axes.text(
-        clip_len * 1.03,
-        top * 1.08,
+        clip_len * 0.97,
+        top * 1.16,
         f'window {clip_len}\n{too_long:.1%} longer',
-        ha='left',
+        ha='right',
         va='top',
         fontsize=9,
         color=_INK,

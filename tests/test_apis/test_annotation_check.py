@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from mmtal_mts.apis.annotation_check import (
     CheckSettings,
+    WindowSettings,
     check_annotations,
     describe_check,
+    load_content,
     repair_annotations,
 )
-from mmtal_mts.apis.annotation_check.check import load_content
-from mmtal_mts.apis.annotation_check.coverage import WindowSettings
 from mmtal_mts.datasets.importers import import_annotations, probe_video
 from mmtal_mts.structures.annotations import load_annotations
 from mmtal_mts.utils import UserError
@@ -228,6 +228,9 @@ def test_one_window_per_video_whatever_its_length():
     assert kinds(report) == {}
     assert report.coverage.lengths_f.tolist() == pytest.approx([51.2])
     assert report.coverage.kept_windows == {'training': 1}
+    # Two sampled frames of this video are more than three seconds.
+    short = check(content_of((10, 13, 'run'), duration=100.0), windows=windows)
+    assert short.findings.of('too-short')[0].message.endswith('1.92 sampled frames')
 
 
 def test_length_bins():
@@ -312,6 +315,18 @@ def test_clamping_cuts_what_can_be_cut():
     assert json.dumps(content) == before
     # A label is not a matter of cutting.
     assert kinds(check(fixed)) == {'unknown-label': 1}
+
+
+def test_segments_that_become_alike_by_cutting_stay_once():
+    content = content_of((9.0, 10.5, 'run'), ('9', '11', 'run'), (9, 10.5, 'jump'))
+    fixed, changes = repair_annotations(content, check(content).findings, 'clamp')
+    assert segments_of(fixed) == [(9.0, 10.0, 'run'), (9.0, 10.0, 'jump')]
+    assert [change.split(':')[0] for change in changes] == [
+        'cut (beyond-end)',
+        'cut (beyond-end)',
+        'removed (duplicate once it is cut)',
+        'cut (beyond-end)',
+    ]
 
 
 def test_dropping_leaves_only_what_is_right():

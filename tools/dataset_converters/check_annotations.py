@@ -10,12 +10,12 @@ from pathlib import Path
 from mmtal_mts.apis.annotation_check import (
     CheckReport,
     CheckSettings,
+    WindowSettings,
     check_annotations,
     describe_check,
+    load_content,
     repair_annotations,
 )
-from mmtal_mts.apis.annotation_check.check import load_content
-from mmtal_mts.apis.annotation_check.coverage import WindowSettings
 from mmtal_mts.apis.annotation_check.repair import MODES
 from mmtal_mts.datasets.importers import SourceFile, read_class_names
 from mmtal_mts.structures.annotations import summarize_problems

@@ -5,36 +5,17 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from mmtal_mts.datasets.importers import SourceFile
 from mmtal_mts.utils.errors import UserError
 
-from .coverage import CoverageChecker, WindowSettings
+from .coverage import CoverageChecker
 from .findings import Findings
 from .report import CheckReport
 from .segments import CheckedVideo, EntryChecker
+from .settings import CheckSettings
 from .sources import check_sources
-
-
-@dataclass(frozen=True)
-class CheckSettings:
-    """What to check against.
-
-    Attributes:
-        windows (WindowSettings): Of the training.
-        classes (Sequence[str], optional): Class names; by default the file's own
-            "classes", else its labels.
-        subsets (Sequence[str]): Subsets to check; empty: all.
-        video_dir (str, optional): Folder of the video files; None does not look at
-            them.
-    """
-
-    windows: WindowSettings = field(default_factory=WindowSettings)
-    classes: Sequence[str] | None = None
-    subsets: Sequence[str] = ()
-    video_dir: str | None = None
 
 
 def load_content(path: str | os.PathLike) -> tuple[dict[str, Any], list[str]]:
@@ -84,7 +65,7 @@ def check_annotations(
         findings.add('duplicate-key', None, None, repr(key))
     database = _select(content['database'], settings.subsets)
     classes = _classes(content, settings.classes)
-    checker = EntryChecker(classes, settings.windows.sample_fps, findings)
+    checker = EntryChecker(classes, settings.windows, findings)
     videos = [checker.check(video_id, entry) for video_id, entry in database.items()]
     per_class = _count_classes(videos, classes, findings)
     coverage = CoverageChecker(settings.windows, findings).check(videos)

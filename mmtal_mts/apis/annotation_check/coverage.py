@@ -11,43 +11,11 @@ import torch
 from mmtal_mts.datasets.windows import training_windows
 from mmtal_mts.models.task_modules.point_generator import SegmentPointGenerator
 from mmtal_mts.models.task_modules.segment_assigner import SegmentAssigner
-from mmtal_mts.structures.timebase import num_sampled_frames, seconds_to_frames
+from mmtal_mts.structures.timebase import seconds_to_frames
 
 from .findings import Findings
 from .segments import CheckedVideo
-
-
-@dataclass(frozen=True)
-class WindowSettings:
-    """How a training cuts videos and lays out its pyramid.
-
-    Attributes:
-        clip_len (int): Window in sampled frames.
-        sample_fps (float): Rate of sampling.
-        stride (int): Distance of windows in sampled frames.
-        frames_per_video (int, optional): Sample so many frames of every video
-            instead of a common rate (ActivityNet).
-        one_based_window (bool): AFSD's windows, see
-            :func:`~mmtal_mts.datasets.windows.training_windows`.
-        first_stride (int): Sampled frames per location of the finest level.
-        num_levels (int): Levels, each with half the locations of the one before.
-    """
-
-    clip_len: int = 256
-    sample_fps: float = 10.0
-    stride: int = 30
-    frames_per_video: int | None = None
-    one_based_window: bool = False
-    first_stride: int = 4
-    num_levels: int = 6
-
-    @property
-    def level_lengths(self) -> list[int]:
-        """list[int]: Locations per level of a window, finest first."""
-        lengths = [-(-self.clip_len // self.first_stride)]
-        while len(lengths) < self.num_levels:
-            lengths.append(-(-lengths[-1] // 2))
-        return lengths
+from .settings import WindowSettings
 
 
 @dataclass
@@ -120,12 +88,7 @@ class CoverageChecker:
     def _check_video(self, video: CheckedVideo) -> tuple[np.ndarray, int]:
         """Returns a row (length, windows, assigned, inside...) per action."""
         settings = self.settings
-        if settings.frames_per_video is not None:
-            num_frames = settings.frames_per_video
-            sample_fps = num_frames / video.duration
-        else:
-            sample_fps = settings.sample_fps
-            num_frames = num_sampled_frames(sample_fps, duration_s=video.duration)
+        sample_fps, num_frames = settings.sampling(video.duration)
         segments = np.clip(seconds_to_frames(video.segments, sample_fps), 0, num_frames)
         table = np.zeros((len(segments), 3 + settings.num_levels))
         table[:, 0] = np.diff(segments)[:, 0]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+from mmtal_mts.datasets.importers.values import parse_seconds
+
 from .findings import Findings
 
 _CLAMPED = ('before-start', 'beyond-end')
@@ -22,7 +24,7 @@ def repair_annotations(
     =============================  ========  ========
     before-start, beyond-end       cut       removed
     outside, not-positive          removed   removed
-    duplicate                      removed   removed
+    duplicate, also after cutting  removed   removed
     unknown-label                  stays     removed
     everything else                stays     stays
     =============================  ========  ========
@@ -52,18 +54,8 @@ def repair_annotations(
         if finding.kind in removed_kinds:
             removed.setdefault(finding.video_id, set()).add(finding.index)
             changes.append(f'removed ({finding.kind}): {finding.message}')
-    for finding in findings:
-        if finding.kind not in _CLAMPED or mode != 'clamp':
-            continue
-        if finding.index in removed.get(finding.video_id, ()):
-            continue
-        entry = content['database'][finding.video_id]
-        item = entry['annotations'][finding.index]
-        start, end = (float(value) for value in item['segment'])
-        duration = entry.get('duration')
-        limit = end if duration is None else float(duration)
-        item['segment'] = [max(start, 0.0), min(end, limit)]
-        changes.append(f'cut ({finding.kind}): {finding.message}')
+    if mode == 'clamp':
+        changes += _cut(content['database'], findings, removed)
     for video_id, indices in removed.items():
         entry = content['database'][video_id]
         entry['annotations'] = [
@@ -72,3 +64,39 @@ def repair_annotations(
             if index not in indices
         ]
     return content, changes
+
+
+def _cut(
+    database: dict[str, Any], findings: Findings, removed: dict[str, set[int]]
+) -> list[str]:
+    """Cuts segments to their videos in place; what becomes alike is to be removed."""
+    changes = []
+    for finding in findings:
+        if finding.kind not in _CLAMPED:
+            continue
+        gone = removed.setdefault(finding.video_id, set())
+        if finding.index in gone:
+            continue
+        entry = database[finding.video_id]
+        item = entry['annotations'][finding.index]
+        start, end = (float(value) for value in item['segment'])
+        duration = entry.get('duration')
+        limit = end if duration is None else float(duration)
+        item['segment'] = [max(start, 0.0), min(end, limit)]
+        changes.append(f'cut ({finding.kind}): {finding.message}')
+        same = [
+            index
+            for index, other in enumerate(entry['annotations'])
+            if index not in gone and _key(other) == _key(item)
+        ]
+        if len(same) > 1:
+            gone.add(finding.index)
+            changes.append(f'removed (duplicate once it is cut): {finding.message}')
+    return changes
+
+
+def _key(item: Any) -> Any:
+    """What two annotations have in common if they are the same."""
+    if not isinstance(item, dict) or not isinstance(item.get('segment'), list):
+        return id(item)
+    return [str(item.get('label')), *map(parse_seconds, item['segment'])]

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from .coverage import Coverage
 from .findings import KINDS, Finding, Findings
 from .segments import CheckedVideo
-
-if TYPE_CHECKING:
-    from .check import CheckSettings
+from .settings import CheckSettings
 
 _MAX_SHOWN = 4
 _MAX_CLASSES = 25
@@ -206,12 +204,12 @@ def _classes(report: CheckReport) -> Iterator[str]:
 
 def _windows(report: CheckReport) -> Iterator[str]:
     windows, coverage = report.settings.windows, report.coverage
-    rate = f'at {windows.sample_fps:g} fps'
+    rate = f'at {windows.sample_fps:g} fps, stride {windows.stride}'
     if windows.frames_per_video is not None:
-        rate = f'of {windows.frames_per_video} frames per video'
+        rate = f'for the {windows.frames_per_video} frames sampled of a video'
     yield ''
     yield (
-        f'training windows: {windows.clip_len} frames {rate}, stride {windows.stride}'
+        f'training windows: {windows.clip_len} frames {rate}'
         + (', as AFSD counts them' if windows.one_based_window else '')
     )
     subsets = np.array(coverage.subsets)

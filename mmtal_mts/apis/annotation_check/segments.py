@@ -13,6 +13,7 @@ import numpy as np
 from mmtal_mts.structures.annotation_entries import EntryParser
 
 from .findings import Findings
+from .settings import WindowSettings
 
 # Seconds; only absorbs the rounding of floats, as in the loader.
 _EPSILON_S = 1e-6
@@ -54,15 +55,15 @@ class EntryChecker:
 
     Args:
         classes (Sequence[str]): Class names.
-        sample_fps (float): Rate at which videos are sampled.
+        windows (WindowSettings): How videos are sampled.
         findings (Findings): Gets the problems.
     """
 
     def __init__(
-        self, classes: Sequence[str], sample_fps: float, findings: Findings
+        self, classes: Sequence[str], windows: WindowSettings, findings: Findings
     ) -> None:
         self.classes = tuple(classes)
-        self.sample_fps = sample_fps
+        self.windows = windows
         self.findings = findings
 
     def check(self, video_id: str, entry: Any) -> CheckedVideo:
@@ -146,7 +147,10 @@ class EntryChecker:
             excess = end - limit
             found('beyond-end', f'{excess:.3f} s after the end ({limit:g} s)', excess)
         start, end = max(start, 0.0), min(end, limit)
-        frames = (end - start) * self.sample_fps
+        sample_fps = self.windows.sample_fps
+        if duration is not None:
+            sample_fps, _ = self.windows.sampling(duration)
+        frames = (end - start) * sample_fps
         if frames < _MIN_FRAMES:
             found('too-short', f'{frames:.2f} sampled frames', -frames)
         return start, end
