@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
+
+from mmtal_mts.utils.whole_files import whole_file
 
 _COLORS = ('#1f6feb', '#bf8700', '#1a7f37', '#8250df', '#cf222e')
 _INK, _FAINT, _GRID = '#1f2328', '#57606a', '#d8dee4'
@@ -50,7 +50,8 @@ def draw_annotation_statistics(
         figure.text(0.06, 0.94, title, fontsize=14, color=_INK, weight='bold')
     _draw_lengths(left, lengths_f, clip_len, level_strides)
     _draw_numbers(right, actions_per_video)
-    _save(figure, Path(out_path))
+    with whole_file(out_path) as temporary:
+        figure.savefig(temporary, format='png')
 
 
 def _draw_lengths(
@@ -130,18 +131,3 @@ def _histogram(axes: Axes, values: Mapping[str, np.ndarray], bins: np.ndarray) -
         axes.spines[side].set_visible(False)
     axes.tick_params(colors=_FAINT, labelsize=9)
     axes.set_axisbelow(True)
-
-
-def _save(figure: Figure, path: Path) -> None:
-    """Writes under a temporary name first."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(
-        dir=path.parent, prefix=f'.{path.name}.', suffix='.png'
-    )
-    os.close(handle)
-    try:
-        figure.savefig(temporary)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise

@@ -26,3 +26,12 @@ def test_a_failure_leaves_the_old_file(tmp_path):
         write_json(path, [1.0, math.nan])
     assert json.loads(path.read_text()) == [1]
     assert os.listdir(tmp_path) == ['a.json']
+
+
+def test_everybody_may_read_what_the_umask_allows(tmp_path):
+    before = os.umask(0o022)
+    try:
+        write_json(tmp_path / 'a.json', [])
+    finally:
+        os.umask(before)
+    assert (tmp_path / 'a.json').stat().st_mode & 0o777 == 0o644
