@@ -15,6 +15,9 @@ from .video_facts import VideoFacts, facts_from_table
 _DURATION_KEYS = ('duration', 'duration_second')
 _FRAME_KEYS = ('segment(frames)', 'segment_frame')
 _INFO_FILE = 'video_info_new.csv'
+# Taken over, or derived from what is.
+_VIDEO_KEYS = (*_DURATION_KEYS, 'subset', 'fps', 'file', 'annotations')
+_ACTION_KEYS = (*_FRAME_KEYS, 'segment', 'label', 'class', 'label_id', 'idx')
 
 
 def looks_like_videos(data: Any, action_key: str) -> bool:
@@ -65,9 +68,11 @@ class _VideosImporter(Importer):
                 f'once in the same object ({names}); only the last would be seen. '
                 'Merge them.'
             )
+        others: dict[str, None] = {}
         for video, entry in videos.items():
             if not isinstance(entry, dict):
                 raise UserError(f'{source.path}: {video}: must be an object')
+            others.update(dict.fromkeys(key for key in entry if key not in _VIDEO_KEYS))
             known = facts.get(video, VideoFacts())
             collector.add_video(
                 video,
@@ -87,6 +92,11 @@ class _VideosImporter(Importer):
             for index, action in enumerate(actions):
                 where = f'{source.path}: {video}: annotations[{index}]'
                 self._read_action(video, action, where, collector, options)
+                if isinstance(action, dict):
+                    names = (key for key in action if key not in _ACTION_KEYS)
+                    others.update(dict.fromkeys(names))
+        if others:
+            collector.note(f'fields not taken over: {", ".join(others)}')
 
     @staticmethod
     def _read_action(

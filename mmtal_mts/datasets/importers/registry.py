@@ -152,7 +152,7 @@ def import_annotations(
         more = f', and {len(ignored) - _MAX_SHOWN} more' * (len(ignored) > _MAX_SHOWN)
         collector.note(f'not read as annotations: {shown}{more}')
     for source in chosen:
-        importer.read(source, collector, options)
+        _read(importer, source, collector, options)
     _apply_durations(collector, options)
     collector.finish()
     if not collector.database:
@@ -175,6 +175,22 @@ def import_annotations(
         collector.removed_videos,
         collector.notes,
     )
+
+
+def _read(
+    importer: Importer,
+    source: SourceFile,
+    collector: AnnotationCollector,
+    options: ImportOptions,
+) -> None:
+    """Reads a file; one of another structure than the format has is bad input."""
+    try:
+        importer.read(source, collector, options)
+    except (AttributeError, IndexError, KeyError, TypeError) as error:
+        raise UserError(
+            f'{source.path}: is not built as files of format {importer.name} are '
+            f'({type(error).__name__}: {error})'
+        ) from error
 
 
 def _accepts(importer: Importer, source: SourceFile) -> bool:

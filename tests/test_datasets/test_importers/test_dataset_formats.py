@@ -200,13 +200,17 @@ ANNOTATIONS = [{'segment': [0.01, 12.64441], 'label': 'Drinking beer'}]
     ],
     ids=['actionformer', 'backtal', 'gtad', 'rtd'],
 )
-def test_json_dialects_give_the_same(read, content, expected_format):
+def test_json_dialects_give_the_same(read, content, expected_format, request):
+    dialect = request.node.callspec.id
     result = read({'a.json': content})
     assert result.format == expected_format
     entry = result.content['database']['v_a']
     assert (entry['subset'], entry['duration'], entry['fps']) == ('training', 14.07, 30)
     assert actions_of(result, 'v_a') == [(0.01, 12.64441, 'Drinking beer')]
     assert result.content['classes'] == ['Drinking beer']
+    others = {'backtal': 'vid_idx', 'rtd': 'duration_frame'}.get(dialect)
+    told = [note for note in result.notes if note.startswith('fields not taken over')]
+    assert told == ([f'fields not taken over: {others}'] if others else [])
 
 
 def test_mmaction2_takes_subsets_from_the_table_beside_it(read):

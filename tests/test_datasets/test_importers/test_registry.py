@@ -58,6 +58,23 @@ def test_each_sample_is_of_one_format(data):
     }
 
 
+@pytest.mark.parametrize('name', IMPORTERS)
+def test_a_file_of_another_format_is_bad_input_not_a_bug(data, tmp_path, name):
+    odd = {'a': {'annotations': [7], 'actions': 7, 'gt_second_stamps': 7, 'fps': 5}}
+    (tmp_path / 'odd.json').write_text(json.dumps(odd))
+    (tmp_path / 'list.json').write_text('[[1]]')
+    (tmp_path / 'empty.csv').write_text('')
+    files = [path for path in data.rglob('*') if path.is_file()]
+    options = ImportOptions(fps=25.0 if IMPORTERS[name].uses_fps else None)
+    for path in [*files, *tmp_path.iterdir()]:
+        try:
+            result = import_annotations([path], name, options)
+        except UserError as error:
+            assert str(path) in str(error)
+        else:
+            assert result.content['database']
+
+
 def test_two_formats_in_a_folder_must_be_told_apart(data):
     with pytest.raises(UserError, match='files of 3 formats .*--format'):
         import_annotations([data])
