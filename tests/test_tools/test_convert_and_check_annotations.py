@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import runpy
+import shutil
 import sys
 from types import SimpleNamespace
 
 import pytest
+
+from mmtal_mts.datasets import TALDataset
 
 
 @pytest.fixture
@@ -49,6 +52,19 @@ def test_from_a_foreign_file_to_a_safe_one(run, repo_root, tmp_path):
     assert '--fix clamp: 1 changes, wrote b.json' in done.stdout
     items = json.loads((tmp_path / 'b.json').read_text())['database']
     assert len(items['video_validation_0000364']['annotations']) == 1
+
+
+def test_a_table_and_a_folder_of_videos_become_a_data_set(run, repo_root, tmp_path):
+    video = repo_root / 'tests' / 'data' / 'index_brightness.mp4'
+    shutil.copy(video, tmp_path / 'clip.mp4')
+    (tmp_path / 'mine.csv').write_text('clip.mp4,0.1,0.5,flash\n')
+    options = ['--durations', '.', '--subset', 'training', '--out', 'a.json']
+    done = run('convert_annotations.py', 'mine.csv', *options)
+    assert done.returncode == 0, done.stderr
+    assert run('check_annotations.py', 'a.json', '--videos', '.').returncode == 0
+    dataset = TALDataset('a.json', data_prefix={'video': '.'}, clip_len=8)
+    assert dataset.metainfo['classes'] == ('flash',)
+    assert dataset.get_data_info(0)['gt_segments'].tolist() == [[1.0, 5.0]]
 
 
 def test_bad_input_ends_with_a_message(run, tmp_path):

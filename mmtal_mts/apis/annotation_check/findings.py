@@ -32,13 +32,14 @@ KINDS: dict[str, Kind] = {
     'missing-video': Kind('error', 'video files are missing'),
     'unreadable-video': Kind('error', 'video files cannot be read'),
     'duration-mismatch': Kind('error', 'durations contradict the video files'),
-    'fps-mismatch': Kind('error', 'frame rates contradict the video files'),
     'duplicate': Kind('warning', 'actions stand there twice'),
     'double-label': Kind('warning', 'actions have the segment of another class'),
     'too-short': Kind('warning', 'actions are shorter than two sampled frames'),
     'fps-contradiction': Kind(
         'warning', 'videos have frame columns that contradict their seconds'
     ),
+    # Frames are picked by the file's own rate; but who wrote the seconds may not have.
+    'fps-mismatch': Kind('warning', 'frame rates contradict the video files'),
     'uncovered': Kind('warning', 'actions are in no kept training window'),
     'no-location': Kind('warning', 'actions are between the locations of all levels'),
     'shadowed': Kind(

@@ -28,6 +28,7 @@ from .source_file import SourceFile
 from .stamps import SecondStampsImporter
 from .tables import CSVImporter, GTADTableImporter
 from .thumos14 import THUMOS14TextImporter
+from .values import media_name, without_extension
 from .via3 import VIA3Importer
 
 IMPORTERS: dict[str, Importer] = {
@@ -223,7 +224,9 @@ def _apply_durations(collector: AnnotationCollector, options: ImportOptions) -> 
     """Puts in the durations that a person gave; they win."""
     changed = []
     for video_id, entry in collector.database.items():
-        facts = options.durations.get(video_id)
+        # They are found by file name, which is not always the id.
+        stem = without_extension(media_name(entry.get('file', video_id)))
+        facts = options.durations.get(video_id, options.durations.get(stem))
         if facts is None:
             continue
         for key in ('duration', 'fps'):
