@@ -58,7 +58,7 @@ def check_annotations(
         CheckReport: Problems and statistics.
 
     Raises:
-        UserError: If a subset is not there, or there are no classes.
+        UserError: If a subset is not there, or "classes" is no list of names.
     """
     findings = Findings()
     for key in duplicate_keys:
