@@ -74,19 +74,15 @@ def compiled_ops() -> dict:
         # Not when linking: OpenMP must be the one that torch brings, or there are
         # two, of which torch.set_num_threads reaches only the first.
         flags.append('-fopenmp')
-    include = [str(headers)]
     macros = []
     if with_cuda:
         sources += source.glob('cuda/*.cu')
         macros.append(('MMTAL_WITH_CUDA', None))
-        # Headers of a CUDA that was installed by pip along with torch.
-        for nvidia in getattr(importlib.util.find_spec('nvidia'), '__path__', ()):
-            include += map(str, sorted(Path(nvidia).glob('*/include')))
     build = cpp_extension.CUDAExtension if with_cuda else cpp_extension.CppExtension
     extension = build(
         'mmtal_mts.ops._compiled',
         sorted(str(path) for path in sources),
-        include_dirs=include,
+        include_dirs=[str(headers)],
         define_macros=macros,
         depends=sorted(str(path) for path in source.glob('*.h')),
         extra_compile_args=dict(cxx=flags, nvcc=['-O3']) if with_cuda else flags,
