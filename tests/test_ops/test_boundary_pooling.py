@@ -126,6 +126,9 @@ def test_equals_the_definition_cell_by_cell(pool, data):
     finite = segments.nan_to_num(0.0).clamp(-1e9, 1e9)
     values, index = pool_cell_by_cell(features.detach(), finite)
 
+    with torch.no_grad():
+        without = pool(features, segments)
+    torch.testing.assert_close(without, values, rtol=0, atol=0, equal_nan=True)
     pooled = pool(features, segments)
     torch.testing.assert_close(pooled, values, rtol=0, atol=0, equal_nan=True)
     weight = torch.randn(pooled.shape)
