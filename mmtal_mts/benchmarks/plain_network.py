@@ -162,7 +162,8 @@ def make_plain(model: nn.Module) -> nn.Module:
         The same model; its results differ by float noise only.
     """
     backbone = model.backbone
-    model.backbone = PlainI3D(backbone.state_dict(), backbone.out_indices)
+    plain = PlainI3D(backbone.state_dict(), backbone.out_indices)
+    model.backbone = plain.train(model.training)
     for module in model.modules():
         # Same parameters, another forward.
         module.__class__ = _PLAIN.get(type(module), type(module))

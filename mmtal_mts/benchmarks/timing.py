@@ -132,8 +132,8 @@ def measure(
     results = [Measurement(case.name, case.items) for case in cases]
     memory = PeakMemory(device)
     for number in range(warmup + runs):
+        gc.collect()
         for case, result in zip(cases, results):
-            gc.collect()
             memory.start()
             seconds = _time(case.run, device, CLOCKS[clock])
             peak = memory.stop()

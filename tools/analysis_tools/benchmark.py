@@ -51,7 +51,9 @@ def parse_args() -> argparse.Namespace:
 
 def show(report: Report) -> None:
     """Prints the table of a report."""
-    table = Table(*report.header(), title=report.title)
+    table = Table(title=report.title)
+    for column in report.header():
+        table.add_column(column, overflow='fold')
     for row in report.rows():
         table.add_row(*row)
     console = Console(soft_wrap=True)
