@@ -33,7 +33,8 @@ def compiled_ops() -> dict:
     Environment:
         MMTAL_WITH_OPS: 1 builds them; needs torch and mmcv or mmcv-lite installed,
             and pip's --no-build-isolation so that they are found.
-        FORCE_CUDA: 1 builds the CUDA kernels also where torch sees no GPU toolkit.
+        FORCE_CUDA: 1 refuses to leave the CUDA kernels out, which otherwise are built
+            if torch is a CUDA build and nvcc is there; a GPU is not needed.
         TORCH_CUDA_ARCH_LIST: architectures, e.g. "8.0 9.0+PTX".
     """
     if os.environ.get('MMTAL_WITH_OPS', '0') != '1':

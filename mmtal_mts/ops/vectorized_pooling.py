@@ -19,7 +19,9 @@ def vectorized_max_pooling(features: Tensor, segments: Tensor) -> Tensor:
     Returns:
         (N, C, S).
     """
-    n, channels, length = features.shape
+    n, channels = features.shape[:2]
+    # The table depends on the length, which is a tensor while torch.jit traces.
+    length = int(features.shape[2])
     # Starts and ends side by side: (2N, C/2, T) and (2N, S, 2).
     halves = features.reshape(2 * n, channels // 2, length)
     bounds = clamp_bounds(segments, length).unflatten(-1, (2, 2))
@@ -78,7 +80,7 @@ def _halves_of_blocks(block: Tensor, size: int) -> tuple[Tensor, Tensor]:
 def _table_of_maxima(x: Tensor) -> Tensor:
     """All rows of the table, one after the other: (B, C, T) -> (B, C, entries)."""
     rows = [x]
-    for k in range(x.shape[2].bit_length() - 1):
+    for k in range(int(x.shape[2]).bit_length() - 1):
         rows.append(torch.maximum(*_halves_of_blocks(rows[-1], 2**k)))
     return torch.cat(rows, dim=2)
 
@@ -94,7 +96,7 @@ def _first_maxima(x: Tensor, first: Tensor, second: Tensor) -> Tensor:
     Returns:
         (B, C, S) int64.
     """
-    length = x.shape[2]
+    length = int(x.shape[2])
     positions = torch.arange(length, device=x.device, dtype=torch.int32)
     values, indices = [x], [positions.expand_as(x)]
     for k in range(length.bit_length() - 1):

@@ -186,6 +186,14 @@ def test_gradient_numerically(pool):
     assert torch.autograd.gradcheck(lambda x: pool(x, segments), (features,))
 
 
+@pytest.mark.filterwarnings('ignore::torch.jit.TracerWarning')
+def test_the_torch_version_can_be_traced_for_any_batch():
+    features, segments = torch.randn(3, 4, 9), torch.rand(3, 5, 4) * 9
+    traced = torch.jit.trace(vectorized_max_pooling, (features[:2], segments[:2]))
+    expected, _ = pool_cell_by_cell(features, segments)
+    assert torch.equal(traced(features, segments), expected)
+
+
 @pytest.mark.parametrize(
     'features, segments',
     [((1, 3, 4), (1, 2, 4)), ((1, 2, 0), (1, 2, 4)), ((2, 4), (1, 2, 4))]
