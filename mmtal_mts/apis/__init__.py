@@ -8,6 +8,7 @@ from mmtal_mts.apis.config import (
     prepare_test_config,
     prepare_train_config,
 )
+from mmtal_mts.apis.release import publish_checkpoint
 from mmtal_mts.apis.run import build_runner, test, train
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     'load_config',
     'prepare_test_config',
     'prepare_train_config',
+    'publish_checkpoint',
     'test',
     'train',
 ]

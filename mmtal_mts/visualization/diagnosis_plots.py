@@ -51,7 +51,7 @@ def plot_classes(names: Sequence[str], ap: np.ndarray, positives: np.ndarray) ->
                 100 * ap[row] + 0.8, place, text, va='center', color=INK, fontsize=8
             )
             axes.text(
-                111,
+                122,
                 place,
                 f'{positives[row]}',
                 va='center',
@@ -59,7 +59,7 @@ def plot_classes(names: Sequence[str], ap: np.ndarray, positives: np.ndarray) ->
                 fontsize=8,
                 color=FAINT,
             )
-        axes.set(xlim=(0, 112), ylim=(-0.7, len(names) - 0.3))
+        axes.set(xlim=(0, 123), ylim=(-0.7, len(names) - 0.3))
         axes.set_xticks(range(0, 101, 20))
         axes.set_xlabel('AP in %; right: number of segments', color=INK)
         return _svg(figure)

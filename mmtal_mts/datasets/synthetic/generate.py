@@ -15,9 +15,9 @@ from typing import Any
 
 from rich.progress import track
 
+from ..video_writer import write_video
 from .motions import CLASSES
 from .video import SyntheticSettings, SyntheticVideo
-from .video_writer import write_video
 
 ANNOTATION_FILE = 'annotations.json'
 VIDEO_DIR = 'videos'

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from mmtal_mts.evaluation.functional.detections import Detections
+from mmtal_mts.evaluation.functional.matching import UNMATCHED
 from mmtal_mts.evaluation.functional.mean_ap import average_precision
 from mmtal_mts.evaluation.functional.video_matching import (
-    UNMATCHED,
     match_videos,
 )
 from mmtal_mts.structures.annotations import VideoAnnotation

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mmtal_mts.evaluation.functional.matching import UNMATCHED
 from mmtal_mts.evaluation.functional.video_matching import (
-    UNMATCHED,
     Matching,
     group_equal,
 )

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mmtal_mts.evaluation.functional.video_matching import UNMATCHED, Matching
+from mmtal_mts.evaluation.functional.matching import UNMATCHED
+from mmtal_mts.evaluation.functional.video_matching import Matching
 
 _NUM_BUCKETS = 5
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from mmtal_mts.evaluation.functional.matching import UNMATCHED
 from mmtal_mts.evaluation.functional.mean_ap import interpolated_precision
-from mmtal_mts.evaluation.functional.video_matching import UNMATCHED, Matching
+from mmtal_mts.evaluation.functional.video_matching import Matching
 
 from .errors import KINDS, BestOverlaps
 

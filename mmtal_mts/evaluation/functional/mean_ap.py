@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from .detections import Detections
-from .video_matching import UNMATCHED, GroundTruth, match_videos
+from .matching import UNMATCHED
+from .video_matching import GroundTruth, match_videos
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,8 @@ from typing import Protocol
 
 import numpy as np
 
-from mmtal_mts.structures.tiou import pairwise_tiou
-
 from .detections import Detections
-
-UNMATCHED = -1
-"""In place of a segment: the detection is a false positive."""
+from .matching import match_detections
 
 
 class GroundTruth(Protocol):
@@ -105,13 +101,13 @@ def match_videos(
     order = np.argsort(-found.scores, kind='stable')
     video, found = video[order], found[order]
 
-    matched = np.full((len(thresholds), len(found)), UNMATCHED, dtype=np.int64)
-    targets = dict(group_equal(truth_video * num_classes + truth.labels))
-    for key, rows in group_equal(video * num_classes + found.labels):
-        columns = targets.get(key)
-        if columns is not None:
-            tiou = pairwise_tiou(found.segments[rows], truth.segments[columns])
-            matched[:, rows] = _match(tiou, thresholds, columns)
+    matched = match_detections(
+        found.segments,
+        video * num_classes + found.labels,
+        truth.segments,
+        truth_video * num_classes + truth.labels,
+        thresholds,
+    )
     return Matching(
         tiou_thresholds=thresholds,
         num_classes=num_classes,
@@ -190,28 +186,3 @@ def _flatten_detections(
         videos.append(np.full(int(known.sum()), rows[video_id], dtype=np.int64))
     video = np.concatenate(videos) if videos else np.zeros(0, dtype=np.int64)
     return video, Detections.concatenate(parts), ignored
-
-
-def _match(tiou: np.ndarray, thresholds: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Greedy matching of one video and class, at all thresholds at once.
-
-    Args:
-        tiou (np.ndarray): (S, G), detections by descending score.
-        thresholds (np.ndarray): (M,).
-        columns (np.ndarray): (G,) what to call the segments in the result.
-
-    Returns:
-        np.ndarray: (M, S) the segment of each detection, or `UNMATCHED`.
-    """
-    matched = np.full((len(thresholds), len(tiou)), UNMATCHED, dtype=np.int64)
-    free = np.ones((len(thresholds), tiou.shape[1]), dtype=bool)
-    rows = np.arange(len(thresholds))
-    # Of equally good segments the official evaluation takes the last.
-    tiou, columns = tiou[:, ::-1], columns[::-1]
-    for row in np.flatnonzero(tiou.max(axis=1) >= thresholds.min()):
-        available = np.where(free, tiou[row], -1.0)
-        best = available.argmax(axis=1)
-        hit = available[rows, best] >= thresholds
-        matched[hit, row] = columns[best[hit]]
-        free[rows[hit], best[hit]] = False
-    return matched
