@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 from rich.progress import track
+
+from mmtal_mts.utils.json_files import write_json
 
 from ..video_writer import write_video
 from .clips import Clip
@@ -52,7 +53,7 @@ def assemble_dataset(
     }
     _check_record(out_dir, record)
     (out_dir / VIDEO_DIR).mkdir(parents=True, exist_ok=True)
-    _write_json(out_dir / 'settings.json', record)
+    write_json(out_dir / 'settings.json', record)
     entries = {}
     for timeline in track(timelines, 'Timelines', disable=not progress):
         entries[timeline.name] = _make(timeline, settings, out_dir)
@@ -67,7 +68,7 @@ def assemble_dataset(
             for timeline in timelines
         }
         path = out_dir / f'annotations_fold{fold}.json'
-        _write_json(path, dict(version='1.0', classes=classes, database=database))
+        write_json(path, dict(version='1.0', classes=classes, database=database))
         paths.append(path)
     return paths
 
@@ -90,7 +91,7 @@ def _make(timeline: Timeline, settings: TimelineSettings, out_dir: Path) -> dict
         'group': timeline.group,
         'annotations': annotations,
     }
-    _write_json(done, entry)
+    write_json(done, entry)
     return entry
 
 
@@ -115,9 +116,3 @@ def _check_record(out_dir: Path, record: dict) -> None:
             f'{out_dir} holds timelines of other settings or clips (see {path}): '
             'choose another folder, or remove it'
         )
-
-
-def _write_json(path: Path, content: dict) -> None:
-    partial = path.with_name(f'.{path.name}.partial')
-    partial.write_text(json.dumps(content, indent=1) + '\n', encoding='utf-8')
-    os.replace(partial, path)
