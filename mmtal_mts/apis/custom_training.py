@@ -32,7 +32,9 @@ from mmtal_mts.datasets.own_data import (
 )
 from mmtal_mts.evaluation.diagnosis import diagnose
 from mmtal_mts.structures.annotations import Annotations, load_annotations
-from mmtal_mts.utils import UserError, latest_checkpoint, read_text, write_whole
+from mmtal_mts.utils import UserError, latest_checkpoint, read_text
+from mmtal_mts.utils.json_files import write_json
+from mmtal_mts.utils.whole_files import whole_file
 
 Say = Callable[[str], None]
 
@@ -108,8 +110,7 @@ def prepare_custom_training(
     base = load_config(base_config)
     database = measure_videos(_read_database(annotation_file), video_dir)
     _assign_subsets(database, val_fraction, seed)
-    with write_whole(run.annotations) as file:
-        json.dump({'database': database}, file, indent=1)
+    write_json(run.annotations, {'database': database})
     # What cannot be repaired, stops here; the rest is told and clamped.
     annotations = load_annotations(str(run.annotations), on_invalid='clamp')
     say(_describe(annotations))
@@ -139,8 +140,8 @@ def prepare_custom_training(
     )
     text = config_text(cfg, reasons)
     _refuse_other_training(run, text)
-    with write_whole(run.config) as file:
-        file.write(text)
+    with whole_file(run.config) as temporary:
+        Path(temporary).write_text(text, encoding='utf-8')
     say(f'wrote {run.config}')
 
 

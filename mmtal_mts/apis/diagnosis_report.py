@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,9 @@ from mmtal_mts.evaluation.diagnosis.diagnose import Diagnosis, boundary_summary
 from mmtal_mts.evaluation.diagnosis.errors import ERROR_KINDS, KINDS
 from mmtal_mts.evaluation.diagnosis.fixes import FIXES
 from mmtal_mts.evaluation.diagnosis.ranking import RECALL_POINTS
-from mmtal_mts.utils import result_console, write_whole
+from mmtal_mts.utils import result_console
+from mmtal_mts.utils.json_files import write_json
+from mmtal_mts.utils.whole_files import whole_file
 from mmtal_mts.visualization import diagnosis_plots as plots
 from mmtal_mts.visualization.diagnosis_plots import spoken
 
@@ -44,10 +45,10 @@ def write_diagnosis(
         tuple[Path, Path]: The JSON file and the page.
     """
     paths = Path(out_dir) / 'diagnosis.json', Path(out_dir) / 'report.html'
-    with write_whole(paths[0]) as file:
-        json.dump(diagnosis.to_json(), file, indent=1)
-    with write_whole(paths[1]) as file:
-        file.write(render_page(diagnosis, title, background_tiou))
+    write_json(paths[0], diagnosis.to_json())
+    page = render_page(diagnosis, title, background_tiou)
+    with whole_file(paths[1]) as temporary:
+        Path(temporary).write_text(page, encoding='utf-8')
     return paths
 
 

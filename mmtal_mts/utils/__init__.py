@@ -6,7 +6,7 @@ from mmtal_mts.utils.afsd_checkpoint import convert_afsd_state_dict
 from mmtal_mts.utils.checkpoint_files import best_checkpoint, latest_checkpoint
 from mmtal_mts.utils.console import result_console
 from mmtal_mts.utils.errors import UserError, run_tool
-from mmtal_mts.utils.files import read_text, write_whole
+from mmtal_mts.utils.files import read_text
 
 __all__ = [
     'UserError',
@@ -16,5 +16,4 @@ __all__ = [
     'read_text',
     'result_console',
     'run_tool',
-    'write_whole',
 ]

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from mmtal_mts.utils import write_whole
+from mmtal_mts.utils.whole_files import whole_file
 
 from .class_row import FAINT, INK, MATCH_TIOU, ClassRow, tint
 from .film_strip import Frame
@@ -100,8 +100,8 @@ def draw_timelines(
         ValueError: If there is nothing to draw or a duration is not positive.
     """
     figure = _compose(timelines, classes, score_threshold, title)
-    with write_whole(out_path, 'wb') as file:
-        figure.savefig(file, format='png')
+    with whole_file(out_path) as temporary:
+        figure.savefig(temporary, format='png')
 
 
 def render_timelines(

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mmtal_mts.utils.files import read_text, write_whole
+from mmtal_mts.utils.files import read_text
+from mmtal_mts.utils.whole_files import whole_file
 
 UNKNOWN_LABEL = -1
 """Label index of a detection whose class name is not in the class list."""
@@ -92,7 +93,7 @@ def dump_detections(
         for video_id, found in detections.items()
     }
     content = {'version': 'VERSION 1.3', 'results': results, 'external_data': {}}
-    with write_whole(path) as file:
+    with whole_file(path) as temporary, open(temporary, 'w', encoding='utf-8') as file:
         json.dump(content, file)
 
 
