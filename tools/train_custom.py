@@ -30,7 +30,8 @@ def parse_args() -> argparse.Namespace:
         '--annotations',
         required=True,
         metavar='FILE',
-        help='CSV with the head line "video,start,end,label" (seconds), or native JSON',
+        help='CSV with the head line "video,start,end,label" (seconds), native JSON, '
+        'or any format of tools/dataset_converters/convert_annotations.py',
     )
     parser.add_argument('--out', required=True, metavar='DIR', help='for all results')
     parser.add_argument('--init', metavar='WEIGHTS', help='checkpoint to start from')

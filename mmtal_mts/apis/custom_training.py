@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from collections.abc import Callable
@@ -23,16 +22,16 @@ from mmtal_mts.apis.diagnosis_report import write_diagnosis
 from mmtal_mts.apis.evaluation import load_evaluation_data
 from mmtal_mts.apis.run import test, train
 from mmtal_mts.apis.timeline import plot_timelines
+from mmtal_mts.datasets.importers.registry import import_annotations
 from mmtal_mts.datasets.own_data import (
     TRAINING,
     VALIDATION,
     measure_videos,
-    read_csv_database,
     split_by_video,
 )
 from mmtal_mts.evaluation.diagnosis import diagnose
 from mmtal_mts.structures.annotations import Annotations, load_annotations
-from mmtal_mts.utils import UserError, latest_checkpoint, read_text
+from mmtal_mts.utils import UserError, latest_checkpoint
 from mmtal_mts.utils.json_files import write_json
 from mmtal_mts.utils.whole_files import whole_file
 
@@ -88,8 +87,9 @@ def prepare_custom_training(
     Args:
         run (CustomRun): Where to.
         video_dir (str): Folder of the videos.
-        annotation_file (str): ``*.csv`` or native JSON. The subsets of a JSON file are
-            kept if they are "training" and "validation".
+        annotation_file (str): In any of the formats that
+            :func:`.import_annotations` knows. Its subsets are kept if they are
+            "training" and "validation".
         base_config (str): Config that model and optimizer are taken from.
         init (str, optional): Weights to start from.
         val_fraction (float): Share of the videos to hold out.
@@ -108,9 +108,10 @@ def prepare_custom_training(
             raise UserError(f'--init {init}: no such file')
         init = os.path.abspath(init)
     base = load_config(base_config)
-    database = measure_videos(_read_database(annotation_file), video_dir)
+    content = _read(annotation_file, say)
+    database = measure_videos(content['database'], video_dir)
     _assign_subsets(database, val_fraction, seed)
-    write_json(run.annotations, {'database': database})
+    write_json(run.annotations, dict(content, database=database))
     # What cannot be repaired, stops here; the rest is told and clamped.
     annotations = load_annotations(str(run.annotations), on_invalid='clamp')
     say(_describe(annotations))
@@ -193,15 +194,14 @@ def train_custom(run: CustomRun, seed: int = 0) -> dict[str, Any]:
     }
 
 
-def _read_database(path: str) -> dict[str, dict[str, Any]]:
-    """The "database" of either kind of annotation."""
-    if not os.path.isfile(path):
-        raise UserError(f'{path}: no such annotation file')
-    if path.lower().endswith('.csv'):
-        return read_csv_database(path)
-    # Durations come from the files; everything else is checked later.
-    load_annotations(path, on_invalid='clamp')
-    return json.loads(read_text(path))['database']
+def _read(path: str, say: Say) -> dict[str, Any]:
+    """An annotation of any known format as the content of a native file."""
+    result = import_annotations([path])
+    for reason, places in result.dropped.items():
+        say(f'{len(places)} annotations left out ({reason}), e.g. {places[0]}')
+    for video_id, reason in result.removed_videos.items():
+        say(f'video {video_id} left out: {reason}')
+    return result.content
 
 
 def _assign_subsets(

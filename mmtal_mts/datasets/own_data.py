@@ -1,9 +1,7 @@
-"""Somebody's own videos and annotations as a data set in the native format."""
+"""Somebody's own videos as a data set: their files, and the split."""
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 import random
 from collections import Counter
@@ -11,60 +9,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmtal_mts.structures.annotations import summarize_problems
-from mmtal_mts.utils import UserError, read_text
+from mmtal_mts.utils import UserError
 
 from .sources import SourceFinder
 from .transforms.video_readers import available_backends, open_video
 
 TRAINING, VALIDATION = 'training', 'validation'
-_COLUMNS = ('video', 'start', 'end', 'label')
-
-
-def read_csv_database(path: str | os.PathLike) -> dict[str, dict[str, Any]]:
-    """Read segments from a table ``video,start,end,label``.
-
-    Args:
-        path (str | os.PathLike): CSV file with that head line; times in seconds,
-            columns in any order, others are ignored.
-
-    Returns:
-        dict[str, dict]: "database" of the native format, without durations.
-
-    Raises:
-        UserError: If columns are missing or rows are not usable.
-    """
-    try:
-        text = read_text(path)
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f'{path}: cannot be read as a CSV file: {error}') from error
-    rows = csv.DictReader(io.StringIO(text, newline=''), skipinitialspace=True)
-    missing = [name for name in _COLUMNS if name not in (rows.fieldnames or ())]
-    if missing:
-        raise UserError(
-            f'{path}: the head line lacks {", ".join(missing)}; it must be '
-            f'"{",".join(_COLUMNS)}"'
-        )
-    database: dict[str, dict[str, Any]] = {}
-    problems = []
-    for row in rows:
-        video, start, end, label = (str(row[name] or '').strip() for name in _COLUMNS)
-        try:
-            segment = [float(start), float(end)]
-        except ValueError:
-            segment = []
-        if not (segment and video and label):
-            problems.append(f'line {rows.line_num}: {dict(row)}')
-            continue
-        entry = database.setdefault(video, {'annotations': []})
-        entry['annotations'].append({'segment': segment, 'label': label})
-    if problems:
-        raise UserError(
-            f'{path}: {len(problems)} rows need a video, two numbers in seconds and a '
-            f'label\n{summarize_problems(problems)}'
-        )
-    if not database:
-        raise UserError(f'{path}: holds no row')
-    return database
 
 
 def measure_videos(

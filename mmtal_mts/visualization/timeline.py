@@ -11,15 +11,15 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from mmtal_mts.utils.whole_files import whole_file
 
-from .class_row import FAINT, INK, MATCH_TIOU, ClassRow, tint
+from .class_row import FAINT, INK, ClassRow
 from .film_strip import Frame
+from .timeline_head import draw_head
 
-_STRIPE, _GRID, _LEGEND = '#f6f8fa', '#d8dee4', '#57606a'
+_STRIPE, _GRID = '#f6f8fa', '#d8dee4'
 
 # Sizes in inches; the pictures are 16 inches wide.
 _WIDTH, _DPI, _RIGHT = 16.0, 100, 0.35
@@ -142,7 +142,14 @@ def _compose(
     names = [row.name for block in blocks for row in block.rows]
     longest = max([len(line) for name in names for line in name.split('\n')], default=0)
     left = float(np.clip(0.095 * longest + 0.35, 1.2, 3.2))
-    _draw_head(figure, height, left, title, blocks, score_threshold)
+    y = 1 - 0.3 / height
+    draw_head(
+        figure,
+        (left / _WIDTH, 1 - _RIGHT / _WIDTH, y),
+        title,
+        timelines,
+        score_threshold,
+    )
     top = height - _HEAD
     for block in blocks:
         block.draw(figure, left, top, height)
@@ -272,64 +279,6 @@ class _Block:
                 color=FAINT,
                 fontsize=10,
             )
-
-
-def _draw_head(
-    figure: Figure,
-    height: float,
-    left: float,
-    title: str,
-    blocks: Sequence[_Block],
-    score_threshold: float,
-) -> None:
-    """Title on the left, legend on the right."""
-    y = 1 - 0.3 / height
-    figure.text(
-        left / _WIDTH,
-        y,
-        title,
-        fontsize=15,
-        weight='bold',
-        color=INK,
-        va='center',
-        parse_math=False,
-    )
-    gray = _LEGEND
-    with_truth = any(block.timeline.ground_truth is not None for block in blocks)
-    handles = []
-    if with_truth:
-        handles.append(Patch(facecolor=gray, label='ground truth'))
-    if any(block.timeline.detections is not None for block in blocks):
-        handles.append(
-            Patch(
-                facecolor=tint(gray, 0.55),
-                edgecolor=gray,
-                label=f'detection, score ≥ {score_threshold:g}: fuller = higher',
-            )
-        )
-        if with_truth:
-            handles.append(
-                Patch(
-                    facecolor='white',
-                    edgecolor=gray,
-                    hatch='//////',
-                    label=f'no ground truth at tIoU ≥ {MATCH_TIOU:g}',
-                )
-            )
-    if any(block.timeline.coarse is not None for block in blocks):
-        handles.append(Patch(facecolor=INK, label='line: before refinement'))
-    figure.legend(
-        handles=handles,
-        loc='center right',
-        ncols=max(len(handles), 1),
-        frameon=False,
-        bbox_to_anchor=(1 - _RIGHT / _WIDTH, y),
-        fontsize=10,
-        labelcolor=INK,
-        borderaxespad=0,
-        handlelength=1.8,
-        columnspacing=1.8,
-    )
 
 
 def _summary(timeline: Timeline, num_shown: int) -> str:

@@ -178,7 +178,7 @@ def test_the_subsets_of_a_json_annotation_are_kept_and_weights_replace_the_warmu
 def test_missing_files_and_other_models_are_refused(data, tmp_path, repo_root):
     run = CustomRun(tmp_path / 'run')
     base = str(repo_root / BASE)
-    with pytest.raises(UserError, match='none.csv: no such annotation file'):
+    with pytest.raises(UserError, match='none.csv: no such file or folder'):
         prepare_custom_training(run, str(data[0]), str(tmp_path / 'none.csv'), base)
     paths = (str(data[0]), str(data[1]))
     with pytest.raises(UserError, match='--init .*none.pth: no such file'):

@@ -1,4 +1,4 @@
-"""Somebody's own annotation: the table, the files, and the split."""
+"""Somebody's own annotation: the files, and the split."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from mmtal_mts.datasets.own_data import (
     measure_videos,
-    read_csv_database,
     split_by_video,
 )
 from mmtal_mts.utils import UserError
@@ -23,38 +22,6 @@ def write_video(path, num_frames, fps=10):
     for index in range(num_frames):
         writer.write(np.full((24, 32, 3), 4 * index, np.uint8))
     writer.release()
-
-
-def test_a_table_becomes_a_database(tmp_path):
-    path = tmp_path / 'a.csv'
-    path.write_text(
-        '\ufefflabel,video, start,note,end\r\n'
-        '"jump, high",a.avi,0.5,x,2\r\nrun,b,1,,3\r\nrun,a.avi,3,,4.5\r\n',
-        encoding='utf-8',
-    )
-    database = read_csv_database(path)
-    assert list(database) == ['a.avi', 'b']
-    assert database['a.avi']['annotations'] == [
-        {'segment': [0.5, 2.0], 'label': 'jump, high'},
-        {'segment': [3.0, 4.5], 'label': 'run'},
-    ]
-
-
-def test_unusable_tables_are_refused_with_their_lines(tmp_path):
-    path = tmp_path / 'a.csv'
-    path.write_text('video,start,label\na,0,run\n')
-    with pytest.raises(UserError, match='lacks end; it must be "video,start,end'):
-        read_csv_database(path)
-    path.write_text('video,start,end,label\na,0,1,run\na,0,x,run\n,0,1,run\na,0\n')
-    with pytest.raises(UserError, match='3 rows need') as caught:
-        read_csv_database(path)
-    assert 'line 3' in str(caught.value) and 'line 5' in str(caught.value)
-    path.write_text('video,start,end,label\n')
-    with pytest.raises(UserError, match='holds no row'):
-        read_csv_database(path)
-    path.write_bytes(b'\xff\xfe\x00')
-    with pytest.raises(UserError, match='cannot be read as a CSV'):
-        read_csv_database(path)
 
 
 def test_files_are_found_by_name_or_id_and_measured(tmp_path):
