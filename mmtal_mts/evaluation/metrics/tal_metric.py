@@ -151,7 +151,7 @@ class TALMetric(BaseMetric):
             data_samples (Sequence[dict | BaseDataElement]): Windows with their
                 predictions.
         """
-        self.results.extend(_window(sample) for sample in data_samples)
+        self.results.extend(window_detections(sample) for sample in data_samples)
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Evaluate all windows of all processes.
@@ -266,7 +266,7 @@ class TALMetric(BaseMetric):
         )
 
 
-def _window(sample: Any) -> dict:
+def window_detections(sample: Any) -> dict:
     """What one data sample says about its window.
 
     Args:
