@@ -1,4 +1,4 @@
-"""Wiring for a person: configs, checkpoints, training and testing."""
+"""Wiring for a person: configs, checkpoints, training, testing and inference."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from mmtal_mts.apis.config import (
     prepare_test_config,
     prepare_train_config,
 )
+from mmtal_mts.apis.inference import TALInferencer
 from mmtal_mts.apis.run import build_runner, test, train
 
 __all__ = [
+    'TALInferencer',
     'build_runner',
     'check_checkpoint',
     'load_config',

@@ -69,13 +69,15 @@ class TALInferencer:
         if batch_size < 1:
             raise UserError(f'batch size must be at least 1, got {batch_size}')
         self.cfg = model if isinstance(model, Config) else load_config(_find(model))
+        self.weights = None if weights is None else os.fspath(weights)
         self.device = _device(device)
         self.batch_size = batch_size
         self.amp = amp
+        self.frame_size = frame_size
         init_default_scope(self.cfg.get('default_scope', 'mmaction'))
         self.pipeline = WindowPipeline.from_config(self.cfg, frame_size)
         self.merger = _merger(self.cfg)
-        self.model, meta = _build_model(self.cfg, weights)
+        self.model, meta = _build_model(self.cfg, self.weights)
         self.model.to(self.device).eval()
         self.classes = _classes(self.pipeline.classes, meta, self.model)
 
@@ -208,9 +210,7 @@ def _merger(cfg: Config) -> WindowMerger:
     )
 
 
-def _build_model(
-    cfg: Config, weights: str | os.PathLike | None
-) -> tuple[torch.nn.Module, dict]:
+def _build_model(cfg: Config, weights: str | None) -> tuple[torch.nn.Module, dict]:
     """The model with its weights, and the meta information of the checkpoint."""
     settings = cfg.model.copy()
     if weights is not None and 'pretrained' in settings.get('backbone', {}):
@@ -219,7 +219,6 @@ def _build_model(
     model = MODELS.build(settings)
     if weights is None:
         return model, {}
-    weights = os.fspath(weights)
     check_checkpoint(model, weights)
     checkpoint = load_checkpoint(model, weights, map_location='cpu', logger='silent')
     return model, checkpoint.get('meta') or {}

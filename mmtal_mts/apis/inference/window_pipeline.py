@@ -41,8 +41,8 @@ class WindowPipeline:
     def __init__(self, dataset: TALDataset, frame_size: int | None = None) -> None:
         if dataset.modality != 'RGB':
             raise UserError(
-                f'the config has modality={dataset.modality!r}, but inference on videos '
-                'reads RGB frames. Remedy: use the RGB config and its weights'
+                f'the config has modality={dataset.modality!r}, but inference on '
+                'videos reads RGB frames. Remedy: use the RGB config and its weights'
             )
         self.dataset = dataset
         steps = list(dataset.pipeline.transforms)
