@@ -121,11 +121,18 @@ class VideoStream:
             rate = stream.average_rate or stream.guessed_rate
             self.rate = exact_rate(float(rate)) if rate else None
             self.tick = stream.time_base
-            self.announced_s = None
-            if stream.duration and stream.time_base:
-                self.announced_s = float(stream.duration * stream.time_base)
-            elif container.duration:
-                self.announced_s = container.duration / self._av.time_base
+            self.announced_s = self._announced_s(container, stream)
+
+    def _announced_s(self, container: Any, stream: Any) -> float | None:
+        """The longest duration that the header tells; a cut file may tell two."""
+        lengths = [0.0]
+        if stream.duration and stream.time_base:
+            lengths.append(float(stream.duration * stream.time_base))
+        elif container.duration:
+            lengths.append(container.duration / self._av.time_base)
+        if self.rate:
+            lengths.append(float(stream.frames / self.rate))
+        return max(lengths) or None
 
     def _open(self) -> Any:
         if not os.path.isfile(self.path):
@@ -299,4 +306,5 @@ class ArrayStream:
 
 
 def _one_line(error: Exception) -> str:
-    return str(error).strip().split('\n')[0] or type(error).__name__
+    text = getattr(error, 'strerror', None) or str(error).strip()
+    return text.split('\n')[0] or type(error).__name__

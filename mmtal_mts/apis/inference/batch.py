@@ -67,7 +67,8 @@ class BatchReport:
         if self.failed:
             parts.append(f'{len(self.failed)} failed')
         lines = [f'videos: {", ".join(parts)}']
-        lines += [f'  {path}: {why}' for path, why in self.failed.items()]
+        for path, why in self.failed.items():
+            lines.append(f'  {why}' if path in why else f'  {path}: {why}')
         return '\n'.join(lines)
 
 

@@ -77,7 +77,8 @@ class VideoProgress:
             name (str): Of the video.
             file_format (str): E.g. 'html'.
         """
-        self._bars.update(self._windows, description=_fit(f'{file_format} {name}'))
+        title = _fit(f'{file_format} {name}')
+        self._bars.update(self._windows, description=title, total=None)
 
     def note(self, line: str) -> None:
         """Writes a line.
