@@ -175,8 +175,8 @@ def relative_url(target: Path, folder: Path) -> str:
         str: Relative, with special characters quoted.
     """
     relative = os.path.relpath(target.resolve(), folder.resolve())
-    # A first segment with a colon would be taken for a scheme.
-    return './' + quote(Path(relative).as_posix())
+    # Quotes colons too: "a:b.mp4" is no scheme.
+    return quote(Path(relative).as_posix())
 
 
 def _jpeg_url(image: np.ndarray) -> str:
