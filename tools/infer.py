@@ -10,11 +10,18 @@ try:
     from mmengine.config import DictAction
 
     from mmtal_mts.apis import load_config
-    from mmtal_mts.apis.inference import BatchInference, Processes, TALInferencer
+    from mmtal_mts.apis.inference import (
+        BatchInference,
+        Processes,
+        TALInferencer,
+        find_config,
+    )
     from mmtal_mts.apis.outputs import FORMATS, Selection
     from mmtal_mts.utils import run_tool
 except ImportError as error:
     sys.exit(f'error: {error}')
+
+DEMO_MODEL = 'tal-mts_i3d-tiny_1xb4-128x48x48_synthetic'
 
 
 def parse_args() -> argparse.Namespace:
@@ -26,8 +33,15 @@ def parse_args() -> argparse.Namespace:
         metavar='INPUT',
         help='video file, folder, quoted pattern, or .txt file with one per line',
     )
-    parser.add_argument('--config', required=True, help='config file')
-    parser.add_argument('--weights', required=True, help='checkpoint file')
+    parser.add_argument(
+        '--model',
+        '--config',
+        default=DEMO_MODEL,
+        help='config file, or its name (default: the model of the quick start)',
+    )
+    parser.add_argument(
+        '--weights', help='checkpoint file (default: that of the model in zoo/)'
+    )
     parser.add_argument('--out', required=True, metavar='DIR', help='folder of results')
     parser.add_argument(
         '--formats',
@@ -90,7 +104,7 @@ def main() -> None:
     args = parse_args()
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     processes = Processes(args.launcher)
-    cfg = load_config(args.config)
+    cfg = load_config(find_config(args.model))
     cfg.merge_from_dict(args.cfg_options or {})
     inferencer = TALInferencer(
         cfg,

@@ -9,6 +9,7 @@ from mmtal_mts.apis.config import (
     prepare_train_config,
 )
 from mmtal_mts.apis.inference import TALInferencer
+from mmtal_mts.apis.release import publish_checkpoint
 from mmtal_mts.apis.run import build_runner, test, train
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     'load_config',
     'prepare_test_config',
     'prepare_train_config',
+    'publish_checkpoint',
     'test',
     'train',
 ]

@@ -25,6 +25,7 @@ from mmtal_mts.evaluation.functional.merge import WindowMerger
 from mmtal_mts.evaluation.metrics.tal_metric import window_detections
 from mmtal_mts.utils import UserError
 
+from .model_files import find_config, find_weights
 from .window_pipeline import Stream, WindowPipeline
 
 Source = Union[str, os.PathLike, np.ndarray, Iterable[np.ndarray]]
@@ -41,8 +42,8 @@ class TALInferencer:
     Args:
         model (str | os.PathLike | Config): Config: a file, the name of one under
             ``configs/`` without ``.py``, or a config.
-        weights (str, optional): Checkpoint. None leaves the weights random, which
-            is good for tests only.
+        weights (str, optional): Checkpoint. None takes the one of this name in
+            ``zoo/``.
         device (str, optional): E.g. 'cpu' or 'cuda:1'. None: the first GPU if there
             is one.
         batch_size (int): Windows that go through the network at once.
@@ -68,8 +69,9 @@ class TALInferencer:
     ) -> None:
         if batch_size < 1:
             raise UserError(f'batch size must be at least 1, got {batch_size}')
-        self.cfg = model if isinstance(model, Config) else load_config(_find(model))
-        self.weights = None if weights is None else os.fspath(weights)
+        is_config = isinstance(model, Config)
+        self.cfg = model if is_config else load_config(find_config(model))
+        self.weights = os.fspath(weights or find_weights(self.cfg.filename))
         self.device = _device(device)
         self.batch_size = batch_size
         self.amp = amp
@@ -172,15 +174,6 @@ def _batches(items: Iterable[dict], size: int) -> Iterator[list[dict]]:
         yield batch
 
 
-def _find(model: str | os.PathLike) -> Path:
-    """The file of a config that may be given by its name alone."""
-    path = Path(model)
-    if path.suffix or path.is_file():
-        return path
-    found = sorted(Path('configs').rglob(f'{path.name}.py'))
-    return found[0] if found else path.with_suffix('.py')
-
-
 def _device(name: str | None) -> torch.device:
     """Checks that a device is there."""
     if name is None:
@@ -213,12 +206,10 @@ def _merger(cfg: Config) -> WindowMerger:
 def _build_model(cfg: Config, weights: str | None) -> tuple[torch.nn.Module, dict]:
     """The model with its weights, and the meta information of the checkpoint."""
     settings = cfg.model.copy()
-    if weights is not None and 'pretrained' in settings.get('backbone', {}):
+    if 'pretrained' in settings.get('backbone', {}):
         # The checkpoint holds the backbone too.
         settings.backbone.pretrained = None
     model = MODELS.build(settings)
-    if weights is None:
-        return model, {}
     check_checkpoint(model, weights)
     checkpoint = load_checkpoint(model, weights, map_location='cpu', logger='silent')
     return model, checkpoint.get('meta') or {}

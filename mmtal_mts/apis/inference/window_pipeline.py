@@ -91,12 +91,21 @@ class WindowPipeline:
         settings = dict(settings)
         if settings.pop('type', 'TALDataset') not in ('TALDataset', TALDataset):
             raise UserError(f'test_dataloader of {cfg.filename} is not a TALDataset')
+        # A video of one's own has no scores of a classifier: its actions are found
+        # without their class.
+        settings['pipeline'] = [
+            step
+            for step in settings.get('pipeline', [])
+            if step['type'] != 'LoadVideoScores'
+        ]
         dataset = TALDataset(**{**settings, 'lazy_init': True, 'test_mode': True})
         return cls(dataset, frame_size)
 
     @property
     def classes(self) -> tuple[str, ...] | None:
         """Class names of the config, None if it relies on the annotation file."""
+        if self.dataset.class_agnostic:
+            return ('action',)
         classes = self.dataset.metainfo.get('classes')
         return None if classes is None else tuple(classes)
 

@@ -151,7 +151,7 @@ def test_tool_on_two_processes(
 ):
     command = [
         *(sys.executable, str(repo_root / 'tools/infer.py'), str(videos)),
-        *('--config', tiny_model.config, '--weights', tiny_model.weights),
+        *('--model', tiny_model.config, '--weights', tiny_model.weights),
         *('--out', str(tmp_path / 'out'), '--formats', 'json', '--score-thr', '0'),
         *('--launcher', 'pytorch'),
     ]
@@ -189,7 +189,7 @@ def test_tool_tells_bad_input(tiny_model, arguments, message, tmp_path, monkeypa
     from pathlib import Path
 
     root = Path(__file__).resolve().parents[3]
-    command = ['infer.py', *arguments, '--config', tiny_model.config]
+    command = ['infer.py', *arguments, '--model', tiny_model.config]
     command += ['--weights', tiny_model.weights, '--out', str(tmp_path / 'out')]
     monkeypatch.setattr(sys, 'argv', command)
     errors: list[str] = []

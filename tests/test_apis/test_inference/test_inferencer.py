@@ -196,13 +196,40 @@ def test_mixed_precision_is_close(inferencer, tiny_model):
     np.testing.assert_allclose(mixed.detections.scores[:10], best, rtol=0.1)
 
 
-def test_model_by_name(tiny_model, repo_root, monkeypatch):
-    monkeypatch.chdir(repo_root)
-    name = 'tal-mts_i3d-tiny_1xb4-128x48x48_synthetic'
+def test_model_and_weights_by_name(tiny_model, tmp_path, monkeypatch):
+    import shutil
+
+    (tmp_path / 'configs/mine').mkdir(parents=True)
+    (tmp_path / 'zoo').mkdir()
+    shutil.copy(tiny_model.config, tmp_path / 'configs/mine/my-model.py')
+    shutil.copy(tiny_model.weights, tmp_path / 'zoo/my-model-0123abcd.pth')
+    monkeypatch.chdir(tmp_path)
+    assert TALInferencer('my-model').weights.endswith('zoo/my-model-0123abcd.pth')
+    with pytest.raises(UserError, match=r"(?s)model 'my-modell' is unknown.*my-model"):
+        TALInferencer('my-modell')
+    with pytest.raises(UserError, match='zoo/ holds no weights of tiny'):
+        TALInferencer(tiny_model.config)
     with pytest.raises(UserError, match='of another architecture'):
-        TALInferencer(name, tiny_model.weights)
-    with pytest.raises(UserError, match='tal-mts_i3d-tinny.*does not exist'):
-        TALInferencer('tal-mts_i3d-tinny', tiny_model.weights)
+        TALInferencer(
+            'tal-mts_i3d-tiny_1xb4-128x48x48_synthetic', 'zoo/my-model-0123abcd.pth'
+        )
+
+
+def test_actions_without_a_class(tiny_model, tmp_path):
+    import torch
+    from mmaction.registry import MODELS
+
+    cfg = Config.fromfile(tiny_model.config)
+    cfg.model.coarse_head.num_classes = cfg.model.refine_head.num_classes = 1
+    cfg.test_dataloader.dataset.class_agnostic = True
+    cfg.test_dataloader.dataset.pipeline.insert(
+        -1, dict(type='LoadVideoScores', ann_file='not/there.json')
+    )
+    weights = tmp_path / 'weights.pth'
+    torch.save(dict(state_dict=MODELS.build(cfg.model).state_dict()), weights)
+    result = TALInferencer(cfg, weights)(noise(40), fps=10)
+    assert result.classes == ('action',)
+    assert set(result.detections.labels.tolist()) == {0}
 
 
 @pytest.mark.parametrize(
