@@ -18,7 +18,7 @@ from .sampled_video import SamplingGrid
 _RECORD_FILE = 'extraction.json'
 _BLOCK = 4096
 # Bytes per pixel and channel of JPEG images, rounded up from measured ones.
-_JPEG_BYTES = {'RGB': 0.15, 'Flow': 0.15}
+_JPEG_BYTES = 0.15
 LAYOUTS = ('npy', 'frames')
 
 
@@ -124,7 +124,7 @@ class ExtractionSettings:
         if self.layout == 'npy':
             return num_frames * values + 128
         images = 1 if modality == 'RGB' else 2
-        blocks = -(-values * _JPEG_BYTES[modality] // (images * _BLOCK))
+        blocks = -(-values * _JPEG_BYTES // (images * _BLOCK))
         return int(num_frames * images * blocks * _BLOCK)
 
     def record(self, modality: str) -> dict[str, Any]:

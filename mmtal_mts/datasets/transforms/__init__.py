@@ -4,9 +4,11 @@ from .augment import FlipClip, ShuffleFrames
 from .cut_insert import CutInsertBackground
 from .formatting import PackTALInputs
 from .loading import LoadClip
+from .second_stream import AppendClip
 from .video_readers import VideoReadError
 
 __all__ = [
+    'AppendClip',
     'CutInsertBackground',
     'FlipClip',
     'LoadClip',
