@@ -1,4 +1,4 @@
-"""Joins the checkpoints of an RGB and a flow network into one of a two-stream config."""
+"""Joins the checkpoints of an RGB and a flow network for a two-stream config."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ class AppendClip(BaseTransform):
 
     Args:
         folder (str): Folder of the second sources.
+        data_root (str): Root of ``folder``.
         source_type (str): 'npy', 'frames' or 'video'.
         modality (str): 'Flow' or 'RGB'.
         file_tmpl (str, optional): See :class:`~mmtal_mts.datasets.TALDataset`.
@@ -44,6 +46,7 @@ class AppendClip(BaseTransform):
     def __init__(
         self,
         folder: str,
+        data_root: str = '',
         source_type: str = 'npy',
         modality: str = 'Flow',
         file_tmpl: str | None = None,
@@ -56,7 +59,9 @@ class AppendClip(BaseTransform):
             raise ValueError(
                 f'modality must be one of {tuple(CHANNELS)}, got {modality!r}'
             )
-        self.finder = SourceFinder(folder, source_type, file_tmpl)
+        self.finder = SourceFinder(
+            os.path.join(data_root, folder), source_type, file_tmpl
+        )
         self.source_type = source_type
         self.modality = modality
         self.filename_tmpl = filename_tmpl
