@@ -6,6 +6,7 @@ import os
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -27,6 +28,28 @@ def _fixed_seed() -> None:
 def repo_root() -> Path:
     """Root of the repository."""
     return ROOT
+
+
+@pytest.fixture(scope='session')
+def afsd_thumos14() -> dict[str, dict[str, tuple[int, np.ndarray]]]:
+    """AFSD's THUMOS14 annotations, as its loader sees them.
+
+    Split ('val', 'test') -> video, in the order of its first annotation -> number of
+    sampled frames, and rows (G, 3) of start and end in sampled frames and label from 1.
+    """
+    splits = {}
+    with np.load(ROOT / 'tests/data/goldens/thumos14_afsd.npz') as data:
+        for split, long_name in (('val', 'validation'), ('test', 'test')):
+            numbers, frames = data[f'{split}_videos'], data[f'{split}_frames']
+            rows = data[f'{split}_rows'].astype(float)
+            splits[split] = {}
+            for index in dict.fromkeys(rows[:, 0].astype(int).tolist()):
+                table = rows[rows[:, 0] == index, 1:]
+                count, sample_count = (float(value) for value in frames[index])
+                table[:, :2] *= sample_count / count
+                name = f'video_{long_name}_{numbers[index]:07d}'
+                splits[split][name] = (int(sample_count), table)
+    return splits
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from mmtal_mts.structures.timebase import seconds_to_frames
 from .sampling import SourceProblems, VideoSampling
 from .sources import SourceFinder
 from .transforms.video_readers import VideoReadError
-from .windows import testing_windows, training_windows
+from .windows import shortest_action, testing_windows, training_windows
 
 _FRAME_TEMPLATES = {'RGB': 'img_{:05}.jpg', 'Flow': '{}_{:05}.jpg'}
 
@@ -268,7 +268,14 @@ class TALDataset(BaseDataset):
                 self.min_ioa,
                 self.one_based_window,
             )
-        shortest = self._shortest(num_frames, segments)
+        shortest = shortest_action(
+            num_frames,
+            segments,
+            self.clip_len,
+            self.window_stride,
+            self.min_ioa,
+            self.one_based_window,
+        )
         seen = {index for window in windows for index in window.indices.tolist()}
         return [
             dict(
@@ -279,20 +286,6 @@ class TALDataset(BaseDataset):
             )
             for window in windows
         ], len(seen)
-
-    def _shortest(self, num_frames: int, segments: np.ndarray) -> float | None:
-        """Length of the shortest action in any window, whether it is kept or not."""
-        windows = training_windows(
-            num_frames,
-            segments,
-            self.clip_len,
-            self.window_stride,
-            keep_ioa=self.min_ioa,
-            min_ioa=self.min_ioa,
-            one_based_window=self.one_based_window,
-        )
-        lengths = [float(np.diff(window.segments).min()) for window in windows]
-        return min(lengths, default=None)
 
     def _check_not_empty(
         self, data_list: list[dict], num_videos: int, num_segments: int

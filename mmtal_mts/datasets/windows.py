@@ -123,6 +123,34 @@ def training_windows(
     return windows
 
 
+def shortest_action(
+    num_frames: int,
+    segments: np.ndarray,
+    clip_len: int,
+    stride: int,
+    min_ioa: float = 0.5,
+    one_based_window: bool = False,
+) -> float | None:
+    """Length of the shortest action in any training window, kept or not.
+
+    Args:
+        num_frames (int): Length of the video in sampled frames.
+        segments (np.ndarray): (G, 2) actions in sampled frames.
+        clip_len (int): Length of a window in sampled frames.
+        stride (int): Distance of consecutive windows in sampled frames.
+        min_ioa (float): See :func:`training_windows`.
+        one_based_window (bool): See :func:`training_windows`.
+
+    Returns:
+        float | None: Sampled frames inside the window; None if no window has an action.
+    """
+    windows = training_windows(
+        num_frames, segments, clip_len, stride, min_ioa, min_ioa, one_based_window
+    )
+    lengths = [float(np.diff(window.segments).min()) for window in windows]
+    return min(lengths, default=None)
+
+
 def _cut(
     offset: int, segments: np.ndarray, clip_len: int, min_ioa: float, first: int = 0
 ):

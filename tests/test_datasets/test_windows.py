@@ -1,9 +1,8 @@
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
-import os
+import math
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +13,6 @@ from hypothesis import strategies as st
 from mmtal_mts.datasets import windows as w
 
 GOLDENS = Path(__file__).parents[1] / 'data' / 'goldens'
-# Folder with AFSD's csv files and e_split_videos.json, for the check of the whole set.
-AFSD_FOLDER = os.environ.get('MMTAL_MTS_AFSD_GOLDENS', '')
 
 
 def golden(name):
@@ -138,38 +135,17 @@ def test_first_clips_equal_afsd():
         )
 
 
-@pytest.mark.skipif(not AFSD_FOLDER, reason='MMTAL_MTS_AFSD_GOLDENS is not set')
-@pytest.mark.parametrize(
-    'setting',
-    ['val_256_30', 'val_256_128', 'val_128_16', 'test_256_128', 'val_768_768'],
-)
-def test_all_clips_equal_afsd(setting):
-    folder = Path(AFSD_FOLDER)
-    expected = json.loads((folder / 'e_split_videos.json').read_text())[setting]
+SETTINGS = ['val_256_30', 'val_256_128', 'val_128_16', 'test_256_128', 'val_768_768']
+
+
+@pytest.mark.parametrize('setting', SETTINGS)
+def test_all_clips_equal_afsd(setting, afsd_thumos14):
+    expected = golden('e_split_videos.json')[setting]
     split, clip_len, stride = setting.split('_')
-    numbers = [
-        line.split()[0]
-        for line in (folder / 'Class Index_Detection.txt').read_text().splitlines()
-    ]
-    with open(folder / f'{split}_video_info.csv') as file:
-        videos = {row['video']: row for row in csv.DictReader(file)}
-    annotations: dict = {}
-    with open(folder / f'{split}_Annotation_ours.csv') as file:
-        for row in csv.DictReader(file):
-            info = videos[row['video']]
-            ratio = float(info['sample_count']) / float(info['count'])
-            annotations.setdefault(row['video'], []).append(
-                (
-                    float(row['startFrame']) * ratio,
-                    float(row['endFrame']) * ratio,
-                    1 + numbers.index(row['type_idx']),
-                )
-            )
     lines, num_annotations = [], 0
-    for video, rows in annotations.items():
-        table = np.array(rows)
+    for video, (num_frames, table) in afsd_thumos14[split].items():
         for window in w.training_windows(
-            int(float(videos[video]['sample_count'])),
+            num_frames,
             table[:, :2],
             int(clip_len),
             int(stride),
@@ -186,3 +162,29 @@ def test_all_clips_equal_afsd(setting):
         expected['n_clip_annos'],
     )
     assert hashlib.sha256('\n'.join(lines).encode()).hexdigest() == expected['sha256']
+
+
+@pytest.mark.parametrize('setting', SETTINGS)
+def test_shortest_actions_equal_afsd(setting, afsd_thumos14):
+    expected = golden('e_split_videos.json')[setting]
+    split, clip_len, stride = setting.split('_')
+    lines = []
+    for video, (num_frames, table) in afsd_thumos14[split].items():
+        shortest = w.shortest_action(
+            num_frames,
+            table[:, :2],
+            int(clip_len),
+            int(stride),
+            one_based_window=True,
+        )
+        shortest = int(clip_len) if shortest is None else shortest
+        lines.append(f'{video}|{math.ceil(min(int(clip_len), shortest))}')
+    digest = hashlib.sha256('\n'.join(lines).encode()).hexdigest()
+    assert digest == expected['min_anno_sha256']
+
+
+def test_shortest_action_by_hand():
+    segments = np.array([[0.0, 8.0], [9.0, 12.0]])
+    assert w.shortest_action(20, segments, clip_len=10, stride=10) == 2.0
+    assert w.shortest_action(20, segments, clip_len=12, stride=12) == 3.0
+    assert w.shortest_action(20, np.zeros((0, 2)), 10, 10) is None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +14,6 @@ from hypothesis import strategies as st
 from mmtal_mts.evaluation.functional import Detections, mean_average_precision
 
 GOLDENS = Path(__file__).parent.parent / 'data' / 'goldens'
-# The large recordings are not part of the repository: a folder with
-# goldens/d_eval_*.{npz,json}, and the THUMOS14 ground truth as thumos_gt.json there
-# or in the annotation folder of the data beside it.
-REFERENCE = os.environ.get('MMTAL_REFERENCE')
 
 
 @dataclass
@@ -173,16 +168,18 @@ def test_real_ground_truth_equals_the_slow_reference():
     assert result.average([0.5]) == pytest.approx(np.nanmean(slow[2]), abs=1e-12)
 
 
-@pytest.mark.skipif(REFERENCE is None, reason='MMTAL_REFERENCE is not set')
 def test_42317_detections_equal_the_official_evaluation():
-    folder = Path(REFERENCE)
-    beside = folder.parent / 'data' / 'annotations' / 'thumos14' / 'afsd'
-    found = [p / 'thumos_gt.json' for p in (folder / 'goldens', beside)]
-    path = next(p for p in found if p.is_file())
-    truth, classes = read_truth(json.loads(path.read_text())['database'], 'test')
-    expected = json.loads((folder / 'goldens' / 'd_eval_result.json').read_text())
-    assert classes == expected['class_order']
-    with np.load(folder / 'goldens' / 'd_eval_predictions.npz') as data:
+    expected = json.loads((GOLDENS / 'd_eval_result.json').read_text())
+    classes = expected['class_order']
+    with np.load(GOLDENS / 'thumos14_afsd.npz') as data:
+        numbers, gt = data['gt_videos'], data['gt_rows']
+    truth = {
+        f'video_test_{number:07d}': Truth(
+            gt[gt[:, 0] == index, 2:] / 10, gt[gt[:, 0] == index, 1]
+        )
+        for index, number in enumerate(numbers)
+    }
+    with np.load(GOLDENS / 'd_eval_predictions.npz') as data:
         videos, rows = data['videos'], data['rows']
         labels = np.array([classes.index(str(name)) for name in data['labels']])
     detections = {}

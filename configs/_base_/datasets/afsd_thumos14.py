@@ -1,36 +1,9 @@
-# THUMOS14 as AFSD prepares it: one array (T, 112, 112, C) uint8 per video at 10 fps.
-dataset_type = 'TALDataset'
-data_root = 'data/thumos14/'
-ann_file = 'annotations.json'
-modality = 'RGB'
-clip_len = 256
-crop_size = 96
-classes = (
-    'BaseballPitch',
-    'BasketballDunk',
-    'Billiards',
-    'CleanAndJerk',
-    'CliffDiving',
-    'CricketBowling',
-    'CricketShot',
-    'Diving',
-    'FrisbeeCatch',
-    'GolfSwing',
-    'HammerThrow',
-    'HighJump',
-    'JavelinThrow',
-    'LongJump',
-    'PoleVault',
-    'Shotput',
-    'SoccerPenalty',
-    'TennisSwing',
-    'ThrowDiscus',
-    'VolleyballSpiking',
-)
+# THUMOS14 as AFSD trains on it.
+_base_ = ['./thumos14.py']
 
 train_pipeline = [
     dict(type='LoadClip', pad_value=0),  # AFSD pads black in training, grey in testing
-    dict(type='RandomCrop', size=crop_size),
+    dict(type='RandomCrop', size=96),
     dict(type='FlipClip', flip_ratio=0.5, negate_flow_x=False),
     dict(type='CutInsertBackground'),
     dict(type='FormatShape', input_format='NCTHW'),
@@ -38,65 +11,10 @@ train_pipeline = [
 ]
 test_pipeline = [
     dict(type='LoadClip', pad_value=127),
-    dict(type='CenterCrop', crop_size=crop_size),
+    dict(type='CenterCrop', crop_size=96),
     dict(type='FormatShape', input_format='NCTHW'),
     dict(type='PackTALInputs'),
 ]
-
-train_dataloader = dict(
-    batch_size=1,
-    num_workers=4,
-    persistent_workers=True,
-    drop_last=True,
-    sampler=dict(type='DefaultSampler', shuffle=True),
-    dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        ann_file=ann_file,
-        data_prefix=dict(video='rgb_npy'),
-        classes=classes,
-        subsets='validation',
-        source_type='npy',
-        modality=modality,
-        sample_fps=10,
-        clip_len=clip_len,
-        window_stride=30,
-        one_based_window=True,
-        on_invalid='clamp',
-        pipeline=train_pipeline,
-    ),
-)
-val_dataloader = dict(
-    batch_size=1,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        ann_file=ann_file,
-        data_prefix=dict(video='rgb_npy'),
-        classes=classes,
-        subsets='test',
-        source_type='npy',
-        modality=modality,
-        sample_fps=10,
-        clip_len=clip_len,
-        window_stride=128,
-        on_invalid='clamp',
-        pipeline=test_pipeline,
-        test_mode=True,
-    ),
-)
+train_dataloader = dict(dataset=dict(one_based_window=True, pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
-
-val_evaluator = dict(
-    type='TALMetric',
-    ann_file=data_root + ann_file,
-    subset='test',
-    on_invalid='clamp',
-    tiou_thresholds=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7),
-    average_over=(0.3, 0.4, 0.5, 0.6, 0.7),
-    nms=dict(method='gaussian', sigma=0.5, min_score=0.001, max_keep=5000),
-)
-test_evaluator = val_evaluator

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +16,6 @@ from mmtal_mts.datasets.windows import training_windows
 from mmtal_mts.models import BoundaryCurveGenerator
 
 GOLDENS = Path(__file__).parents[2] / 'data' / 'goldens'
-# Folder with AFSD's csv files and e_split_videos.json, for the check of the whole set.
-AFSD_FOLDER = os.environ.get('MMTAL_MTS_AFSD_GOLDENS', '')
 
 
 def positions(segments, num_frames):
@@ -63,28 +59,19 @@ def test_against_a_loop(rows, num_frames):
     assert found == [sorted(curve) for curve in expected]
 
 
-@pytest.mark.skipif(not AFSD_FOLDER, reason='MMTAL_MTS_AFSD_GOLDENS is not set')
-@pytest.mark.parametrize('setting', ['val_256_30', 'test_256_128', 'val_768_768'])
-def test_curves_of_all_clips_equal_afsd(setting):
-    folder = Path(AFSD_FOLDER)
-    expected = json.loads((folder / 'e_split_videos.json').read_text())[setting]
+@pytest.mark.parametrize(
+    'setting',
+    ['val_256_30', 'val_256_128', 'val_128_16', 'test_256_128', 'val_768_768'],
+)
+def test_curves_of_all_clips_equal_afsd(setting, afsd_thumos14):
+    expected = json.loads((GOLDENS / 'e_split_videos.json').read_text())[setting]
     split, clip_len, stride = setting.split('_')
-    with open(folder / f'{split}_video_info.csv') as file:
-        videos = {row['video']: row for row in csv.DictReader(file)}
-    annotations: dict = {}
-    with open(folder / f'{split}_Annotation_ours.csv') as file:
-        for row in csv.DictReader(file):
-            info = videos[row['video']]
-            ratio = float(info['sample_count']) / float(info['count'])
-            annotations.setdefault(row['video'], []).append(
-                (float(row['startFrame']) * ratio, float(row['endFrame']) * ratio)
-            )
     digest, ones = hashlib.sha256(), np.zeros(2)
     generator = BoundaryCurveGenerator()
-    for video, rows in annotations.items():
+    for num_frames, table in afsd_thumos14[split].values():
         for window in training_windows(
-            int(float(videos[video]['sample_count'])),
-            np.array(rows),
+            num_frames,
+            table[:, :2],
             int(clip_len),
             int(stride),
             one_based_window=True,
