@@ -49,9 +49,12 @@ def extract_clips(
     """
     console = Console(highlight=False, soft_wrap=True)
     videos, failed = find_videos(video_dir, ann_file, subsets)
+    num_videos = len(videos) + len(failed)
+    for modality in settings.modalities:
+        settings.check_folder(out_dir, modality)
     plan = plan_extraction(videos, out_dir, settings)
     console.print(
-        f'{len(videos)} videos, of which {plan.num_kept} are there already; '
+        f'{num_videos} videos, of which {plan.num_kept} are there already; '
         f'to do: {len(plan.jobs)} videos, about {plan.num_frames} frames, '
         f'{_size(plan.num_bytes)}'
     )
@@ -63,7 +66,7 @@ def extract_clips(
                 extract_all(plan, out_dir, settings, workers, display, backend)
             )
     if failed:
-        console.print(f'{len(failed)} of {len(videos) + len(failed)} videos failed:')
+        console.print(f'{len(failed)} of {num_videos} videos failed:')
         for video_id, reason in failed.items():
             console.print(f'  {video_id}: {reason}', markup=False)
     elif not dry_run:

@@ -150,8 +150,6 @@ def extract_video(
         OSError: If the result cannot be written.
         VideoReadError: If no library can read the file.
     """
-    # As many processes run as there are processors.
-    cv2.setNumThreads(1)
     failures = []
     for backend in backends:
         try:
@@ -260,8 +258,15 @@ def extract_all(
         backends=available if backend == 'auto' else [backend],
     )
     failed = {}
-    for event in run_isolated(extract, plan.jobs, workers):
-        if event.kind == 'failed':
-            failed[event.job.video.video_id] = event.value
-        on_event(*event)
+    # Processes, not threads, share the work. A pool of OpenCV's threads must not exist
+    # when a process is forked either: the child would wait for them forever.
+    num_threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        for event in run_isolated(extract, plan.jobs, workers):
+            if event.kind == 'failed':
+                failed[event.job.video.video_id] = event.value
+            on_event(*event)
+    finally:
+        cv2.setNumThreads(num_threads)
     return failed

@@ -136,19 +136,21 @@ class ExtractionSettings:
             record.update(flow_method=self.flow_method, flow_bound=self.flow_bound)
         return record
 
-    def claim(self, out_dir: Path, modality: str) -> None:
+    def check_folder(self, out_dir: Path, modality: str) -> bool:
         """Makes sure that a folder holds only what these settings make.
 
         Args:
             out_dir (Path): Root of the output.
             modality (str): 'RGB' or 'Flow'.
 
+        Returns:
+            bool: Whether the folder has been claimed for these settings.
+
         Raises:
             UserError: If it holds something else.
         """
         folder = self.folder(out_dir, modality)
         path = folder / _RECORD_FILE
-        wanted = self.record(modality)
         remedy = 'Choose another output folder, or remove this one.'
         if not path.is_file():
             if folder.is_dir() and any(
@@ -158,15 +160,12 @@ class ExtractionSettings:
                     f'{folder} holds files, but no {_RECORD_FILE} that says how they '
                     f'were made. {remedy}'
                 )
-            folder.mkdir(parents=True, exist_ok=True)
-            partial = folder / f'.{_RECORD_FILE}.{os.getpid()}'
-            partial.write_text(json.dumps(wanted, indent=1) + '\n', encoding='utf-8')
-            os.replace(partial, path)
-            return
+            return False
         try:
             found = json.loads(path.read_text(encoding='utf-8'))
         except ValueError as error:
             raise UserError(f'{path}: not valid JSON ({error}). {remedy}') from error
+        wanted = self.record(modality)
         if found != wanted:
             differences = ', '.join(
                 f'{key} was {found.get(key)!r} and is now {wanted.get(key)!r}'
@@ -176,3 +175,20 @@ class ExtractionSettings:
             raise UserError(
                 f'{folder} was extracted with other settings ({differences}). {remedy}'
             )
+        return True
+
+    def claim(self, out_dir: Path, modality: str) -> None:
+        """Records the settings in a folder that :meth:`check_folder` accepts.
+
+        Args:
+            out_dir (Path): Root of the output.
+            modality (str): 'RGB' or 'Flow'.
+        """
+        if self.check_folder(out_dir, modality):
+            return
+        folder = self.folder(out_dir, modality)
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = folder / f'.{_RECORD_FILE}.{os.getpid()}'
+        text = json.dumps(self.record(modality), indent=1)
+        partial.write_text(text + '\n', encoding='utf-8')
+        os.replace(partial, folder / _RECORD_FILE)
