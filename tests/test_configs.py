@@ -21,6 +21,8 @@ CONFIGS = sorted(
     str(path.relative_to(ROOT))
     for path in ROOT.glob('*/*.py')
     if path.parent.name != '_base_'
+    # Two trained networks joined: tests/test_models/test_detectors/test_two_stream.py.
+    and not path.stem.endswith('-two-stream')
 )
 T, SIZE, LEVELS, CHANNELS = 32, 32, 3, 16
 # Parameters of the published AFSD code: the baseline must stay what it is.
@@ -141,7 +143,7 @@ def test_streams_and_sizes_agree(name):
     assert {r.in_channels for r in readers if r is not None} == {wanted}
     if cfg.model.neck.stt is not None:
         assert cfg.model.neck.stt.clip_len == dataset.clip_len
-    classes = len(dataset.classes)
+    classes = 1 if dataset.get('class_agnostic') else len(dataset.classes)
     assert cfg.model.coarse_head.num_classes == classes
     assert cfg.model.refine_head.num_classes == classes
     assert f'x{cfg.crop_size}x{cfg.crop_size}' in name

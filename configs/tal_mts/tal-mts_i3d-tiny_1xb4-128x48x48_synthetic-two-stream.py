@@ -12,8 +12,7 @@ model = dict(
     flow=mmengine.config.Config.fromfile(flow).model.to_dict(),
 )
 
-# A list replaces the one it inherits; tools/dataset_converters/extract_clips.py made
-# the arrays at the size that the frames are scaled to here.
+# The arrays are extracted at the size that the frames are scaled to here.
 test_pipeline = [
     dict(type='LoadClip'),
     dict(type='Resize', scale=(54, 54), keep_ratio=False),

@@ -10,6 +10,7 @@ from mmtal_mts.apis.config import (
     prepare_train_config,
 )
 from mmtal_mts.apis.fusion import fuse_streams
+from mmtal_mts.apis.release import publish_checkpoint
 from mmtal_mts.apis.run import build_runner, test, train
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     'merge_options',
     'prepare_test_config',
     'prepare_train_config',
+    'publish_checkpoint',
     'test',
     'train',
 ]

@@ -32,7 +32,7 @@ def check_checkpoint(model: nn.Module, path: str, resume: bool = False) -> None:
     """
     if '://' in path:
         return
-    checkpoint = _read(path)
+    checkpoint = read_checkpoint(path)
     if is_model_wrapper(model):
         model = model.module
     _compare(model.state_dict(), _state_dict(checkpoint, path), path)
@@ -60,13 +60,24 @@ def load_weights(model: nn.Module, path: str) -> dict[str, Tensor]:
     Raises:
         UserError: If the file is missing, unreadable or of another architecture.
     """
-    weights = _state_dict(_read(path), path)
+    weights = _state_dict(read_checkpoint(path), path)
     _compare(model.state_dict(), weights, path)
     return weights
 
 
-def _read(path: str) -> Mapping:
-    """Loads a checkpoint on the CPU, weights only."""
+def read_checkpoint(path: str) -> Mapping:
+    """Loads a checkpoint on the CPU, weights only.
+
+    Args:
+        path: A local file.
+
+    Returns:
+        What the file holds.
+
+    Raises:
+        UserError: If it is missing, torn, or holds more than weights and the state
+            of a training.
+    """
     if not os.path.isfile(path):
         raise UserError(
             f'checkpoint {path} does not exist. '

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 
 import torch
@@ -52,4 +53,11 @@ def prepare_distributed(cfg: Config) -> None:
                 f'--launcher pytorch: {error}. Remedy: start with '
                 'tools/dist_train.sh or torchrun, which set the environment'
             ) from error
+        # Gloo's threads must end before the interpreter does, or it may abort.
+        atexit.register(_leave)
     os.environ.setdefault('LOCAL_RANK', os.environ.get('RANK', '0'))
+
+
+def _leave() -> None:
+    if torch_dist.is_initialized():
+        torch_dist.destroy_process_group()

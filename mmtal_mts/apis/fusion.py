@@ -54,8 +54,7 @@ def fuse_streams(
     streams = [RawOutputFolder(folder) for folder in folders]
     check_windows(streams)
     evaluator = Evaluator(cfg.test_evaluator)
-    if streams[0].classes is not None:
-        evaluator.dataset_meta = dict(classes=streams[0].classes)
+    evaluator.dataset_meta = streams[0].dataset_meta
     for key in track(streams[0].keys, 'Fusing'):
         windows = [stream.load(key) for stream in streams]
         _check_match(key, windows, streams)
@@ -90,10 +89,10 @@ def check_windows(streams: Sequence[RawOutputFolder]) -> None:
     first = streams[0]
     problems = []
     for other in streams[1:]:
-        if other.classes != first.classes:
+        if other.dataset_meta != first.dataset_meta:
             problems.append(
-                f'{first.path} has the classes {first.classes}, {other.path} has '
-                f'{other.classes}'
+                f'{first.path} was made with {first.dataset_meta}, {other.path} with '
+                f'{other.dataset_meta}'
             )
         for one, two in ((first, other), (other, first)):
             lacking = sorted(set(one.keys) - set(two.keys))

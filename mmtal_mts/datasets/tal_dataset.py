@@ -41,6 +41,8 @@ class TALDataset(BaseDataset):
         data_prefix (dict): ``video``: folder of the sources.
         classes (Sequence[str], optional): Class names in label order. By default
             ``metainfo['classes']``, the file's "classes", or its sorted labels.
+        class_agnostic (bool): Action or not: all labels become 0, the one class is
+            'action'. What the annotation calls classes is metainfo ``video_classes``.
         subsets (str | Sequence[str], optional): Subsets to use. All by default.
         source_type (str): 'video', 'frames' (a folder of images per video) or 'npy'
             (an array (T, H, W, C) uint8 per video, already sampled at ``sample_fps``).
@@ -86,6 +88,7 @@ class TALDataset(BaseDataset):
         data_root: str = '',
         data_prefix: dict[str, str] | None = None,
         classes: Sequence[str] | None = None,
+        class_agnostic: bool = False,
         subsets: str | Sequence[str] | None = None,
         source_type: str = 'video',
         file_tmpl: str | None = None,
@@ -154,6 +157,7 @@ class TALDataset(BaseDataset):
         self.one_based_window = one_based_window
         self.on_invalid = on_invalid
         self.on_bad_video = on_bad_video
+        self.class_agnostic = class_agnostic
         self._reported: set = set()
         metainfo = dict(metainfo or {})
         if classes is not None:
@@ -182,10 +186,14 @@ class TALDataset(BaseDataset):
         Returns:
             list[dict]: What is particular to each window.
         """
+        classes = self._metainfo.get('video_classes', self._metainfo.get('classes'))
         annotations = load_annotations(
-            self.ann_file, self._metainfo.get('classes'), self.subsets, self.on_invalid
+            self.ann_file, classes, self.subsets, self.on_invalid
         )
         self._metainfo['classes'] = annotations.classes
+        if self.class_agnostic:
+            self._metainfo['video_classes'] = annotations.classes
+            self._metainfo['classes'] = ('action',)
         excluded = self._excluded_videos()
         videos = [
             video
@@ -254,6 +262,8 @@ class TALDataset(BaseDataset):
         )
         valid = segments[:, 1] > segments[:, 0]
         segments, labels = segments[valid], video.labels[valid]
+        if self.class_agnostic:
+            labels = np.zeros_like(labels)
         if self.test_mode:
             windows = testing_windows(
                 num_frames, segments, self.clip_len, self.window_stride, self.min_ioa
@@ -327,6 +337,8 @@ class TALDataset(BaseDataset):
             classes=self._metainfo['classes'],
             on_bad_video=self.on_bad_video,
         )
+        if self.class_agnostic:
+            info['video_classes'] = self._metainfo['video_classes']
         return info
 
     def get_cat_ids(self, idx: int) -> list[int]:

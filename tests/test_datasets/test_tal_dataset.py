@@ -318,3 +318,13 @@ def test_empty_data_set_says_why(root):
 def test_impossible_arguments(root, arguments):
     with pytest.raises(ValueError):
         build(root, **arguments)
+
+
+def test_class_agnostic_has_one_class_and_keeps_the_names(root):
+    data = build(root, class_agnostic=True, classes=('wave', 'jump'))
+    assert data.metainfo['classes'] == ('action',)
+    assert data.metainfo['video_classes'] == ('wave', 'jump')
+    infos = [data.get_data_info(i) for i in range(len(data))]
+    assert {label for info in infos for label in info['gt_labels'].tolist()} == {0}
+    assert infos[0]['video_classes'] == ('wave', 'jump')
+    assert 'video_classes' not in build(root).get_data_info(0)

@@ -171,6 +171,7 @@ SCRIPT = """
         assert error.clips == ['video_4 (window_offset=120)'], error.clips
         assert error.checkpoint.endswith('iter_2.pth'), error.checkpoint
         Path(sys.argv[2], f'stopped_{torch_dist.get_rank()}').touch()
+    torch_dist.destroy_process_group()
 """
 
 

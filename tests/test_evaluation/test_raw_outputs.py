@@ -49,10 +49,10 @@ def test_round_trip_with_any_id(tmp_path, video_id):
     folder = tmp_path / 'run' / 'raw'
     write_window(folder, key, written)
     assert not is_raw_folder(folder)
-    write_index(folder, [key, key], ['a', 'b'])
+    write_index(folder, [key, key], dict(classes=('a', 'b')))
     raw = RawOutputFolder(folder)
     assert is_raw_folder(folder)
-    assert raw.keys == [key] and raw.classes == ['a', 'b']
+    assert raw.keys == [key] and raw.dataset_meta == dict(classes=['a', 'b'])
     read = raw.load(key)
     assert read.facts == written.facts
     for name, value in written.outputs.items():
@@ -81,7 +81,7 @@ def test_unfinished_damaged_and_inconsistent_folders(tmp_path):
     write_window(tmp_path, key, window())
     with pytest.raises(FileNotFoundError, match='index.json is missing.*--dump-raw'):
         RawOutputFolder(tmp_path)
-    write_index(tmp_path, [key, WindowKey('gone', 64)], None)
+    write_index(tmp_path, [key, WindowKey('gone', 64)], {})
     raw = RawOutputFolder(tmp_path)
     with pytest.raises(ValueError, match='window gone at sampled frame 64 is listed'):
         raw.load(WindowKey('gone', 64))
@@ -103,7 +103,7 @@ def test_unfinished_damaged_and_inconsistent_folders(tmp_path):
 def test_no_pickle_is_ever_read(tmp_path):
     key = WindowKey('v', 0)
     write_window(tmp_path, key, window())
-    write_index(tmp_path, [key], None)
+    write_index(tmp_path, [key], {})
     arrays = dict(window().outputs, facts=np.array({'a': 1}, dtype=object))
     np.savez(tmp_path / 'v@0000000.npz', **arrays)
     with pytest.raises(ValueError, match='allow_pickle=False'):

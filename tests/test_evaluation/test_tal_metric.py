@@ -163,6 +163,7 @@ def test_two_processes_give_the_same_result(build, ann_file, tmp_path, child_env
         'mine = [samples[0], samples[2]] if dist.get_rank() == 0 else samples[1::-1]\n'
         'metric.process(None, mine)\n'
         'print(json.dumps(metric.evaluate(3)))\n'
+        'dist.destroy_process_group()\n'
     )
     samples = tmp_path / 'samples.pth'
     torch.save([sample.to_dict() for sample in windows()], samples)
@@ -291,3 +292,31 @@ def test_half_precision_predictions(build):
         found = sample.pred_instances
         found.scores = found.scores.bfloat16()
     assert evaluate(build(), samples)['mAP'] > 0.9
+
+
+AGNOSTIC = dict(classes=('action',), video_classes=CLASSES)
+
+
+def test_class_agnostic_ground_truth_has_one_class(build):
+    metric = build(class_agnostic=True, tiou_thresholds=(0.5,))
+    metric.dataset_meta = AGNOSTIC
+    rows = [[1, 5, 0.9, 0], [9, 13, 0.8, 0], [14, 18, 0.7, 0]]
+    metric.process(None, [window('v_1', 0, 20.0, rows)])
+    metric.process(None, [window('2', 0, 10.0, [[2, 4, 0.6, 0]])])
+    assert metric.evaluate(2)['mAP'] == 1.0
+
+
+def test_classes_of_a_video_classifier_are_those_of_the_annotation(build):
+    metric = build(tiou_thresholds=(0.5,))
+    metric.dataset_meta = AGNOSTIC
+    scores = dict(labels=np.array([1]), scores=np.array([0.5]))
+    metric.process(None, [window('2', 0, 10.0, [[2, 4, 0.6, 1]], video_scores=scores)])
+    # One of two jumps is found, no run.
+    assert metric.evaluate(1)['mAP'] == pytest.approx((0.5 + 0.0) / 2)
+
+
+def test_detections_without_a_class_are_refused(build):
+    metric = build()
+    metric.dataset_meta = AGNOSTIC
+    with pytest.raises(ValueError, match='video 2: detections without a class'):
+        metric.process(None, [window('2', 0, 10.0, [[2, 4, 0.6, 0]])])

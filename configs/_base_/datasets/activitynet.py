@@ -1,13 +1,14 @@
 # ActivityNet-1.3: one array (T, 112, 112, C) uint8 per video, the whole video as one
-# clip of 768 frames (Sec. IV-B), action or not.
+# clip of 768 frames (Sec. IV-B). The model says action or not; the class comes from a
+# classifier of whole videos, as in AFSD.
 dataset_type = 'TALDataset'
 data_root = 'data/activitynet/'
-# Every segment has the label "action" here.
-ann_file = 'annotations_agnostic.json'
+ann_file = 'annotations.json'
+# Scores of a classifier, see LoadVideoScores for the layouts.
+video_scores = data_root + 'video_scores.json'
 modality = 'RGB'
 clip_len = 768
 crop_size = 96
-classes = ('action',)
 
 train_pipeline = [
     dict(type='LoadClip'),
@@ -20,6 +21,7 @@ test_pipeline = [
     dict(type='LoadClip'),
     dict(type='CenterCrop', crop_size=crop_size),
     dict(type='FormatShape', input_format='NCTHW'),
+    dict(type='LoadVideoScores', ann_file=video_scores),
     dict(type='PackTALInputs'),
 ]
 
@@ -34,7 +36,7 @@ train_dataloader = dict(
         data_root=data_root,
         ann_file=ann_file,
         data_prefix=dict(video='rgb_npy'),
-        classes=classes,
+        class_agnostic=True,
         subsets='training',
         source_type='npy',
         modality=modality,
@@ -54,7 +56,7 @@ val_dataloader = dict(
         data_root=data_root,
         ann_file=ann_file,
         data_prefix=dict(video='rgb_npy'),
-        classes=classes,
+        class_agnostic=True,
         subsets='validation',
         source_type='npy',
         modality=modality,

@@ -13,6 +13,7 @@ test_pipeline = [
     dict(type='LoadClip', pad_value=127),
     dict(type='CenterCrop', crop_size=96),
     dict(type='FormatShape', input_format='NCTHW'),
+    dict(type='LoadVideoScores', ann_file='data/activitynet/video_scores.json'),
     dict(type='PackTALInputs'),
 ]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))

@@ -6,12 +6,14 @@ from .formatting import PackTALInputs
 from .loading import LoadClip
 from .second_stream import AppendClip
 from .video_readers import VideoReadError
+from .video_scores import LoadVideoScores
 
 __all__ = [
     'AppendClip',
     'CutInsertBackground',
     'FlipClip',
     'LoadClip',
+    'LoadVideoScores',
     'PackTALInputs',
     'ShuffleFrames',
     'VideoReadError',

@@ -86,19 +86,19 @@ def write_window(folder: str | os.PathLike, key: WindowKey, window: RawWindow) -
 def write_index(
     folder: str | os.PathLike,
     keys: Iterable[WindowKey],
-    classes: Sequence[str] | None,
+    dataset_meta: Mapping[str, Sequence[str]],
 ) -> None:
     """Finishes a folder: without its list of windows it does not count as whole.
 
     Args:
         folder: Folder of the run.
         keys: All windows, in any order and possibly repeated.
-        classes: Class names in label order, if known.
+        dataset_meta: Class names in label order, as the metric takes them.
     """
     path = Path(folder) / _INDEX
     partial = path.with_name(f'.{path.name}.{os.getpid()}.partial')
     content = dict(
-        classes=None if classes is None else list(classes),
+        dataset_meta={name: list(names) for name, names in dataset_meta.items()},
         windows=[list(key) for key in sorted(set(keys))],
     )
     partial.write_text(json.dumps(content), encoding='utf-8')
@@ -113,7 +113,7 @@ class RawOutputFolder:
 
     Attributes:
         path: The folder.
-        classes: Class names in label order, or None.
+        dataset_meta: Class names in label order, as the metric takes them.
         keys: All windows, by video and offset.
 
     Raises:
@@ -131,7 +131,7 @@ class RawOutputFolder:
             )
         try:
             content = json.loads(index.read_text(encoding='utf-8'))
-            self.classes: list[str] | None = content['classes']
+            self.dataset_meta: dict[str, list[str]] = dict(content['dataset_meta'])
             self.keys = [
                 WindowKey(str(video_id), int(offset))
                 for video_id, offset in content['windows']

@@ -75,7 +75,11 @@ class RawOutputWriter(BaseMetric):
         Returns:
             dict: Empty.
         """
-        classes = (self.dataset_meta or {}).get('classes')
+        meta = self.dataset_meta or {}
+        # Of a class-agnostic data set, the second are those of a video classifier.
+        classes = {
+            name: meta[name] for name in ('classes', 'video_classes') if meta.get(name)
+        }
         write_index(self.folder, [WindowKey(*key) for key in results], classes)
         print_log(f'Raw outputs are written to {self.folder}', logger='current')
         return {}

@@ -6,6 +6,7 @@ import logging
 import os
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,9 @@ class TALMetric(BaseMetric):
             format of the ActivityNet challenge.
         on_invalid (str): What to do about invalid ground-truth segments: 'error',
             'clamp' or 'drop'.
+        class_agnostic (bool): Evaluate action or not: the classes of the ground truth
+            do not count. Without it, predictions of a class-agnostic data set need
+            the classes of ``LoadVideoScores``.
         collect_device (str): 'cpu' or 'gpu', for gathering from the processes.
         prefix (str, optional): Put before the names of the values.
         collect_dir (str, optional): Folder for gathering on the CPU.
@@ -81,6 +85,7 @@ class TALMetric(BaseMetric):
         classwise: bool = False,
         dump_path: str | None = None,
         on_invalid: str = 'error',
+        class_agnostic: bool = False,
         collect_device: str = 'cpu',
         prefix: str | None = None,
         collect_dir: str | None = None,
@@ -97,6 +102,7 @@ class TALMetric(BaseMetric):
         self.classwise = classwise
         self.dump_path = dump_path
         self.on_invalid = on_invalid
+        self.class_agnostic = class_agnostic
         self._load_ground_truth()
 
     @property
@@ -110,8 +116,8 @@ class TALMetric(BaseMetric):
         self._dataset_meta = dataset_meta
         if dataset_meta is None or dataset_meta.get('classes') is None:
             return
-        classes = tuple(dataset_meta['classes'])
-        if classes == self.classes:
+        classes = tuple(dataset_meta.get('video_classes') or dataset_meta['classes'])
+        if classes == self.classes or self.class_agnostic:
             return
         used = {
             self.classes[label]
@@ -137,6 +143,12 @@ class TALMetric(BaseMetric):
         )
         self.classes = tuple(annotations.classes)
         self.ground_truth = annotations.videos
+        if self.class_agnostic:
+            self.classes = ('action',)
+            self.ground_truth = {
+                video_id: replace(video, labels=np.zeros_like(video.labels))
+                for video_id, video in annotations.videos.items()
+            }
         if not any(len(video.labels) for video in self.ground_truth.values()):
             raise ValueError(
                 f'{self.ann_file}: no segment in the {len(self.ground_truth)} video(s) '
@@ -151,7 +163,18 @@ class TALMetric(BaseMetric):
             data_samples (Sequence[dict | BaseDataElement]): Windows with their
                 predictions.
         """
-        self.results.extend(_window(sample) for sample in data_samples)
+        needs_classes = (
+            not self.class_agnostic
+            and (self._dataset_meta or {}).get('video_classes') is not None
+        )
+        for sample in data_samples:
+            if needs_classes and sample.get('video_scores') is None:
+                raise ValueError(
+                    f'video {sample.get("video_id")}: detections without a class, '
+                    'because the data set is class_agnostic; put LoadVideoScores into '
+                    'the test pipeline, or evaluate with class_agnostic=True'
+                )
+            self.results.append(_window(sample))
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Evaluate all windows of all processes.

@@ -38,12 +38,33 @@ class Unit3D(nn.Module):
         )
         self.bn = nn.BatchNorm3d(out_channels, eps=1e-3, momentum=bn_momentum)
 
+    @property
+    def frozen(self) -> bool:
+        """Whether the batch norm is a fixed affine map: in testing, or frozen."""
+        return not self.bn.training
+
+    def folded(self) -> tuple[Tensor, Tensor]:
+        """Weight (C', C, kT, kH, kW) and bias (C',) of convolution and frozen norm.
+
+        Gradients reach the weight of the convolution and the affine parameters of
+        the norm as if both ran one after the other, but no activation is kept
+        between them.
+        """
+        bn = self.bn
+        scale = bn.weight * torch.rsqrt(bn.running_var + bn.eps)
+        weight = self.conv3d.weight * scale.view(-1, 1, 1, 1, 1)
+        return weight, bn.bias - bn.running_mean * scale
+
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, T, H, W) -> (N, C', ceil(T/s), ceil(H/s), ceil(W/s))."""
         conv = self.conv3d
         x, padding = pad_same(x, conv.kernel_size, conv.stride)
-        x = F.conv3d(x, conv.weight, None, conv.stride, padding)
-        return F.relu(self.bn(x), inplace=True)
+        if self.frozen:
+            weight, bias = self.folded()
+            x = F.conv3d(x, weight, bias, conv.stride, padding)
+        else:
+            x = self.bn(F.conv3d(x, conv.weight, None, conv.stride, padding))
+        return F.relu(x, inplace=True)
 
 
 class SameMaxPool3d(nn.Module):
@@ -98,12 +119,16 @@ class InceptionBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, T, H, W) -> (N, out_channels, T, H, W)."""
+        b0, b1a, b2a = self._pointwise(x)
         return torch.cat(
-            [
-                self.b0(x),
-                self.b1b(self.b1a(x)),
-                self.b2b(self.b2a(x)),
-                self.b3b(self.b3a(x)),
-            ],
-            dim=1,
+            [b0, self.b1b(b1a), self.b2b(b2a), self.b3b(self.b3a(x))], dim=1
         )
+
+    def _pointwise(self, x: Tensor) -> Sequence[Tensor]:
+        """The three 1x1 convolutions of the input; one call where norms are frozen."""
+        units = (self.b0, self.b1a, self.b2a)
+        if not all(unit.frozen for unit in units):
+            return [unit(x) for unit in units]
+        weights, biases = zip(*(unit.folded() for unit in units))
+        joined = F.conv3d(x, torch.cat(weights), torch.cat(biases))
+        return F.relu(joined, inplace=True).split([len(b) for b in biases], dim=1)

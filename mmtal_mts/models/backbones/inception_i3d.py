@@ -8,6 +8,7 @@ from mmengine.logging import MMLogger
 from mmengine.model import BaseModule
 from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from .i3d_layers import InceptionBlock, SameMaxPool3d, Unit3D
 
@@ -71,6 +72,9 @@ class InceptionI3D(BaseModule):
         pretrained: File or URL of an I3D state dict; ``None`` trains from scratch.
         channels_last: Run on channels-last tensors, which is 1.5 to 2 times as fast
             on CPUs. The values are the same.
+        with_cp: Trade time for memory in training: activations inside a stage are
+            computed again in the backward pass. Needs ``freeze_bn``, because the
+            second pass would update running statistics once more.
         init_cfg: MMEngine initialisation config.
     """
 
@@ -83,6 +87,7 @@ class InceptionI3D(BaseModule):
         bn_momentum: float = 0.01,
         pretrained: str | None = None,
         channels_last: bool = True,
+        with_cp: bool = False,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -92,6 +97,12 @@ class InceptionI3D(BaseModule):
                 f'out_indices={list(out_indices)} of InceptionI3D: choose from '
                 f'{list(_STAGES)}'
             )
+        if with_cp and not freeze_bn:
+            raise ValueError(
+                'with_cp=True of InceptionI3D needs freeze_bn=True: the second forward '
+                'pass would update the running statistics once more'
+            )
+        self.with_cp = with_cp
         self.in_channels = in_channels
         self.out_indices = tuple(out_indices)
         self.freeze_bn = freeze_bn
@@ -219,7 +230,9 @@ class InceptionI3D(BaseModule):
         x = frames
         if self.channels_last:
             x = x.contiguous(memory_format=torch.channels_last_3d)
+        saves_memory = self.with_cp and self.training
         for name in self.stages:
-            x = getattr(self, name)(x)
+            stage = getattr(self, name)
+            x = checkpoint(stage, x, use_reentrant=False) if saves_memory else stage(x)
             outputs[name] = x
         return tuple(outputs[name] for name in self.out_indices)

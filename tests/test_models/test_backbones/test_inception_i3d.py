@@ -7,7 +7,7 @@ from mmaction.registry import MODELS
 
 from mmtal_mts.models.backbones import InceptionI3D
 from mmtal_mts.models.backbones.i3d_layers import SameMaxPool3d
-from mmtal_mts.models.layers import same_padding
+from mmtal_mts.models.layers import pad_same, same_padding
 
 
 def test_full_network_has_the_published_size():
@@ -122,3 +122,63 @@ def test_weights_of_another_stream_or_network_are_refused(tmp_path):
         net.load_kinetics_weights(str(other))
     with pytest.raises(FileNotFoundError):
         net.load_kinetics_weights(str(tmp_path / 'absent.pt'))
+
+
+def test_frozen_norms_equal_a_convolution_and_a_norm_with_gradients():
+    torch.manual_seed(0)
+    model = InceptionI3D(width=0.125, freeze_bn=True, out_indices=('Mixed_3b',))
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm3d):
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 2)
+            torch.nn.init.normal_(module.weight, 1, 0.1)
+            torch.nn.init.normal_(module.bias, 0, 0.1)
+    model = model.double().train()
+    assert model.Mixed_3b.b0.frozen
+
+    def plain(unit, x):
+        conv = unit.conv3d
+        x, padding = pad_same(x, conv.kernel_size, conv.stride)
+        x = F.conv3d(x, conv.weight, None, conv.stride, padding)
+        return torch.relu(unit.bn(x))
+
+    def reference(x):
+        for name in model.stages[:-1]:
+            stage = getattr(model, name)
+            x = plain(stage, x) if hasattr(stage, 'bn') else stage(x)
+        block = model.Mixed_3b
+        parts = [
+            plain(block.b0, x),
+            plain(block.b1b, plain(block.b1a, x)),
+            plain(block.b2b, plain(block.b2a, x)),
+            plain(block.b3b, block.b3a(x)),
+        ]
+        return torch.cat(parts, dim=1)
+
+    frames = torch.rand(1, 3, 8, 16, 16, dtype=torch.float64)
+    weights = [p for p in model.parameters() if p.requires_grad]
+    found, expected = model(frames)[0], reference(frames)
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
+    probe = torch.rand_like(found)
+    for a, b in zip(
+        torch.autograd.grad((found * probe).sum(), weights),
+        torch.autograd.grad((expected * probe).sum(), weights),
+    ):
+        torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-10)
+
+
+def test_checkpointing_changes_no_gradient():
+    grads = []
+    for with_cp in (False, True):
+        torch.manual_seed(0)
+        model = InceptionI3D(width=0.03125, freeze_bn=True, with_cp=with_cp).train()
+        frames = torch.rand(1, 3, 16, 32, 32)
+        sum(x.square().sum() for x in model(frames)).backward()
+        grads.append([p.grad for p in model.parameters() if p.requires_grad])
+    for a, b in zip(*grads):
+        torch.testing.assert_close(a, b)
+
+
+def test_checkpointing_needs_frozen_norms():
+    with pytest.raises(ValueError, match='freeze_bn=True'):
+        InceptionI3D(width=0.03125, with_cp=True)

@@ -173,7 +173,7 @@ def test_raw_outputs_of_the_joint_run_are_those_of_tensor_mode(cfg, tmp_path):
     model = build(cfg)
     run_test(model, slice(0, 5), RawOutputWriter(str(tmp_path / 'raw')))
     raw = RawOutputFolder(tmp_path / 'raw')
-    assert raw.keys == WINDOWS and tuple(raw.classes) == CLASSES
+    assert raw.keys == WINDOWS and raw.dataset_meta == dict(classes=list(CLASSES))
     data = model.data_preprocessor(batch(2, 3, slice(0, 5)))
     with torch.no_grad():
         outputs = model(data['inputs'])
@@ -211,9 +211,9 @@ def test_windows_that_do_not_match_are_named(cfg, tmp_path):
         f'2 windows of {flow} are missing in {rgb}: a at sampled frame 20; c' in message
     )
 
-    index.update(windows=windows, classes=list(CLASSES[:-1]))
+    index.update(windows=windows, dataset_meta=dict(classes=CLASSES[:-1]))
     (flow / 'index.json').write_text(json.dumps(index))
-    with pytest.raises(UserError, match='has the classes'):
+    with pytest.raises(UserError, match='was made with'):
         fuse_streams(cfg, [rgb, flow])
 
 
@@ -270,11 +270,29 @@ def test_checkpoints_are_joined(cfg, tmp_path):
     wanted = parts.state_dict()
     assert weights.keys() == wanted.keys()
     assert all(torch.equal(weights[key], wanted[key]) for key in wanted)
+    for path, classes in zip(paths, ('ab', 'ba')):
+        content = torch.load(path, weights_only=True)
+        torch.save(dict(content, meta=dict(dataset_meta=dict(classes=classes))), path)
+    with pytest.raises(UserError, match='both need the same order'):
+        join_streams(cfg, *paths, str(out))
     with pytest.raises(UserError, match=r'flow\.pth is of another architecture'):
         join_streams(cfg, *paths[::-1], str(out))
     cfg.model = cfg.model.rgb
     with pytest.raises(UserError, match="'TALMTS'.*two streams"):
         join_streams(cfg, *paths, str(out))
+
+
+@pytest.mark.parametrize('data', ['256x96x96_thumos14', '768x96x96_activitynet'])
+def test_full_size_configs_take_both_sources(repo_root, data):
+    cfg = load_config(
+        repo_root / f'configs/tal_mts/tal-mts_i3d_1xb1-{data}-two-stream.py'
+    )
+    assert cfg.model.rgb.backbone.get('in_channels', 3) == 3
+    assert cfg.model.flow.backbone.in_channels == 2
+    steps = [step['type'] for step in cfg.test_dataloader.dataset.pipeline]
+    assert steps[:3] == ['LoadClip', 'AppendClip', 'CenterCrop']
+    single = [step['type'] for step in cfg.val_dataloader.dataset.pipeline]
+    assert [step for step in steps if step != 'AppendClip'] == single
 
 
 def test_flow_config_reads_two_channels_everywhere(repo_root):
