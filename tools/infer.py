@@ -9,7 +9,7 @@ import sys
 try:
     from mmengine.config import DictAction
 
-    from mmtal_mts.apis import load_config
+    from mmtal_mts.apis import load_config, merge_options
     from mmtal_mts.apis.inference import (
         BatchInference,
         Processes,
@@ -17,6 +17,7 @@ try:
         find_config,
     )
     from mmtal_mts.apis.outputs import FORMATS, Selection
+    from mmtal_mts.datasets.extraction import FLOW_METHODS
     from mmtal_mts.utils import run_tool
 except ImportError as error:
     sys.exit(f'error: {error}')
@@ -72,7 +73,13 @@ def parse_args() -> argparse.Namespace:
         '--frame-size',
         type=int,
         metavar='PIXELS',
-        help='resize frames to this square first; for configs whose data are arrays',
+        help='scale frames to this square first; for configs whose data are arrays',
+    )
+    parser.add_argument(
+        '--flow-method',
+        choices=FLOW_METHODS,
+        default='tvl1',
+        help='for configs with optical flow; as in their training (default: tvl1)',
     )
     parser.add_argument(
         '--overwrite', action='store_true', help='do finished videos again'
@@ -104,8 +111,7 @@ def main() -> None:
     args = parse_args()
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     processes = Processes(args.launcher)
-    cfg = load_config(find_config(args.model))
-    cfg.merge_from_dict(args.cfg_options or {})
+    cfg = merge_options(load_config(find_config(args.model)), args.cfg_options)
     inferencer = TALInferencer(
         cfg,
         args.weights,
@@ -113,6 +119,7 @@ def main() -> None:
         batch_size=args.batch_size,
         amp=args.amp,
         frame_size=args.frame_size,
+        flow_method=args.flow_method,
     )
     run = BatchInference(
         inferencer,

@@ -116,6 +116,7 @@ class BatchInference:
                 weights=file_stamp(inferencer.weights),
                 amp=inferencer.amp,
                 frame_size=inferencer.frame_size,
+                flow_method=inferencer.flow_method,
             ),
         )
 

@@ -23,6 +23,7 @@ from mmtal_mts.datasets.video_stream import ArrayStream, VideoStream
 from mmtal_mts.evaluation.functional.detections import Detections
 from mmtal_mts.evaluation.functional.merge import WindowMerger
 from mmtal_mts.evaluation.metrics.tal_metric import window_detections
+from mmtal_mts.models.detectors import TwoStreamTALMTS
 from mmtal_mts.utils import UserError
 
 from .model_files import find_config, find_weights
@@ -49,6 +50,7 @@ class TALInferencer:
         batch_size (int): Windows that go through the network at once.
         amp (bool): Mixed precision: float16 on GPUs, bfloat16 on CPUs.
         frame_size (int, optional): See :class:`WindowPipeline`.
+        flow_method (str): See :class:`WindowPipeline`.
 
     Attributes:
         classes (tuple[str, ...]): Names of the labels.
@@ -66,6 +68,7 @@ class TALInferencer:
         batch_size: int = 1,
         amp: bool = False,
         frame_size: int | None = None,
+        flow_method: str = 'tvl1',
     ) -> None:
         if batch_size < 1:
             raise UserError(f'batch size must be at least 1, got {batch_size}')
@@ -76,8 +79,9 @@ class TALInferencer:
         self.batch_size = batch_size
         self.amp = amp
         self.frame_size = frame_size
+        self.flow_method = flow_method
         init_default_scope(self.cfg.get('default_scope', 'mmaction'))
-        self.pipeline = WindowPipeline.from_config(self.cfg, frame_size)
+        self.pipeline = WindowPipeline.from_config(self.cfg, frame_size, flow_method)
         self.merger = _merger(self.cfg)
         self.model, meta = _build_model(self.cfg, self.weights)
         self.model.to(self.device).eval()
@@ -206,9 +210,10 @@ def _merger(cfg: Config) -> WindowMerger:
 def _build_model(cfg: Config, weights: str | None) -> tuple[torch.nn.Module, dict]:
     """The model with its weights, and the meta information of the checkpoint."""
     settings = cfg.model.copy()
-    if 'pretrained' in settings.get('backbone', {}):
-        # The checkpoint holds the backbone too.
-        settings.backbone.pretrained = None
+    for network in (settings, settings.get('rgb', {}), settings.get('flow', {})):
+        if 'pretrained' in network.get('backbone', {}):
+            # The checkpoint holds the backbone too.
+            network['backbone']['pretrained'] = None
     model = MODELS.build(settings)
     check_checkpoint(model, weights)
     checkpoint = load_checkpoint(model, weights, map_location='cpu', logger='silent')
@@ -225,7 +230,8 @@ def _classes(
             'neither the config nor the checkpoint names the classes. Remedy: set '
             'test_dataloader.dataset.classes in the config'
         )
-    num_classes = model.coarse_head.num_classes
+    network = model.rgb if isinstance(model, TwoStreamTALMTS) else model
+    num_classes = network.coarse_head.num_classes
     if len(classes) != num_classes:
         raise UserError(
             f'the config names {len(classes)} classes, but its model has '

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Union
 
 import numpy as np
-from mmaction.datasets.transforms import CenterCrop, Resize
 from mmengine.config import Config
 
-from mmtal_mts.datasets import LoadClip, TALDataset
+from mmtal_mts.datasets import TALDataset
 from mmtal_mts.datasets.streaming import FrameSampler, sliding_windows
 from mmtal_mts.datasets.video_stream import ArrayStream, VideoStream
 from mmtal_mts.datasets.windows import window_offsets
 from mmtal_mts.structures.timebase import num_sampled_frames
 from mmtal_mts.utils import UserError
 
-Stream = Union[VideoStream, ArrayStream]
+from .frame_preparation import FramePreparation, describe
 
-_FRAME_STEPS = (Resize, CenterCrop)
-"""Transforms that treat each frame by itself, always the same way."""
+Stream = Union[VideoStream, ArrayStream]
 
 
 class WindowPipeline:
@@ -31,47 +29,41 @@ class WindowPipeline:
 
     Args:
         dataset (TALDataset): Test data set; its annotation is not needed.
-        frame_size (int, optional): Side in pixels to which frames are resized first,
-            for configs whose data are arrays of frames of that size.
+        frame_size (int, optional): Side in pixels to which frames are scaled first,
+            for configs whose data are arrays of frames or flow of that size.
+        flow_method (str): For configs that use optical flow, see
+            :func:`mmtal_mts.datasets.extraction.build_flow`.
 
     Raises:
-        UserError: If the config needs more than the frames of a video.
+        UserError: If the config needs more than a video.
     """
 
-    def __init__(self, dataset: TALDataset, frame_size: int | None = None) -> None:
-        if dataset.modality != 'RGB':
+    def __init__(
+        self,
+        dataset: TALDataset,
+        frame_size: int | None = None,
+        flow_method: str = 'tvl1',
+    ) -> None:
+        if dataset.source_type != 'video' and frame_size is None:
             raise UserError(
-                f'the config has modality={dataset.modality!r}, but inference on '
-                'videos reads RGB frames. Remedy: use the RGB config and its weights'
+                'the config reads frames or flow that were scaled and stored '
+                'beforehand. Remedy: give their size in pixels, e.g. --frame-size 112'
             )
         self.dataset = dataset
-        steps = list(dataset.pipeline.transforms)
-        if not steps or not isinstance(steps[0], LoadClip):
-            raise UserError(
-                'the test pipeline must begin with LoadClip to be used on videos, its '
-                f'steps are {[type(step).__name__ for step in steps]}'
-            )
-        self.load_clip = steps.pop(0)
-        self.frame_steps = []
-        if dataset.source_type == 'npy' and frame_size is None:
-            raise UserError(
-                'the config reads arrays of frames that were resized beforehand. '
-                'Remedy: give their size in pixels, e.g. --frame-size 112'
-            )
-        if frame_size is not None:
-            size = (frame_size, frame_size)
-            self.frame_steps.append(Resize(scale=size, keep_ratio=False))
-        while steps and isinstance(steps[0], _FRAME_STEPS):
-            self.frame_steps.append(steps.pop(0))
-        self.window_steps = steps
+        self.prepare = FramePreparation(
+            dataset.pipeline.transforms, dataset.modality, frame_size, flow_method
+        )
 
     @classmethod
-    def from_config(cls, cfg: Config, frame_size: int | None = None) -> WindowPipeline:
+    def from_config(
+        cls, cfg: Config, frame_size: int | None = None, flow_method: str = 'tvl1'
+    ) -> WindowPipeline:
         """Takes the test data set of a config.
 
         Args:
             cfg (Config): With ``test_dataloader``.
             frame_size (int, optional): See :class:`WindowPipeline`.
+            flow_method (str): See :class:`WindowPipeline`.
 
         Returns:
             WindowPipeline: Ready to use.
@@ -99,7 +91,7 @@ class WindowPipeline:
             if step['type'] != 'LoadVideoScores'
         ]
         dataset = TALDataset(**{**settings, 'lazy_init': True, 'test_mode': True})
-        return cls(dataset, frame_size)
+        return cls(dataset, frame_size, flow_method)
 
     @property
     def classes(self) -> tuple[str, ...] | None:
@@ -133,7 +125,7 @@ class WindowPipeline:
         Yields:
             dict: ``inputs`` (C, T, H, W) and ``data_samples``.
         """
-        frames = (self._prepare(image) for image in self.load_clip.shrink(sampler))
+        frames = self.prepare(sampler)
         clip_len, stride = self.dataset.clip_len, self.dataset.window_stride
         for offset, images in sliding_windows(frames, clip_len, stride):
             yield self._pack(offset, images, sampler.sample_fps, video_id)
@@ -155,13 +147,6 @@ class WindowPipeline:
         count = num_sampled_frames(dataset.sample_fps, duration_s=stream.announced_s)
         return len(window_offsets(count, dataset.clip_len, dataset.window_stride))
 
-    def _prepare(self, image: np.ndarray) -> np.ndarray:
-        """One frame through the steps that see single frames."""
-        results = self._describe([image])
-        for step in self.frame_steps:
-            results = step(results)
-        return results['imgs'][0]
-
     def _pack(
         self, offset: int, images: list[np.ndarray], sample_fps: float, video_id: str
     ) -> dict:
@@ -172,10 +157,10 @@ class WindowPipeline:
                 f'on, and the test pipeline keeps its shape. Remedy: a config with '
                 'Resize(keep_ratio=False) or CenterCrop'
             )
-        padding = np.full_like(images[0], self.load_clip.pad_value)
+        padding = self.prepare.padding(images[0])
         missing = self.dataset.clip_len - len(images)
         results = dict(
-            self._describe(images + [padding] * missing),
+            describe(images + [padding] * missing),
             video_id=video_id,
             source=video_id,
             source_type='video',
@@ -185,18 +170,6 @@ class WindowPipeline:
             gt_segments=np.zeros((0, 2), dtype=np.float32),
             gt_labels=np.zeros(0, dtype=np.int64),
         )
-        for step in self.window_steps:
+        for step in self.prepare.rest:
             results = step(results)
         return results
-
-    @staticmethod
-    def _describe(images: Iterable[np.ndarray]) -> dict:
-        images = list(images)
-        shape = images[0].shape[:2]
-        return dict(
-            imgs=images,
-            img_shape=shape,
-            original_shape=shape,
-            modality='RGB',
-            num_clips=1,
-        )

@@ -235,7 +235,7 @@ def test_actions_without_a_class(tiny_model, tmp_path):
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        (dict(modality='Flow', source_type='npy'), "modality='Flow'"),
+        (dict(modality='Flow', source_type='npy'), '--frame-size'),
         (dict(classes=('a', 'b')), 'names 2 classes, .* num_classes=6'),
         (dict(pipeline=[]), 'must begin with LoadClip'),
         (dict(type='RepeatedSomething'), 'is not a TALDataset'),
