@@ -139,6 +139,27 @@ def test_mistakes_are_told_before_any_work(inferencer, videos, tmp_path):
     assert (videos / 'first.annotated.mp4').read_bytes() == b'mine'
 
 
+# One start for both: the packages are imported before the process splits.
+TWO_PROCESSES = """
+import os, runpy, sys
+import mmtal_mts.apis
+child = os.fork()
+rank = '1' if child == 0 else '0'
+os.environ.update(RANK=rank, LOCAL_RANK=rank)
+sys.argv = sys.argv[1:]
+try:
+    runpy.run_path(sys.argv[0], run_name='__main__')
+except SystemExit as stop:
+    code = stop.code
+sys.stdout.flush()
+if child == 0:
+    os._exit(code)
+other = os.waitstatus_to_exitcode(os.wait()[1])
+print(f'ranks ended with {code} and {other}')
+sys.exit(code)
+"""
+
+
 @pytest.fixture
 def free_port():
     with socket.socket() as server:
@@ -149,28 +170,26 @@ def free_port():
 def test_tool_on_two_processes(
     tiny_model, videos, tmp_path, child_env, repo_root, free_port
 ):
-    command = [
-        *(sys.executable, str(repo_root / 'tools/infer.py'), str(videos)),
+    arguments = [
+        *(str(repo_root / 'tools/infer.py'), str(videos)),
         *('--model', tiny_model.config, '--weights', tiny_model.weights),
         *('--out', str(tmp_path / 'out'), '--formats', 'json', '--score-thr', '0'),
         *('--launcher', 'pytorch'),
     ]
-    # What torchrun sets, without its own start.
+    # What torchrun sets.
     env = dict(child_env, MASTER_ADDR='127.0.0.1', MASTER_PORT=str(free_port))
-    started = [
-        subprocess.Popen(
-            command,
-            env=dict(env, RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE='2'),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    outputs = [process.communicate(timeout=120)[0] for process in started]
-    assert [process.returncode for process in started] == [1, 1], outputs
-    assert 'videos: 2 done, 2 failed' in outputs[0] and '[0] ' in outputs[0]
-    assert 'videos:' not in outputs[1] and '[1] ' in outputs[1]
+    done = subprocess.run(
+        [sys.executable, '-c', TWO_PROCESSES, *arguments],
+        env=dict(env, WORLD_SIZE='2'),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 1, done.stdout  # two videos are broken
+    assert done.stdout.count('videos: 2 done, 2 failed') == 1
+    assert 'ranks ended with 1 and 1' in done.stdout
+    assert '[0] broken: FAILED' in done.stdout and '[1] empty: FAILED' in done.stdout
     results = json.loads((tmp_path / 'out/detections.json').read_text())['results']
     assert set(results) == {'first', 'Übung 2'}
 
