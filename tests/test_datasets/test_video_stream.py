@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmtal_mts.datasets import VideoReadError
+from mmtal_mts.datasets.frame_clock import FrameClock
 from mmtal_mts.datasets.frame_grabber import grab_frames
-from mmtal_mts.datasets.video_stream import ArrayStream, FrameClock, VideoStream
+from mmtal_mts.datasets.video_stream import ArrayStream, VideoStream
 
 TICKS = st.sampled_from([Fraction(1, 1000), Fraction(1, 90_000), Fraction(1, 15_360)])
 RATES = st.sampled_from([Fraction(n) for n in (10, 24, 25, 30, 60)] + [
@@ -49,6 +50,13 @@ def test_clock_never_runs_backwards():
     assert [clock(pts) for pts in (0, 100, 50, 200)] == [
         0, Fraction(1, 10), Fraction(1, 10), Fraction(1, 5)
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize('jump', [2**33, -(2**20)])
+def test_clock_goes_on_where_time_stamps_jump(jump):
+    clock = FrameClock(Fraction(25), Fraction(1, 90_000))
+    stamps = [index * 3600 + (jump if index >= 500 else 0) for index in range(700)]
+    assert [clock(pts) for pts in stamps] == [Fraction(i, 25) for i in range(700)]
 
 
 @pytest.mark.parametrize(

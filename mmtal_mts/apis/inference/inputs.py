@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mmtal_mts.apis.outputs import VIDEO_SUFFIXES
 from mmtal_mts.datasets.sources import VIDEO_EXTENSIONS
 from mmtal_mts.utils import UserError
 
@@ -37,7 +38,8 @@ def find_videos(
         inputs (Sequence[str | os.PathLike]): Each a video file, a folder (searched
             with its subfolders for known extensions), a glob pattern, or a list file
             (``.txt``: one of these per line, relative to the file's folder; lines
-            that begin with # are skipped).
+            that begin with # are skipped). Videos that are results of an earlier
+            run are left out of folders and patterns.
         reserved (Iterable[str]): Names that no video may get.
 
     Returns:
@@ -68,6 +70,7 @@ def _expand(item: str) -> list[str]:
             for file in path.rglob('*')
             if file.suffix.lower() in VIDEO_EXTENSIONS
             and not file.name.startswith('.')
+            and not file.name.endswith(VIDEO_SUFFIXES)
             and file.is_file()
         )
         if not found:
@@ -78,7 +81,9 @@ def _expand(item: str) -> list[str]:
         return found
     if glob.has_magic(item):
         found = sorted(
-            file for file in glob.glob(item, recursive=True) if os.path.isfile(file)
+            file
+            for file in glob.glob(item, recursive=True)
+            if os.path.isfile(file) and not file.endswith(VIDEO_SUFFIXES)
         )
         if not found:
             raise UserError(f'pattern {item} matches no file')

@@ -11,7 +11,7 @@ from .report import HtmlReportWriter
 from .result import GroundTruth, Selection, VideoResult
 from .text_writers import ActivityNetWriter, CsvWriter, SrtWriter, VttWriter
 from .timeline_writer import TimelineWriter
-from .writer import ResultWriter, replacing
+from .writer import VIDEO_SUFFIXES, ResultWriter, replacing
 
 FORMATS: dict[str, type[ResultWriter]] = {
     'json': ActivityNetWriter,
@@ -53,6 +53,7 @@ def build_writers(
 
 __all__ = [
     'FORMATS',
+    'VIDEO_SUFFIXES',
     'ActivityNetWriter',
     'AnnotatedVideoWriter',
     'CsvWriter',

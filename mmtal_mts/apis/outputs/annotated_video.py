@@ -15,7 +15,7 @@ from mmtal_mts.visualization.class_row import class_color
 
 from .result import VideoResult
 from .video_encoding import encode_video
-from .writer import ResultWriter, replacing
+from .writer import VIDEO_SUFFIXES, ResultWriter, replacing
 
 _MIN_WIDTH, _MAX_WIDTH = 480, 1280
 _MAX_ROWS = 8
@@ -25,7 +25,7 @@ _PANEL, _TRACK, _TEXT = '#16191d', '#2a2f36', '#e6e9ed'
 class AnnotatedVideoWriter(ResultWriter):
     """MP4: the video, what happens now in its corner, and a timeline below it."""
 
-    suffix = '.annotated.mp4'
+    suffix = VIDEO_SUFFIXES[0]
 
     def write(self, result: VideoResult, path: Path) -> None:
         """See :meth:`ResultWriter.write`."""

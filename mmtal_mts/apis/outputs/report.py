@@ -20,7 +20,7 @@ from mmtal_mts.visualization.film_strip import shrink_image
 
 from .playable import is_playable, write_preview
 from .result import Selection, VideoResult
-from .writer import ResultWriter, replacing
+from .writer import VIDEO_SUFFIXES, ResultWriter, replacing
 
 _WEAKEST = 0.05
 """The slider reaches down to this score, if the detections are not too many."""
@@ -76,7 +76,7 @@ class HtmlReportWriter(ResultWriter):
             return None, None
         video = Path(result.path)
         if not is_playable(video):
-            video = path.with_name(f'{path.stem}.preview.mp4')
+            video = path.with_name(f'{path.stem}{VIDEO_SUFFIXES[1]}')
             write_preview(result.path, video)
         if video.stat().st_size > self.max_embedded:
             return relative_url(video, path.parent), None

@@ -10,6 +10,9 @@ from pathlib import Path
 
 from .result import Selection, VideoResult
 
+VIDEO_SUFFIXES = ('.annotated.mp4', '.preview.mp4')
+"""Ends of the names of videos that are results; they are no inputs."""
+
 
 class ResultWriter:
     """Writes the detections of one video into one file.

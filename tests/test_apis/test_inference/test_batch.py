@@ -106,6 +106,14 @@ def test_every_format_of_odd_videos(inferencer, tmp_path, make_video):
     assert len(left) == len(inputs) * len(FORMATS)
 
 
+def test_results_beside_the_videos(inferencer, videos):
+    batch = BatchInference(inferencer, videos, ('srt', 'mp4'), EVERYTHING)
+    assert batch([videos]).done == ['first', 'Übung 2']
+    assert (videos / 'first.srt').is_file()
+    again = batch([videos])
+    assert again.skipped == ['first', 'Übung 2'] and len(again.failed) == 2
+
+
 def test_ground_truth_is_found_by_id_or_file(inferencer, videos, tmp_path):
     entry = dict(duration=2.0, annotations=[dict(segment=[0.5, 1.0], label='yoga')])
     other = dict(entry, file='some/Übung 2.avi')
@@ -135,7 +143,9 @@ def test_mistakes_are_told_before_any_work(inferencer, videos, tmp_path):
         Selection(score_thr=1.5)
     (videos / 'first.annotated.mp4').write_bytes(b'mine')
     with pytest.raises(UserError, match='would be overwritten'):
-        BatchInference(inferencer, videos, ('mp4',))([videos])
+        BatchInference(inferencer, videos, ('mp4',))(
+            [videos / 'first.mp4', videos / 'first.annotated.mp4']
+        )
     assert (videos / 'first.annotated.mp4').read_bytes() == b'mine'
 
 

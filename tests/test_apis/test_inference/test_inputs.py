@@ -40,6 +40,14 @@ def test_file_pattern_and_list(folder):
     assert names(find_videos([f'{folder}/**/*.mkv', folder / 'a.mp4'])) == ['c d', 'a']
 
 
+def test_results_are_no_inputs(folder):
+    before = names(find_videos([folder, f'{folder}/*.mp4']))
+    (folder / 'a.annotated.mp4').write_bytes(b'')
+    (folder / 'b.preview.mp4').write_bytes(b'')
+    assert names(find_videos([folder, f'{folder}/*.mp4'])) == before
+    assert names(find_videos([folder / 'a.annotated.mp4'])) == ['a.annotated']
+
+
 def test_each_file_once(folder):
     assert names(find_videos([folder / 'a.mp4', folder, folder / 'a.mp4']))[0] == 'a'
     assert len(find_videos([folder / 'a.mp4', folder])) == 4

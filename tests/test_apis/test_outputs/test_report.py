@@ -4,6 +4,8 @@ import base64
 import hashlib
 import json
 import re
+import shutil
+import subprocess
 from html.parser import HTMLParser
 
 import numpy as np
@@ -18,6 +20,7 @@ from mmtal_mts.apis.outputs import (
 from mmtal_mts.apis.outputs.report import relative_url
 from mmtal_mts.evaluation.functional.detections import Detections
 
+CHROMIUM = shutil.which('chromium') or shutil.which('google-chrome')
 EVIL = (
     '</script><script>alert(1)</script>',
     '<img src=x onerror=alert(1)>',
@@ -178,6 +181,37 @@ def test_only_its_own_script_runs_and_nothing_is_loaded(tmp_path):
         r'innerHTML|document\.write|eval\(|https?:', shown.scripts['script']
     )
     assert not any(tag == 'video' for tag, _ in shown.tags)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason='needs Chromium')
+def test_page_in_a_browser(tmp_path, make_video):
+    video = make_video(tmp_path / 'v.mp4', 100, 10)
+    truth = GroundTruth(np.array([[1.0, 3.2], [7.0, 8.0]]), np.array([0, 1]))
+    shown = result(video, EVIL[:2], EVIL[2], ground_truth=truth)
+    page(shown, tmp_path / 'v.html')
+    done = subprocess.run(
+        [
+            *(CHROMIUM, '--headless', '--no-sandbox', '--disable-gpu'),
+            *(f'--user-data-dir={tmp_path / "profile"}', '--virtual-time-budget=3000'),
+            *('--dump-dom', (tmp_path / 'v.html').as_uri()),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    (tmp_path / 'dom.html').write_text(done.stdout, encoding='utf-8')
+    dom = Page(tmp_path / 'dom.html')
+    attributes = [attrs for _, attrs in dom.tags]
+    bars = [a for a in attributes if a.get('class', '').split()[:1] == ['bar']]
+    # Two annotated actions, and the two detections from 0.4 on.
+    assert sum('truth' in a['class'] for a in bars) == 2
+    assert sorted(a['data-rank'] for a in bars if 'data-rank' in a) == ['0', '1']
+    assert sum(tag == 'tr' and 'data-rank' in a for tag, a in dom.tags) == 2
+    assert '2 of 3 detections · 1 of 2 annotated actions found' in dom.text
+    assert dom.one('video')['src'].startswith('blob:')
+    # Names are text, and what is drawn is what the script draws.
+    assert sum(tag in ('script', 'svg') for tag, _ in dom.tags) == 3
+    assert not any(name.startswith('on') for a in attributes for name in a)
 
 
 def test_relative_url(tmp_path):
