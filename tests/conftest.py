@@ -102,10 +102,14 @@ def make_video() -> Callable[..., str]:
         size: tuple[int, int] = (48, 32),
         codec: str = 'libx264',
         with_sound: bool = False,
+        delay: float = 0,
     ) -> str:
-        """Args: ``times`` in seconds, for a varying rate; ``size`` width, height."""
+        """``times`` in seconds, for a varying rate; ``size`` width, height; ``delay``
+        of the pictures behind the sound in seconds."""
         width, height = size
         tick = Fraction(1, 90_000)
+        if delay:
+            times = [delay + float(index / fps) for index in range(num_frames)]
         with av.open(str(path), 'w') as container:
             stream = container.add_stream(codec, rate=fps)
             stream.width, stream.height = width, height
@@ -125,7 +129,7 @@ def make_video() -> Callable[..., str]:
                 container.mux(stream.encode(frame))
             container.mux(stream.encode())
             if sound is not None:
-                length = round(16_000 * num_frames / fps)
+                length = round(16_000 * (delay + num_frames / fps))
                 for start in range(0, length - 1023, 1024):
                     silence = np.zeros((1, 1024), dtype=np.float32)
                     frame = av.AudioFrame.from_ndarray(silence, 'fltp', 'mono')

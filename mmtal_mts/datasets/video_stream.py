@@ -53,6 +53,8 @@ class VideoStream:
         path (str): As given.
         rate (Fraction, optional): Average frame rate, as far as it is known.
         announced_s (float, optional): Duration according to the file's header.
+        first_frame_s (float): When players show the first frame; later than 0 if the
+            sound begins before it.
         warnings (list[str]): What was wrong with the file, after decoding.
 
     Raises:
@@ -72,6 +74,11 @@ class VideoStream:
             self.rate = exact_rate(float(rate)) if rate else None
             self.tick = stream.time_base
             self.announced_s = self._announced_s(container, stream)
+            self.first_frame_s = 0.0
+            if stream.start_time and container.start_time is not None:
+                begin = float(stream.start_time * stream.time_base)
+                begin -= container.start_time / self._av.time_base
+                self.first_frame_s = max(begin, 0.0)
 
     def _announced_s(self, container: Any, stream: Any) -> float | None:
         """The longest duration that the header tells; a cut file may tell two."""
@@ -214,6 +221,7 @@ class ArrayStream:
         self.rate = exact_rate(fps)
         length = len(frames) if hasattr(frames, '__len__') else None
         self.announced_s = None if length is None else float(length / self.rate)
+        self.first_frame_s = 0.0
         self.warnings: list[str] = []
 
     def frames(self) -> Iterator[TimedFrame]:

@@ -102,6 +102,16 @@ def test_odd_size_and_sound(tmp_path, make_video, number_of):
     assert [number_of(image) for image in images] == list(range(6))
 
 
+def test_sound_that_begins_before_the_pictures(tmp_path, make_video):
+    path = make_video(tmp_path / 'v.mp4', 10, 10, with_sound=True, delay=1.5)
+    stream = VideoStream(path)
+    assert stream.first_frame_s == pytest.approx(1.5, abs=0.05)
+    times = [float(frame.time) for frame in stream.frames()]
+    assert times == pytest.approx(np.arange(10) / 10)
+    usual = VideoStream(make_video(tmp_path / 'w.mp4', 10, 10, with_sound=True))
+    assert usual.first_frame_s == pytest.approx(0, abs=0.05)
+
+
 @pytest.mark.parametrize(
     ('content', 'message'),
     [(b'', 'it is empty'), (b'no video at all' * 20, 'cannot be opened as a video')],

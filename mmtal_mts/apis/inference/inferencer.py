@@ -149,6 +149,7 @@ class TALInferencer:
             sampler.duration,
             path,
             warnings=tuple(stream.warnings),
+            first_frame_s=stream.first_frame_s,
         )
 
     @staticmethod

@@ -54,10 +54,10 @@ class HtmlReportWriter(ResultWriter):
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         shown = self._shown(result)
-        source, embedded = self._video(shown, path)
+        source, embedded, first_frame_s = self._video(shown, path)
         page = _render(
             name=shown.video_id,
-            data=self._data(shown),
+            data=dict(self._data(shown), first_frame=round(first_frame_s, 3)),
             source=source,
             embedded=embedded,
             warnings=shown.warnings,
@@ -70,20 +70,28 @@ class HtmlReportWriter(ResultWriter):
         weakest = min(chosen.score_thr, _WEAKEST)
         return Selection(weakest, _MAX_SEGMENTS, chosen.classes)(result)
 
-    def _video(self, result: VideoResult, path: Path) -> tuple[str | None, str | None]:
-        """Address of a linked video or the bytes of an embedded one, in base64."""
+    def _video(
+        self, result: VideoResult, path: Path
+    ) -> tuple[str | None, str | None, float]:
+        """The video that is shown.
+
+        Returns:
+            Address of a linked video; or the bytes of an embedded one, in base64; and
+            when it shows the first frame.
+        """
         if result.path is None:
-            return None, None
-        video = Path(result.path)
+            return None, None, 0.0
+        video, first_frame_s = Path(result.path), result.first_frame_s
         if not is_playable(video):
+            first_frame_s = 0.0
             video = path.with_name(f'{path.stem}{VIDEO_SUFFIXES[1]}')
             write_preview(result.path, video)
         if video.stat().st_size > self.max_embedded:
-            return relative_url(video, path.parent), None
+            return relative_url(video, path.parent), None, first_frame_s
         embedded = base64.b64encode(video.read_bytes()).decode('ascii')
         if video != Path(result.path):
             video.unlink()
-        return None, embedded
+        return None, embedded, first_frame_s
 
     def _data(self, result: VideoResult) -> dict:
         """Everything that the script of the page works on."""

@@ -37,6 +37,7 @@ class VideoResult:
         path (str, optional): Video file; None for frames that came as an array.
         ground_truth (GroundTruth, optional): Where it is known.
         warnings (tuple[str, ...]): What was wrong with the file.
+        first_frame_s (float): When players show the first frame, in seconds.
     """
 
     video_id: str
@@ -46,6 +47,7 @@ class VideoResult:
     path: str | None = None
     ground_truth: GroundTruth | None = None
     warnings: tuple[str, ...] = ()
+    first_frame_s: float = 0.0
 
     def rows(self) -> list[tuple[float, float, str, float]]:
         """Start and end in seconds, class name and score of each detection."""

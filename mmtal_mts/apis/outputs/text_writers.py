@@ -94,13 +94,14 @@ def cues(result: VideoResult) -> _CueList:
         result (VideoResult): Selected detections.
 
     Returns:
-        list: Start and end in seconds, rounded to milliseconds, and the names and
-        best scores of the actions, by descending score.
+        list: Start and end in seconds of the player, rounded to milliseconds, and the
+        names and best scores of the actions, by descending score.
     """
     # Whole milliseconds, so that no stretch is empty once it is written.
+    first = result.first_frame_s
     waiting = sorted(
         (
-            (round(start * 1000), round(end * 1000), name, score)
+            (round((first + start) * 1000), round((first + end) * 1000), name, score)
             for start, end, name, score in result.rows()
         ),
         reverse=True,

@@ -114,6 +114,16 @@ def test_what_browsers_cannot_play_is_converted(tmp_path, make_video):
     assert (out / 'v.preview.mp4').is_file()
 
 
+def test_pictures_that_begin_after_the_sound(tmp_path, make_video):
+    late = dict(with_sound=True, delay=1.0)
+    shown = result(make_video(tmp_path / 'v.mp4', 20, 10, **late), first_frame_s=1.0)
+    assert page(shown, tmp_path / 'v.html').data['first_frame'] == 1.0
+    # A converted video begins with the first frame.
+    old = make_video(tmp_path / 'v.mkv', 20, 10, **late)
+    converted = page(result(old, first_frame_s=1.0), tmp_path / 'v.html')
+    assert converted.data['first_frame'] == 0
+
+
 def test_thumbnails_show_the_boundaries(tmp_path, make_video, number_of):
     import cv2
 

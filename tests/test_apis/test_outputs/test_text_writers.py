@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -55,6 +56,9 @@ def test_cues_name_all_that_happens():
         (5.0, 8.0, [('jump', 0.7)]),
     ]
     assert cues(result()) == []
+    # Players count from the beginning of the sound.
+    late = replace(EXAMPLE, first_frame_s=0.25)
+    assert [cue[:2] for cue in cues(late)] == [(1.25, 3.25), (3.25, 5.25), (5.25, 8.25)]
     # Shorter than a millisecond.
     assert cues(result((1.0, 1.0001, 0, 0.5))) == []
 

@@ -49,6 +49,17 @@ def test_annotated_video_keeps_times_and_sound(tmp_path, make_video):
     assert times_and_sound(out) == (pytest.approx(times, abs=1e-3), [])
 
 
+def test_sound_that_begins_before_the_pictures(tmp_path, make_video):
+    path = make_video(tmp_path / 'v.mp4', 20, 10, with_sound=True, delay=1.0)
+    out = tmp_path / 'out.mp4'
+    AnnotatedVideoWriter(Selection()).write(result(path, 2.0), out)
+    with av.open(str(out)) as container:
+        lengths = {s.type: float(s.duration * s.time_base) for s in container.streams}
+    assert lengths['video'] == pytest.approx(2, abs=0.15)
+    assert lengths['audio'] == pytest.approx(2, abs=0.15)
+    assert VideoStream(out).first_frame_s == pytest.approx(0, abs=0.1)
+
+
 def test_annotated_video_shows_what_happens(tmp_path, make_video):
     path = make_video(tmp_path / 'v.mp4', 40, 20, size=(48, 32))
     out = tmp_path / 'out.mp4'

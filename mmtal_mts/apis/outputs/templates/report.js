@@ -40,10 +40,15 @@ function seek(time, play) {
   state.time = Math.min(Math.max(time, 0), duration);
   if (video && video.readyState) {
     // The end itself shows no picture in some browsers.
-    video.currentTime = Math.min(state.time, Math.max(duration - 0.01, 0));
+    video.currentTime = data.first_frame + Math.min(state.time, Math.max(duration - 0.01, 0));
     if (play) video.play().catch(() => {});
   }
   showTime();
+}
+
+function readTime() {
+  // Where the sound begins before the pictures, the player's clock does too.
+  state.time = Math.max(video.currentTime - data.first_frame, 0);
 }
 
 function choose(detection, play) {
@@ -71,7 +76,7 @@ function showTime() {
 
 function follow() {
   if (video && !video.paused) {
-    state.time = video.currentTime;
+    readTime();
     showTime();
     const { scroller, left } = { scroller: $('scroller'), left: $('cursor').offsetLeft };
     if (left < scroller.scrollLeft || left > scroller.scrollLeft + scroller.clientWidth) {
@@ -349,7 +354,7 @@ if (video) {
     video.src = URL.createObjectURL(new Blob([bytes], { type: 'video/mp4' }));
   }
   for (const name of ['seeked', 'timeupdate', 'pause']) {
-    video.addEventListener(name, () => { state.time = video.currentTime; showTime(); });
+    video.addEventListener(name, () => { readTime(); showTime(); });
   }
   video.addEventListener('error', () => { $('unplayable').hidden = false; });
   requestAnimationFrame(follow);
