@@ -13,9 +13,9 @@ from rich.progress import track
 
 from mmtal_mts.utils.processes import exit_with_parent, fork_context
 
+from ..video_writer import write_video
 from .motions import CLASSES
 from .video import SyntheticSettings, SyntheticVideo
-from .video_writer import write_video
 
 ANNOTATION_FILE = 'annotations.json'
 VIDEO_DIR = 'videos'
