@@ -119,7 +119,10 @@ def make_video() -> Callable[..., str]:
                 stream.bit_rate = 4_000_000
             if times is not None:
                 stream.codec_context.time_base = tick
-            sound = container.add_stream('aac', rate=16_000) if with_sound else None
+            sound_codec = 'mp3' if path.suffix == '.avi' else 'aac'
+            sound = None
+            if with_sound:
+                sound = container.add_stream(sound_codec, rate=16_000, layout='mono')
             for index in range(num_frames):
                 picture = _numbered(index, height, width)
                 frame = av.VideoFrame.from_ndarray(picture, format='rgb24')

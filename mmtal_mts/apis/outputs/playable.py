@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from .video_encoding import encode_video
+from .video_encoding import codec_name, encode_video
 from .writer import replacing
 
 _PLAYABLE = {
@@ -33,10 +33,10 @@ def is_playable(path: Path) -> bool:
     import av
 
     with av.open(str(path)) as container:
-        context = container.streams.video[0].codec_context
+        stream = container.streams.video[0]
         return (
-            context.name in _PLAYABLE.get(path.suffix.lower(), ())
-            and context.pix_fmt in _PIXELS
+            codec_name(stream) in _PLAYABLE.get(path.suffix.lower(), ())
+            and stream.codec_context.pix_fmt in _PIXELS
         )
 
 

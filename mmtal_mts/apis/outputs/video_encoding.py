@@ -68,6 +68,19 @@ def encode_video(
             output.mux(packet)
 
 
+def codec_name(stream: Any) -> str:
+    """The name of a codec, whichever decoder is used for it.
+
+    Args:
+        stream (av.stream.Stream): Sound or pictures.
+
+    Returns:
+        str: E.g. 'mp3' and not 'mp3float', 'av1' and not 'libdav1d'.
+    """
+    codec = stream.codec_context.codec
+    return getattr(codec, 'canonical_name', codec.name)
+
+
 class _Sound:
     """The packets of the first audio stream, moved to the clock of the frames.
 
@@ -80,7 +93,7 @@ class _Sound:
         self._stream = None
         self._waiting: Any = None
         audio = container.streams.audio
-        if not audio or audio[0].codec_context.name not in _MP4_SOUND:
+        if not audio or codec_name(audio[0]) not in _MP4_SOUND:
             return
         if not hasattr(output, 'add_stream_from_template'):  # PyAV before 14
             self._stream = output.add_stream(template=audio[0])

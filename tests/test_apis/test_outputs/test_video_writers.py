@@ -13,6 +13,7 @@ from mmtal_mts.apis.outputs import (
     replacing,
 )
 from mmtal_mts.apis.outputs.playable import is_playable, write_preview
+from mmtal_mts.apis.outputs.video_encoding import codec_name
 from mmtal_mts.datasets.frame_grabber import grab_frames
 from mmtal_mts.datasets.video_stream import VideoStream
 from mmtal_mts.evaluation.functional.detections import Detections
@@ -30,7 +31,7 @@ def result(path, duration, segments=((0.5, 1.0),), name='jump'):
 def times_and_sound(path):
     frames = [float(frame.time) for frame in VideoStream(path).frames()]
     with av.open(str(path)) as container:
-        return frames, [s.codec_context.name for s in container.streams.audio]
+        return frames, [codec_name(s) for s in container.streams.audio]
 
 
 def test_annotated_video_keeps_times_and_sound(tmp_path, make_video):
@@ -43,6 +44,10 @@ def test_annotated_video_keeps_times_and_sound(tmp_path, make_video):
     with av.open(str(out)) as container:
         (audio,) = container.streams.audio
         assert float(audio.duration * audio.time_base) == pytest.approx(1.5, abs=0.15)
+    # The decoder of mp3 has another name than the codec.
+    path = make_video(tmp_path / 'v.avi', 30, 20, codec='mpeg4', with_sound=True)
+    AnnotatedVideoWriter(Selection()).write(result(path, 1.5), out)
+    assert times_and_sound(out)[1] == ['mp3']
     times = [0.0, 0.2, 0.25, 1.9, 4.0]
     path = make_video(tmp_path / 'w.mkv', 5, times=times)
     AnnotatedVideoWriter(Selection()).write(result(path, 4.1), out)
