@@ -26,6 +26,9 @@ from .settings import ExtractionSettings
 from .videos import VideoFile
 from .writers import ArrayWriter, ClipWriter, ImageFolderWriter, remove_leftovers
 
+# Best first for reading a video from end to end. The memory of Decord grows with every
+# frame it returns, up to gigabytes for long videos; windows never get that far.
+_BACKEND_ORDER = ('pyav', 'opencv', 'decord')
 # Progress is reported so often, in seconds.
 _REPORT_EVERY_S = 0.5
 
@@ -255,7 +258,11 @@ def extract_all(
         extract_video,
         out_dir=out_dir,
         settings=settings,
-        backends=available if backend == 'auto' else [backend],
+        backends=(
+            [name for name in _BACKEND_ORDER if name in available]
+            if backend == 'auto'
+            else [backend]
+        ),
     )
     failed = {}
     # Processes, not threads, share the work. A pool of OpenCV's threads must not exist

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -326,3 +327,27 @@ def test_ids_stay_in_their_folder(tmp_path):
 def test_impossible_settings(setting):
     with pytest.raises(ValueError, match=next(iter(setting))):
         ExtractionSettings(**setting)
+
+
+def _peak_memory(videos, out):
+    extract_clips(str(videos), out, BOTH)
+    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    (out / 'peak_kib').write_text(str(children))
+
+
+def test_memory_does_not_grow_with_the_length(tmp_path):
+    peaks = []
+    for num_frames in (150, 2000):
+        videos, out = tmp_path / f'videos{num_frames}', tmp_path / f'out{num_frames}'
+        videos.mkdir()
+        write_video(videos / 'v.avi', num_frames, side=128)
+        # In a process of its own, whose children are the workers of this run only.
+        process = multiprocessing.get_context('fork').Process(
+            target=_peak_memory, args=(videos, out)
+        )
+        process.start()
+        process.join(100)
+        assert process.exitcode == 0
+        peaks.append(int((out / 'peak_kib').read_text()))
+    # 667 frames as they are decoded, 33 MB, would show.
+    assert peaks[1] - peaks[0] < 12 * 1024
