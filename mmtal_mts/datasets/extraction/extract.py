@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -270,10 +270,14 @@ def extract_all(
     num_threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
-        for event in run_isolated(extract, plan.jobs, workers):
-            if event.kind == 'failed':
-                failed[event.job.video.video_id] = event.value
-            on_event(*event)
+        with closing(run_isolated(extract, plan.jobs, workers)) as events:
+            for event in events:
+                if event.kind == 'failed':
+                    failed[event.job.video.video_id] = event.value
+                on_event(*event)
     finally:
         cv2.setNumThreads(num_threads)
+        # Of processes that crashed or were interrupted.
+        for modality in settings.modalities:
+            remove_leftovers(settings.folder(out_dir, modality))
     return failed

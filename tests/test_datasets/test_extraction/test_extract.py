@@ -25,6 +25,7 @@ from mmtal_mts.datasets.extraction import (
     SampledVideo,
     SamplingGrid,
     check_disk_space,
+    extract_all,
     find_videos,
     plan_extraction,
 )
@@ -197,6 +198,13 @@ def test_the_tool_says_by_its_exit_status_whether_videos_failed(
     assert (tmp_path / 'out' / 'rgb_npy' / 'grey.npy').is_file()
 
 
+def is_running(pid):
+    try:
+        return 'State:\tZ' not in Path(f'/proc/{pid}/status').read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 def test_a_killed_extraction_leaves_nothing_that_looks_whole(tmp_path):
     videos, out = tmp_path / 'videos', tmp_path / 'out'
     videos.mkdir()
@@ -210,18 +218,16 @@ def test_a_killed_extraction_leaves_nothing_that_looks_whole(tmp_path):
     )
     process.start()
     deadline = time.monotonic() + 60
-    while not (partial := sorted(out.glob('*/.*.partial'))):
+    while len(partial := sorted(out.glob('*/.*.partial'))) < 2:
         assert process.is_alive() and time.monotonic() < deadline
         time.sleep(0.01)
+    pid = int(partial[0].name.split('-')[-1].split('.')[0])
+    assert is_running(pid)
     os.kill(process.pid, signal.SIGKILL)
     process.join()
-    assert len(partial) == 2
     assert not list(out.glob('*/*.npy'))
     # The process that wrote ends with its parent.
-    pid = int(partial[0].name.split('-')[-1].split('.')[0])
-    while Path(f'/proc/{pid}').exists():
-        if 'State:\tZ' in Path(f'/proc/{pid}/status').read_text():
-            break
+    while is_running(pid):
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
@@ -233,6 +239,22 @@ def test_a_killed_extraction_leaves_nothing_that_looks_whole(tmp_path):
     for modality in settings.modalities:
         remove_leftovers(settings.folder(out, modality))
     assert not list(out.glob('*/.*.partial'))
+
+
+def test_an_interrupted_extraction_cleans_up(videos, tmp_path):
+    class Stop(Exception):
+        pass
+
+    def on_event(job, kind, value):
+        raise Stop
+
+    found = [
+        video for video in find_videos(str(videos))[0] if video.video_id != 'broken'
+    ]
+    plan = plan_extraction(found, tmp_path, BOTH)
+    with pytest.raises(Stop):
+        extract_all(plan, tmp_path, BOTH, 2, on_event)
+    assert not list(tmp_path.glob('*/.*.partial'))
 
 
 def test_partial_files_of_living_processes_and_other_machines_stay(tmp_path):
