@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
+import sys
 from pathlib import Path
 
 from setuptools import find_packages, setup
@@ -22,6 +25,72 @@ def read_version() -> str:
     source = (ROOT / 'mmtal_mts' / 'version.py').read_text(encoding='utf-8')
     exec(source, scope)
     return scope['__version__']
+
+
+def compiled_ops() -> dict:
+    """What setup() needs to build the compiled operators, if that is asked for.
+
+    Environment:
+        MMTAL_WITH_OPS: 1 builds them; needs torch and mmcv or mmcv-lite installed,
+            and pip's --no-build-isolation so that they are found.
+        FORCE_CUDA: 1 refuses to leave the CUDA kernels out, which otherwise are built
+            if torch is a CUDA build and nvcc is there; a GPU is not needed.
+        TORCH_CUDA_ARCH_LIST: architectures, e.g. "8.0 9.0+PTX".
+    """
+    if os.environ.get('MMTAL_WITH_OPS', '0') != '1':
+        return {}
+    try:
+        from torch.utils import cpp_extension
+        from torch.version import cuda as torch_cuda
+    except ImportError as error:
+        raise SystemExit(
+            f'MMTAL_WITH_OPS=1: torch cannot be imported ({error}). Install it first '
+            'and add --no-build-isolation to pip install'
+        ) from error
+    mmcv = importlib.util.find_spec('mmcv')
+    headers = Path(mmcv.origin).parent / 'ops/csrc/common' if mmcv else None
+    if headers is None or not (headers / 'pytorch_device_registry.hpp').is_file():
+        raise SystemExit(
+            'MMTAL_WITH_OPS=1: the C++ headers of mmcv are missing. Install mmcv-lite '
+            'or mmcv first and add --no-build-isolation to pip install'
+        )
+
+    forced = os.environ.get('FORCE_CUDA', '0') == '1'
+    has_nvcc = bool(cpp_extension.CUDA_HOME) and any(
+        (Path(cpp_extension.CUDA_HOME) / 'bin').glob('nvcc*')
+    )
+    with_cuda = torch_cuda is not None and has_nvcc
+    if forced and not with_cuda:
+        raise SystemExit(
+            'FORCE_CUDA=1: this needs a CUDA build of torch (here: '
+            f'{torch_cuda or "CPU only"}) and nvcc (CUDA_HOME: '
+            f'{cpp_extension.CUDA_HOME})'
+        )
+
+    # Relative: setuptools puts them into its list of files.
+    source = Path('mmtal_mts/ops/csrc')
+    sources = [*source.glob('*.cpp'), *source.glob('cpu/*.cpp')]
+    flags = ['-O3']
+    if sys.platform == 'linux':
+        # Not when linking: OpenMP must be the one that torch brings, or there are
+        # two, of which torch.set_num_threads reaches only the first.
+        flags.append('-fopenmp')
+    macros = []
+    if with_cuda:
+        sources += source.glob('cuda/*.cu')
+        macros.append(('MMTAL_WITH_CUDA', None))
+    build = cpp_extension.CUDAExtension if with_cuda else cpp_extension.CppExtension
+    extension = build(
+        'mmtal_mts.ops._compiled',
+        sorted(str(path) for path in sources),
+        include_dirs=[str(headers)],
+        define_macros=macros,
+        depends=sorted(str(path) for path in source.glob('*.h')),
+        extra_compile_args=dict(cxx=flags, nvcc=['-O3']) if with_cuda else flags,
+    )
+    return dict(
+        ext_modules=[extension], cmdclass=dict(build_ext=cpp_extension.BuildExtension)
+    )
 
 
 EXTRAS = ('build', 'mminstall', 'optional', 'tests', 'docs')
@@ -52,4 +121,5 @@ setup(
         'Topic :: Scientific/Engineering :: Artificial Intelligence',
     ],
     zip_safe=False,
+    **compiled_ops(),
 )

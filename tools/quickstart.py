@@ -27,6 +27,7 @@ try:
     from mmtal_mts.apis.timeline import plot_timelines
     from mmtal_mts.datasets.synthetic import generate_dataset
     from mmtal_mts.utils import UserError, latest_checkpoint, run_tool
+    from mmtal_mts.utils.json_files import write_json
 except ImportError as error:
     sys.exit(f'error: {error}')
 
@@ -160,14 +161,6 @@ def read_json(path: Path) -> dict | None:
         return json.loads(path.read_text(encoding='utf-8'))
     except (FileNotFoundError, json.JSONDecodeError):
         return None
-
-
-def write_json(path: Path, content: dict) -> None:
-    """Writes a JSON file in one go, so that it is never half there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'.{path.name}.partial')
-    partial.write_text(json.dumps(content, indent=2) + '\n', encoding='utf-8')
-    os.replace(partial, path)
 
 
 def main() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import torch
 
 from mmtal_mts.apis.checkpoint import read_checkpoint
 from mmtal_mts.utils import UserError
+from mmtal_mts.utils.whole_files import whole_file
 from mmtal_mts.version import __version__
 
 _KEPT_META = ('cfg', 'dataset_meta', 'epoch', 'iter', 'mmengine_version')
@@ -53,8 +53,6 @@ def publish_checkpoint(src: str, out_dir: str, name: str | None = None) -> str:
         # Experiments are called CONFIG_DATE_TIME.
         name = meta.get('experiment_name', Path(src).stem).rsplit('_', 2)[0]
     path = Path(out_dir) / f'{name}-{digest}.pth'
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'.{path.name}.partial')
-    partial.write_bytes(content)
-    os.replace(partial, path)
+    with whole_file(path) as temporary:
+        Path(temporary).write_bytes(content)
     return str(path)

@@ -1,4 +1,4 @@
-"""Boundary max pooling of AFSD (BP in eq. 6) in vectorised torch."""
+"""Boundary max pooling of AFSD (BP in eq. 6)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+
+from .compiled import can_pool, compiled_max_pooling
+from .vectorized_pooling import clamp_bounds, vectorized_max_pooling
 
 
 def boundary_max_pooling(features: Tensor, segments: Tensor) -> Tensor:
@@ -17,8 +20,9 @@ def boundary_max_pooling(features: Tensor, segments: Tensor) -> Tensor:
     is the single position of its start. The gradient goes to the first maximum. There
     is no gradient for the segments. NaN wins a maximum, as in :func:`torch.max`.
 
-    The indices of the maxima come from a sparse table (one row per power of two),
-    so the cost per segment does not depend on its length.
+    Runs compiled where the operators were built for the device
+    (:func:`~mmtal_mts.ops.compiled_ops_problem` tells), else in vectorised torch, with
+    the same results.
 
     Args:
         features: (N, C, T) with an even C.
@@ -32,22 +36,15 @@ def boundary_max_pooling(features: Tensor, segments: Tensor) -> Tensor:
         ValueError: The shapes do not fit, C is odd, or T is 0.
     """
     _check(features, segments)
-    n, channels, length = features.shape
-    with torch.no_grad():
-        # Starts and ends side by side: (2N, C/2, T) and (2N, S, 2).
-        halves = features.detach().reshape(2 * n, channels // 2, length)
-        bounds = _clamp(segments, length).unflatten(-1, (2, 2))
-        bounds = bounds.transpose(1, 2).flatten(0, 1)
-        index = _argmax_over_ranges(halves, bounds).reshape(
-            n, channels, segments.shape[1]
-        )
-    return features.gather(2, index)
+    if can_pool(features):
+        return compiled_max_pooling(features, segments)
+    return vectorized_max_pooling(features, segments)
 
 
 def boundary_max_pooling_levels(
     levels: Sequence[Tensor], segments: Sequence[Tensor]
 ) -> tuple[Tensor, ...]:
-    """:func:`boundary_max_pooling` on every level of a pyramid in one call.
+    """:func:`boundary_max_pooling` on every level of a pyramid.
 
     Args:
         levels: L tensors (N, C, T_l).
@@ -56,13 +53,16 @@ def boundary_max_pooling_levels(
     Returns:
         L tensors (N, C, S_l).
     """
+    if all(can_pool(level) for level in levels):
+        return tuple(map(boundary_max_pooling, levels, segments))
+    # In torch a call costs more than a short level: all levels in one.
     joined, offset = [], 0
     for level, regions in zip(levels, segments):
         _check(level, regions)
         # Clamped to its level, no region reaches into a neighbour.
-        joined.append(_clamp(regions, level.shape[2]) + offset)
+        joined.append(clamp_bounds(regions, level.shape[2]) + offset)
         offset += level.shape[2]
-    pooled = boundary_max_pooling(torch.cat(list(levels), 2), torch.cat(joined, 1))
+    pooled = vectorized_max_pooling(torch.cat(list(levels), 2), torch.cat(joined, 1))
     return pooled.split([regions.shape[1] for regions in segments], dim=2)
 
 
@@ -81,50 +81,3 @@ def _check(features: Tensor, segments: Tensor) -> None:
             f'segments has shape {tuple(segments.shape)}; expected '
             f'({features.shape[0]}, S, 4)'
         )
-
-
-def _clamp(segments: Tensor, length: int) -> Tensor:
-    """Bounds as int64 within 0..length-1, truncated towards zero."""
-    # Clamping first keeps infinities and huge floats inside int64; it commutes with
-    # the truncation because the limits are integers.
-    bounds = torch.nan_to_num(segments.detach().double())
-    return bounds.clamp(0, length - 1).long()
-
-
-def _argmax_over_ranges(x: Tensor, bounds: Tensor) -> Tensor:
-    """Index of the first maximum of every row of ``x`` over inclusive ranges.
-
-    Args:
-        x: (B, C, T).
-        bounds: (B, S, 2) int64 first and last position within the row.
-
-    Returns:
-        (B, C, S) int64.
-    """
-    length = x.shape[2]
-    left, right = bounds.unbind(-1)
-    right = torch.maximum(left, right)
-
-    # Row k holds the maximum over 2**k positions from each position on. The rolls
-    # wrap around at the end of a row, where no range ever looks.
-    values, indices = [x], [torch.arange(length, device=x.device).expand_as(x)]
-    for k in range(length.bit_length() - 1):
-        value, index = values[-1], indices[-1]
-        other, other_index = value.roll(-(2**k), -1), index.roll(-(2**k), -1)
-        keep = (value >= other) | value.isnan()
-        values.append(torch.where(keep, value, other))
-        indices.append(torch.where(keep, index, other_index))
-    value, index = torch.cat(values, -1), torch.cat(indices, -1)
-
-    # Two blocks of 2**power positions, flush with either end, cover the range.
-    power = torch.zeros_like(left)
-    for k in range(1, len(values)):
-        power += (right - left + 1 >= 2**k).long()
-    row = power * length
-    first, second = (
-        (row + at)[:, None].expand(-1, x.shape[1], -1)
-        for at in (left, right + 1 - 2**power)
-    )
-    a, b = value.gather(2, first), value.gather(2, second)
-    keep = (a >= b) | a.isnan()
-    return torch.where(keep, index.gather(2, first), index.gather(2, second))

@@ -28,13 +28,19 @@ def run_tool(main: Callable[[], None]) -> int:
         main: The tool.
 
     Returns:
-        The exit code: 0, 2 for bad input, 130 when interrupted.
+        The exit code: 0, 2 for bad input, 130 when interrupted, 141 when whoever reads
+        the output closed it.
     """
     try:
         main()
     except KeyboardInterrupt:
         print('\ninterrupted', file=sys.stderr)
         return 130
+    except BrokenPipeError:
+        # The reader of the output went away, as "| head" does; nobody is listening.
+        # What is still buffered must go somewhere when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except Exception as error:
         if os.environ.get('MMTAL_DEBUG') == '1' or not is_input_error(error):
             raise

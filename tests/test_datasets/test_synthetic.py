@@ -23,7 +23,7 @@ from mmtal_mts.datasets.synthetic import generate as generate_module
 from mmtal_mts.datasets.synthetic.motions import ACTIONS, Y_HIGH, Y_LOW, Pose
 from mmtal_mts.datasets.synthetic.scene import Scene
 from mmtal_mts.datasets.synthetic.script import write_script
-from mmtal_mts.datasets.synthetic.video_writer import write_video
+from mmtal_mts.datasets.video_writer import write_video
 
 TINY = SyntheticSettings(
     num_train=2, num_test=1, seed=5, duration=(4.0, 6.0), size=32, fps=(10, 12)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmtal_mts.structures.tiou import pairwise_tiou
+from mmtal_mts.structures.tiou import aligned_tiou, pairwise_tiou
 
 
 def test_closed_forms():
@@ -24,3 +24,10 @@ def test_segments_without_length_overlap_nothing():
 def test_empty():
     assert pairwise_tiou(np.zeros((0, 2)), np.ones((3, 2))).shape == (0, 3)
     assert pairwise_tiou(np.ones((3, 2)), np.zeros((0, 2))).shape == (3, 0)
+
+
+def test_aligned_segments_are_the_diagonal():
+    random = np.random.default_rng(0)
+    a, b = random.integers(0, 6, (2, 50, 2)).astype(float)
+    np.testing.assert_array_equal(aligned_tiou(a, b), pairwise_tiou(a, b).diagonal())
+    assert aligned_tiou(np.zeros((0, 2)), np.zeros((0, 2))).shape == (0,)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 from torch.utils.data import DataLoader, Dataset
 
@@ -79,3 +82,23 @@ def test_message_of_a_data_worker_has_no_traceback():
     message = error_message(caught.value)
 
     assert message == 'video a.mp4 cannot be read\nRemedy: another video'
+
+
+def test_reader_that_goes_away_is_no_error(child_env):
+    code = (
+        'import sys\n'
+        'from mmtal_mts.utils import run_tool\n'
+        'sys.exit(run_tool(lambda: [print("line") for _ in range(10**6)]))\n'
+    )
+    tool = subprocess.Popen(
+        [sys.executable, '-c', code],
+        env=child_env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert tool.stdout.readline() == 'line\n'
+    tool.stdout.close()
+    assert tool.wait(timeout=60) == 141
+    assert tool.stderr.read() == ''
+    tool.stderr.close()

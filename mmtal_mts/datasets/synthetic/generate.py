@@ -11,11 +11,12 @@ from typing import Any
 
 from rich.progress import track
 
+from mmtal_mts.utils.json_files import write_json
 from mmtal_mts.utils.processes import exit_with_parent, fork_context
 
+from ..video_writer import write_video
 from .motions import CLASSES
 from .video import SyntheticSettings, SyntheticVideo
-from .video_writer import write_video
 
 ANNOTATION_FILE = 'annotations.json'
 VIDEO_DIR = 'videos'
@@ -74,9 +75,9 @@ def generate_dataset(
         return annotation_file
 
     video_dir.mkdir(parents=True, exist_ok=True)
-    _write_json(out_dir / _UNFINISHED_FILE, record)
+    write_json(out_dir / _UNFINISHED_FILE, record)
     _render_all(settings, jobs, video_dir, workers, progress)
-    _write_json(
+    write_json(
         annotation_file,
         {
             'version': '1.0',
@@ -172,9 +173,3 @@ def _read_json(path: Path) -> dict[str, Any] | None:
             f'{path} is not valid JSON ({error}). Remove it, or choose another folder.'
         ) from error
     return content if isinstance(content, dict) else {}
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    partial = path.with_name(f'.{path.name}.partial')
-    partial.write_text(json.dumps(content, indent=1) + '\n')
-    os.replace(partial, path)

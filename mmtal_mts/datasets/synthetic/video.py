@@ -13,7 +13,7 @@ from .scene import Scene
 from .script import MIN_VIDEO_S, Script, write_script
 
 # Raise when the same settings give other videos or annotations than before.
-GENERATOR_VERSION = 1
+GENERATOR_VERSION = 2
 # Split as in file names -> (its part of the seed, `subset` in the annotations).
 _SPLITS = {'train': (0, 'training'), 'test': (1, 'test')}
 # The first frame rate is the usual one, the others take equal shares of the rest.

@@ -8,9 +8,8 @@ from typing import Protocol
 
 import numpy as np
 
-from mmtal_mts.structures.tiou import pairwise_tiou
-
 from .detections import Detections
+from .matching import match_detections
 
 
 class GroundTruth(Protocol):
@@ -132,15 +131,10 @@ def mean_average_precision(
     order = np.argsort(-scores, kind='stable')
     video, segments, labels = video[order], segments[order], labels[order]
 
-    hits = np.zeros((len(thresholds), len(labels)), dtype=bool)
-    groups = _group(labels * len(ground_truth) + video)
-    names = list(ground_truth)
-    for group in groups:
-        truth = ground_truth[names[video[group[0]]]]
-        targets = np.asarray(truth.segments)[truth.labels == labels[group[0]]]
-        if len(targets):
-            tiou = pairwise_tiou(segments[group], targets)
-            hits[:, group] = _match(tiou, thresholds)
+    targets, owner = _flatten_truth(ground_truth)
+    hits = match_detections(
+        segments, labels * len(ground_truth) + video, targets, owner, thresholds
+    )
 
     ap = np.full((len(thresholds), num_classes), np.nan)
     for label in np.flatnonzero(positives):
@@ -198,36 +192,16 @@ def _flatten(
     return video, merged.segments, merged.scores, merged.labels, counts
 
 
-def _group(keys: np.ndarray) -> Sequence[np.ndarray]:
-    """Positions of equal keys, ascending within each group."""
-    if not len(keys):
-        return []
-    order = np.argsort(keys, kind='stable')
-    return np.split(order, np.flatnonzero(np.diff(keys[order])) + 1)
-
-
-def _match(tiou: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
-    """Greedy matching of one video and class, at all thresholds at once.
-
-    Args:
-        tiou (np.ndarray): (S, G), detections by descending score.
-        thresholds (np.ndarray): (M,).
-
-    Returns:
-        np.ndarray: True positives (M, S), bool.
-    """
-    hits = np.zeros((len(thresholds), len(tiou)), dtype=bool)
-    free = np.ones((len(thresholds), tiou.shape[1]), dtype=bool)
-    rows = np.arange(len(thresholds))
-    # Of equally good segments the official evaluation takes the last.
-    tiou = tiou[:, ::-1]
-    for row in np.flatnonzero(tiou.max(axis=1) >= thresholds.min()):
-        available = np.where(free, tiou[row], -1.0)
-        best = available.argmax(axis=1)
-        hit = available[rows, best] >= thresholds
-        hits[hit, row] = True
-        free[rows[hit], best[hit]] = False
-    return hits
+def _flatten_truth(
+    ground_truth: Mapping[str, GroundTruth],
+) -> tuple[np.ndarray, np.ndarray]:
+    """All ground-truth segments (G, 2), and the number of their class and video."""
+    segments, owners = [np.zeros((0, 2))], [np.zeros(0, dtype=np.int64)]
+    for row, truth in enumerate(ground_truth.values()):
+        segments.append(np.asarray(truth.segments, dtype=np.float64).reshape(-1, 2))
+        labels = np.asarray(truth.labels, dtype=np.int64)
+        owners.append(labels * len(ground_truth) + row)
+    return np.concatenate(segments), np.concatenate(owners)
 
 
 def _average_precision(hits: np.ndarray, positives: int) -> np.ndarray:

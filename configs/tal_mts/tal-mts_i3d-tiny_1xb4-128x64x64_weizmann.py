@@ -1,0 +1,66 @@
+# Timelines of the Weizmann actions, see docs/benchmark.md: real footage that trains on
+# two CPU cores. Another fold: --cfg-options ann_file=... in the three places below.
+_base_ = ['./tal-mts_i3d-tiny_1xb4-128x48x48_synthetic.py']
+
+data_root = 'data/weizmann/'
+ann_file = 'annotations_fold0.json'
+crop_size = 64
+classes = (
+    'bend',
+    'gallop sideways',
+    'jump forward',
+    'jump in place',
+    'jumping jack',
+    'run',
+    'skip',
+    'walk',
+    'wave one hand',
+    'wave two hands',
+)
+num_classes = len(classes)
+
+model = dict(
+    neck=dict(pyramid=dict(spatial_sizes=(4, 2)), stt=dict(crop_size=crop_size)),
+    coarse_head=dict(num_classes=num_classes),
+    refine_head=dict(num_classes=num_classes, fsa=dict(crop_size=crop_size)),
+    warmup_head=dict(num_classes=num_classes),
+)
+
+train_pipeline = [
+    dict(type='LoadClip'),
+    dict(type='Resize', scale=(72, 72), keep_ratio=False),
+    dict(type='RandomCrop', size=crop_size),
+    dict(type='FlipClip', flip_ratio=0.5),
+    dict(type='FormatShape', input_format='NCTHW'),
+    dict(type='PackTALInputs'),
+]
+test_pipeline = [
+    dict(type='LoadClip'),
+    dict(type='Resize', scale=(72, 72), keep_ratio=False),
+    dict(type='CenterCrop', crop_size=crop_size),
+    dict(type='FormatShape', input_format='NCTHW'),
+    dict(type='PackTALInputs'),
+]
+data = dict(data_root=data_root, ann_file=ann_file, classes=classes)
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline, window_stride=32, **data))
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline, **data))
+test_dataloader = val_dataloader
+val_evaluator = dict(ann_file=data_root + ann_file)
+test_evaluator = val_evaluator
+
+warmup_epochs = 4
+max_epochs = 14
+custom_hooks = [dict(type='BackboneWarmupHook', num_epochs=warmup_epochs)]
+train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.05, by_epoch=False, begin=0, end=40),
+    dict(
+        type='CosineAnnealingLR',
+        begin=warmup_epochs,
+        T_max=max_epochs - warmup_epochs,
+        end=max_epochs,
+        eta_min_ratio=0.01,
+        by_epoch=True,
+        convert_to_iter_based=True,
+    ),
+]

@@ -1,0 +1,409 @@
+"""The checker of annotation files."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mmtal_mts.apis.annotation_check import (
+    CheckSettings,
+    WindowSettings,
+    check_annotations,
+    describe_check,
+    load_content,
+    repair_annotations,
+)
+from mmtal_mts.datasets.importers import import_annotations, probe_video
+from mmtal_mts.structures.annotations import load_annotations
+from mmtal_mts.utils import UserError
+
+# Windows of 32 frames at 10 fps; locations every 4, 8 and 16 frames.
+WINDOWS = WindowSettings(clip_len=32, stride=8, num_levels=3)
+
+
+def content_of(*actions, duration=10.0, **facts):
+    """An annotation file with one video; actions are (start, end, label)."""
+    items = [{'segment': [start, end], 'label': label} for start, end, label in actions]
+    entry = {'subset': 'training', 'duration': duration, 'annotations': items, **facts}
+    return {'classes': ['jump', 'run'], 'database': {'a': entry}}
+
+
+def check(content, **kwargs):
+    kwargs.setdefault('windows', WINDOWS)
+    return check_annotations(content, CheckSettings(**kwargs))
+
+
+def kinds(report):
+    """What was found, but not that the other class does not occur."""
+    return {k: n for k, n in report.findings.counts().items() if k != 'class-missing'}
+
+
+def test_a_good_file_is_safe():
+    report = check(content_of((1, 2, 'run'), (3, 4, 'jump')))
+    assert report.findings == []
+    assert report.is_safe
+    text = describe_check(report)
+    assert 'nothing is wrong' in text
+    assert 'safe to train on: no errors, 0 warnings' in text
+
+
+@pytest.mark.parametrize(
+    ('action', 'kind', 'safe'),
+    [
+        ((2.0, 2.0, 'run'), 'not-positive', False),
+        ((3.0, 2.0, 'run'), 'not-positive', False),
+        ((math.nan, 2.0, 'run'), 'not-positive', False),
+        ((1.0, math.inf, 'run'), 'not-positive', False),
+        ((-0.5, 2.0, 'run'), 'before-start', False),
+        ((9.0, 10.5, 'run'), 'beyond-end', False),
+        ((10.0, 10.5, 'run'), 'outside', False),
+        ((-2.0, -1.0, 'run'), 'outside', False),
+        ((1.0, 2.0, 'fly'), 'unknown-label', False),
+        (('soon', 2.0, 'run'), 'malformed', False),
+        ((1.0, 2.0, 7), 'malformed', False),
+        ((1.0, 1.199, 'run'), 'too-short', True),
+    ],
+)
+def test_faults_of_a_single_annotation(action, kind, safe):
+    report = check(content_of((4, 5, 'run'), action))
+    assert kinds(report)[kind] == 1
+    assert report.is_safe is safe
+    finding = report.findings.of(kind)[0]
+    assert (finding.video_id, finding.index) == ('a', 1)
+
+
+def test_limits_are_inclusive():
+    # Two frames, the very end, and rounding of a float are no faults.
+    actions = [(0.7, 0.9, 'run'), (9.0, 10.0, 'run'), (8.0, 10.0 + 1e-9, 'jump')]
+    assert kinds(check(content_of(*actions))) == {}
+
+
+def test_faults_of_a_video():
+    content = content_of((1, 2, 'run'))
+    content['database'].update(
+        b={'annotations': []},
+        c={'duration': -1, 'annotations': []},
+        d={'duration': 5},
+        e=7,
+    )
+    report = check(content)
+    assert kinds(report) == {'malformed': 3, 'no-duration': 1}
+    assert {f.video_id for f in report.findings.of('malformed')} == {'c', 'd', 'e'}
+    assert report.findings.of('no-duration')[0].video_id == 'b'
+
+
+def test_repetitions():
+    report = check(content_of((1, 2, 'run'), (1, 2, 'run'), (1, 2, 'jump')))
+    assert [f.index for f in report.findings.of('duplicate')] == [1]
+    (double,) = report.findings.of('double-label')
+    assert (double.index, double.group) == (2, 'jump + run')
+    # All locations go to the first of equal segments: the others are not trained on.
+    assert [f.index for f in report.findings.of('shadowed')] == [1, 2]
+
+
+def test_keys_that_repeat_are_errors(tmp_path):
+    path = tmp_path / 'a.json'
+    entry = '"a": {"duration": 9, "annotations": [{"segment": [1, 2], "label": "x"}]}'
+    path.write_text('{"database": {' + f'{entry}, {entry}' + '}}')
+    content, repeated = load_content(path)
+    report = check_annotations(content, CheckSettings(WINDOWS), repeated)
+    assert report.findings.counts() == {'duplicate-key': 1}
+    path.write_text('[]')
+    with pytest.raises(UserError, match=r'convert_annotations\.py'):
+        load_content(path)
+
+
+def test_classes_and_subsets():
+    content = content_of((1, 2, 'run'))
+    content['database']['b'] = dict(content['database']['a'], subset='test')
+    content['database']['c'] = {'subset': 'test', 'duration': 5, 'annotations': []}
+    report = check(content)
+    assert [f.message for f in report.findings.of('class-missing')] == [
+        'jump in training',
+        'jump in test',
+    ]
+    assert check(content, subsets=['test']).per_class['test'] == {'run': 1}
+    assert kinds(check(content, classes=['jump'])) == {'unknown-label': 2}
+    with pytest.raises(UserError, match='no video in subset x; there are test, train'):
+        check(content, subsets=['x'])
+    with pytest.raises(UserError, match='more than once'):
+        check({**content, 'classes': ['run', 'run']})
+    # A subset that is not annotated misses no class.
+    content['database'] = {'c': content['database']['c']}
+    assert check(content).findings == []
+
+
+def test_frame_columns_that_contradict_the_seconds(repo_root):
+    path = repo_root / 'tests/data/annotations/afsd/val_Annotation_ours.csv'
+    report = check_annotations(import_annotations([path]).content, CheckSettings())
+    (finding,) = report.findings.of('fps-contradiction')
+    assert finding.video_id == 'video_validation_0000666'
+    # 6708 / 25 fps is 268.32 s, the row says 223.6 s.
+    assert '2 of 2 actions up to 1118 frames = 44.72 s late' in finding.message
+    assert '"fps" is 25, the frame columns were made with 30.00' in finding.message
+    assert [f.message for f in report.findings.of('outside')] == [
+        'video_validation_0000364 [120.5, 127] HighJump: the video has 112.533 s'
+    ]
+    assert [f.group for f in report.findings.of('double-label')] == [
+        'CliffDiving + Diving'
+    ]
+
+
+def test_frames_counted_from_one_do_not_contradict():
+    content = content_of((0.0, 2.0, 'run'), fps=25.0)
+    content['database']['a']['annotations'][0]['segment(frames)'] = [1, 50]
+    assert kinds(check(content)) == {}
+    content['database']['a']['annotations'][0]['segment(frames)'] = ['x', 50]
+    assert kinds(check(content)) == {'malformed': 1}
+
+
+def test_actions_that_no_window_holds():
+    report = check(content_of((1, 2, 'run'), (3, 6.3, 'jump')))
+    # 33 frames in windows of 32.
+    (finding,) = report.findings.of('uncovered')
+    assert finding.index == 1
+    assert report.coverage.num_windows.tolist()[1] == 0
+    alone = check(content_of((3, 6.3, 'jump')))
+    assert kinds(alone) == {'uncovered': 1, 'no-window': 1}
+    assert 'no level can represent 100.00% of the actions' in describe_check(alone)
+
+
+def test_windows_counted_as_afsd_does():
+    # It starts with the video, where AFSD's windows begin one frame late.
+    content = content_of((0.0, 1.0, 'run'), duration=3.2)
+    assert kinds(check(content)) == {}
+    windows = WindowSettings(clip_len=32, num_levels=3, one_based_window=True)
+    assert kinds(check(content, windows=windows)) == {'uncovered': 1, 'no-window': 1}
+
+
+def test_actions_between_the_locations():
+    # Locations are at 2, 6, 10, ... and 4, 12, ... and 8, 24 frames.
+    report = check(content_of((0.21, 0.39, 'run'), (0.5, 0.7, 'jump'), duration=3.2))
+    assert report.findings.of('no-location')[0].index == 0
+    assert report.coverage.num_inside.tolist() == [[0, 0, 0], [1, 0, 0]]
+    assert report.coverage.num_assigned.tolist() == [0, 1]
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 95), st.integers(1, 40), st.sampled_from(['run'])),
+        max_size=5,
+    )
+)
+@settings(max_examples=50, deadline=None)
+def test_locations_against_counting_one_by_one(frames):
+    actions = [(s / 10, min(s + n, 96) / 10, label) for s, n, label in frames]
+    # One window for the whole video, so that the reference needs no windows.
+    windows = WindowSettings(clip_len=96, num_levels=3)
+    report = check(content_of(*actions, duration=9.6), windows=windows)
+    coverage = report.coverage
+    owners = [0] * len(actions)
+    for level, stride in enumerate((4, 8, 16)):
+        centres = [(i + 0.5) * stride for i in range(96 // stride)]
+        for row, (start, end, _) in enumerate(actions):
+            inside = sum(start * 10 <= c <= end * 10 for c in centres)
+            assert coverage.num_inside[row, level] == inside
+        for centre in centres:
+            holding = [
+                (end - start, row)
+                for row, (start, end, _) in enumerate(actions)
+                if start * 10 <= centre <= end * 10
+            ]
+            if holding:
+                owners[min(holding)[1]] += 1
+    assert coverage.num_assigned.sum() == sum(owners)
+    lengths = [entry['actions'] for entry in report.length_bins()]
+    assert sum(lengths) == len(actions)
+
+
+def test_one_window_per_video_whatever_its_length():
+    windows = WindowSettings(clip_len=64, frames_per_video=64, num_levels=3)
+    report = check(content_of((10, 90, 'run'), duration=100.0), windows=windows)
+    assert kinds(report) == {}
+    assert report.coverage.lengths_f.tolist() == pytest.approx([51.2])
+    assert report.coverage.kept_windows == {'training': 1}
+    # Two sampled frames of this video are more than three seconds.
+    short = check(content_of((10, 13, 'run'), duration=100.0), windows=windows)
+    assert short.findings.of('too-short')[0].message.endswith('1.92 sampled frames')
+
+
+def test_length_bins():
+    report = check(content_of((1, 1.2, 'run'), (2, 5.2, 'jump'), (1, 9.9, 'run')))
+    bins = [(b['from_f'], b['to_f'], b['actions']) for b in report.length_bins()]
+    # Two frames; as long as the window; longer.
+    assert bins == [(0.0, 2.0, 1), (16.0, 32.0, 1), (64.0, 128.0, 1)]
+    assert sum(b['share'] for b in report.length_bins()) == pytest.approx(1)
+
+
+# Video files
+
+
+@pytest.fixture
+def video(repo_root, tmp_path):
+    """A folder with one video, its frames and its rate."""
+    source = repo_root / 'tests' / 'data' / 'index_brightness.mp4'
+    (tmp_path / 'videos').mkdir()
+    path = tmp_path / 'videos' / 'a.mp4'
+    shutil.copy(source, path)
+    return path, *probe_video(path)
+
+
+def test_video_files_that_agree(video):
+    path, num_frames, fps = video
+    content = content_of((0, 0.5, 'run'), duration=num_frames / fps, fps=fps)
+    report = check(content, video_dir=str(path.parent))
+    assert kinds(report) == {}
+
+
+def test_video_files_that_do_not_agree(video):
+    path, num_frames, fps = video
+    (path.parent / 'b.mp4').write_bytes(b'no video')
+    shutil.copy(path, path.parent / 'more.mp4')
+    content = content_of((0, 0.5, 'run'), duration=num_frames / fps + 60, fps=fps * 1.2)
+    for name in ('b', 'c'):
+        content['database'][name] = {'duration': 1.0, 'annotations': []}
+    report = check(content, video_dir=str(path.parent))
+    assert kinds(report) == {
+        'missing-video': 1,
+        'unreadable-video': 1,
+        'duration-mismatch': 1,
+        'fps-mismatch': 1,
+        'extra-video': 1,
+    }
+    assert report.findings.of('missing-video')[0].message.endswith('c.mp4')
+    assert report.findings.of('extra-video')[0].message.endswith('more.mp4')
+    with pytest.raises(UserError, match='no such folder'):
+        check(content, video_dir=str(path.parent / 'none'))
+
+
+# Correction
+
+
+FAULTY = (
+    (-0.5, 2.0, 'run'),
+    (9.0, 10.5, 'run'),
+    (10.0, 11.0, 'run'),
+    (3.0, 3.0, 'run'),
+    (4.0, 5.0, 'run'),
+    (4.0, 5.0, 'run'),
+    (6.0, 7.0, 'fly'),
+)
+
+
+def segments_of(content):
+    items = content['database']['a']['annotations']
+    return [(*item['segment'], item['label']) for item in items]
+
+
+def test_clamping_cuts_what_can_be_cut():
+    content = content_of(*FAULTY)
+    before = json.dumps(content)
+    fixed, changes = repair_annotations(content, check(content).findings, 'clamp')
+    assert segments_of(fixed) == [
+        (0.0, 2.0, 'run'),
+        (9.0, 10.0, 'run'),
+        (4.0, 5.0, 'run'),
+        (6.0, 7.0, 'fly'),
+    ]
+    assert len(changes) == 5
+    assert json.dumps(content) == before
+    # A label is not a matter of cutting.
+    assert kinds(check(fixed)) == {'unknown-label': 1}
+
+
+def test_segments_that_become_alike_by_cutting_stay_once():
+    content = content_of((9.0, 10.5, 'run'), ('9', '11', 'run'), (9, 10.5, 'jump'))
+    fixed, changes = repair_annotations(content, check(content).findings, 'clamp')
+    assert segments_of(fixed) == [(9.0, 10.0, 'run'), (9.0, 10.0, 'jump')]
+    assert [change.split(':')[0] for change in changes] == [
+        'cut (beyond-end)',
+        'cut (beyond-end)',
+        'removed (duplicate once it is cut)',
+        'cut (beyond-end)',
+    ]
+
+
+def test_dropping_leaves_only_what_is_right():
+    content = content_of(*FAULTY)
+    fixed, changes = repair_annotations(content, check(content).findings, 'drop')
+    assert segments_of(fixed) == [(4.0, 5.0, 'run')]
+    assert len(changes) == 6
+    assert check(fixed).is_safe
+    with pytest.raises(ValueError, match="mode must be one of .*'x'"):
+        repair_annotations(content, check(content).findings, 'x')
+
+
+number = st.floats(-5, 15) | st.integers(-5, 15) | st.just(math.nan)
+action = st.tuples(number, number, st.sampled_from(['run', 'jump', 'fly']))
+
+
+@given(st.lists(action, max_size=6), st.sampled_from(['clamp', 'drop']))
+@settings(
+    max_examples=80,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+def test_a_corrected_file_loads_and_a_safe_file_too(tmp_path, actions, mode):
+    content = content_of((1, 2, 'run'), *actions)
+    path = str(tmp_path / 'a.json')
+
+    def loads(data):
+        with open(path, 'w') as file:
+            json.dump(data, file)
+        try:
+            load_annotations(path, on_invalid='error')
+        except ValueError:
+            return False
+        return True
+
+    report = check(content)
+    # The checker and the loader agree on what is an error.
+    assert report.is_safe == loads(content)
+    fixed, changes = repair_annotations(content, report.findings, mode)
+    again = check(fixed)
+    assert again.is_safe == loads(fixed)
+    assert again.is_safe or (mode == 'clamp' and 'unknown-label' in kinds(again))
+    # Correcting what is corrected changes nothing.
+    assert repair_annotations(fixed, again.findings, mode) == (fixed, [])
+    # What was right stays as it was, in the same order.
+    kept = iter(segments_of(fixed))
+    for segment in segments_of(content):
+        start, end, label = segment
+        if 0 <= start < end <= 10 and label != 'fly':
+            if segments_of(content).count(segment) == 1 and mode == 'drop':
+                assert segment in kept
+    assert (changes == []) == (fixed == content)
+
+
+def test_the_report_for_programs_is_json():
+    report = check(content_of(*FAULTY))
+    data = json.loads(json.dumps(report.to_json(), allow_nan=False))
+    assert data['safe'] is False
+    assert data['errors'] == 5
+    assert data['annotations'] == 7
+    assert data['usable_actions'] == 4
+    assert data['counts']['beyond-end'] == 1
+    assert data['classes'] == {'jump': {'training': 0}, 'run': {'training': 4}}
+    assert len(data['findings']) == data['errors'] + data['warnings']
+
+
+def test_many_classes_are_shortened_in_the_text():
+    classes = [f'class {i:02d}' for i in range(40)]
+    content = content_of(*[(1 + i / 8, 2 + i / 8, classes[i]) for i in range(40)])
+    text = describe_check(check(content, classes=classes))
+    assert '... 16 classes in between (--json)' in text
+
+
+def test_an_annotation_without_any_action():
+    report = check(content_of())
+    assert np.shape(report.coverage.num_inside) == (0, 3)
+    assert report.length_bins() == []
+    assert 'training: 0 actions in 1 videos, 1 of them without any' in describe_check(
+        report
+    )

@@ -1,0 +1,195 @@
+"""Finding out formats, and the account of an import."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mmtal_mts.datasets.importers import (
+    IMPORTERS,
+    ClassNames,
+    ImportOptions,
+    SourceFile,
+    VideoFacts,
+    detect_format,
+    import_annotations,
+)
+from mmtal_mts.datasets.importers.report import describe_import
+from mmtal_mts.structures.annotations import load_annotations
+from mmtal_mts.utils import UserError
+from mmtal_mts.utils.json_files import write_json
+
+
+@pytest.fixture
+def data(repo_root):
+    return repo_root / 'tests' / 'data' / 'annotations'
+
+
+@pytest.fixture
+def table(tmp_path):
+    path = tmp_path / 'actions.csv'
+    path.write_text('video,start,end,label\na,1,2,run\nb,3,4,jump\nb,5,6,\n')
+    return path
+
+
+def test_each_sample_is_of_one_format(data):
+    found = {
+        path.name: [
+            name
+            for name, importer in IMPORTERS.items()
+            if importer.accepts(SourceFile(path))
+        ]
+        for path in sorted(data.rglob('*'))
+        if path.is_file()
+    }
+    assert found == {
+        'Ambiguous_test.txt': ['thumos14'],
+        'CliffDiving_val.txt': ['thumos14'],
+        'Diving_val.txt': ['thumos14'],
+        'durations.txt': [],
+        'project.boris': ['boris'],
+        'session.eaf': ['elan'],
+        'val_Annotation_ours.csv': ['afsd-thumos14'],
+        'val_video_info.csv': [],
+        'via3.json': ['via3'],
+    }
+
+
+@pytest.mark.parametrize('name', IMPORTERS)
+def test_a_file_of_another_format_is_bad_input_not_a_bug(data, tmp_path, name):
+    odd = {'a': {'annotations': [7], 'actions': 7, 'gt_second_stamps': 7, 'fps': 5}}
+    (tmp_path / 'odd.json').write_text(json.dumps(odd))
+    (tmp_path / 'list.json').write_text('[[1]]')
+    (tmp_path / 'empty.csv').write_text('')
+    files = [path for path in data.rglob('*') if path.is_file()]
+    options = ImportOptions(fps=25.0 if IMPORTERS[name].uses_fps else None)
+    for path in [*files, *tmp_path.iterdir()]:
+        try:
+            result = import_annotations([path], name, options)
+        except UserError as error:
+            assert str(path) in str(error)
+        else:
+            assert result.content['database']
+
+
+def test_two_formats_in_a_folder_must_be_told_apart(data):
+    with pytest.raises(UserError, match='files of 3 formats .*--format'):
+        import_annotations([data])
+    result = import_annotations([data], 'via3')
+    assert [name.rsplit('/', 1)[-1] for name in result.files] == ['via3.json']
+
+
+def test_what_is_no_annotation_is_named(tmp_path, data):
+    (tmp_path / 'notes.txt').write_text('nothing to see')
+    (tmp_path / 'picture.png').write_bytes(b'\x89PNG\xff')
+    with pytest.raises(UserError, match='notes.txt, picture.png.*--format'):
+        import_annotations([tmp_path])
+    with pytest.raises(UserError, match='no such file or folder'):
+        import_annotations([tmp_path / 'none'])
+    with pytest.raises(UserError, match="no format 'x'; known are thumos14"):
+        import_annotations([data / 'via3.json'], 'x')
+    with pytest.raises(UserError, match='no known annotation format'):
+        detect_format([])
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        ({'fps': 25.0}, 'csv does not know --fps'),
+        ({'select': ('x',)}, 'csv does not know --select'),
+        ({'label_field': 'x'}, 'csv does not know --label-field'),
+    ],
+)
+def test_options_without_effect_are_refused(table, options, message):
+    with pytest.raises(UserError, match=message):
+        import_annotations([table], options=ImportOptions(**options))
+
+
+def test_unknown_label_fields_are_refused(data):
+    options = ImportOptions(label_field='x')
+    with pytest.raises(UserError, match='one of value, tier, tier:value'):
+        import_annotations([data / 'session.eaf'], options=options)
+
+
+def test_a_person_may_add_subset_durations_and_classes(table):
+    options = ImportOptions(
+        subset='mine',
+        durations={'a': VideoFacts(30.5, 25.0), 'other': VideoFacts(1.0)},
+        classes=ClassNames(('walk', 'run'), ('0', '1')),
+    )
+    result = import_annotations([table], options=options)
+    database = result.content['database']
+    assert database['a']['subset'] == database['b']['subset'] == 'mine'
+    assert (database['a']['duration'], database['a']['fps']) == (30.5, 25.0)
+    assert 'other' not in database
+    # The order of the list stays; what is not in it is told.
+    assert result.content['classes'] == ['walk', 'run', 'jump']
+    assert any('1 labels are not in the class list' in note for note in result.notes)
+    assert '1 videos have no "duration"; --durations PATH adds it' in result.notes
+
+
+def test_durations_of_a_person_win_and_that_is_told(tmp_path):
+    path = tmp_path / 'a.csv'
+    path.write_text('video,start,end,label,duration\na,1,2,run,30\n')
+    options = ImportOptions(durations={'a': VideoFacts(31.0)})
+    result = import_annotations([path], options=options)
+    assert result.content['database']['a']['duration'] == 31.0
+    assert any('1 values were replaced' in note for note in result.notes)
+
+
+def test_an_import_of_nothing_is_an_error(tmp_path):
+    path = tmp_path / 'a.csv'
+    path.write_text('video,start,end,label\na,x,2,run\n')
+    with pytest.raises(UserError, match='1 start or end is not a time'):
+        import_annotations([path])
+    path.write_text('video,start,end,label\n')
+    with pytest.raises(UserError, match='the files are empty'):
+        import_annotations([path])
+
+
+def test_the_account_adds_up(table):
+    text = describe_import(import_annotations([table]))
+    assert 'found     3 annotations' in text
+    assert 'imported  2 actions of 2 classes in 2 videos' in text
+    assert 'left out  1 annotations' in text
+    assert 'actions.csv:4' in text
+
+
+names = st.text('ab_-.é 0', min_size=1, max_size=8).filter(str.strip)
+segments = st.tuples(st.floats(0, 1e5), st.floats(1e-3, 1e4)).map(
+    lambda pair: [pair[0], pair[0] + pair[1]]
+)
+actions = st.lists(
+    st.fixed_dictionaries({'segment': segments, 'label': st.sampled_from('xyz')}),
+    max_size=4,
+)
+databases = st.dictionaries(names, actions, min_size=1, max_size=4)
+
+
+@given(databases)
+@settings(
+    max_examples=50,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+def test_a_native_file_comes_back_as_it_was(tmp_path, database):
+    entries = {
+        name: {'subset': 'training', 'duration': 2e5, 'annotations': items}
+        for name, items in {
+            **database,
+            'always': [{'segment': [0.1, 0.3], 'label': 'x'}],
+        }.items()
+    }
+    path, out = tmp_path / 'in.json', tmp_path / 'out.json'
+    path.write_text(json.dumps({'classes': ['x', 'y', 'z'], 'database': entries}))
+    write_json(out, import_annotations([path]).content)
+    assert json.loads(out.read_text())['database'] == entries
+    # And the loader of the project takes it.
+    loaded = load_annotations(str(out))
+    assert loaded.classes == ('x', 'y', 'z')
+    for name, entry in entries.items():
+        expected = [item['segment'] for item in entry['annotations']]
+        assert loaded.videos[name].segments.tolist() == expected

@@ -1,0 +1,86 @@
+"""Convert annotations of another format into the native JSON file."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from mmtal_mts.datasets.importers import (
+    IMPORTERS,
+    ImportOptions,
+    SourceFile,
+    import_annotations,
+    read_class_names,
+    read_video_facts,
+)
+from mmtal_mts.datasets.importers.report import describe_import
+from mmtal_mts.utils import run_tool
+from mmtal_mts.utils.json_files import write_json
+
+
+def parse_args() -> argparse.Namespace:
+    """Arguments of the command line."""
+    formats = '\n'.join(
+        f'  {importer.name:17s} {importer.summary}' for importer in IMPORTERS.values()
+    )
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog=f'formats:\n{formats}\n\nSee docs/annotations.md.',
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument('sources', nargs='+', help='annotation files or folders')
+    parser.add_argument('--out', required=True, help='JSON file to write')
+    parser.add_argument(
+        '--format', metavar='NAME', help='format, see below; detected by default'
+    )
+    parser.add_argument(
+        '--durations',
+        nargs='+',
+        default=[],
+        metavar='PATH',
+        help='durations of the videos: text, table or JSON files, or the folder of '
+        'the videos',
+    )
+    parser.add_argument('--subset', help='subset of all videos')
+    parser.add_argument('--classes', metavar='FILE', help='list of the classes')
+    parser.add_argument(
+        '--keep-ambiguous',
+        action='store_true',
+        help="keep the segments that THUMOS14 labels 'Ambiguous'",
+    )
+    parser.add_argument(
+        '--fps', type=float, help='frame rate, for formats that count frames'
+    )
+    parser.add_argument(
+        '--label-field', metavar='NAME', help='which part of an annotation is the class'
+    )
+    parser.add_argument(
+        '--select',
+        nargs='+',
+        default=[],
+        metavar='NAME',
+        help='tiers, observations or attributes to take',
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Convert, write, and give account."""
+    args = parse_args()
+    options = ImportOptions(
+        subset=args.subset,
+        durations=read_video_facts(args.durations),
+        keep_ambiguous=args.keep_ambiguous,
+        fps=args.fps,
+        classes=read_class_names(SourceFile(args.classes)) if args.classes else None,
+        label_field=args.label_field,
+        select=tuple(args.select),
+    )
+    result = import_annotations(args.sources, args.format, options)
+    write_json(args.out, result.content)
+    print(describe_import(result))
+    print(f'wrote     {args.out}')
+
+
+if __name__ == '__main__':
+    sys.exit(run_tool(main))
