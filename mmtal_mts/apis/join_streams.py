@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import torch
 from mmaction.registry import MODELS
 from mmengine.config import Config
@@ -11,6 +9,7 @@ from mmengine.registry import init_default_scope
 
 from mmtal_mts.apis.checkpoint import load_weights, read_checkpoint
 from mmtal_mts.utils import UserError
+from mmtal_mts.utils.whole_files import whole_file
 
 
 def join_streams(cfg: Config, rgb: str, flow: str, out: str) -> None:
@@ -46,7 +45,5 @@ def join_streams(cfg: Config, rgb: str, flow: str, out: str) -> None:
             f'{list(classes[1])}; both need the same order'
         )
     meta = dict(cfg=cfg.pretty_text, dataset_meta=metas[0].get('dataset_meta'))
-    partial = f'{out}.{os.getpid()}.partial'
-    os.makedirs(os.path.dirname(out) or '.', exist_ok=True)
-    torch.save(dict(meta=meta, state_dict=weights), partial)
-    os.replace(partial, out)
+    with whole_file(out) as temporary:
+        torch.save(dict(meta=meta, state_dict=weights), temporary)

@@ -70,7 +70,7 @@ def test_windows_are_ordered_and_ids_do_not_collide(tmp_path):
     keys.append(WindowKey('a', 64))
     for i, key in enumerate(keys):
         write_window(tmp_path, key, window(duration=float(i)))
-    write_index(tmp_path, keys, None)
+    write_index(tmp_path, keys, {})
     raw = RawOutputFolder(tmp_path)
     assert raw.keys == sorted(keys)
     assert [raw.load(key).facts['duration'] for key in keys] == [0, 1, 2, 3]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -26,6 +26,9 @@ from .settings import ExtractionSettings
 from .videos import VideoFile
 from .writers import ArrayWriter, ClipWriter, ImageFolderWriter, remove_leftovers
 
+# Best first for reading a video from end to end. The memory of Decord grows with every
+# frame it returns, up to gigabytes for long videos; windows never get that far.
+_BACKEND_ORDER = ('pyav', 'opencv', 'decord')
 # Progress is reported so often, in seconds.
 _REPORT_EVERY_S = 0.5
 
@@ -255,7 +258,11 @@ def extract_all(
         extract_video,
         out_dir=out_dir,
         settings=settings,
-        backends=available if backend == 'auto' else [backend],
+        backends=(
+            [name for name in _BACKEND_ORDER if name in available]
+            if backend == 'auto'
+            else [backend]
+        ),
     )
     failed = {}
     # Processes, not threads, share the work. A pool of OpenCV's threads must not exist
@@ -263,10 +270,14 @@ def extract_all(
     num_threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
-        for event in run_isolated(extract, plan.jobs, workers):
-            if event.kind == 'failed':
-                failed[event.job.video.video_id] = event.value
-            on_event(*event)
+        with closing(run_isolated(extract, plan.jobs, workers)) as events:
+            for event in events:
+                if event.kind == 'failed':
+                    failed[event.job.video.video_id] = event.value
+                on_event(*event)
     finally:
         cv2.setNumThreads(num_threads)
+        # Of processes that crashed or were interrupted.
+        for modality in settings.modalities:
+            remove_leftovers(settings.folder(out_dir, modality))
     return failed

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mmtal_mts.utils import UserError
+from mmtal_mts.utils.json_files import write_json
 
 from ..transforms.stored_frames import CHANNELS, open_array
 from ..transforms.video_readers import VideoReadError
@@ -186,9 +187,5 @@ class ExtractionSettings:
         """
         if self.check_folder(out_dir, modality):
             return
-        folder = self.folder(out_dir, modality)
-        folder.mkdir(parents=True, exist_ok=True)
-        partial = folder / f'.{_RECORD_FILE}.{os.getpid()}'
-        text = json.dumps(self.record(modality), indent=1)
-        partial.write_text(text + '\n', encoding='utf-8')
-        os.replace(partial, folder / _RECORD_FILE)
+        path = self.folder(out_dir, modality) / _RECORD_FILE
+        write_json(path, self.record(modality))

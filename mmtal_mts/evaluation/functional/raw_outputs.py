@@ -12,6 +12,9 @@ from urllib.parse import quote
 
 import numpy as np
 
+from mmtal_mts.utils.json_files import write_json
+from mmtal_mts.utils.whole_files import whole_file
+
 _INDEX = 'index.json'
 _LOCATION_KEYS = {
     'points': 1,
@@ -71,16 +74,12 @@ def write_window(folder: str | os.PathLike, key: WindowKey, window: RawWindow) -
         window: What to write; values become float32.
     """
     path = Path(folder) / _file_name(key)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # A window that two processes have is written by each under a name of its own.
-    partial = path.with_name(f'.{path.name}.{os.getpid()}.partial')
     arrays = {
         name: np.asarray(window.outputs[name], dtype=np.float32)
         for name in _LOCATION_KEYS
     }
-    with open(partial, 'wb') as file:
-        np.savez(file, facts=np.array(json.dumps(window.facts)), **arrays)
-    os.replace(partial, path)
+    with whole_file(path) as temporary:
+        np.savez(temporary, facts=np.array(json.dumps(window.facts)), **arrays)
 
 
 def write_index(
@@ -95,14 +94,11 @@ def write_index(
         keys: All windows, in any order and possibly repeated.
         dataset_meta: Class names in label order, as the metric takes them.
     """
-    path = Path(folder) / _INDEX
-    partial = path.with_name(f'.{path.name}.{os.getpid()}.partial')
     content = dict(
         dataset_meta={name: list(names) for name, names in dataset_meta.items()},
         windows=[list(key) for key in sorted(set(keys))],
     )
-    partial.write_text(json.dumps(content), encoding='utf-8')
-    os.replace(partial, path)
+    write_json(Path(folder) / _INDEX, content)
 
 
 class RawOutputFolder:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -24,6 +25,7 @@ from mmtal_mts.datasets.extraction import (
     SampledVideo,
     SamplingGrid,
     check_disk_space,
+    extract_all,
     find_videos,
     plan_extraction,
 )
@@ -196,6 +198,13 @@ def test_the_tool_says_by_its_exit_status_whether_videos_failed(
     assert (tmp_path / 'out' / 'rgb_npy' / 'grey.npy').is_file()
 
 
+def is_running(pid):
+    try:
+        return 'State:\tZ' not in Path(f'/proc/{pid}/status').read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 def test_a_killed_extraction_leaves_nothing_that_looks_whole(tmp_path):
     videos, out = tmp_path / 'videos', tmp_path / 'out'
     videos.mkdir()
@@ -209,18 +218,16 @@ def test_a_killed_extraction_leaves_nothing_that_looks_whole(tmp_path):
     )
     process.start()
     deadline = time.monotonic() + 60
-    while not (partial := sorted(out.glob('*/.*.partial'))):
+    while len(partial := sorted(out.glob('*/.*.partial'))) < 2:
         assert process.is_alive() and time.monotonic() < deadline
         time.sleep(0.01)
+    pid = int(partial[0].name.split('-')[-1].split('.')[0])
+    assert is_running(pid)
     os.kill(process.pid, signal.SIGKILL)
     process.join()
-    assert len(partial) == 2
     assert not list(out.glob('*/*.npy'))
     # The process that wrote ends with its parent.
-    pid = int(partial[0].name.split('-')[-1].split('.')[0])
-    while Path(f'/proc/{pid}').exists():
-        if 'State:\tZ' in Path(f'/proc/{pid}/status').read_text():
-            break
+    while is_running(pid):
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
@@ -232,6 +239,22 @@ def test_a_killed_extraction_leaves_nothing_that_looks_whole(tmp_path):
     for modality in settings.modalities:
         remove_leftovers(settings.folder(out, modality))
     assert not list(out.glob('*/.*.partial'))
+
+
+def test_an_interrupted_extraction_cleans_up(videos, tmp_path):
+    class Stop(Exception):
+        pass
+
+    def on_event(job, kind, value):
+        raise Stop
+
+    found = [
+        video for video in find_videos(str(videos))[0] if video.video_id != 'broken'
+    ]
+    plan = plan_extraction(found, tmp_path, BOTH)
+    with pytest.raises(Stop):
+        extract_all(plan, tmp_path, BOTH, 2, on_event)
+    assert not list(tmp_path.glob('*/.*.partial'))
 
 
 def test_partial_files_of_living_processes_and_other_machines_stay(tmp_path):
@@ -326,3 +349,27 @@ def test_ids_stay_in_their_folder(tmp_path):
 def test_impossible_settings(setting):
     with pytest.raises(ValueError, match=next(iter(setting))):
         ExtractionSettings(**setting)
+
+
+def _peak_memory(videos, out):
+    extract_clips(str(videos), out, BOTH)
+    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    (out / 'peak_kib').write_text(str(children))
+
+
+def test_memory_does_not_grow_with_the_length(tmp_path):
+    peaks = []
+    for num_frames in (150, 2000):
+        videos, out = tmp_path / f'videos{num_frames}', tmp_path / f'out{num_frames}'
+        videos.mkdir()
+        write_video(videos / 'v.avi', num_frames, side=128)
+        # In a process of its own, whose children are the workers of this run only.
+        process = multiprocessing.get_context('fork').Process(
+            target=_peak_memory, args=(videos, out)
+        )
+        process.start()
+        process.join(100)
+        assert process.exitcode == 0
+        peaks.append(int((out / 'peak_kib').read_text()))
+    # 667 frames as they are decoded, 33 MB, would show.
+    assert peaks[1] - peaks[0] < 12 * 1024

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmtal_mts.datasets.extraction import (
@@ -70,6 +70,7 @@ def test_a_single_frame_does_not_move():
     assert field.shape == (20, 30, 2) and (field == 128).all()
 
 
+@settings(max_examples=60, deadline=None)
 @given(
     st.floats(-30, 30, allow_nan=False),
     st.sampled_from([5.0, 20.0, 32.0]),

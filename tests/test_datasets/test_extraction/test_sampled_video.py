@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmtal_mts.datasets.extraction import SampledVideo, SamplingGrid
@@ -44,6 +44,7 @@ def shown(frames):
     return [round((float(frame.mean()) - 20) / 5) for frame in frames]
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.integers(10, 3000), st.sampled_from(RATES), st.sampled_from([5, 10]))
 def test_frames_and_counts_are_those_of_afsd(num_frames, fps, sample_fps):
     kept = accumulate(num_frames, fps, sample_fps)
@@ -56,6 +57,7 @@ def test_frames_and_counts_are_those_of_afsd(num_frames, fps, sample_fps):
     assert grid.count(num_frames, float(fps)) == len(indices)
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.integers(1, 5000), st.integers(1, 900))
 def test_fixed_number_of_frames_covers_every_video_evenly(num_source, num_frames):
     indices = SamplingGrid(None, num_frames).indices(num_source, 29.97)
