@@ -27,6 +27,12 @@ def parse_args() -> argparse.Namespace:
         help='pickle the raw predictions of all windows, before they are merged',
     )
     parser.add_argument(
+        '--dump-raw',
+        metavar='FOLDER',
+        help='save the raw outputs of the model in each window, before decoding, for '
+        'tools/fuse_streams.py',
+    )
+    parser.add_argument(
         '--cfg-options',
         nargs='+',
         action=DictAction,

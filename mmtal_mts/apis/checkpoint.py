@@ -47,6 +47,24 @@ def check_checkpoint(model: nn.Module, path: str, resume: bool = False) -> None:
         )
 
 
+def load_weights(model: nn.Module, path: str) -> dict[str, Tensor]:
+    """Reads the weights of a local checkpoint, on the CPU.
+
+    Args:
+        model: The model that they must fit.
+        path: Checkpoint file.
+
+    Returns:
+        The state dict.
+
+    Raises:
+        UserError: If the file is missing, unreadable or of another architecture.
+    """
+    weights = _state_dict(read_checkpoint(path), path)
+    _compare(model.state_dict(), weights, path)
+    return weights
+
+
 def read_checkpoint(path: str) -> Mapping:
     """Loads a checkpoint on the CPU, weights only.
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 
+from mmtal_mts.evaluation.functional.raw_outputs import is_raw_folder
 from mmtal_mts.utils import UserError, latest_checkpoint
 
 _CONFIG_SUFFIXES = ('.py', '.json', '.yml', '.yaml')
@@ -116,6 +117,7 @@ def prepare_test_config(
     checkpoint: str,
     work_dir: str | None = None,
     dump: str | None = None,
+    dump_raw: str | None = None,
     launcher: str = 'none',
     cfg_options: Mapping | None = None,
 ) -> Config:
@@ -127,6 +129,8 @@ def prepare_test_config(
         work_dir: Folder for logs. By default the config's, or
             ``work_dirs/CONFIG_NAME``.
         dump: Pickle file for the raw predictions of all windows, or None.
+        dump_raw: Folder for the raw outputs of the model in each window, which
+            ``tools/fuse_streams.py`` takes, or None.
         launcher: ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
         cfg_options: Settings that override the config, by dotted name.
 
@@ -147,9 +151,46 @@ def prepare_test_config(
     if dump is not None:
         if not dump.endswith(('.pkl', '.pickle')):
             raise UserError(f'--dump {dump} must end with .pkl or .pickle')
-        metrics = cfg.test_evaluator
-        metrics = list(metrics) if isinstance(metrics, (list, tuple)) else [metrics]
-        cfg.test_evaluator = [*metrics, dict(type='DumpResults', out_file_path=dump)]
+        _add_metric(cfg, dict(type='DumpResults', out_file_path=dump))
+    if dump_raw is not None:
+        if is_raw_folder(dump_raw):
+            raise UserError(
+                f'--dump-raw {dump_raw} holds the raw outputs of another run. Remedy: '
+                'choose another folder, or remove this one'
+            )
+        cfg.model.keep_raw = True
+        _add_metric(cfg, dict(type='RawOutputWriter', folder=dump_raw))
+    return cfg
+
+
+def _add_metric(cfg: Config, metric: dict) -> None:
+    """Adds a metric behind those of the test."""
+    metrics = cfg.test_evaluator
+    metrics = list(metrics) if isinstance(metrics, (list, tuple)) else [metrics]
+    cfg.test_evaluator = [*metrics, metric]
+
+
+def merge_options(cfg: Config, cfg_options: Mapping | None) -> Config:
+    """Merges ``--cfg-options`` into a config, in place.
+
+    Args:
+        cfg: The config.
+        cfg_options: Settings that override the config, by dotted name, or None.
+
+    Returns:
+        The same config.
+
+    Raises:
+        UserError: If they do not fit the config.
+    """
+    if cfg_options:
+        try:
+            cfg.merge_from_dict(dict(cfg_options))
+        except (KeyError, TypeError, AttributeError, AssertionError) as error:
+            raise UserError(
+                f'--cfg-options {dict(cfg_options)} does not fit config '
+                f'{cfg.filename}: {error}'
+            ) from error
     return cfg
 
 
@@ -160,14 +201,7 @@ def _merge_common(
     cfg_options: Mapping | None,
 ) -> None:
     """What training and testing share."""
-    if cfg_options:
-        try:
-            cfg.merge_from_dict(dict(cfg_options))
-        except (KeyError, TypeError, AttributeError, AssertionError) as error:
-            raise UserError(
-                f'--cfg-options {dict(cfg_options)} does not fit config '
-                f'{cfg.filename}: {error}'
-            ) from error
+    merge_options(cfg, cfg_options)
     if work_dir is not None:
         cfg.work_dir = work_dir
     elif cfg.get('work_dir') is None:

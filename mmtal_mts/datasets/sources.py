@@ -31,7 +31,8 @@ class SourceFinder:
     """Finds the source of a video by its annotated file name, template or id.
 
     In this order: the annotation's "file", the file template, and any file of a
-    known type whose name without extension is that of the template.
+    known type whose name without extension is that of the template. A "file" that
+    names a video does not say where its extracted frames or array are.
 
     Args:
         folder (str): Folder of the sources.
@@ -69,8 +70,17 @@ class SourceFinder:
         Returns:
             str: Path, whether it exists or not.
         """
-        name = file or self.file_tmpl.replace('{video_id}', video_id)
+        name = self.file_tmpl.replace('{video_id}', video_id)
+        if file is not None and self._is_source(file):
+            name = file
         return os.path.join(self.folder, name)
+
+    def _is_source(self, file: str) -> bool:
+        """Tells whether a file name may be one of this source type."""
+        extension = os.path.splitext(file)[1].lower()
+        if self.source_type == 'npy':
+            return extension in _EXTENSIONS['npy']
+        return self.source_type == 'video' or extension not in VIDEO_EXTENSIONS
 
     def find(self, video_id: str, file: str | None = None) -> str | None:
         """Returns the path of the source, None if there is none.
@@ -86,7 +96,8 @@ class SourceFinder:
         exists = os.path.isdir if self.source_type == 'frames' else os.path.isfile
         if exists(path):
             return path
-        if file is not None or self.source_type == 'frames':
+        named = file is not None and self._is_source(file)
+        if named or self.source_type == 'frames':
             return None
         folder, name = os.path.split(path)
         matches = self._index(folder).get(os.path.splitext(name)[0])

@@ -8,11 +8,12 @@ from .functional import (
     load_detections,
     mean_average_precision,
 )
-from .metrics import TALMetric
+from .metrics import RawOutputWriter, TALMetric
 
 __all__ = [
     'Detections',
     'MeanAPResult',
+    'RawOutputWriter',
     'TALMetric',
     'WindowMerger',
     'dump_detections',

@@ -1,5 +1,5 @@
 from .backbones import InceptionI3D
-from .detectors import TALMTS
+from .detectors import TALMTS, TwoStreamTALMTS
 from .heads import BoundaryRefineHead, CoarseHead, FrameSelfAttention
 from .losses import (
     BoundaryBCELoss,
@@ -46,4 +46,5 @@ __all__ = [
     'SpatialTemporalTransformer',
     'TALMTS',
     'TemporalPyramid',
+    'TwoStreamTALMTS',
 ]

@@ -36,6 +36,16 @@ def test_frames_and_arrays(folder):
     assert SourceFinder(str(folder), 'npy').find('x') == str(folder / 'x.npy')
 
 
+def test_the_annotated_video_file_does_not_hide_what_was_extracted_from_it(folder):
+    finder = SourceFinder(str(folder), 'npy')
+    assert finder.find('x', file='original_of_x.avi') == str(folder / 'x.npy')
+    assert finder.find('y', file='x.npy') == str(folder / 'x.npy')
+    assert finder.find('x', file='other.npy') is None
+    finder = SourceFinder(str(folder), 'frames')
+    assert finder.find('frames', file='frames.mp4') == str(folder / 'frames')
+    assert finder.find('y', file='frames') == str(folder / 'frames')
+
+
 def test_missing_folder_finds_nothing():
     assert SourceFinder('/no/such/folder', 'video').find('a') is None
 

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
-import multiprocessing.connection
 import os
 import re
-import sys
-import threading
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
@@ -16,6 +12,7 @@ from typing import Any
 from rich.progress import track
 
 from mmtal_mts.utils.json_files import write_json
+from mmtal_mts.utils.processes import exit_with_parent, fork_context
 
 from ..video_writer import write_video
 from .motions import CLASSES
@@ -106,10 +103,7 @@ def _render_all(
         for job in track(jobs, label, disable=not progress):
             _render(settings, *job, video_dir)
         return
-    # Forked workers start at once; a fresh interpreter would import everything.
-    method = 'fork' if sys.platform.startswith('linux') else 'spawn'
-    context = multiprocessing.get_context(method)
-    with ProcessPoolExecutor(workers, context, _exit_with_parent) as pool:
+    with ProcessPoolExecutor(workers, fork_context(), exit_with_parent) as pool:
         futures = [pool.submit(_render, settings, *job, video_dir) for job in jobs]
         try:
             done = as_completed(futures)
@@ -119,16 +113,6 @@ def _render_all(
             for future in futures:
                 future.cancel()
             raise
-
-
-def _exit_with_parent() -> None:
-    """Makes a worker end when its parent is killed, instead of waiting forever."""
-
-    def watch() -> None:
-        multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _render(

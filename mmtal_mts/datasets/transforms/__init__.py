@@ -4,10 +4,12 @@ from .augment import FlipClip, ShuffleFrames
 from .cut_insert import CutInsertBackground
 from .formatting import PackTALInputs
 from .loading import LoadClip
+from .second_stream import AppendClip
 from .video_readers import VideoReadError
 from .video_scores import LoadVideoScores
 
 __all__ = [
+    'AppendClip',
     'CutInsertBackground',
     'FlipClip',
     'LoadClip',

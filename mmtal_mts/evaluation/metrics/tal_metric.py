@@ -28,7 +28,7 @@ from mmtal_mts.evaluation.functional.windows import (
 )
 from mmtal_mts.structures.annotations import load_annotations
 
-from .window_result import window_result
+from .window_result import window_detections
 
 _MAX_NAMED = 10
 """So many videos are named in a message; of the rest only the number is told."""
@@ -184,7 +184,7 @@ class TALMetric(BaseMetric):
                     'because the data set is class_agnostic; put LoadVideoScores into '
                     'the test pipeline, or evaluate with class_agnostic=True'
                 )
-            self.results.append(window_result(sample))
+            self.results.append(window_detections(sample))
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Evaluate all windows of all processes.

@@ -10,7 +10,7 @@ import torch
 from mmtal_mts.evaluation.functional.detections import Detections
 
 
-def window_result(sample: Any) -> dict:
+def window_detections(sample: Any) -> dict:
     """What one data sample says about its window.
 
     Args:

@@ -1,3 +1,4 @@
 from .tal_mts import TALMTS
+from .two_stream import TwoStreamTALMTS
 
-__all__ = ['TALMTS']
+__all__ = ['TALMTS', 'TwoStreamTALMTS']

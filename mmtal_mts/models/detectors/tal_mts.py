@@ -38,6 +38,28 @@ class RawOutputs(NamedTuple):
         )
 
 
+def as_clips(inputs: Tensor) -> Tensor:
+    """Takes MMAction2's (N, 1, C, T, H, W) for (N, C, T, H, W).
+
+    Args:
+        inputs: Frames in either layout.
+
+    Returns:
+        (N, C, T, H, W).
+
+    Raises:
+        ValueError: Another shape.
+    """
+    if inputs.ndim == 6 and inputs.shape[1] == 1:
+        inputs = inputs[:, 0]
+    if inputs.ndim != 5:
+        raise ValueError(
+            f'inputs has shape {tuple(inputs.shape)}; expected (N, C, T, H, W), '
+            'or (N, 1, C, T, H, W) with one clip per sample'
+        )
+    return inputs
+
+
 @MODELS.register_module()
 class TALMTS(BaseModel):
     """Temporal action localization with multi-temporal scales (Fig. 2).
@@ -58,6 +80,8 @@ class TALMTS(BaseModel):
         warmup_head: Config of a head that trains the backbone alone while
             ``warming_up`` is set (:class:`~mmtal_mts.engine.BackboneWarmupHook`);
             ``None`` where the backbone is pretrained.
+        keep_raw: Whether predictions carry the raw outputs of their clip as
+            ``raw_outputs``, for :class:`~mmtal_mts.evaluation.RawOutputWriter`.
         init_cfg: MMEngine initialisation config.
     """
 
@@ -71,6 +95,7 @@ class TALMTS(BaseModel):
         point_generator: dict | None = None,
         data_preprocessor: dict | None = None,
         warmup_head: dict | None = None,
+        keep_raw: bool = False,
         init_cfg: dict | None = None,
     ) -> None:
         if data_preprocessor is None:
@@ -97,6 +122,7 @@ class TALMTS(BaseModel):
         )
         self.warmup_head = None if warmup_head is None else MODELS.build(warmup_head)
         self.warming_up = False
+        self.keep_raw = keep_raw
 
     def forward(
         self,
@@ -127,7 +153,7 @@ class TALMTS(BaseModel):
         Raises:
             ValueError: Another mode, or inputs of another shape.
         """
-        frames = self._as_clips(inputs)
+        frames = as_clips(inputs)
         if mode == 'loss':
             return self.loss(frames, data_samples)
         if mode == 'predict':
@@ -135,17 +161,6 @@ class TALMTS(BaseModel):
         if mode == 'tensor':
             return self.extract(frames).as_dict()
         raise ValueError(f"mode={mode!r}: choose 'loss', 'predict' or 'tensor'")
-
-    @staticmethod
-    def _as_clips(inputs: Tensor) -> Tensor:
-        if inputs.ndim == 6 and inputs.shape[1] == 1:
-            inputs = inputs[:, 0]
-        if inputs.ndim != 5:
-            raise ValueError(
-                f'inputs has shape {tuple(inputs.shape)}; expected (N, C, T, H, W), '
-                'or (N, 1, C, T, H, W) with one clip per sample'
-            )
-        return inputs
 
     def extract(self, frames: Tensor) -> RawOutputs:
         """Runs backbone, neck and both heads on (N, C, T, H, W) frames."""
@@ -213,14 +228,6 @@ class TALMTS(BaseModel):
     ) -> list[ActionDataSample]:
         """Decodes the clips into the data samples; see :meth:`forward`."""
         outputs = self.extract(frames).as_dict()
-        with torch.autocast(frames.device.type, enabled=False):
-            segments, scores = self.decoder.decode(outputs, frames.shape[2])
-        for i, sample in enumerate(data_samples):
-            sample.pred_instances = self.decoder.to_instances(
-                segments[i],
-                scores[i],
-                sample.window_offset,
-                sample.sample_fps,
-                sample.get('video_scores'),
-            )
-        return list(data_samples)
+        return self.decoder.predict_streams(
+            [outputs], frames.shape[2], data_samples, keep_raw=self.keep_raw
+        )

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
 from mmaction.registry import TASK_UTILS
+from mmaction.structures import ActionDataSample
 from mmengine.structures import InstanceData
 from torch import Tensor
 
 from ...structures.segments import refine_distances
 
-_RAW = (
+# Raw outputs that have a batch dimension; ``points`` has none.
+RAW_OUTPUTS = (
     'coarse_distances',
     'coarse_logits',
     'refine_offsets',
@@ -65,28 +68,115 @@ class CoarseToFineDecoder:
         scores = 0.5 * probs[..., :-1] * quality[..., None]
         return segments, scores
 
+    @staticmethod
+    def check_weights(weights: Sequence[float] | None, num_streams: int) -> list[float]:
+        """Normalises the weights of the streams to a sum of 1.
+
+        Args:
+            weights: One per stream; None weighs all the same.
+            num_streams: Number of streams.
+
+        Returns:
+            The weights.
+
+        Raises:
+            ValueError: Another number of weights, or unusable ones.
+        """
+        if weights is None:
+            weights = [1.0] * num_streams
+        total = sum(weights)
+        if len(weights) != num_streams or min(weights) < 0 or not 0 < total < math.inf:
+            raise ValueError(
+                f'weights={list(weights)}: give one number >= 0 for each of the '
+                f'{num_streams} streams, at least one of them positive'
+            )
+        return [weight / total for weight in weights]
+
+    def mean_outputs(
+        self,
+        streams: Sequence[dict[str, Tensor]],
+        weights: Sequence[float] | None = None,
+    ) -> dict[str, Tensor]:
+        """Averages the raw outputs of several networks that saw the same clips.
+
+        Args:
+            streams: Per network what :meth:`decode` takes, with equal points.
+            weights: Weight of each stream; None weighs all the same.
+
+        Returns:
+            The average, of the same keys and shapes.
+        """
+        weights = self.check_weights(weights, len(streams))
+        mean = {
+            key: sum(
+                weight * stream[key].float() for weight, stream in zip(weights, streams)
+            )
+            for key in RAW_OUTPUTS
+        }
+        return dict(points=streams[0]['points'], **mean)
+
     def decode_streams(
-        self, streams: Sequence[dict[str, Tensor]], num_frames: int
+        self,
+        streams: Sequence[dict[str, Tensor]],
+        num_frames: int,
+        weights: Sequence[float] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Decodes several networks (RGB and flow) that saw the same clips.
 
         Args:
             streams: Per network what :meth:`decode` takes, with equal points.
             num_frames: Frames T of the clip.
+            weights: Weight of each stream; None weighs all the same.
 
         Returns:
             See :meth:`decode`.
         """
-        mean = {
-            key: torch.stack([stream[key].float() for stream in streams]).mean(0)
-            for key in _RAW
-        }
-        mean['points'] = streams[0]['points']
+        weights = self.check_weights(weights, len(streams))
+        mean = self.mean_outputs(streams, weights)
         segments, scores = self.decode(mean, num_frames)
         if self.fusion == 'geometric':
-            decoded = [self.decode(stream, num_frames)[0] for stream in streams]
-            segments = torch.stack(decoded).prod(0) ** (1 / len(streams))
+            segments = torch.ones_like(segments)
+            for weight, stream in zip(weights, streams):
+                segments = segments * self.decode(stream, num_frames)[0] ** weight
         return segments, scores
+
+    def predict_streams(
+        self,
+        streams: Sequence[dict[str, Tensor]],
+        num_frames: int,
+        data_samples: Sequence[ActionDataSample],
+        weights: Sequence[float] | None = None,
+        keep_raw: bool = False,
+    ) -> list[ActionDataSample]:
+        """Decodes the clips of a batch into their data samples.
+
+        Args:
+            streams: Per network what :meth:`decode` takes; one network is fine.
+            num_frames: Frames T of the clip.
+            data_samples: N data samples with the metainfo ``window_offset``,
+                ``sample_fps`` and optionally ``video_scores``.
+            weights: Weight of each stream; None weighs all the same.
+            keep_raw: Whether to keep the averaged raw outputs as ``raw_outputs``.
+
+        Returns:
+            The data samples, with ``pred_instances`` (see :meth:`to_instances`).
+        """
+        with torch.autocast(streams[0]['points'].device.type, enabled=False):
+            segments, scores = self.decode_streams(streams, num_frames, weights)
+            mean = self.mean_outputs(streams, weights) if keep_raw else None
+        for i, sample in enumerate(data_samples):
+            sample.pred_instances = self.to_instances(
+                segments[i],
+                scores[i],
+                sample.window_offset,
+                sample.sample_fps,
+                sample.get('video_scores'),
+            )
+            if mean is not None:
+                raw = {key: value[i] for key, value in mean.items() if key != 'points'}
+                raw.update(points=mean['points'], num_frames=num_frames)
+                sample.set_field(raw, 'raw_outputs')
+        return list(data_samples)
 
     def to_instances(
         self,

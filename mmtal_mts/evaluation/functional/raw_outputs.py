@@ -1,0 +1,211 @@
+"""Raw outputs of a model on disk: one file per window, and a list of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+import numpy as np
+
+from mmtal_mts.utils.json_files import write_json
+from mmtal_mts.utils.whole_files import whole_file
+
+_INDEX = 'index.json'
+_LOCATION_KEYS = {
+    'points': 1,
+    'coarse_distances': 2,
+    'coarse_logits': 2,
+    'refine_offsets': 2,
+    'refine_logits': 2,
+    'quality_logits': 1,
+}
+
+
+class WindowKey(NamedTuple):
+    """Names a window.
+
+    Attributes:
+        video_id: Id of the video.
+        window_offset: First sampled frame of the window.
+    """
+
+    video_id: str
+    window_offset: int
+
+    def __str__(self) -> str:
+        return f'{self.video_id} at sampled frame {self.window_offset}'
+
+
+class RawWindow(NamedTuple):
+    """What a model says about a window, before any decoding.
+
+    Attributes:
+        outputs: float32 arrays by the names of ``TALMTS.forward(mode='tensor')``,
+            without the batch dimension: (P, 2), (P, K+1) or (P,).
+        facts: ``num_frames`` (T of the clip), ``sample_fps``, ``duration`` (seconds,
+            or None), ``broken`` and ``video_scores`` (or None).
+    """
+
+    outputs: dict[str, np.ndarray]
+    facts: dict[str, Any]
+
+
+def _file_name(key: WindowKey) -> str:
+    # An id may hold characters that a file name may not.
+    return f'{quote(key.video_id, safe=" ()+,=@")}@{key.window_offset:07}.npz'
+
+
+def is_raw_folder(folder: str | os.PathLike) -> bool:
+    """Says whether a folder holds the raw outputs of a finished run."""
+    return (Path(folder) / _INDEX).is_file()
+
+
+def write_window(folder: str | os.PathLike, key: WindowKey, window: RawWindow) -> None:
+    """Writes one window, whole or not at all.
+
+    Args:
+        folder: Folder of the run.
+        key: Which window it is.
+        window: What to write; values become float32.
+    """
+    path = Path(folder) / _file_name(key)
+    arrays = {
+        name: np.asarray(window.outputs[name], dtype=np.float32)
+        for name in _LOCATION_KEYS
+    }
+    with whole_file(path) as temporary:
+        np.savez(temporary, facts=np.array(json.dumps(window.facts)), **arrays)
+
+
+def write_index(
+    folder: str | os.PathLike,
+    keys: Iterable[WindowKey],
+    dataset_meta: Mapping[str, Sequence[str]],
+) -> None:
+    """Finishes a folder: without its list of windows it does not count as whole.
+
+    Args:
+        folder: Folder of the run.
+        keys: All windows, in any order and possibly repeated.
+        dataset_meta: Class names in label order, as the metric takes them.
+    """
+    content = dict(
+        dataset_meta={name: list(names) for name, names in dataset_meta.items()},
+        windows=[list(key) for key in sorted(set(keys))],
+    )
+    write_json(Path(folder) / _INDEX, content)
+
+
+class RawOutputFolder:
+    """Raw outputs of a run, read window by window.
+
+    Args:
+        path: Folder that :func:`write_index` finished.
+
+    Attributes:
+        path: The folder.
+        dataset_meta: Class names in label order, as the metric takes them.
+        keys: All windows, by video and offset.
+
+    Raises:
+        FileNotFoundError: If there is no finished run in it.
+        ValueError: If its list is damaged.
+    """
+
+    def __init__(self, path: str | os.PathLike) -> None:
+        self.path = Path(path)
+        index = self.path / _INDEX
+        if not index.is_file():
+            raise FileNotFoundError(
+                f'{self.path} holds no raw outputs of a finished run ({_INDEX} is '
+                'missing). Remedy: tools/test.py CONFIG CHECKPOINT --dump-raw FOLDER'
+            )
+        try:
+            content = json.loads(index.read_text(encoding='utf-8'))
+            self.dataset_meta: dict[str, list[str]] = dict(content['dataset_meta'])
+            self.keys = [
+                WindowKey(str(video_id), int(offset))
+                for video_id, offset in content['windows']
+            ]
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(
+                f'{index}: not a list of windows ({error!r}); run tools/test.py '
+                '--dump-raw again into another folder'
+            ) from error
+
+    def load(self, key: WindowKey) -> RawWindow:
+        """Reads one window.
+
+        Args:
+            key: One of ``keys``.
+
+        Returns:
+            The window.
+
+        Raises:
+            ValueError: If its file is missing, damaged, or of inconsistent shapes.
+        """
+        path = self.path / _file_name(key)
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                outputs = {name: arrays[name] for name in _LOCATION_KEYS}
+                facts = json.loads(arrays['facts'].item())
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise ValueError(
+                f'{path}: window {key} is listed but cannot be read ({error})'
+            ) from error
+        num_locations = len(outputs['points'])
+        shapes = {name: value.shape for name, value in outputs.items()}
+        if any(
+            len(shape) != _LOCATION_KEYS[name] or shape[0] != num_locations
+            for name, shape in shapes.items()
+        ):
+            raise ValueError(f'{path}: shapes do not belong together: {shapes}')
+        return RawWindow(outputs, facts)
+
+
+def differences(first: RawWindow, other: RawWindow) -> list[str]:
+    """Lists why two networks cannot have seen the same window.
+
+    Args:
+        first: Window of one network.
+        other: Window of another network.
+
+    Returns:
+        One text per difference; none if they belong together.
+    """
+    found = [
+        f'{name} {_fact(first.facts, name)} and {_fact(other.facts, name)}'
+        for name in ('num_frames', 'sample_fps', 'duration')
+        if not _close(first.facts.get(name), other.facts.get(name))
+    ]
+    shapes = [
+        {name: value.shape for name, value in window.outputs.items()}
+        for window in (first, other)
+    ]
+    found += [
+        f'{name} of shape {shape} and {shapes[1][name]}'
+        for name, shape in shapes[0].items()
+        if shape != shapes[1][name]
+    ]
+    if not found and not np.array_equal(
+        first.outputs['points'], other.outputs['points']
+    ):
+        found.append('other location centres')
+    return found
+
+
+def _fact(facts: Mapping[str, Any], name: str) -> str:
+    value = facts.get(name)
+    return f'{value:g}' if isinstance(value, (int, float)) else str(value)
+
+
+def _close(first: float | None, other: float | None) -> bool:
+    if first is None or other is None:
+        return first is other
+    return bool(np.isclose(first, other, rtol=1e-6))

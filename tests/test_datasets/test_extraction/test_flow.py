@@ -1,0 +1,96 @@
+"""Optical flow of known translations."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mmtal_mts.datasets.extraction import (
+    FLOW_METHODS,
+    FlowEncoder,
+    build_flow,
+    decode_flow,
+    encode_flow,
+)
+
+SIDE = 64
+MARGIN = 8  # what enters the picture cannot be matched
+
+
+def texture(dx=0.0, dy=0.0):
+    """A smooth picture whose content has moved by (dx, dy) pixels, in closed form."""
+    y, x = np.mgrid[:SIDE, :SIDE].astype(float)
+    x, y = x - dx, y - dy
+    waves = (
+        np.sin(0.31 * x + 0.17 * y)
+        + np.sin(0.23 * y - 0.37 * x + 1)
+        + np.sin(0.53 * x + 0.61 * y + 2)
+        + np.sin(0.11 * x - 0.71 * y + 3)
+    )
+    return np.rint(127 + 30 * waves).astype(np.uint8)
+
+
+def inner(flow):
+    return flow[MARGIN:-MARGIN, MARGIN:-MARGIN]
+
+
+@pytest.mark.parametrize('method', FLOW_METHODS)
+@pytest.mark.parametrize('dx, dy', [(2.0, 0.0), (0.0, -3.0), (-1.5, 2.25)])
+def test_translation_is_found_with_its_sign_and_axes(method, dx, dy):
+    flow = build_flow(method)(texture(), texture(dx, dy))
+    assert flow.shape == (SIDE, SIDE, 2)
+    error = np.abs(inner(flow) - (dx, dy))
+    assert np.median(error) < 0.05
+    assert np.quantile(error, 0.95) < 0.25
+
+
+def test_encoder_gives_a_field_per_frame_and_repeats_the_last():
+    frames = [
+        cv2.cvtColor(texture(3.0 * k, -2.0 * k), cv2.COLOR_GRAY2RGB) for k in range(3)
+    ]
+    encoder = FlowEncoder('tvl1', 20)
+    assert encoder.push(frames[0]) is None
+    fields = [encoder.push(frame) for frame in frames[1:]]
+    fields.append(encoder.finish())
+    for field in fields:
+        assert field.dtype == np.uint8 and field.shape == (SIDE, SIDE, 2)
+        levels = np.median(inner(field), axis=(0, 1))
+        # (v + 20) * 255 / 40 of v = 3 and -2
+        np.testing.assert_array_equal(levels, [147, 115])
+    assert np.array_equal(fields[1], fields[2])
+
+
+def test_a_single_frame_does_not_move():
+    encoder = FlowEncoder('dis')
+    encoder.push(np.zeros((20, 30, 3), dtype=np.uint8))
+    field = encoder.finish()
+    assert field.shape == (20, 30, 2) and (field == 128).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.floats(-30, 30, allow_nan=False),
+    st.sampled_from([5.0, 20.0, 32.0]),
+)
+def test_encoding_is_exact_to_half_a_level_and_cuts_off(value, bound):
+    levels = encode_flow(np.full((1, 2), value, dtype=np.float32), bound)
+    back = decode_flow(levels, bound)
+    wanted = np.clip(value, -bound, bound)
+    assert np.abs(back - wanted).max() <= bound / 255 + 1e-5
+    if abs(value) >= bound:
+        assert set(levels.ravel().tolist()) == {255 if value > 0 else 0}
+
+
+def test_unknown_method():
+    with pytest.raises(ValueError, match="'tvl1'.*got 'raft'"):
+        build_flow('raft')
+
+
+def test_missing_contributed_modules_are_named(monkeypatch):
+    monkeypatch.delattr(cv2, 'optflow')
+    with pytest.raises(ImportError, match='check_env.py --fix'):
+        build_flow('tvl1')
+    build_flow('dis')

@@ -1,0 +1,315 @@
+"""Two networks in one pass, and the same from saved raw outputs."""
+
+from __future__ import annotations
+
+import copy
+import json
+
+import pytest
+import torch
+from mmaction.registry import MODELS
+from mmaction.structures import ActionDataSample
+from mmengine.config import Config
+
+from mmtal_mts.apis import fuse_streams, load_config, prepare_test_config
+from mmtal_mts.apis.join_streams import join_streams
+from mmtal_mts.evaluation import RawOutputWriter, TALMetric
+from mmtal_mts.evaluation.functional.raw_outputs import RawOutputFolder
+from mmtal_mts.utils import UserError
+
+STEM = 'configs/tal_mts/tal-mts_i3d-tiny_1xb4-128x48x48_synthetic'
+T, SIZE, K, CHANNELS = 32, 32, 6, 16
+CLASSES = ('move_left', 'move_right', 'circle', 'shake', 'grow', 'approach_leave')
+# Two videos, of which one has two windows.
+WINDOWS = [('a', 0), ('a', 16), ('b', 0)]
+
+
+def shrink(model):
+    """The tiny model at a size for tests."""
+    model.backbone.width = 0.0625
+    model.neck.pyramid.update(
+        in_channels=(48, 64),
+        spatial_sizes=(2, 1),
+        out_channels=CHANNELS,
+        num_levels=3,
+        num_groups=4,
+    )
+    small = dict(crop_size=SIZE, patch_size=16, embed_dims=16, out_channels=CHANNELS)
+    model.neck.stt.update(clip_len=T, num_levels=3, num_groups=4, **small)
+    model.neck.frame_feature.update(channels=CHANNELS, num_groups=4)
+    model.coarse_head.update(
+        channels=CHANNELS, num_levels=3, num_groups=4, distance_factors=(4, 8, 16)
+    )
+    model.refine_head.update(channels=CHANNELS, num_groups=4)
+    model.refine_head.fsa.update(**small)
+    model.warmup_head = None
+
+
+@pytest.fixture
+def cfg(repo_root, tmp_path):
+    """The two-stream config of the synthetic videos, with two videos of its own."""
+    database = {
+        name: dict(
+            duration=duration,
+            subset='test',
+            annotations=[dict(segment=[0.5, 2.0], label=label)],
+        )
+        for name, duration, label in (('a', 4.8, 'circle'), ('b', 3.0, 'grow'))
+    }
+    ann = tmp_path / 'ann.json'
+    ann.write_text(json.dumps(dict(database=database, classes=CLASSES)))
+    cfg = load_config(repo_root / f'{STEM}-two-stream.py')
+    for stream in (cfg.model.rgb, cfg.model.flow):
+        shrink(stream)
+        # An untrained network is sure of nothing.
+        stream.decoder.score_thr = 0.0
+    cfg.test_evaluator = dict(
+        type='TALMetric', ann_file=str(ann), subset='test', nms=dict(sigma=0.5)
+    )
+    return cfg
+
+
+def build(cfg):
+    torch.manual_seed(0)
+    model = MODELS.build(copy.deepcopy(cfg.model))
+    model.init_weights()
+    return model.eval()
+
+
+def batch(begin, end, channels):
+    """Windows begin:end, of which only some channels."""
+    inputs, samples = [], []
+    for video_id, offset in WINDOWS[begin:end]:
+        generator = torch.Generator().manual_seed(offset + 1000 * ord(video_id))
+        clip = torch.randint(0, 256, (5, T, SIZE, SIZE), generator=generator).byte()
+        sample = ActionDataSample()
+        sample.set_metainfo(
+            dict(
+                video_id=video_id,
+                window_offset=offset,
+                sample_fps=10.0,
+                duration=dict(a=4.8, b=3.0)[video_id],
+            )
+        )
+        inputs.append(clip[channels])
+        samples.append(sample)
+    return dict(inputs=inputs, data_samples=samples)
+
+
+def run_test(model, channels, metric):
+    """Tests a model as the runner does, in batches of two windows."""
+    metric.dataset_meta = dict(classes=CLASSES)
+    for begin in range(0, len(WINDOWS), 2):
+        with torch.no_grad():
+            samples = model.test_step(batch(begin, begin + 2, channels))
+        metric.process(None, [sample.to_dict() for sample in samples])
+    return metric.evaluate(len(WINDOWS))
+
+
+def dump(model, folder):
+    """Raw outputs of both networks, each tested alone."""
+    folders = [folder / name for name in ('rgb', 'flow')]
+    for net, channels, path in zip(
+        (model.rgb, model.flow), (slice(0, 3), slice(3, 5)), folders
+    ):
+        net.keep_raw = True
+        run_test(net, channels, RawOutputWriter(str(path)))
+    return folders
+
+
+def detections(path):
+    rows = {}
+    for video_id, entries in json.loads(path.read_text())['results'].items():
+        rows[video_id] = {
+            (entry['label'], *(round(t, 3) for t in entry['segment'])): entry['score']
+            for entry in entries
+        }
+    return rows
+
+
+@pytest.mark.parametrize('fusion', ['raw', 'geometric'])
+@pytest.mark.parametrize('weights', [(1.0, 1.0), (1.0, 3.0)])
+def test_fusing_saved_outputs_is_the_joint_run(cfg, tmp_path, fusion, weights):
+    cfg.model.weights = weights
+    cfg.model.rgb.decoder.fusion = fusion
+    model = build(cfg)
+    joint, fused = tmp_path / 'joint.json', tmp_path / 'fused.json'
+    metric = TALMetric(
+        **{k: v for k, v in cfg.test_evaluator.items() if k != 'type'},
+        dump_path=str(joint),
+    )
+    wanted = run_test(model, slice(0, 5), metric)
+    folders = dump(model, tmp_path)
+    cfg.test_evaluator.dump_path = str(fused)
+    found = fuse_streams(cfg, folders, weights)
+    assert found == pytest.approx(wanted, abs=1e-6)
+    one, two = detections(joint), detections(fused)
+    assert one.keys() == two.keys() == {'a', 'b'}
+    for video_id, rows in one.items():
+        assert len(rows) > 50
+        shared = rows.keys() & two[video_id].keys()
+        # Rounded times may fall to another side.
+        assert len(shared) > 0.98 * len(rows)
+        for key in shared:
+            assert two[video_id][key] == pytest.approx(rows[key], abs=1e-5)
+
+
+def test_tensor_mode_is_the_weighted_mean_of_both(cfg):
+    cfg.model.weights = (1.0, 3.0)
+    model = build(cfg)
+    data = model.data_preprocessor(batch(0, 2, slice(0, 5)))
+    with torch.no_grad():
+        both = model(data['inputs'])
+        rgb = model.rgb(data['inputs'][:, :3])
+        flow = model.flow(data['inputs'][:, 3:])
+    assert set(both) == set(rgb)
+    for key in set(rgb) - {'points'}:
+        torch.testing.assert_close(both[key], 0.25 * rgb[key] + 0.75 * flow[key])
+    assert torch.equal(both['points'], rgb['points'])
+
+
+def test_raw_outputs_of_the_joint_run_are_those_of_tensor_mode(cfg, tmp_path):
+    cfg.model.keep_raw = True
+    model = build(cfg)
+    run_test(model, slice(0, 5), RawOutputWriter(str(tmp_path / 'raw')))
+    raw = RawOutputFolder(tmp_path / 'raw')
+    assert raw.keys == WINDOWS and raw.dataset_meta == dict(classes=list(CLASSES))
+    data = model.data_preprocessor(batch(2, 3, slice(0, 5)))
+    with torch.no_grad():
+        outputs = model(data['inputs'])
+    saved = raw.load(raw.keys[2])
+    assert saved.facts['num_frames'] == T and saved.facts['duration'] == 3.0
+    for key, value in outputs.items():
+        wanted = value if key == 'points' else value[0]
+        torch.testing.assert_close(
+            torch.from_numpy(saved.outputs[key]), wanted, atol=1e-5, rtol=1e-5
+        )
+
+
+def test_decoding_one_stream_again_is_its_own_test(cfg, tmp_path):
+    model = build(cfg)
+    metric = TALMetric(**{k: v for k, v in cfg.test_evaluator.items() if k != 'type'})
+    wanted = run_test(model.flow, slice(3, 5), metric)
+    folders = dump(model, tmp_path)
+    assert fuse_streams(cfg, folders[1:]) == pytest.approx(wanted, abs=1e-9)
+    assert fuse_streams(cfg, folders, (0, 2)) == pytest.approx(wanted, abs=1e-9)
+
+
+def test_windows_that_do_not_match_are_named(cfg, tmp_path):
+    rgb, flow = dump(build(cfg), tmp_path)
+    index = json.loads((flow / 'index.json').read_text())
+    windows = index['windows']
+    index['windows'] = [['a', 0], ['a', 20], ['c', 0]]
+    (flow / 'index.json').write_text(json.dumps(index))
+    with pytest.raises(UserError) as caught:
+        fuse_streams(cfg, [rgb, flow])
+    message = str(caught.value)
+    assert (
+        f'2 windows of {rgb} are missing in {flow}: a at sampled frame 16; b' in message
+    )
+    assert (
+        f'2 windows of {flow} are missing in {rgb}: a at sampled frame 20; c' in message
+    )
+
+    index.update(windows=windows, dataset_meta=dict(classes=CLASSES[:-1]))
+    (flow / 'index.json').write_text(json.dumps(index))
+    with pytest.raises(UserError, match='was made with'):
+        fuse_streams(cfg, [rgb, flow])
+
+
+def test_a_window_of_another_rate_is_named(cfg, tmp_path):
+    model = build(cfg)
+    rgb, flow = dump(model, tmp_path)
+    data = batch(1, 2, slice(3, 5))
+    data['data_samples'][0].set_metainfo(dict(sample_fps=12.5))
+    writer = RawOutputWriter(str(flow))
+    with torch.no_grad():
+        writer.process(None, [s.to_dict() for s in model.flow.test_step(data)])
+    with pytest.raises(UserError, match='window a at sampled frame 16.*10 and 12.5'):
+        fuse_streams(cfg, [rgb, flow])
+
+
+@pytest.mark.parametrize('weights', [(1,), (1, -1), (0, 0), (1, float('nan'))])
+def test_impossible_weights(cfg, tmp_path, weights):
+    with pytest.raises(ValueError, match='weights='):
+        fuse_streams(cfg, [tmp_path, tmp_path], weights)
+    cfg.model.weights = weights
+    with pytest.raises(ValueError, match='weights='):
+        build(cfg)
+
+
+def test_what_the_detector_refuses(cfg):
+    model = build(cfg)
+    clip = torch.zeros(1, 5, T, SIZE, SIZE)
+    with pytest.raises(ValueError, match='does not train.*join_streams.py'):
+        model(clip, [], mode='loss')
+    with pytest.raises(ValueError, match='3 channels.*3 \\+ 2.*AppendClip'):
+        model(clip[:, :3])
+    with pytest.raises(ValueError, match="mode='train'"):
+        model(clip, mode='train')
+    for head in ('coarse_head', 'refine_head'):
+        cfg.model.flow[head].num_classes = 2
+    with pytest.raises(ValueError, match='num_classes=6, but flow has num_classes=2'):
+        build(cfg)
+
+
+def test_the_writer_needs_raw_outputs(tmp_path):
+    writer = RawOutputWriter(str(tmp_path))
+    with pytest.raises(ValueError, match='model.keep_raw=True'):
+        writer.process(None, [dict(video_id='v', window_offset=0)])
+
+
+def test_checkpoints_are_joined(cfg, tmp_path):
+    parts = build(cfg)
+    paths = [str(tmp_path / f'{name}.pth') for name in ('rgb', 'flow')]
+    for net, path in zip((parts.rgb, parts.flow), paths):
+        torch.save(dict(state_dict=net.state_dict()), path)
+    out = tmp_path / 'new' / 'joint.pth'
+    join_streams(cfg, *paths, str(out))
+    weights = torch.load(out, weights_only=True)['state_dict']
+    wanted = parts.state_dict()
+    assert weights.keys() == wanted.keys()
+    assert all(torch.equal(weights[key], wanted[key]) for key in wanted)
+    for path, classes in zip(paths, ('ab', 'ba')):
+        content = torch.load(path, weights_only=True)
+        torch.save(dict(content, meta=dict(dataset_meta=dict(classes=classes))), path)
+    with pytest.raises(UserError, match='both need the same order'):
+        join_streams(cfg, *paths, str(out))
+    with pytest.raises(UserError, match=r'flow\.pth is of another architecture'):
+        join_streams(cfg, *paths[::-1], str(out))
+    cfg.model = cfg.model.rgb
+    with pytest.raises(UserError, match="'TALMTS'.*two streams"):
+        join_streams(cfg, *paths, str(out))
+
+
+@pytest.mark.parametrize('data', ['256x96x96_thumos14', '768x96x96_activitynet'])
+def test_full_size_configs_take_both_sources(repo_root, data):
+    cfg = load_config(
+        repo_root / f'configs/tal_mts/tal-mts_i3d_1xb1-{data}-two-stream.py'
+    )
+    assert cfg.model.rgb.backbone.get('in_channels', 3) == 3
+    assert cfg.model.flow.backbone.in_channels == 2
+    steps = [step['type'] for step in cfg.test_dataloader.dataset.pipeline]
+    assert steps[:3] == ['LoadClip', 'AppendClip', 'CenterCrop']
+    single = [step['type'] for step in cfg.val_dataloader.dataset.pipeline]
+    assert [step for step in steps if step != 'AppendClip'] == single
+
+
+def test_flow_config_reads_two_channels_everywhere(repo_root):
+    model = Config.fromfile(str(repo_root / f'{STEM}-flow.py')).model
+    parts = (model.backbone, model.neck.stt, model.refine_head.fsa)
+    assert {part.in_channels for part in parts} == {2}
+
+
+def test_dump_raw_is_an_option_of_a_test(cfg, tmp_path):
+    folder = tmp_path / 'raw'
+    prepared = prepare_test_config(
+        copy.deepcopy(cfg), checkpoint='x.pth', dump_raw=str(folder)
+    )
+    assert prepared.model.keep_raw is True
+    kinds = [metric['type'] for metric in prepared.test_evaluator]
+    assert kinds == ['TALMetric', 'RawOutputWriter']
+    folder.mkdir()
+    (folder / 'index.json').write_text('{}')
+    with pytest.raises(UserError, match='holds the raw outputs of another run'):
+        prepare_test_config(cfg, checkpoint='x.pth', dump_raw=str(folder))
