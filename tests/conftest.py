@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable, Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -64,3 +66,79 @@ def child_env() -> dict[str, str]:
         'OMP_NUM_THREADS': '1',
         'CUDA_VISIBLE_DEVICES': '-1',
     }
+
+
+def _numbered(index: int, height: int, width: int) -> np.ndarray:
+    """A picture that tells its number in two grey halves, whatever the codec does."""
+    image = np.empty((height, width, 3), dtype=np.uint8)
+    image[:, : width // 2] = 8 + 15 * (index % 16)
+    image[:, width // 2 :] = 8 + 15 * (index // 16)
+    return image
+
+
+@pytest.fixture
+def number_of() -> Callable[[np.ndarray], int]:
+    """Reads the number that ``make_video`` wrote into a frame."""
+
+    def read(image: np.ndarray) -> int:
+        width = image.shape[1]
+        low, high = image[:, : width // 2 - 2], image[:, width // 2 + 2 :]
+        return round((low.mean() - 8) / 15) + 16 * round((high.mean() - 8) / 15)
+
+    return read
+
+
+@pytest.fixture
+def make_video() -> Callable[..., str]:
+    """Writes a small video of up to 256 frames that are told apart by ``number_of``."""
+    av = pytest.importorskip('av')
+
+    def write(
+        path: Path,
+        num_frames: int,
+        fps: int | Fraction = 30,
+        *,
+        times: Sequence[float] | None = None,
+        size: tuple[int, int] = (48, 32),
+        codec: str = 'libx264',
+        with_sound: bool = False,
+        delay: float = 0,
+    ) -> str:
+        """``times`` in seconds, for a varying rate; ``size`` width, height; ``delay``
+        of the pictures behind the sound in seconds."""
+        width, height = size
+        tick = Fraction(1, 90_000)
+        if delay:
+            times = [delay + float(index / fps) for index in range(num_frames)]
+        with av.open(str(path), 'w') as container:
+            stream = container.add_stream(codec, rate=fps)
+            stream.width, stream.height = width, height
+            odd = width % 2 or height % 2
+            stream.pix_fmt = 'yuv444p' if odd else 'yuv420p'
+            if codec == 'mpeg4':
+                stream.bit_rate = 4_000_000
+            if times is not None:
+                stream.codec_context.time_base = tick
+            sound_codec = 'mp3' if path.suffix == '.avi' else 'aac'
+            sound = None
+            if with_sound:
+                sound = container.add_stream(sound_codec, rate=16_000, layout='mono')
+            for index in range(num_frames):
+                picture = _numbered(index, height, width)
+                frame = av.VideoFrame.from_ndarray(picture, format='rgb24')
+                frame.pts = index
+                if times is not None:
+                    frame.pts, frame.time_base = round(times[index] / tick), tick
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode())
+            if sound is not None:
+                length = round(16_000 * (delay + num_frames / fps))
+                for start in range(0, length - 1023, 1024):
+                    silence = np.zeros((1, 1024), dtype=np.float32)
+                    frame = av.AudioFrame.from_ndarray(silence, 'fltp', 'mono')
+                    frame.rate, frame.pts = 16_000, start
+                    container.mux(sound.encode(frame))
+                container.mux(sound.encode())
+        return str(path)
+
+    return write

@@ -1,4 +1,4 @@
-"""Wiring for a person: configs, checkpoints, training and testing."""
+"""Wiring for a person: configs, checkpoints, training, testing and inference."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from mmtal_mts.apis.config import (
     prepare_train_config,
 )
 from mmtal_mts.apis.fusion import fuse_streams
+from mmtal_mts.apis.inference import TALInferencer
 from mmtal_mts.apis.release import publish_checkpoint
 from mmtal_mts.apis.run import build_runner, test, train
 
 __all__ = [
+    'TALInferencer',
     'build_runner',
     'check_checkpoint',
     'fuse_streams',

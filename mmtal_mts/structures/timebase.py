@@ -29,8 +29,15 @@ def _check_rate(value: float, name: str) -> float:
     return value
 
 
-def _exact_rate(fps: float) -> Fraction:
-    """Returns the rate as a fraction: 29.97003 becomes 30000/1001."""
+def exact_rate(fps: float) -> Fraction:
+    """Finds the fraction that a measured rate stands for.
+
+    Args:
+        fps (float): Positive rate.
+
+    Returns:
+        Fraction: 29.97003 becomes 30000/1001.
+    """
     simple = Fraction(fps).limit_denominator(1001)
     if abs(float(simple) - fps) <= _RATE_TOLERANCE * fps:
         return simple
@@ -107,7 +114,7 @@ def num_sampled_frames(
         if source_fps is None:
             raise ValueError('num_source_frames needs source_fps')
         source_fps = _check_rate(source_fps, 'source_fps')
-        ratio = _exact_rate(sample_fps) / _exact_rate(source_fps)
+        ratio = exact_rate(sample_fps) / exact_rate(source_fps)
         count = int(num_source_frames * ratio)
     return max(count, 1)
 
@@ -147,7 +154,7 @@ def source_frame_indices(
             f'first and count must not be negative, got first={first}, count={count}'
         )
     # Bounded so that the product below stays within int64.
-    ratio = (_exact_rate(source_fps) / _exact_rate(sample_fps)).limit_denominator(10**9)
+    ratio = (exact_rate(source_fps) / exact_rate(sample_fps)).limit_denominator(10**9)
     ends = np.arange(first + 1, first + count + 1, dtype=np.int64)
     indices = -(-(ends * ratio.numerator) // ratio.denominator) - 1
     indices = np.maximum(indices, 0)

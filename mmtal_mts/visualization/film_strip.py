@@ -33,9 +33,25 @@ def read_strip(
     first = read_frames(path, [0.0])
     if not first:
         raise ValueError(f'{path}: its first frame cannot be decoded')
-    height, width = first[0][1].shape[:2]
+    return read_frames(path, strip_times(first[0][1].shape, duration, strip_aspect))
+
+
+def strip_times(
+    frame_shape: Sequence[int], duration: float, strip_aspect: float = 16.0
+) -> np.ndarray:
+    """Times of the frames of a strip.
+
+    Args:
+        frame_shape (Sequence[int]): Height and width of a frame, first.
+        duration (float): Length of the video in seconds.
+        strip_aspect (float): Width of the strip divided by its height.
+
+    Returns:
+        np.ndarray: Seconds, the centres of equal parts of the video.
+    """
+    height, width = frame_shape[:2]
     count = int(np.clip(round(strip_aspect * height / width), 4, 32))
-    return read_frames(path, (np.arange(count) + 0.5) * duration / count)
+    return (np.arange(count) + 0.5) * duration / count
 
 
 def read_frames(
@@ -68,14 +84,22 @@ def read_frames(
             capture.set(cv2.CAP_PROP_POS_FRAMES, int(time * fps))
             found, image = capture.read()
             if found:
-                frames.append((float(time), _shrink(image, max_height)[..., ::-1]))
+                frames.append((float(time), shrink_image(image, max_height)[..., ::-1]))
     finally:
         capture.release()
     return frames
 
 
-def _shrink(image: np.ndarray, max_height: int) -> np.ndarray:
-    """Scale an image down to a height, keeping its aspect ratio."""
+def shrink_image(image: np.ndarray, max_height: int = 180) -> np.ndarray:
+    """Scale an image down to a height, keeping its aspect ratio.
+
+    Args:
+        image (np.ndarray): (H, W, 3) uint8.
+        max_height (int): Pixels; smaller images stay as they are.
+
+    Returns:
+        np.ndarray: The image, smaller or as it was.
+    """
     height, width = image.shape[:2]
     if height <= max_height:
         return image

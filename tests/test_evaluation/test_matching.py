@@ -41,7 +41,7 @@ def draw_segments(data, max_size):
 
 
 @pytest.mark.parametrize('chunk', [1, 5, 1000])
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_equals_matching_one_by_one(chunk, data):
     segments, groups = draw_segments(data, 20)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 import torch
 
@@ -175,6 +177,17 @@ def test_exports_as_one_operator():
     assert torch.equal(
         program.module()(features, regions), vectorized_max_pooling(features, regions)
     )
+
+
+@pytest.mark.filterwarnings('ignore::torch.jit.TracerWarning')
+def test_onnx_gets_standard_operators():
+    pytest.importorskip('onnx')
+    features, regions = example()
+    file = io.BytesIO()
+    with torch.no_grad():
+        torch.onnx.export(Pooling(), (features, regions), file, dynamo=False)
+    assert b'GatherElements' in file.getvalue()
+    assert b'mmtal_mts' not in file.getvalue()
 
 
 @needs_compiled

@@ -2,7 +2,7 @@
 
 from .extract import check_disk_space, extract_all, plan_extraction
 from .flow import FLOW_METHODS, FlowEncoder, build_flow, decode_flow, encode_flow
-from .sampled_video import SampledVideo, SamplingGrid
+from .sampled_video import SampledVideo, SamplingGrid, scale_frame
 from .settings import LAYOUTS, ExtractionSettings
 from .videos import VideoFile, find_videos
 
@@ -21,4 +21,5 @@ __all__ = [
     'extract_all',
     'find_videos',
     'plan_extraction',
+    'scale_frame',
 ]

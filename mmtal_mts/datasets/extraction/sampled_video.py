@@ -73,6 +73,22 @@ class SamplingGrid:
         return source_frame_indices(0, count, *rates, num_source_frames)
 
 
+def scale_frame(frame: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Scales a frame, bicubic with antialiasing, as the published arrays were made.
+
+    Args:
+        frame (np.ndarray): (H, W, 3) uint8.
+        width (int): Pixels.
+        height (int): Pixels.
+
+    Returns:
+        np.ndarray: (height, width, 3) uint8.
+    """
+    return mmcv.imresize(
+        frame, (width, height), interpolation='bicubic', backend='pillow'
+    )
+
+
 class SampledVideo:
     """The sampled frames of a video file, scaled to a square.
 
@@ -129,13 +145,7 @@ class SampledVideo:
         unique, counts = np.unique(self._indices, return_counts=True)
         found = 0
         for frame in self._reader.read(unique):
-            # Bicubic with antialiasing, as the published arrays were made.
-            image = mmcv.imresize(
-                frame,
-                (self._side, self._side),
-                interpolation='bicubic',
-                backend='pillow',
-            )
+            image = scale_frame(frame, self._side, self._side)
             for _ in range(counts[found]):
                 yield image
             found += 1

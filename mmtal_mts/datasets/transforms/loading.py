@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import mmcv
 import numpy as np
@@ -207,7 +207,7 @@ class LoadClip(BaseTransform):
         )
         indices = self._plan(results, reader.num_frames, fps)
         unique, inverse = np.unique(indices, return_inverse=True)
-        frames = list(self._shrink(reader.read(unique)))
+        frames = list(self.shrink(reader.read(unique)))
         if len(frames) < len(unique):
             # The file announces frames that it does not hold. A few at its end are
             # common, and repeated; more of them means damage.
@@ -220,7 +220,15 @@ class LoadClip(BaseTransform):
             inverse = np.minimum(inverse, len(frames) - 1)
         return indices, [frames[i] for i in inverse]
 
-    def _shrink(self, frames: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    def shrink(self, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """Scales frames down as ``max_short_side`` says.
+
+        Args:
+            frames (Iterable[np.ndarray]): (H, W, C) uint8.
+
+        Yields:
+            np.ndarray: The frame, smaller or as it was.
+        """
         for frame in frames:
             short_side = min(frame.shape[:2])
             if self.max_short_side is not None and short_side > self.max_short_side:

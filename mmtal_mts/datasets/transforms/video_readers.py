@@ -91,6 +91,21 @@ class DecordReader(VideoReader):
             yield from self._decode(batch)['imgs']
 
 
+def upright_rgb(frame: Any) -> np.ndarray:
+    """Converts a frame of PyAV, and turns it as its rotation flag says.
+
+    Args:
+        frame (av.VideoFrame): Decoded frame.
+
+    Returns:
+        np.ndarray: (H, W, 3) uint8 RGB.
+    """
+    image = frame.to_ndarray(format='rgb24')
+    # Degrees counter-clockwise; older PyAV does not know the rotation.
+    turns = int(round(getattr(frame, 'rotation', 0) / 90)) % 4
+    return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
+
+
 class PyAVReader(VideoReader):
     """Reads by PyAV: seeks to the key frame before the first frame needed.
 
@@ -143,7 +158,7 @@ class PyAVReader(VideoReader):
                 if position < target:
                     continue
                 # A damaged frame in between is missing: show the one after it.
-                image = self._to_rgb(frame)
+                image = upright_rgb(frame)
                 while target is not None and target <= position:
                     yield image
                     target = next(wanted, None)
@@ -175,13 +190,6 @@ class PyAVReader(VideoReader):
         for frame in frames:
             if frame.pts is not None:
                 yield int(np.searchsorted(self._times, frame.pts)), frame
-
-    @staticmethod
-    def _to_rgb(frame: Any) -> np.ndarray:
-        image = frame.to_ndarray(format='rgb24')
-        # Degrees counter-clockwise; older PyAV does not know the rotation.
-        turns = int(round(getattr(frame, 'rotation', 0) / 90)) % 4
-        return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
 
 
 class OpenCVReader(VideoReader):

@@ -174,7 +174,7 @@ class TALMetric(BaseMetric):
                     'because the data set is class_agnostic; put LoadVideoScores into '
                     'the test pipeline, or evaluate with class_agnostic=True'
                 )
-            self.results.append(_window(sample))
+            self.results.append(window_detections(sample))
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Evaluate all windows of all processes.
@@ -289,7 +289,7 @@ class TALMetric(BaseMetric):
         )
 
 
-def _window(sample: Any) -> dict:
+def window_detections(sample: Any) -> dict:
     """What one data sample says about its window.
 
     Args:

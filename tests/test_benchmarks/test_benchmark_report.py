@@ -15,7 +15,7 @@ from mmtal_mts.benchmarks import Report, run_benchmark
 from mmtal_mts.benchmarks.end_to_end import STAGES
 from mmtal_mts.benchmarks.pages import update_page, write_json
 from mmtal_mts.benchmarks.timing import Case, Measurement, PeakMemory, measure
-from mmtal_mts.datasets.synthetic.video_writer import write_video
+from mmtal_mts.datasets.video_writer import write_video
 
 TINY = 'configs/tal_mts/tal-mts_i3d-tiny_1xb4-128x48x48_synthetic.py'
 SMALL = dict(runs=1, warmup=0, clip_len=128, crop_size=48)

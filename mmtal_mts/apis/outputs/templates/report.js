@@ -1,0 +1,364 @@
+'use strict';
+const data = JSON.parse(document.getElementById('data').textContent);
+const $ = (id) => document.getElementById(id);
+const video = $('video');
+const duration = data.duration;
+const state = {
+  threshold: data.threshold, query: '', off: new Set(), sort: 'start', down: false, time: 0, chosen: null,
+};
+data.detections.forEach((d, i) => { d.rank = i; });
+
+// All text goes through textContent: nothing in the data can become markup.
+function element(tag, className, text) {
+  const node = document.createElement(tag);
+  if (className) node.className = className;
+  if (text !== undefined) node.textContent = text;
+  return node;
+}
+
+function clock(seconds, digits = 1) {
+  const unit = 10 ** digits;
+  const total = Math.round(seconds * unit) / unit;
+  const hours = Math.floor(total / 3600);
+  const minutes = Math.floor(total / 60) % 60;
+  const rest = (total % 60).toFixed(digits).padStart(digits ? 3 + digits : 2, '0');
+  return hours ? `${hours}:${String(minutes).padStart(2, '0')}:${rest}` : `${minutes}:${rest}`;
+}
+
+function sought(label) {
+  return data.classes[label].name.toLowerCase().includes(state.query.toLowerCase());
+}
+
+function visible() {
+  return data.detections.filter((d) => d.score >= state.threshold && !state.off.has(d.label)
+    && sought(d.label));
+}
+
+// Playing
+
+function seek(time, play) {
+  state.time = Math.min(Math.max(time, 0), duration);
+  if (video && video.readyState) {
+    // The end itself shows no picture in some browsers.
+    video.currentTime = data.first_frame + Math.min(state.time, Math.max(duration - 0.01, 0));
+    if (play) video.play().catch(() => {});
+  }
+  showTime();
+}
+
+function readTime() {
+  // Where the sound begins before the pictures, the player's clock does too.
+  state.time = Math.max(video.currentTime - data.first_frame, 0);
+}
+
+function choose(detection, play) {
+  state.chosen = detection;
+  seek(detection.start, play);
+  document.querySelectorAll('.on').forEach((node) => node.classList.remove('on'));
+  document.querySelectorAll(`[data-rank="${detection.rank}"]`).forEach((node) => node.classList.add('on'));
+}
+
+function showTime() {
+  const cursor = $('cursor');
+  cursor.style.left = `${100 * Math.min(state.time / duration, 1)}%`;
+  const now = $('now');
+  if (!now) return;
+  const best = new Map();
+  for (const d of visible()) {
+    if (d.start <= state.time && state.time < d.end && !best.has(d.label)) best.set(d.label, d);
+  }
+  now.replaceChildren(...[...best.values()].slice(0, 6).map((d) => {
+    const chip = element('span', 'chip', `${data.classes[d.label].name} ${d.score.toFixed(2)}`);
+    chip.style.setProperty('--c', data.classes[d.label].color);
+    return chip;
+  }));
+}
+
+function follow() {
+  if (video && !video.paused) {
+    readTime();
+    showTime();
+    const { scroller, left } = { scroller: $('scroller'), left: $('cursor').offsetLeft };
+    if (left < scroller.scrollLeft || left > scroller.scrollLeft + scroller.clientWidth) {
+      scroller.scrollLeft = left - scroller.clientWidth / 8;
+    }
+  }
+  requestAnimationFrame(follow);
+}
+
+// Timeline
+
+const LANE = 14;
+const THIN = 5;
+
+function lanes(segments) {
+  const ends = [];
+  return segments.slice().sort((a, b) => a.start - b.start || b.score - a.score).map((d) => {
+    let lane = ends.findIndex((end) => end <= d.start);
+    if (lane < 0) lane = ends.push(0) - 1;
+    ends[lane] = d.end;
+    return [d, lane];
+  });
+}
+
+function bar(d, className, title) {
+  const node = element('div', className);
+  node.style.left = `${(100 * d.start) / duration}%`;
+  node.style.width = `${(100 * Math.max(d.end - d.start, 0)) / duration}%`;
+  node.title = title;
+  return node;
+}
+
+function drawTimeline() {
+  const shown = visible();
+  const legend = [element('div', 'axis-label', data.truth ? 'hatched: truth' : 'action')];
+  const rows = [$('axis')];
+  for (const label of Object.keys(data.classes).map(Number).filter(sought)) {
+    const { name, color } = data.classes[label];
+    const truth = (data.truth || []).filter((t) => t.label === label);
+    const off = state.off.has(label);
+    const found = lanes(shown.filter((d) => d.label === label));
+    if (!off && !found.length && !truth.length) continue;
+    const count = found.reduce((most, [, lane]) => Math.max(most, lane + 1), 0);
+    const row = element('div', count > 6 ? 'row thin' : 'row');
+    row.style.setProperty('--c', color);
+    let top = 6;
+    if (truth.length) {
+      for (const t of truth) {
+        const node = bar(t, 'bar truth', `ground truth: ${name}, ${clock(t.start)} – ${clock(t.end)}`);
+        node.style.top = `${top}px`;
+        node.addEventListener('click', (event) => { event.stopPropagation(); seek(t.start); });
+        row.append(node);
+      }
+      top += 13;
+    }
+    // Many overlapping detections share the height of a few.
+    const step = count > 6 ? THIN : LANE;
+    for (const [d, lane] of found) {
+      const node = bar(d, 'bar', `${name} ${d.score.toFixed(2)}, ${clock(d.start)} – ${clock(d.end)}`);
+      node.style.top = `${top + lane * step}px`;
+      node.style.height = `${step - (count > 6 ? 1 : 2)}px`;
+      node.style.opacity = 0.3 + 0.7 * d.score;
+      node.dataset.rank = d.rank;
+      if (d === state.chosen) node.classList.add('on');
+      node.addEventListener('click', (event) => { event.stopPropagation(); choose(d); });
+      row.append(node);
+    }
+    const height = Math.max(top + count * step + 6, 30);
+    row.style.height = `${height}px`;
+    rows.push(row);
+    const button = element('button', 'name');
+    button.type = 'button';
+    button.style.height = `${height}px`;
+    button.style.setProperty('--c', color);
+    button.setAttribute('aria-pressed', String(!off));
+    button.title = `${name}: click to hide or show`;
+    button.append(element('i'), element('span', '', name), element('b', '', found.length));
+    button.addEventListener('click', () => {
+      if (off) state.off.delete(label); else state.off.add(label);
+      draw();
+    });
+    legend.push(button);
+  }
+  const cursor = $('cursor') || element('div');
+  cursor.id = 'cursor';
+  $('legend').replaceChildren(...legend);
+  $('rows').replaceChildren(...rows, cursor);
+}
+
+function drawAxis() {
+  const width = $('rows').clientWidth || 600;
+  const steps = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200];
+  const step = steps.find((s) => (s / duration) * width >= 64) || 14400;
+  const ticks = [];
+  // The last label would be cut off at the edge.
+  for (let i = 0; i * step < duration - 0.02 * step && ticks.length < 500; i += 1) {
+    const tick = element('div', 'tick');
+    tick.style.left = `${(100 * i * step) / duration}%`;
+    if (((duration - i * step) / duration) * width > 40) {
+      tick.append(element('span', '', clock(i * step, step < 1 ? 1 : 0)));
+    }
+    ticks.push(tick);
+  }
+  $('axis').replaceChildren(...ticks);
+}
+
+// Table
+
+const columns = [
+  ['thumbs', '', 'pictures'], ['label', 'action', ''], ['start', 'start', 'number'], ['end', 'end', 'number'],
+  ['length', 'length', 'number wide'], ['score', 'score', 'number'],
+];
+if (data.truth) columns.push(['tiou', 'tIoU', 'number wide']);
+const value = {
+  label: (d) => data.classes[d.label].name, length: (d) => d.end - d.start, start: (d) => d.start,
+  end: (d) => d.end, score: (d) => d.score, tiou: (d) => d.tiou,
+};
+
+function drawHead() {
+  $('head').replaceChildren(...columns.map(([key, title, className]) => {
+    const head = element('th', className);
+    if (!title) return head;
+    const mark = state.sort === key ? (state.down ? ' ↓' : ' ↑') : '';
+    if (mark) head.setAttribute('aria-sort', state.down ? 'descending' : 'ascending');
+    const button = element('button', '', title + mark);
+    button.type = 'button';
+    button.addEventListener('click', () => {
+      state.down = state.sort === key ? !state.down : key === 'score' || key === 'tiou';
+      state.sort = key;
+      draw();
+    });
+    head.append(button);
+    return head;
+  }));
+}
+
+function cell(d, key, className) {
+  const node = element('td', className);
+  if (key === 'label') {
+    const button = element('button', 'play', data.classes[d.label].name);
+    button.type = 'button';
+    button.title = 'play from its start';
+    node.style.setProperty('--c', data.classes[d.label].color);
+    node.append(button);
+  } else if (key === 'thumbs') {
+    for (const index of d.thumbs || []) {
+      if (!data.pictures[index]) continue;
+      const image = element('img');
+      image.src = data.pictures[index];
+      image.alt = '';
+      image.loading = 'lazy';
+      node.append(image);
+    }
+  } else if (key === 'score') {
+    const meter = element('span', 'meter');
+    const fill = element('i');
+    fill.style.width = `${100 * d.score}%`;
+    meter.append(fill);
+    node.append(meter, d.score.toFixed(2));
+  } else if (key === 'tiou') {
+    node.textContent = d.tiou.toFixed(2);
+    node.classList.add(d.tiou >= data.match ? 'hit' : 'miss');
+  } else {
+    node.textContent = key === 'length' ? `${(d.end - d.start).toFixed(1)} s` : clock(d[key]);
+  }
+  return node;
+}
+
+function drawTable() {
+  const read = value[state.sort];
+  const sign = state.down ? -1 : 1;
+  const shown = visible().sort((a, b) => {
+    const [x, y] = [read(a), read(b)];
+    return sign * (x < y ? -1 : x > y ? 1 : 0) || a.start - b.start || a.rank - b.rank;
+  });
+  $('body').replaceChildren(...shown.map((d) => {
+    const row = element('tr', d === state.chosen ? 'on' : '');
+    row.dataset.rank = d.rank;
+    row.append(...columns.map(([key, , className]) => cell(d, key, className)));
+    row.addEventListener('click', () => choose(d, true));
+    return row;
+  }));
+  $('empty').hidden = shown.length > 0;
+}
+
+function drawSummary() {
+  const shown = visible();
+  const parts = [clock(duration), `${shown.length} of ${data.detections.length} detections`];
+  if (data.truth) {
+    const met = data.truth.filter((t) => shown.some((d) => {
+      const both = Math.min(d.end, t.end) - Math.max(d.start, t.start);
+      const all = Math.max(d.end, t.end) - Math.min(d.start, t.start);
+      return d.label === t.label && both / all >= data.match;
+    })).length;
+    parts.push(`${met} of ${data.truth.length} annotated actions found at tIoU ≥ ${data.match}`);
+  }
+  $('summary').textContent = parts.join(' · ');
+  $('threshold-value').textContent = state.threshold.toFixed(2);
+}
+
+function draw() {
+  drawTimeline();
+  drawHead();
+  drawTable();
+  drawSummary();
+  showTime();
+}
+
+// What a person does
+
+function setThreshold(threshold) {
+  state.threshold = Math.round(100 * Math.min(Math.max(threshold, 0), 1)) / 100;
+  $('threshold').value = state.threshold;
+  draw();
+}
+
+function setZoom() {
+  const scroller = $('scroller');
+  const middle = $('cursor').offsetLeft / $('rows').clientWidth;
+  $('rows').style.width = `${100 * 2 ** Number($('zoom').value)}%`;
+  drawAxis();
+  scroller.scrollLeft = middle * $('rows').clientWidth - scroller.clientWidth / 2;
+}
+
+function step(direction) {
+  const shown = visible().sort((a, b) => a.start - b.start || a.rank - b.rank);
+  const at = shown.indexOf(state.chosen);
+  let next;
+  if (at >= 0 && Math.abs(state.chosen.start - state.time) < 0.3) next = shown[at + direction];
+  else if (direction > 0) next = shown.find((d) => d.start > state.time);
+  else next = shown.filter((d) => d.start < state.time).pop();
+  if (next) choose(next);
+}
+
+const keys = {
+  ' ': () => { if (video) { if (video.paused) video.play().catch(() => {}); else video.pause(); } },
+  ArrowLeft: (e) => seek(state.time - (e.shiftKey ? 10 : 1)),
+  ArrowRight: (e) => seek(state.time + (e.shiftKey ? 10 : 1)),
+  ',': () => seek(state.time - 0.1),
+  '.': () => seek(state.time + 0.1),
+  n: () => step(1),
+  p: () => step(-1),
+  '[': () => setThreshold(state.threshold - 0.05),
+  ']': () => setThreshold(state.threshold + 0.05),
+  '/': () => $('search').focus(),
+};
+document.addEventListener('keydown', (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  const { target } = event;
+  if (target.id === 'search') {
+    if (event.key === 'Escape') { target.value = state.query = ''; target.blur(); draw(); }
+    return;
+  }
+  const arrow = event.key.startsWith('Arrow');
+  if (arrow && target.type === 'range') return;
+  if (event.key === ' ' && target.closest('button, summary')) return;
+  const act = keys[event.key];
+  if (!act) return;
+  event.preventDefault();
+  act(event);
+});
+$('threshold').addEventListener('input', (event) => setThreshold(Number(event.target.value)));
+$('zoom').addEventListener('input', setZoom);
+$('search').addEventListener('input', (event) => { state.query = event.target.value.trim(); draw(); });
+$('rows').addEventListener('click', (event) => {
+  const box = $('rows').getBoundingClientRect();
+  seek(((event.clientX - box.left) / box.width) * duration);
+});
+window.addEventListener('resize', drawAxis);
+
+if (video) {
+  const embedded = $('embedded');
+  if (embedded) {
+    const bytes = Uint8Array.from(atob(embedded.textContent), (c) => c.charCodeAt(0));
+    video.src = URL.createObjectURL(new Blob([bytes], { type: 'video/mp4' }));
+  }
+  for (const name of ['seeked', 'timeupdate', 'pause']) {
+    video.addEventListener(name, () => { readTime(); showTime(); });
+  }
+  video.addEventListener('error', () => { $('unplayable').hidden = false; });
+  requestAnimationFrame(follow);
+}
+$('threshold').value = state.threshold;
+draw();
+drawAxis();

@@ -1,0 +1,229 @@
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from mmtal_mts.apis.inference import BatchInference, TALInferencer
+from mmtal_mts.apis.outputs import FORMATS, Selection
+from mmtal_mts.utils import UserError
+
+EVERYTHING = Selection(score_thr=0.0, top_k=None)
+
+
+@pytest.fixture(scope='module')
+def inferencer(tiny_model):
+    return TALInferencer(tiny_model.config, tiny_model.weights)
+
+
+@pytest.fixture
+def videos(tmp_path, make_video):
+    folder = tmp_path / 'my videos'
+    folder.mkdir()
+    make_video(folder / 'first.mp4', 20, 10)
+    (folder / 'broken.mp4').write_bytes(b'not a video')
+    (folder / 'empty.mp4').write_bytes(b'')
+    make_video(folder / 'Übung 2.avi', 12, 10, codec='mpeg4')
+    return folder
+
+
+def test_broken_videos_do_not_stop_the_others(inferencer, videos, tmp_path, capsys):
+    out = tmp_path / 'out'
+
+    report = BatchInference(inferencer, out, ('json', 'csv'), EVERYTHING)([videos])
+
+    assert report.done == ['first', 'Übung 2'] and not report.skipped
+    assert sorted(os.path.basename(path) for path in report.failed) == [
+        'broken.mp4',
+        'empty.mp4',
+    ]
+    assert {path.name for path in out.iterdir()} == {
+        '.finished',
+        'first.json',
+        'first.csv',
+        'Übung 2.json',
+        'Übung 2.csv',
+        'detections.json',
+    }
+    both = json.loads((out / 'detections.json').read_text(encoding='utf-8'))['results']
+    assert list(both) == ['first', 'Übung 2']
+    assert (
+        both['first']
+        == json.loads((out / 'first.json').read_text())['results']['first']
+    )
+    summary = report.summary()
+    assert summary.startswith('videos: 2 done, 2 failed')
+    assert 'empty.mp4: cannot be opened as a video (it is empty)' in summary
+    assert 'broken: FAILED' in capsys.readouterr().out
+
+
+def test_finished_videos_are_skipped_until_something_changes(
+    inferencer, videos, tmp_path, make_video
+):
+    def run(formats=('json',), selection=EVERYTHING, **more):
+        batch = BatchInference(inferencer, tmp_path / 'out', formats, selection, **more)
+        report = batch([videos / 'first.mp4', videos / 'Übung 2.avi'])
+        return report.done, report.skipped
+
+    both = ['first', 'Übung 2']
+    assert run() == (both, [])
+    written = (tmp_path / 'out/first.json').stat().st_mtime_ns
+    assert run() == ([], both)
+    assert (tmp_path / 'out/first.json').stat().st_mtime_ns == written
+    assert run(overwrite=True) == (both, [])
+    assert run(selection=Selection(0.1)) == (both, [])
+    assert run(('json', 'csv'), Selection(0.1)) == (both, [])
+    (tmp_path / 'out/first.csv').unlink()
+    assert run(('json', 'csv'), Selection(0.1)) == (['first'], ['Übung 2'])
+    make_video(videos / 'first.mp4', 21, 10)
+    assert run(('json', 'csv'), Selection(0.1)) == (['first'], ['Übung 2'])
+    (tmp_path / 'out/.finished/first.json').write_text('{torn')
+    assert run(('json', 'csv'), Selection(0.1)) == (['first'], ['Übung 2'])
+
+
+def test_every_format_of_odd_videos(inferencer, tmp_path, make_video):
+    folder = tmp_path / "a 'b' #1 100%"
+    folder.mkdir()
+    inputs = [
+        make_video(folder / '<i>&"x".mp4', 15, 10, with_sound=True),
+        make_video(folder / 'one frame.mp4', 1, 10),
+        make_video(folder / 'odd.mkv', 8, 10, size=(37, 23)),
+        make_video(folder / 'varying.mp4', 6, times=[0, 0.5, 0.6, 1.9, 2.0, 3.0]),
+    ]
+    out = tmp_path / 'out'
+    report = BatchInference(inferencer, out, tuple(FORMATS), EVERYTHING)(inputs)
+    assert not report.failed
+    for name in report.done:
+        for writer in FORMATS.values():
+            assert (out / f'{name}{writer.suffix}').stat().st_size > 0
+    # Nothing temporary is left behind.
+    left = {path.name for path in out.iterdir()} - {'.finished', 'detections.json'}
+    assert len(left) == len(inputs) * len(FORMATS)
+
+
+def test_results_beside_the_videos(inferencer, videos):
+    batch = BatchInference(inferencer, videos, ('srt', 'mp4'), EVERYTHING)
+    assert batch([videos]).done == ['first', 'Übung 2']
+    assert (videos / 'first.srt').is_file()
+    again = batch([videos])
+    assert again.skipped == ['first', 'Übung 2'] and len(again.failed) == 2
+
+
+def test_ground_truth_is_found_by_id_or_file(inferencer, videos, tmp_path):
+    entry = dict(duration=2.0, annotations=[dict(segment=[0.5, 1.0], label='yoga')])
+    other = dict(entry, file='some/Übung 2.avi')
+    (tmp_path / 'ann.json').write_text(
+        json.dumps(dict(version='1', database={'first': entry, 'x': other}))
+    )
+    batch = BatchInference(
+        inferencer, tmp_path / 'out', ('json',), ann_file=tmp_path / 'ann.json'
+    )
+    for name in ('first.mp4', 'Übung 2.avi'):
+        result = batch.known.add_to(inferencer(videos / name))
+        assert result.classes == (*inferencer.classes, 'yoga')
+        assert result.ground_truth.labels.tolist() == [6]
+        np.testing.assert_array_equal(result.ground_truth.segments, [[0.5, 1.0]])
+    unknown = inferencer(np.zeros((5, 32, 32, 3), np.uint8), fps=10)
+    assert batch.known.add_to(unknown) is unknown
+
+
+def test_mistakes_are_told_before_any_work(inferencer, videos, tmp_path):
+    with pytest.raises(UserError, match="unknown format 'gif'"):
+        BatchInference(inferencer, tmp_path, ('gif',))
+    with pytest.raises(UserError, match="class 'yoga' is unknown"):
+        BatchInference(inferencer, tmp_path, ('json',), Selection(classes=('yoga',)))
+    with pytest.raises(UserError, match='top_k must be at least 1'):
+        Selection(top_k=0)
+    with pytest.raises(UserError, match='score_thr must be in 0..1'):
+        Selection(score_thr=1.5)
+    (videos / 'first.annotated.mp4').write_bytes(b'mine')
+    with pytest.raises(UserError, match='would be overwritten'):
+        BatchInference(inferencer, videos, ('mp4',))(
+            [videos / 'first.mp4', videos / 'first.annotated.mp4']
+        )
+    assert (videos / 'first.annotated.mp4').read_bytes() == b'mine'
+
+
+# One start for both: the packages are imported before the process splits.
+TWO_PROCESSES = """
+import os, runpy, sys
+import mmtal_mts.apis
+child = os.fork()
+rank = '1' if child == 0 else '0'
+os.environ.update(RANK=rank, LOCAL_RANK=rank)
+sys.argv = sys.argv[1:]
+try:
+    runpy.run_path(sys.argv[0], run_name='__main__')
+except SystemExit as stop:
+    code = stop.code
+sys.stdout.flush()
+if child == 0:
+    os._exit(code)
+other = os.waitstatus_to_exitcode(os.wait()[1])
+print(f'ranks ended with {code} and {other}')
+sys.exit(code)
+"""
+
+
+@pytest.fixture
+def free_port():
+    with socket.socket() as server:
+        server.bind(('127.0.0.1', 0))
+        return server.getsockname()[1]
+
+
+def test_tool_on_two_processes(
+    tiny_model, videos, tmp_path, child_env, repo_root, free_port
+):
+    arguments = [
+        *(str(repo_root / 'tools/infer.py'), str(videos)),
+        *('--model', tiny_model.config, '--weights', tiny_model.weights),
+        *('--out', str(tmp_path / 'out'), '--formats', 'json', '--score-thr', '0'),
+        *('--launcher', 'pytorch'),
+    ]
+    # What torchrun sets.
+    env = dict(child_env, MASTER_ADDR='127.0.0.1', MASTER_PORT=str(free_port))
+    done = subprocess.run(
+        [sys.executable, '-c', TWO_PROCESSES, *arguments],
+        env=dict(env, WORLD_SIZE='2'),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 1, done.stdout  # two videos are broken
+    assert done.stdout.count('videos: 2 done, 2 failed') == 1
+    assert 'ranks ended with 1 and 1' in done.stdout
+    assert '[0] broken: FAILED' in done.stdout and '[1] empty: FAILED' in done.stdout
+    results = json.loads((tmp_path / 'out/detections.json').read_text())['results']
+    assert set(results) == {'first', 'Übung 2'}
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (('gone.mp4',), 'error: input gone.mp4 does not exist'),
+        (('gone.mp4', '--formats', 'gif'), "error: unknown format 'gif'"),
+        (('gone.mp4', '--top-k', '-1'), 'error: top_k must be at least 1'),
+    ],
+)
+def test_tool_tells_bad_input(tiny_model, arguments, message, tmp_path, monkeypatch):
+    # In this process: what is tested is the way from the arguments to the message.
+    import runpy
+    from pathlib import Path
+
+    root = Path(__file__).resolve().parents[3]
+    command = ['infer.py', *arguments, '--model', tiny_model.config]
+    command += ['--weights', tiny_model.weights, '--out', str(tmp_path / 'out')]
+    monkeypatch.setattr(sys, 'argv', command)
+    errors: list[str] = []
+    monkeypatch.setattr(sys.stderr, 'write', errors.append)
+    with pytest.raises(SystemExit) as stop:
+        runpy.run_path(str(root / 'tools/infer.py'), run_name='__main__')
+    assert stop.value.code == 2
+    assert message in ''.join(errors)

@@ -1,0 +1,304 @@
+from __future__ import annotations
+
+import json
+import tracemalloc
+
+import numpy as np
+import pytest
+from mmengine.config import Config
+
+from mmtal_mts.apis import TALInferencer, prepare_test_config
+from mmtal_mts.apis import test as run_test
+from mmtal_mts.datasets import VideoReadError
+from mmtal_mts.utils import UserError
+
+
+@pytest.fixture(scope='module')
+def inferencer(tiny_model):
+    return TALInferencer(tiny_model.config, tiny_model.weights, batch_size=2)
+
+
+def as_array(detections):
+    return np.c_[detections.segments, detections.scores, detections.labels]
+
+
+def noise(count, size=(24, 40), seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 256, (count, *size, 3), dtype=np.uint8)
+
+
+def test_same_detections_as_the_test_tool(inferencer, tiny_model, make_video, tmp_path):
+    videos = {
+        # Longer than a window and not a whole number of strides; shorter; another
+        # codec, rate and size.
+        'long': make_video(tiny_model.data / 'videos/long.mp4', 200, 25),
+        'short': make_video(tiny_model.data / 'videos/short.mp4', 30, 30),
+        'other': make_video(
+            tiny_model.data / 'videos/other.avi', 130, 24, codec='mpeg4', size=(64, 48)
+        ),
+    }
+    durations = dict(long=8.0, short=1.0, other=130 / 24)
+    database = {
+        name: dict(
+            subset='test',
+            duration=durations[name],
+            annotations=[dict(segment=[0.1, 0.9], label='grow')],
+        )
+        for name in videos
+    }
+    classes = list(inferencer.classes)
+    (tiny_model.data / 'annotations.json').write_text(
+        json.dumps(dict(version='1', classes=classes, database=database))
+    )
+    dump = tmp_path / 'detections.json'
+    cfg = Config.fromfile(tiny_model.config)
+    cfg.test_evaluator.dump_path = str(dump)
+    run_test(
+        prepare_test_config(
+            cfg, checkpoint=tiny_model.weights, work_dir=str(tmp_path / 'work')
+        )
+    )
+    expected = json.loads(dump.read_text())['results']
+
+    for name, path in videos.items():
+        result = inferencer(path)
+        assert result.duration == pytest.approx(durations[name])
+        assert len(expected[name]) > 20
+        rows = [
+            [*item['segment'], item['score'], classes.index(item['label'])]
+            for item in expected[name]
+        ]
+        # Batches are made up differently, which costs the last digits.
+        order = np.lexsort(np.round(rows, 3).T[::-1])
+        found = as_array(result.detections)
+        mine = np.lexsort(np.round(found, 3).T[::-1])
+        np.testing.assert_allclose(found[mine], np.array(rows)[order], atol=2e-4)
+
+
+def test_frames_in_memory_equal_the_video(inferencer, make_video, tmp_path):
+    from mmtal_mts.datasets.video_stream import VideoStream
+
+    path = make_video(tmp_path / 'v.mkv', 70, 20)
+    frames = np.stack([frame.image for frame in VideoStream(path).frames()])
+    expected = as_array(inferencer(path).detections)
+    assert len(expected)
+    for source in (frames, iter(frames)):
+        result = inferencer(source, fps=20)
+        assert result.path is None and result.duration == 3.5
+        np.testing.assert_array_equal(as_array(result.detections), expected)
+
+
+@pytest.mark.parametrize('batch_size', [1, 3])
+def test_result_does_not_depend_on_the_batch_size(inferencer, tiny_model, batch_size):
+    frames = noise(75)
+    expected = as_array(inferencer(frames, fps=10).detections)
+    other = TALInferencer(tiny_model.config, tiny_model.weights, batch_size=batch_size)
+    found = as_array(other(frames, fps=10).detections)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize('count', [1, 5, 31, 32, 33])
+def test_videos_around_the_length_of_a_window(inferencer, count):
+    result = inferencer(noise(count), fps=10)
+    assert result.duration == pytest.approx(count / 10)
+    segments = result.detections.segments
+    assert segments.min(initial=0) >= 0
+    assert segments.max(initial=0) <= result.duration + 1e-9
+
+
+def test_varying_rate_has_the_times_of_its_time_stamps(
+    inferencer, make_video, tmp_path
+):
+    from mmtal_mts.datasets.video_stream import VideoStream
+
+    # Pictures that stay for 1 to 8 tenths of a second, and what is on screen at the
+    # end of each tenth.
+    lengths = [1, 4, 2, 8, 1, 1, 3, 6, 2, 5, 1, 7, 4, 2, 3, 1]
+    times = (np.cumsum([0, *lengths[:-1]]) / 10).tolist()
+    path = make_video(tmp_path / 'v.mp4', len(lengths), times=times)
+    images = [frame.image for frame in VideoStream(path).frames()]
+    shown = np.repeat(np.stack(images), lengths[:-1] + [1], axis=0)
+
+    result = inferencer(path)
+
+    # How long the last picture stays is up to the container.
+    assert times[-1] < result.duration < times[-1] + 0.85
+    num = int(result.duration * 10 + 1e-6)
+    padded = np.concatenate([shown, np.repeat(shown[-1:], 8, axis=0)])[:num]
+    expected = inferencer(padded, fps=10)
+    np.testing.assert_allclose(
+        as_array(result.detections), as_array(expected.detections), atol=0.1
+    )
+
+
+def test_memory_does_not_grow_with_the_video(inferencer):
+    def frames(count):
+        for index in range(count):
+            yield np.full((90, 120, 3), index % 256, dtype=np.uint8)
+
+    def peak(count):
+        tracemalloc.start()
+        try:
+            result = inferencer(frames(count), fps=50)
+            return result.duration, tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak(100)
+    short, long = peak(300), peak(2000)
+    assert (short[0], long[0]) == (6, 40)
+    # 300 frames are 10 MB and 2000 are 65 MB; the sampled ones of them 13 MB.
+    assert long[1] < short[1] + 2e6
+
+
+def test_several_inputs_and_progress(inferencer):
+    results = inferencer([noise(40), noise(8)], fps=10)
+    assert [result.duration for result in results] == [4.0, 0.8]
+    reports = []
+    inferencer.detect(
+        noise(80), fps=10, report=lambda done, total: reports.append((done, total))
+    )
+    # Windows at 0, 12, 24, 36 and 48, two at once.
+    assert reports == [(2, 5), (4, 5), (5, 5)]
+
+
+def test_one_window_per_video(tiny_model):
+    cfg = Config.fromfile(tiny_model.config)
+    cfg.test_dataloader.dataset.num_frames_per_video = 32
+    inferencer = TALInferencer(cfg, tiny_model.weights)
+    reports = []
+    result = inferencer.detect(
+        noise(300), fps=30, report=lambda *report: reports.append(report)
+    )
+    assert reports == [(1, 1)] and result.duration == 10
+    assert result.detections.segments.max() > 8
+    with pytest.raises(VideoReadError, match='not known in advance'):
+        inferencer(iter(noise(5)), fps=10)
+
+
+def test_arrays_need_the_size_they_were_made_at(tiny_model):
+    cfg = Config.fromfile(tiny_model.config)
+    cfg.test_dataloader.dataset.update(source_type='npy')
+    cfg.test_dataloader.dataset.pipeline.pop(1)
+    with pytest.raises(UserError, match='--frame-size'):
+        TALInferencer(cfg, tiny_model.weights)
+    frames = noise(20, size=(90, 70))
+    assert TALInferencer(cfg, tiny_model.weights, frame_size=40)(frames, fps=10)
+
+
+def test_mixed_precision_is_close(inferencer, tiny_model):
+    frames = noise(32)
+    exact = inferencer(frames, fps=10)
+    mixed = TALInferencer(tiny_model.config, tiny_model.weights, amp=True)(
+        frames, fps=10
+    )
+    best = exact.detections.scores[:10]
+    np.testing.assert_allclose(mixed.detections.scores[:10], best, rtol=0.1)
+
+
+def test_model_and_weights_by_name(tiny_model, tmp_path, monkeypatch):
+    import shutil
+
+    (tmp_path / 'configs/mine').mkdir(parents=True)
+    (tmp_path / 'zoo').mkdir()
+    shutil.copy(tiny_model.config, tmp_path / 'configs/mine/my-model.py')
+    shutil.copy(tiny_model.weights, tmp_path / 'zoo/my-model-0123abcd.pth')
+    monkeypatch.chdir(tmp_path)
+    assert TALInferencer('my-model').weights.endswith('zoo/my-model-0123abcd.pth')
+    with pytest.raises(UserError, match=r"(?s)model 'my-modell' is unknown.*my-model"):
+        TALInferencer('my-modell')
+    with pytest.raises(UserError, match='zoo/ holds no weights of tiny'):
+        TALInferencer(tiny_model.config)
+    with pytest.raises(UserError, match='of another architecture'):
+        TALInferencer(
+            'tal-mts_i3d-tiny_1xb4-128x48x48_synthetic', 'zoo/my-model-0123abcd.pth'
+        )
+
+
+def test_actions_without_a_class(tiny_model, tmp_path):
+    import torch
+    from mmaction.registry import MODELS
+
+    cfg = Config.fromfile(tiny_model.config)
+    cfg.model.coarse_head.num_classes = cfg.model.refine_head.num_classes = 1
+    cfg.test_dataloader.dataset.class_agnostic = True
+    cfg.test_dataloader.dataset.pipeline.insert(
+        -1, dict(type='LoadVideoScores', ann_file='not/there.json')
+    )
+    weights = tmp_path / 'weights.pth'
+    torch.save(dict(state_dict=MODELS.build(cfg.model).state_dict()), weights)
+    result = TALInferencer(cfg, weights)(noise(40), fps=10)
+    assert result.classes == ('action',)
+    assert set(result.detections.labels.tolist()) == {0}
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (dict(modality='Flow', source_type='npy'), '--frame-size'),
+        (dict(classes=('a', 'b')), 'names 2 classes, .* num_classes=6'),
+        (dict(pipeline=[]), 'must begin with LoadClip'),
+        (dict(type='RepeatedSomething'), 'is not a TALDataset'),
+    ],
+)
+def test_unusable_configs(tiny_model, change, message):
+    cfg = Config.fromfile(tiny_model.config)
+    cfg.test_dataloader.dataset.update(change)
+    with pytest.raises(UserError, match=message):
+        TALInferencer(cfg, tiny_model.weights)
+
+
+def test_config_without_a_metric_or_data(tiny_model):
+    cfg = Config.fromfile(tiny_model.config)
+    cfg.test_evaluator = cfg.val_evaluator = dict(type='AccMetric')
+    with pytest.raises(UserError, match='no TALMetric'):
+        TALInferencer(cfg, tiny_model.weights)
+    cfg.test_dataloader = cfg.val_dataloader = None
+    with pytest.raises(UserError, match='no test_dataloader'):
+        TALInferencer(cfg, tiny_model.weights)
+
+
+def test_classes_may_come_from_the_checkpoint(tiny_model, tmp_path):
+    import torch
+
+    checkpoint = torch.load(tiny_model.weights, weights_only=True)
+    checkpoint['meta'] = dict(dataset_meta=dict(classes=list('abcdef')))
+    torch.save(checkpoint, tmp_path / 'named.pth')
+    cfg = Config.fromfile(tiny_model.config)
+    cfg.test_dataloader.dataset.classes = None
+    inferencer = TALInferencer(cfg, tmp_path / 'named.pth')
+    assert inferencer.classes == tuple('abcdef')
+    with pytest.raises(UserError, match='names the classes'):
+        TALInferencer(cfg, tiny_model.weights)
+
+
+def test_bad_arguments(tiny_model, inferencer, tmp_path):
+    with pytest.raises(UserError, match='batch size must be at least 1'):
+        TALInferencer(tiny_model.config, tiny_model.weights, batch_size=0)
+    with pytest.raises(UserError, match="device 'warp:3' is not usable"):
+        TALInferencer(tiny_model.config, tiny_model.weights, 'warp:3')
+    with pytest.raises(UserError, match='need their rate'):
+        inferencer(noise(3))
+    with pytest.raises(VideoReadError, match=r'gone\.mp4: no such video file'):
+        inferencer(tmp_path / 'gone.mp4')
+    with pytest.raises(VideoReadError, match='there is no frame'):
+        inferencer(noise(0), fps=10)
+
+
+def test_size_that_changes_is_an_error_only_if_it_matters(inferencer, tiny_model):
+    frames = [*noise(20), *noise(20, size=(30, 30))]
+    assert inferencer(frames_of(frames), fps=10).duration == 4
+    cfg = Config.fromfile(tiny_model.config)
+    cfg.test_dataloader.dataset.pipeline = [
+        dict(type='LoadClip'),
+        dict(type='FormatShape', input_format='NCTHW'),
+        dict(type='PackTALInputs'),
+    ]
+    other = TALInferencer(cfg, tiny_model.weights)
+    with pytest.raises(UserError, match='changes its size from sampled frame 0'):
+        other(frames_of(frames), fps=10)
+
+
+def frames_of(frames):
+    """A list would stand for several videos."""
+    return iter(frames)

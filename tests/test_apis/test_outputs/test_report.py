@@ -1,0 +1,232 @@
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from mmtal_mts.apis.outputs import (
+    GroundTruth,
+    HtmlReportWriter,
+    Selection,
+    VideoResult,
+)
+from mmtal_mts.apis.outputs.report import relative_url
+from mmtal_mts.evaluation.functional.detections import Detections
+
+CHROMIUM = shutil.which('chromium') or shutil.which('google-chrome')
+EVIL = (
+    '</script><script>alert(1)</script>',
+    '<img src=x onerror=alert(1)>',
+    '"><svg onload=alert(1)>',
+    "'-alert(1)-'{{7*7}}<!--",
+)
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, and the text of scripts by their id."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.text = path.read_text(encoding='utf-8')
+        self.tags, self.scripts = [], {}
+        self._inside = None
+        self.feed(self.text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self._inside = (
+            dict(attrs).get('id', tag) if tag in ('script', 'style') else None
+        )
+
+    def handle_endtag(self, tag):
+        self._inside = None
+
+    def handle_data(self, data):
+        if self._inside is not None:
+            self.scripts[self._inside] = self.scripts.get(self._inside, '') + data
+
+    def one(self, tag):
+        (attributes,) = (attrs for name, attrs in self.tags if name == tag)
+        return attributes
+
+    @property
+    def data(self):
+        return json.loads(self.scripts['data'])
+
+
+def result(path=None, classes=('run', 'jump'), name='v', **more):
+    found = Detections(
+        [[1, 3], [2, 4], [0, 9.5], [5, 6]], [0.9, 0.5, 0.3, 0.01], [0, 1, 0, 1]
+    )
+    path = None if path is None else str(path)
+    return VideoResult(name, found, tuple(classes), 10.0, path, **more)
+
+
+def page(shown, path, **options):
+    HtmlReportWriter(Selection(0.4), **options).write(shown, path)
+    return Page(path)
+
+
+def test_detections_and_ground_truth(tmp_path):
+    truth = GroundTruth(np.array([[1.0, 4.0], [7.0, 8.0]]), np.array([0, 1]))
+    data = page(result(ground_truth=truth), tmp_path / 'v.html').data
+    assert data['threshold'] == 0.4 and data['duration'] == 10
+    # Those below the threshold are there for the slider, down to 0.05.
+    assert [d['score'] for d in data['detections']] == [0.9, 0.5, 0.3]
+    assert [d['tiou'] for d in data['detections']] == [
+        pytest.approx(2 / 3, abs=1e-3), 0, pytest.approx(3 / 9.5, abs=1e-3)
+    ]  # fmt: skip
+    assert data['truth'][1] == dict(start=7, end=8, label=1)
+    assert [c['name'] for c in data['classes'].values()] == ['run', 'jump']
+    assert page(result(), tmp_path / 'v.html').data['truth'] is None
+
+
+def test_small_video_is_embedded_and_large_one_linked(tmp_path, make_video):
+    folder = tmp_path / 'my videos'
+    folder.mkdir()
+    video = folder / 'a #1 50%?.mp4'
+    make_video(video, 20, 2)
+    out = tmp_path / 'out' / 'v.html'
+    embedded = page(result(video), out)
+    assert 'src' not in embedded.one('video')
+    assert base64.b64decode(embedded.scripts['embedded']) == video.read_bytes()
+    linked = page(result(video), out, max_embedded=100)
+    assert 'embedded' not in linked.scripts
+    assert linked.one('video')['src'] == '../my%20videos/a%20%231%2050%25%3F.mp4'
+    assert (out.parent / '../my videos/a #1 50%?.mp4').is_file()
+
+
+def test_what_browsers_cannot_play_is_converted(tmp_path, make_video):
+    video = make_video(tmp_path / 'v.avi', 20, 2, codec='mpeg4')
+    out = tmp_path / 'out'
+    embedded = page(result(video), out / 'v.html')
+    assert base64.b64decode(embedded.scripts['embedded'])[4:8] == b'ftyp'
+    assert [path.name for path in out.iterdir()] == ['v.html']
+    linked = page(result(video), out / 'v.html', max_embedded=100)
+    assert linked.one('video')['src'] == 'v.preview.mp4'
+    assert (out / 'v.preview.mp4').is_file()
+
+
+def test_pictures_that_begin_after_the_sound(tmp_path, make_video):
+    late = dict(with_sound=True, delay=1.0)
+    shown = result(make_video(tmp_path / 'v.mp4', 20, 10, **late), first_frame_s=1.0)
+    assert page(shown, tmp_path / 'v.html').data['first_frame'] == 1.0
+    # A converted video begins with the first frame.
+    old = make_video(tmp_path / 'v.mkv', 20, 10, **late)
+    converted = page(result(old, first_frame_s=1.0), tmp_path / 'v.html')
+    assert converted.data['first_frame'] == 0
+
+
+def test_thumbnails_show_the_boundaries(tmp_path, make_video, number_of):
+    import cv2
+
+    video = make_video(tmp_path / 'v.mp4', 100, 10, size=(96, 64))
+    data = page(result(video), tmp_path / 'v.html').data
+    for detection in data['detections']:
+        for index, time in zip(detection['thumbs'], ('start', 'end')):
+            url = data['pictures'][index]
+            jpeg = base64.b64decode(url.removeprefix('data:image/jpeg;base64,'))
+            image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+            assert number_of(image) == round(detection[time] * 10)
+
+
+def test_many_detections_are_limited(tmp_path, make_video):
+    video = make_video(tmp_path / 'v.mp4', 100, 10)
+    rng = np.random.default_rng(0)
+    starts = rng.uniform(0, 9, 2000)
+    found = Detections(
+        np.c_[starts, starts + 0.5], np.linspace(1, 0.1, 2000), np.zeros(2000)
+    )
+    shown = VideoResult('v', found, ('run',), 10.0, video)
+    data = page(shown, tmp_path / 'v.html').data
+    assert len(data['detections']) == 500 and len(data['pictures']) <= 120
+    assert data['detections'][0]['thumbs'] == [0, 1]
+    assert (tmp_path / 'v.html').stat().st_size < 1_500_000
+
+
+@pytest.mark.parametrize('text', EVIL)
+def test_names_cannot_become_markup(text, tmp_path, make_video):
+    video = make_video(tmp_path / f'{text.replace("/", "")}.mp4', 3)
+    clean = page(result(video), tmp_path / 'clean.html', max_embedded=0)
+    truth = GroundTruth(np.array([[1.0, 4.0]]), np.array([0]))
+    dirty = page(
+        result(
+            video, (text, text + '2'), text, ground_truth=truth, warnings=(text, text)
+        ),
+        tmp_path / 'dirty.html',
+        max_embedded=0,
+    )
+    tags = [tag for tag, _ in dirty.tags]
+    for extra in ('ul', 'li', 'li'):  # the warnings
+        tags.remove(extra)
+    assert tags == [tag for tag, _ in clean.tags]
+    assert not any(name.startswith('on') for _, attrs in dirty.tags for name in attrs)
+    assert dirty.data['classes']['0']['name'] == text
+    assert '49' not in dirty.text.split('<script')[0].split('</style>')[1]
+
+
+def test_only_its_own_script_runs_and_nothing_is_loaded(tmp_path):
+    shown = page(result(), tmp_path / 'v.html')
+    policy = next(
+        attrs['content'] for tag, attrs in shown.tags if 'http-equiv' in attrs
+    )
+    assert "default-src 'none'" in policy and 'unsafe' not in policy
+    for kind, part in (
+        ('script', shown.scripts['script']),
+        ('style', shown.scripts['style']),
+    ):
+        digest = base64.b64encode(hashlib.sha256(part.encode()).digest()).decode()
+        assert f"{kind}-src 'sha256-{digest}'" in policy
+    # Neither the page nor its script names an address, or writes markup.
+    for tag, attrs in shown.tags:
+        assert not {'href', 'src', 'style'} & set(attrs), (tag, attrs)
+    assert not re.search(
+        r'innerHTML|document\.write|eval\(|https?:', shown.scripts['script']
+    )
+    assert not any(tag == 'video' for tag, _ in shown.tags)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason='needs Chromium')
+def test_page_in_a_browser(tmp_path, make_video):
+    video = make_video(tmp_path / 'v.mp4', 100, 10)
+    truth = GroundTruth(np.array([[1.0, 3.2], [7.0, 8.0]]), np.array([0, 1]))
+    shown = result(video, EVIL[:2], EVIL[2], ground_truth=truth)
+    page(shown, tmp_path / 'v.html')
+    done = subprocess.run(
+        [
+            *(CHROMIUM, '--headless', '--no-sandbox', '--disable-gpu'),
+            *(f'--user-data-dir={tmp_path / "profile"}', '--virtual-time-budget=3000'),
+            *('--dump-dom', (tmp_path / 'v.html').as_uri()),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    (tmp_path / 'dom.html').write_text(done.stdout, encoding='utf-8')
+    dom = Page(tmp_path / 'dom.html')
+    attributes = [attrs for _, attrs in dom.tags]
+    bars = [a for a in attributes if a.get('class', '').split()[:1] == ['bar']]
+    # Two annotated actions, and the two detections from 0.4 on.
+    assert sum('truth' in a['class'] for a in bars) == 2
+    assert sorted(a['data-rank'] for a in bars if 'data-rank' in a) == ['0', '1']
+    assert sum(tag == 'tr' and 'data-rank' in a for tag, a in dom.tags) == 2
+    assert '2 of 3 detections · 1 of 2 annotated actions found' in dom.text
+    assert dom.one('video')['src'].startswith('blob:')
+    # Names are text, and what is drawn is what the script draws.
+    assert sum(tag in ('script', 'svg') for tag, _ in dom.tags) == 3
+    assert not any(name.startswith('on') for a in attributes for name in a)
+
+
+def test_relative_url(tmp_path):
+    (tmp_path / 'a').mkdir()
+    assert relative_url(tmp_path / 'javascript:x.mp4', tmp_path) == (
+        'javascript%3Ax.mp4'
+    )
+    assert relative_url(tmp_path / 'v.mp4', tmp_path / 'a') == '../v.mp4'

@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import csv
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mmtal_mts.apis.outputs import (
+    ActivityNetWriter,
+    CsvWriter,
+    Selection,
+    SrtWriter,
+    VideoResult,
+    VttWriter,
+)
+from mmtal_mts.apis.outputs.text_writers import clock, cues
+from mmtal_mts.evaluation.functional.detections import Detections, load_detections
+from mmtal_mts.utils import UserError
+
+CLASSES = ('run', 'jump', 'sit')
+ALL = Selection(0.0, None)
+
+
+def result(*rows, classes=CLASSES):
+    rows = sorted(rows, key=lambda row: -row[3])
+    found = Detections(
+        [row[:2] for row in rows], [row[3] for row in rows], [row[2] for row in rows]
+    )
+    return VideoResult('v', found, tuple(classes), 100.0)
+
+
+EXAMPLE = result((1.0, 5.0, 0, 0.9), (3.0, 8.0, 1, 0.7), (3.5, 4.0, 0, 0.4))
+
+
+@pytest.mark.parametrize(
+    ('seconds', 'text'),
+    [
+        (0, '00:00:00,000'),
+        (3723.4567, '01:02:03,457'),
+        (59.9996, '00:01:00,000'),
+        (360000, '100:00:00,000'),
+    ],
+)
+def test_clock(seconds, text):
+    assert clock(seconds, ',') == text
+
+
+def test_cues_name_all_that_happens():
+    assert cues(EXAMPLE) == [
+        (1.0, 3.0, [('run', 0.9)]),
+        (3.0, 5.0, [('run', 0.9), ('jump', 0.7)]),
+        (5.0, 8.0, [('jump', 0.7)]),
+    ]
+    assert cues(result()) == []
+    # Players count from the beginning of the sound.
+    late = replace(EXAMPLE, first_frame_s=0.25)
+    assert [cue[:2] for cue in cues(late)] == [(1.25, 3.25), (3.25, 5.25), (5.25, 8.25)]
+    # Shorter than a millisecond.
+    assert cues(result((1.0, 1.0001, 0, 0.5))) == []
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 60), st.integers(1, 40), st.integers(0, 2), st.floats(0, 1)
+        ),
+        max_size=15,
+    )
+)
+def test_cues_are_disjoint_and_cover_the_detections(rows):
+    shown = result(*[(s / 4, (s + n) / 4, label, p) for s, n, label, p in rows])
+    found = cues(shown)
+    for (_, end, _), (start, _, _) in zip(found, found[1:]):
+        assert end <= start
+    for time in np.arange(0.1, 26, 0.25):
+        best = {}
+        for start, end, name, score in shown.rows():
+            if start <= time < end:
+                best[name] = max(score, best.get(name, 0))
+        active = [dict(actions) for start, end, actions in found if start <= time < end]
+        assert active == ([best] if best else [])
+
+
+def test_srt(tmp_path):
+    path = tmp_path / 'v.srt'
+    SrtWriter(Selection(0.5)).write(EXAMPLE, path)
+    assert path.read_text() == (
+        '1\n00:00:01,000 --> 00:00:03,000\nrun (0.90)\n\n'
+        '2\n00:00:03,000 --> 00:00:05,000\nrun (0.90)\njump (0.70)\n\n'
+        '3\n00:00:05,000 --> 00:00:08,000\njump (0.70)\n'
+    )
+
+
+def test_vtt_escapes(tmp_path):
+    path = tmp_path / 'v.vtt'
+    names = ('<b>a</b> & b', 'x --> y', 'two\nlines\n\n00:01 --> 00:02')
+    shown = result((0, 1, 0, 0.9), (0, 1, 1, 0.8), (0, 1, 2, 0.7), classes=names)
+    VttWriter(ALL).write(shown, path)
+    assert path.read_text(encoding='utf-8') == (
+        'WEBVTT\n\n00:00:00.000 --> 00:00:01.000\n'
+        '&lt;b&gt;a&lt;/b&gt; &amp; b (0.90)\nx → y (0.80)\n'
+        'two lines 00:01 → 00:02 (0.70)\n'
+    )
+
+
+def test_csv_reads_back(tmp_path):
+    path = tmp_path / 'v.csv'
+    names = ('a, "b"', 'jump\nhigh', 'ü')
+    shown = result((2, 3, 1, 0.5), (1, 2, 0, 0.4), classes=names)
+    CsvWriter(ALL).write(shown, path)
+    with open(path, newline='', encoding='utf-8') as file:
+        rows = list(csv.reader(file))
+    assert rows == [
+        ['video', 'start', 'end', 'label', 'score'],
+        ['v', '1.000', '2.000', 'a, "b"', '0.4000'],
+        ['v', '2.000', '3.000', 'jump\nhigh', '0.5000'],
+    ]
+
+
+def test_json_is_not_rounded(tmp_path):
+    shown = result((1 / 3, 2 / 3, 1, 1 / 7))
+    ActivityNetWriter(ALL).write(shown, tmp_path / 'sub/v.json')
+    (found,) = load_detections(tmp_path / 'sub/v.json', CLASSES).values()
+    assert found.segments.tolist() == [[1 / 3, 2 / 3]]
+    assert (found.scores[0], found.labels[0]) == (1 / 7, 1)
+
+
+@pytest.mark.parametrize('writer', [CsvWriter, SrtWriter, VttWriter, ActivityNetWriter])
+def test_nothing_detected_is_a_valid_file(writer, tmp_path):
+    writer(ALL).write(result(), tmp_path / 'v')
+    assert re.match(r'video,|WEBVTT|\{|$', (tmp_path / 'v').read_text())
+
+
+def test_selection():
+    def labels(**options):
+        return Selection(**options)(EXAMPLE).detections.scores.tolist()
+
+    assert labels() == [0.9, 0.7, 0.4]
+    assert labels(score_thr=0.7) == [0.9, 0.7]
+    assert labels(top_k=1) == [0.9]
+    assert labels(classes=('run',)) == [0.9, 0.4]
+    assert labels(classes=('sit',)) == []
+    with pytest.raises(UserError, match="'swim' is unknown; the model knows run, jump"):
+        labels(classes=('swim',))
