@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
@@ -29,6 +30,12 @@ from .writers import ArrayWriter, ClipWriter, ImageFolderWriter, remove_leftover
 # Best first for reading a video from end to end. The memory of Decord grows with every
 # frame it returns, up to gigabytes for long videos; windows never get that far.
 _BACKEND_ORDER = ('pyav', 'opencv', 'decord')
+# Another library would not help against these.
+_CANNOT_WRITE = {
+    getattr(errno, name)
+    for name in ('ENOSPC', 'EDQUOT', 'EFBIG')
+    if hasattr(errno, name)
+}
 # Progress is reported so often, in seconds.
 _REPORT_EVERY_S = 0.5
 
@@ -165,10 +172,12 @@ def extract_video(
             )
             _write(job, video, report, out_dir, settings)
             return video.num_frames
-        except (MemoryError, OSError):
+        except MemoryError:
             raise
-        # Each library has exceptions of its own.
+        # Each library has exceptions of its own, of which some are OSErrors.
         except Exception as error:
+            if getattr(error, 'errno', None) in _CANNOT_WRITE:
+                raise
             failures.append(f'{backend}: {error}')
     raise VideoReadError(f'{job.video.path} cannot be decoded ({"; ".join(failures)})')
 

@@ -373,3 +373,23 @@ def test_memory_does_not_grow_with_the_length(tmp_path):
         peaks.append(int((out / 'peak_kib').read_text()))
     # 667 frames as they are decoded, 33 MB, would show.
     assert peaks[1] - peaks[0] < 12 * 1024
+
+
+def _extract_small_files_only(videos, out):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+    failed = extract_clips(str(videos), out, BOTH, ann_file=str(videos / 'ann.json'))
+    (out / 'failed.json').write_text(json.dumps(failed))
+
+
+def test_what_cannot_be_written_is_told_and_leaves_nothing(videos, tmp_path):
+    process = multiprocessing.get_context('fork').Process(
+        target=_extract_small_files_only, args=(videos, tmp_path)
+    )
+    process.start()
+    process.join(60)
+    failed = json.loads((tmp_path / 'failed.json').read_text())
+    assert sorted(failed) == ['grey', 'square']
+    for reason in failed.values():
+        assert 'File too large' in reason and 'decoded' not in reason
+    left = sorted(path.name for path in tmp_path.glob('*/*') if path.is_file())
+    assert left == ['extraction.json'] * 2
