@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from collections.abc import Callable, Sequence
 from fractions import Fraction
@@ -56,7 +57,10 @@ def afsd_thumos14() -> dict[str, dict[str, tuple[int, np.ndarray]]]:
 
 @pytest.fixture
 def child_env() -> dict[str, str]:
-    """Environment for child processes: this package, few threads."""
+    """Environment for child processes: this package, few threads, a port to meet at."""
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        port = probe.getsockname()[1]
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get('PYTHONPATH')])])
     bin_dir = str(Path(sys.executable).parent)
     return {
@@ -64,6 +68,7 @@ def child_env() -> dict[str, str]:
         'PYTHONPATH': path,
         'PATH': bin_dir + os.pathsep + os.environ.get('PATH', ''),
         'OMP_NUM_THREADS': '1',
+        'PORT': str(port),
         'CUDA_VISIBLE_DEVICES': '-1',
     }
 

@@ -69,7 +69,7 @@ def load_evaluation_data(
     protocol: str | None = None,
     exclude_videos: Sequence[str] = (),
     count_unknown_videos: bool = False,
-    on_invalid: str = 'error',
+    on_invalid: str | None = None,
 ) -> EvaluationData:
     """Read both files, and say what of the detections cannot be evaluated.
 
@@ -87,8 +87,9 @@ def load_evaluation_data(
         count_unknown_videos (bool): Detections in videos that are not in the ground
             truth are false positives, as in the code of the ActivityNet challenge,
             instead of left out, as in AFSD.
-        on_invalid (str): What to do about invalid ground-truth segments: 'error',
-            'clamp', 'drop' or 'keep'.
+        on_invalid (str, optional): What to do about invalid ground-truth segments:
+            'error', 'clamp', 'drop' or 'keep'. By default as the protocol does, and
+            'error' without one.
 
     Returns:
         EvaluationData: What is evaluated.
@@ -100,6 +101,8 @@ def load_evaluation_data(
     """
     if protocol is not None and protocol not in PROTOCOLS:
         raise UserError(f'protocol {protocol!r}: choose from {", ".join(PROTOCOLS)}')
+    if on_invalid is None:
+        on_invalid = 'error' if protocol is None else PROTOCOLS[protocol].on_invalid
     annotations = load_annotations(
         os.fspath(ann_file), subsets=subset, on_invalid=on_invalid
     )

@@ -41,8 +41,8 @@ def add_evaluation_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--on-invalid',
         choices=('error', 'clamp', 'drop', 'keep'),
-        default='error',
-        help='what to do about ground-truth segments that are invalid',
+        help='what to do about ground-truth segments that are invalid (default: what '
+        'the protocol does, else error)',
     )
 
 

@@ -19,12 +19,15 @@ class EvaluationProtocol:
         exclude_videos (tuple[str, ...]): Videos that are left out.
         num_videos (int, optional): Number of videos of the published numbers.
         num_segments (int, optional): Number of their segments.
+        on_invalid (str): What becomes of segments that are not (wholly) in their
+            video, see :func:`mmtal_mts.structures.annotations.load_annotations`.
     """
 
     tiou_thresholds: tuple[float, ...]
     exclude_videos: tuple[str, ...] = ()
     num_videos: int | None = None
     num_segments: int | None = None
+    on_invalid: str = 'keep'
 
     def differences(self, counts: Mapping[str, int]) -> str:
         """Say how the evaluated ground truth differs from the published one.
@@ -58,9 +61,9 @@ PROTOCOLS: Mapping[str, EvaluationProtocol] = MappingProxyType(
             210,
             3311,
         ),
-        # Four segments fewer than the official files without that video.
+        # Without the four segments of other videos that end behind their video.
         'thumos14-opentad': EvaluationProtocol(
-            _THUMOS14, ('video_test_0000270',), 211, 3325
+            _THUMOS14, ('video_test_0000270',), 211, 3325, on_invalid='drop'
         ),
         'activitynet': EvaluationProtocol(_ACTIVITYNET),
     }

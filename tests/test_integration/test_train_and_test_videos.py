@@ -57,7 +57,9 @@ model = dict(
         channels=32, num_levels=5, distance_factors=(4, 8, 16, 32, 64)
     ),
     refine_head=dict(channels=32, fsa=dict(out_channels=32, **patches)),
+    warmup_head=dict(in_channels=48),
 )
+custom_hooks = [dict(type='BackboneWarmupHook', num_epochs=1)]
 train_cfg = dict(max_epochs=2, val_interval=2)
 default_hooks = dict(logger=dict(interval=1))
 """
@@ -133,7 +135,10 @@ def trained(project):
 
 def test_training_logs_every_loss_and_keeps_checkpoints(trained):
     work_dir, output = trained
-    line = [x for x in output.splitlines() if 'Epoch(train)' in x][0]
+    lines = [x for x in output.splitlines() if 'Epoch(train)' in x]
+    assert 'loss_warmup_cls:' in lines[0] and 'loss_coarse_cls:' not in lines[0]
+    line = lines[-1]
+    assert 'warmup' not in line
     for name in (
         'loss_coarse_cls',
         'loss_coarse_loc',

@@ -93,7 +93,8 @@ val_evaluator = dict(
     type='TALMetric',
     ann_file=data_root + ann_file,
     subset='test',
-    on_invalid='clamp',
+    # 210 videos, 3,311 actions; 'thumos14-opentad' and 'thumos14' are others.
+    protocol='thumos14-afsd',
     tiou_thresholds=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7),
     average_over=(0.3, 0.4, 0.5, 0.6, 0.7),
     nms=dict(method='gaussian', sigma=0.5, min_score=0.001, max_keep=5000),

@@ -6,7 +6,6 @@ import logging
 import os
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -26,8 +25,8 @@ from mmtal_mts.evaluation.functional.windows import (
     dump_windows,
     merge_videos,
 )
-from mmtal_mts.structures.annotations import load_annotations
 
+from .ground_truth import GroundTruthSource
 from .window_result import window_detections
 
 _MAX_NAMED = 10
@@ -69,6 +68,9 @@ class TALMetric(BaseMetric):
         class_agnostic (bool): Evaluate action or not: the classes of the ground truth
             do not count. Without it, predictions of a class-agnostic data set need
             the classes of ``LoadVideoScores``.
+        protocol (str, optional): Evaluate the videos of published numbers, see
+            :data:`mmtal_mts.evaluation.protocols.PROTOCOLS`; ``on_invalid`` is the
+            protocol's then. The counts are logged, with a warning if they differ.
         collect_device (str): 'cpu' or 'gpu', for gathering from the processes.
         prefix (str, optional): Put before the names of the values.
         collect_dir (str, optional): Folder for gathering on the CPU.
@@ -95,6 +97,7 @@ class TALMetric(BaseMetric):
         windows_path: str | None = None,
         on_invalid: str = 'error',
         class_agnostic: bool = False,
+        protocol: str | None = None,
         collect_device: str = 'cpu',
         prefix: str | None = None,
         collect_dir: str | None = None,
@@ -103,7 +106,10 @@ class TALMetric(BaseMetric):
             collect_device=collect_device, prefix=prefix, collect_dir=collect_dir
         )
         self.ann_file = ann_file
-        self.subsets = (subset,) if isinstance(subset, str) else subset
+        subsets = (subset,) if isinstance(subset, str) else subset
+        self.source = GroundTruthSource(
+            ann_file, subsets, on_invalid, class_agnostic, protocol
+        )
         self.tiou_thresholds = tuple(tiou_thresholds)
         self.average_over = average_over
         threshold_rows(self.tiou_thresholds, average_over)  # checks them
@@ -111,9 +117,8 @@ class TALMetric(BaseMetric):
         self.classwise = classwise
         self.dump_path = dump_path
         self.windows_path = windows_path
-        self.on_invalid = on_invalid
         self.class_agnostic = class_agnostic
-        self._load_ground_truth()
+        self.classes, self.ground_truth = self.source.load()
 
     @property
     def dataset_meta(self) -> dict | None:
@@ -141,29 +146,7 @@ class TALMetric(BaseMetric):
                 f'data set does not know; its classes are {list(classes)}. Give both '
                 'the same class list'
             )
-        self._load_ground_truth(classes)
-
-    def _load_ground_truth(self, classes: Sequence[str] | None = None) -> None:
-        """Read the ground truth of the subset, with labels in the given order."""
-        annotations = load_annotations(
-            self.ann_file,
-            classes=classes,
-            subsets=self.subsets,
-            on_invalid=self.on_invalid,
-        )
-        self.classes = tuple(annotations.classes)
-        self.ground_truth = annotations.videos
-        if self.class_agnostic:
-            self.classes = ('action',)
-            self.ground_truth = {
-                video_id: replace(video, labels=np.zeros_like(video.labels))
-                for video_id, video in annotations.videos.items()
-            }
-        if not any(len(video.labels) for video in self.ground_truth.values()):
-            raise ValueError(
-                f'{self.ann_file}: no segment in the {len(self.ground_truth)} video(s) '
-                f'of subset {self.subsets}; nothing to evaluate'
-            )
+        self.classes, self.ground_truth = self.source.load(classes)
 
     def process(self, data_batch: Any, data_samples: Sequence[Any]) -> None:
         """Keep what the evaluation needs of one batch of windows.

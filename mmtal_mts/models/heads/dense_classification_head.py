@@ -51,8 +51,18 @@ class DenseClassificationHead(BaseModule):
         )
 
     def forward(self, feats: Sequence[Tensor]) -> Tensor:
-        """Backbone maps (N, C_i, T_i, H_i, W_i) -> logits (N, T_i, K)."""
-        return self.fc(feats[self.feat_index].mean(dim=(3, 4)).mT).float()
+        """Backbone maps (N, C_i, T_i, H_i, W_i) -> logits (N, T_i, K).
+
+        Raises:
+            ValueError: The map has other channels than configured.
+        """
+        x = feats[self.feat_index]
+        if x.shape[1] != self.fc.in_features:
+            raise ValueError(
+                f'backbone map {self.feat_index} has {x.shape[1]} channels, but '
+                f'warmup_head.in_channels={self.fc.in_features}: let them agree'
+            )
+        return self.fc(x.mean(dim=(3, 4)).mT).float()
 
     def loss(
         self,

@@ -74,3 +74,8 @@ def test_a_step_down_the_gradient_lowers_the_loss():
         for parameter in model.parameters():
             parameter -= 0.1 * parameter.grad
     assert model.loss(maps, T, instances)['loss_warmup_cls'] < before
+
+
+def test_other_channels_are_named():
+    with pytest.raises(ValueError, match='warmup_head.in_channels=4'):
+        head()((torch.rand(1, C + 1, T0, 3, 3),))
