@@ -12,7 +12,7 @@ from rich.table import Table
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmtal_mts.apis import load_config
-from mmtal_mts.utils import run_tool
+from mmtal_mts.utils import UserError, run_tool
 
 
 def parse_args() -> argparse.Namespace:
@@ -33,6 +33,11 @@ def main() -> None:
     """Print the table."""
     args = parse_args()
     cfg = load_config(args.config)
+    if 'backbone' not in cfg.model:
+        raise UserError(
+            f'{args.config}: model {cfg.model.type} has no backbone of its own; count '
+            'the configs of its streams'
+        )
     cfg.model.backbone.pretrained = None  # counts do not depend on the weights
     frames, pixels = args.shape or (cfg.clip_len, cfg.crop_size)
     model = MODELS.build(cfg.model).eval()
