@@ -81,10 +81,12 @@ def train_or_go_on(cfg: Config) -> tuple[str, float]:
         state['seconds'] += max(0.0, written - state['started'])
     state['started'] = time.time()
     write_json(STATE, state)
-    train_cfg = prepare_train_config(cfg, work_dir=str(WORK_DIR), resume='auto')
     # The test comes right after, so validation would only repeat it.
-    train_cfg.train_cfg.val_interval = train_cfg.train_cfg.max_epochs + 1
-    train(train_cfg)
+    train(
+        prepare_train_config(
+            cfg, work_dir=str(WORK_DIR), resume='auto', seed=0, no_validate=True
+        )
+    )
     state['seconds'] += time.time() - state['started']
     state.update(started=None, done=True)
     write_json(STATE, state)
