@@ -139,6 +139,10 @@ class EntryParser:
             return self._reject(reason)
 
         limit = math.inf if duration is None else duration
+        if max(start, 0.0) >= min(end, limit) and self.on_invalid != 'keep':
+            return self._reject(
+                f'{where}: lies outside the video (duration {limit:g} s)'
+            )
         if start < -_EPSILON_S or end > limit + _EPSILON_S:
             reason = (
                 f'{where}: starts before 0'
@@ -151,8 +155,6 @@ class EntryParser:
                 return (start, end), self.label_of[label]
             if self.on_invalid != 'clamp':
                 return self._reject(reason)
-            if max(start, 0.0) >= min(end, limit):
-                return self._reject(f'{reason}, lies outside the video')
             self.repairs.append(f'{reason}, clamped')
         return (max(start, 0.0), min(end, limit)), self.label_of[label]
 

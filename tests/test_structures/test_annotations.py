@@ -110,6 +110,16 @@ def test_rounding_of_floats_is_no_overshoot(write):
     assert load_annotations(path).videos['vid'].segments.tolist() == [[1, 10.0]]
 
 
+@pytest.mark.parametrize('segment', [[-1e-311, 0.0], [-1e-9, 0], [10.0, 10.0000001]])
+def test_nothing_is_left_of_what_only_rounding_puts_inside(write, segment):
+    path = write(dict(a=entry(([1, 2], 'x'), (segment, 'x'))))
+    with pytest.raises(AnnotationError, match='lies outside the video'):
+        load_annotations(path)
+    for on_invalid in ('clamp', 'drop'):
+        kept = load_annotations(path, on_invalid=on_invalid).videos['a']
+        np.testing.assert_array_equal(kept.segments, [[1, 2]])
+
+
 def test_clamp_repairs_what_it_can_and_drops_the_rest(write):
     path = write(dict(vid=entry(*INVALID.values())))
     result = load_annotations(path, on_invalid='clamp')
