@@ -39,7 +39,7 @@ train_dataloader = dict(
         subsets='training',
         sample_fps=sample_fps,
         clip_len=clip_len,
-        window_stride=80,
+        window_stride=64,
         pipeline=train_pipeline,
     ),
 )
