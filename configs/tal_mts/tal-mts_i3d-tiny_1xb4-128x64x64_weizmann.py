@@ -1,5 +1,5 @@
 # Timelines of the Weizmann actions, see docs/benchmark.md: real footage that trains on
-# two CPU cores. Another fold: --cfg-options ann_file=... in the three places below.
+# two CPU cores. Another fold: change ann_file.
 _base_ = ['./tal-mts_i3d-tiny_1xb4-128x48x48_synthetic.py']
 
 data_root = 'data/weizmann/'

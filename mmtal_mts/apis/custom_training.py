@@ -142,7 +142,7 @@ def prepare_custom_training(
     text = config_text(cfg, reasons)
     _refuse_other_training(run, text)
     with whole_file(run.config) as temporary:
-        Path(temporary).write_text(text, encoding='utf-8')
+        temporary.write_text(text, encoding='utf-8')
     say(f'wrote {run.config}')
 
 

@@ -48,7 +48,7 @@ def write_diagnosis(
     write_json(paths[0], diagnosis.to_json())
     page = render_page(diagnosis, title, background_tiou)
     with whole_file(paths[1]) as temporary:
-        Path(temporary).write_text(page, encoding='utf-8')
+        temporary.write_text(page, encoding='utf-8')
     return paths
 
 

@@ -54,5 +54,5 @@ def publish_checkpoint(src: str, out_dir: str, name: str | None = None) -> str:
         name = meta.get('experiment_name', Path(src).stem).rsplit('_', 2)[0]
     path = Path(out_dir) / f'{name}-{digest}.pth'
     with whole_file(path) as temporary:
-        Path(temporary).write_bytes(content)
+        temporary.write_bytes(content)
     return str(path)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmtal_mts.utils import UserError
+from mmtal_mts.utils import UserError, json_files
+from mmtal_mts.utils.whole_files import whole_file
 
 from .report import Report
 
@@ -38,7 +37,8 @@ def update_page(path: str | os.PathLike, report: Report) -> None:
         raise UserError(
             f'page {path} has {found} sections from {begin} to {end}; expected one'
         )
-    _write(path, page)
+    with whole_file(path) as temporary:
+        temporary.write_text(page, encoding='utf-8')
 
 
 def write_json(path: str | os.PathLike, reports: Sequence[Report]) -> None:
@@ -48,21 +48,4 @@ def write_json(path: str | os.PathLike, reports: Sequence[Report]) -> None:
         path: JSON file to write; missing folders are made.
         reports: The reports.
     """
-    content = json.dumps([report.to_json() for report in reports], indent=1)
-    _write(Path(path), content + '\n')
-
-
-def _write(path: Path, content: str) -> None:
-    """Writes a text file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
-    try:
-        with os.fdopen(handle, 'w', encoding='utf-8') as file:
-            file.write(content)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    json_files.write_json(path, [report.to_json() for report in reports])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 @contextmanager
-def whole_file(path: str | os.PathLike) -> Iterator[str]:
+def whole_file(path: str | os.PathLike) -> Iterator[Path]:
     """Lets a file be written under a temporary name and renames it in the end.
 
     If something fails, an older file of that name stays as it was.
@@ -19,7 +19,7 @@ def whole_file(path: str | os.PathLike) -> Iterator[str]:
         path (str | os.PathLike): File to write; missing folders are made.
 
     Yields:
-        str: Path to write to, with the same extension.
+        Path: Where to write to, with the same extension.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -28,7 +28,7 @@ def whole_file(path: str | os.PathLike) -> Iterator[str]:
     )
     os.close(handle)
     try:
-        yield temporary
+        yield Path(temporary)
         # mkstemp lets only the owner read; a result is for everybody.
         umask = os.umask(0)
         os.umask(umask)

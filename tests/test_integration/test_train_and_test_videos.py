@@ -224,7 +224,7 @@ def test_a_killed_training_goes_on(project, trained):
     assert f'resumed epoch: {last}' in output
     first = [x for x in output.splitlines() if 'Epoch(train)' in x][0]
     assert f'[{last + 1}][' in re.sub(r'\s', '', first)
-    state = torch.load(work_dir / f'epoch_{last + 1}.pth', weights_only=False)
+    state = torch.load(work_dir / f'epoch_{last + 1}.pth', weights_only=True)
     assert state['meta']['epoch'] == last + 1
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from mmtal_mts.apis.timeline import plot_timelines
+from mmtal_mts.utils import run_tool
 
 
 def parse_args() -> argparse.Namespace:
@@ -49,4 +51,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_tool(main))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
 import torch
 
 from mmtal_mts.utils import UserError, convert_afsd_state_dict, run_tool
+from mmtal_mts.utils.whole_files import whole_file
 
 
 def parse_args() -> argparse.Namespace:
@@ -58,10 +58,9 @@ def main() -> None:
         converted = convert_afsd_state_dict(state_dict)
     except ValueError as error:
         raise UserError(f'{args.src}: {error}') from error
-    args.dst.parent.mkdir(parents=True, exist_ok=True)
-    temporary = args.dst.with_name(args.dst.name + '.tmp')
-    torch.save(dict(meta=dict(converted_from='AFSD'), state_dict=converted), temporary)
-    os.replace(temporary, args.dst)
+    content = dict(meta=dict(converted_from='AFSD'), state_dict=converted)
+    with whole_file(args.dst) as temporary:
+        torch.save(content, temporary)
     print(f'{args.dst}: {len(converted)} tensors')
 
 

@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mmtal_mts.apis.outputs import replacing
+from mmtal_mts.utils.whole_files import whole_file
 
 FOLDER = '.finished'
 
@@ -76,7 +76,7 @@ class FinishedVideos:
             name (str): Name of the results.
             video (str): Video file.
         """
-        with replacing(self._path(name)) as temporary:
+        with whole_file(self._path(name)) as temporary:
             temporary.write_text(json.dumps(self._entry(video)), encoding='utf-8')
 
     def _path(self, name: str) -> Path:

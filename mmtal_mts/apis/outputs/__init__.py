@@ -11,7 +11,7 @@ from .report import HtmlReportWriter
 from .result import GroundTruth, Selection, VideoResult
 from .text_writers import ActivityNetWriter, CsvWriter, SrtWriter, VttWriter
 from .timeline_writer import TimelineWriter
-from .writer import VIDEO_SUFFIXES, ResultWriter, replacing
+from .writer import VIDEO_SUFFIXES, ResultWriter
 
 FORMATS: dict[str, type[ResultWriter]] = {
     'json': ActivityNetWriter,
@@ -66,5 +66,4 @@ __all__ = [
     'VideoResult',
     'VttWriter',
     'build_writers',
-    'replacing',
 ]

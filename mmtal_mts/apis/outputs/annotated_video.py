@@ -11,11 +11,12 @@ from matplotlib import font_manager
 from PIL import Image, ImageDraw, ImageFont
 
 from mmtal_mts.utils import UserError
+from mmtal_mts.utils.whole_files import whole_file
 from mmtal_mts.visualization.class_row import class_color
 
 from .result import VideoResult
 from .video_encoding import encode_video
-from .writer import VIDEO_SUFFIXES, ResultWriter, replacing
+from .writer import VIDEO_SUFFIXES, ResultWriter
 
 _MIN_WIDTH, _MAX_WIDTH = 480, 1280
 _MAX_ROWS = 8
@@ -35,7 +36,7 @@ class AnnotatedVideoWriter(ResultWriter):
                 'array of frames. Remedy: leave mp4 out of the formats'
             )
         painter = Painter(self.selection(result))
-        with replacing(path) as temporary:
+        with whole_file(path) as temporary:
             encode_video(result.path, temporary, painter)
 
 

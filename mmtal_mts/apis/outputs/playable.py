@@ -7,8 +7,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from mmtal_mts.utils.whole_files import whole_file
+
 from .video_encoding import codec_name, encode_video
-from .writer import replacing
 
 _PLAYABLE = {
     '.mp4': ('h264', 'vp9', 'av1'),
@@ -47,7 +48,7 @@ def write_preview(source: str, path: Path) -> None:
         source (str): Video file.
         path (Path): MP4 file to write.
     """
-    with replacing(path) as temporary:
+    with whole_file(path) as temporary:
         encode_video(source, temporary, _Shrinker(), crf=26)
 
 

@@ -15,12 +15,13 @@ import numpy as np
 
 from mmtal_mts.datasets.frame_grabber import grab_frames
 from mmtal_mts.structures.tiou import pairwise_tiou
+from mmtal_mts.utils.whole_files import whole_file
 from mmtal_mts.visualization.class_row import MATCH_TIOU, class_color
 from mmtal_mts.visualization.film_strip import shrink_image
 
 from .playable import is_playable, write_preview
 from .result import Selection, VideoResult
-from .writer import VIDEO_SUFFIXES, ResultWriter, replacing
+from .writer import VIDEO_SUFFIXES, ResultWriter
 
 _WEAKEST = 0.05
 """The slider reaches down to this score, if the detections are not too many."""
@@ -62,7 +63,7 @@ class HtmlReportWriter(ResultWriter):
             embedded=embedded,
             warnings=shown.warnings,
         )
-        with replacing(path) as temporary:
+        with whole_file(path) as temporary:
             temporary.write_text(page, encoding='utf-8')
 
     def _shown(self, result: VideoResult) -> VideoResult:

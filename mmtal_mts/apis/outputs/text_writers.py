@@ -6,9 +6,10 @@ import csv
 from pathlib import Path
 
 from mmtal_mts.evaluation.functional.detections import dump_detections
+from mmtal_mts.utils.whole_files import whole_file
 
 from .result import VideoResult
-from .writer import ResultWriter, replacing
+from .writer import ResultWriter
 
 _CueList = list[tuple[float, float, list[tuple[str, float]]]]
 
@@ -32,7 +33,7 @@ class CsvWriter(ResultWriter):
     def write(self, result: VideoResult, path: Path) -> None:
         """See :meth:`ResultWriter.write`."""
         with (
-            replacing(path) as temporary,
+            whole_file(path) as temporary,
             open(temporary, 'w', newline='', encoding='utf-8') as file,
         ):
             table = csv.writer(file)
@@ -67,7 +68,7 @@ class SrtWriter(ResultWriter):
             lines = [f'{_plain(name)} ({score:.2f})' for name, score in actions]
             times = f'{clock(start, ",")} --> {clock(end, ",")}'
             blocks.append('\n'.join([str(number), times, *lines, '']))
-        with replacing(path) as temporary:
+        with whole_file(path) as temporary:
             temporary.write_text('\n'.join(blocks), encoding='utf-8')
 
 
@@ -83,7 +84,7 @@ class VttWriter(ResultWriter):
             lines = [f'{_escape(name)} ({score:.2f})' for name, score in actions]
             times = f'{clock(start, ".")} --> {clock(end, ".")}'
             blocks.append('\n'.join([times, *lines, '']))
-        with replacing(path) as temporary:
+        with whole_file(path) as temporary:
             temporary.write_text('\n'.join(blocks), encoding='utf-8')
 
 

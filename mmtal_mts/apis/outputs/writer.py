@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from .result import Selection, VideoResult
@@ -35,22 +31,3 @@ class ResultWriter:
             path (Path): File to write.
         """
         raise NotImplementedError
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Gives a temporary name with the same suffix, renamed at the end.
-
-    Args:
-        path (Path): File that is wanted; missing folders are made.
-
-    Yields:
-        Path: Where to write. It is removed if something is raised.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # A folder of its own: its permissions do not become those of the file.
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix='.writing-') as folder:
-        temporary = Path(folder) / f'partial{path.suffix}'
-        yield temporary
-        os.replace(temporary, path)

@@ -49,15 +49,22 @@ class LoadVideoScores(BaseTransform):
         self.top_k = top_k
         try:
             data = json.loads(Path(ann_file).read_text(encoding='utf-8'))
+        except FileNotFoundError as error:
+            raise ValueError(
+                f'{ann_file}: the scores of the video classifier are not there; put '
+                'the file there, or take LoadVideoScores out of the pipeline and '
+                'evaluate with class_agnostic=True'
+            ) from error
         except json.JSONDecodeError as error:
             raise ValueError(f'{ann_file}: no JSON file: {error}') from error
-        if not isinstance(data, dict):
-            raise ValueError(f'{ann_file}: expected an object, got {type(data)}')
+        videos = data.get('results', data) if isinstance(data, dict) else data
+        if not isinstance(videos, dict):
+            raise ValueError(
+                f'{ann_file}: expected an object of videos, got a '
+                f'{type(videos).__name__}; see LoadVideoScores for the layouts'
+            )
         self._names = data.get('class')
-        self._videos = {
-            _bare(video_id): entry
-            for video_id, entry in data.get('results', data).items()
-        }
+        self._videos = {_bare(video_id): entry for video_id, entry in videos.items()}
 
     def transform(self, results: dict) -> dict:
         """Adds the scores of the video.

@@ -10,7 +10,6 @@ from mmtal_mts.apis.outputs import (
     Selection,
     TimelineWriter,
     VideoResult,
-    replacing,
 )
 from mmtal_mts.apis.outputs.playable import is_playable, write_preview
 from mmtal_mts.apis.outputs.video_encoding import codec_name
@@ -124,14 +123,3 @@ def test_what_browsers_play(tmp_path, make_video):
         assert is_playable(preview)
     (_, image), *_ = grab_frames(preview, [0])
     assert image.shape == (480, 640, 3)
-
-
-def test_a_file_appears_whole_or_not_at_all(tmp_path):
-    target = tmp_path / 'sub/x.txt'
-    with replacing(target) as temporary:
-        temporary.write_text('first')
-    with pytest.raises(RuntimeError), replacing(target) as temporary:
-        temporary.write_text('half')
-        raise RuntimeError
-    assert target.read_text() == 'first'
-    assert [path.name for path in target.parent.iterdir()] == ['x.txt']

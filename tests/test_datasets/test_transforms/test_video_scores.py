@@ -54,6 +54,7 @@ def test_equal_scores_keep_their_order(tmp_path):
         ({'a': {'run': 'high'}}, 'not one finite'),
         ({'a': [0.5]}, 'not one finite'),
         ([], 'expected an object'),
+        ({'results': [1]}, 'expected an object'),
         ('{', 'no JSON file'),
     ],
 )
@@ -72,3 +73,8 @@ def test_data_set_with_classes_is_refused(tmp_path):
 def test_top_k_is_checked(tmp_path):
     with pytest.raises(ValueError, match='top_k=0'):
         LoadVideoScores(write(tmp_path, {}), top_k=0)
+
+
+def test_missing_file_names_both_ways_out(tmp_path):
+    with pytest.raises(ValueError, match='none.json.*class_agnostic=True'):
+        LoadVideoScores(str(tmp_path / 'none.json'))
