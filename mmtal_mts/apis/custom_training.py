@@ -20,6 +20,7 @@ from mmtal_mts.apis.custom_config import config_text, custom_config, mirror_is_s
 from mmtal_mts.apis.custom_plan import plan_training
 from mmtal_mts.apis.diagnosis_report import write_diagnosis
 from mmtal_mts.apis.evaluation import load_evaluation_data
+from mmtal_mts.apis.held_out_reports import write_held_out_reports
 from mmtal_mts.apis.run import test, train
 from mmtal_mts.apis.timeline import plot_timelines
 from mmtal_mts.datasets.importers.registry import import_annotations
@@ -67,6 +68,11 @@ class CustomRun:
     def detections(self) -> Path:
         """Detections in the validation videos."""
         return self.folder / 'detections.json'
+
+    @property
+    def reports(self) -> Path:
+        """A page for each validation video."""
+        return self.folder / 'reports'
 
 
 def prepare_custom_training(
@@ -146,16 +152,17 @@ def prepare_custom_training(
     say(f'wrote {run.config}')
 
 
-def train_custom(run: CustomRun, seed: int = 0) -> dict[str, Any]:
+def train_custom(run: CustomRun, seed: int = 0, say: Say = print) -> dict[str, Any]:
     """Train, test, and draw what came out. An interrupted training goes on.
 
     Args:
         run (CustomRun): Prepared by :func:`prepare_custom_training`.
         seed (int): Of the training.
+        say (Callable[[str], None]): Gets what could not be drawn, line by line.
 
     Returns:
-        dict: ``mAP`` by name, and the paths ``checkpoint``, ``timeline`` and
-        ``report``.
+        dict: ``mAP`` by name, and the paths ``checkpoint``, ``timeline``,
+        ``diagnosis`` and ``reports``, the last with their number.
     """
     cfg = load_config(run.config)
     train(
@@ -183,14 +190,18 @@ def train_custom(run: CustomRun, seed: int = 0) -> dict[str, Any]:
         run.annotations, run.detections, subset=VALIDATION, on_invalid='clamp'
     )
     diagnosis = diagnose(data.classes, data.ground_truth, data.detections)
-    _, report = write_diagnosis(
+    _, page = write_diagnosis(
         run.folder / 'diagnosis', diagnosis, f'{run.folder.name}: held-out videos', 0.1
+    )
+    reports = write_held_out_reports(
+        run.annotations, run.detections, _video_dir(cfg), run.reports, VALIDATION, say
     )
     return {
         'mAP': {name: float(value) for name, value in metrics.items()},
         'checkpoint': checkpoint,
         'timeline': str(timeline),
-        'report': str(report),
+        'diagnosis': str(page),
+        'reports': f'{run.reports}, {len(reports)} of {len(data.ground_truth)} videos',
     }
 
 

@@ -83,12 +83,12 @@ def _plot(
                 if np.isfinite(value):
                     axes.text(
                         place,
-                        value + 1.5,
+                        value + 2,
                         text(value),
                         ha='center',
                         fontsize=8.5,
                         color=INK,
-                        bbox=dict(facecolor='white', edgecolor='none', pad=0.5),
+                        bbox=dict(facecolor='white', edgecolor='none', pad=0.2),
                     )
             axes.set_xticks(
                 range(len(table.names)), table.names, rotation=25, ha='right'
