@@ -198,7 +198,7 @@ def train_custom(run: CustomRun, seed: int = 0, say: Say = print) -> dict[str, A
     )
     return {
         'mAP': {name: float(value) for name, value in metrics.items()},
-        'checkpoint': checkpoint,
+        'checkpoint': str(run.work_dir / Path(checkpoint).name),
         'timeline': str(timeline),
         'diagnosis': str(page),
         'reports': f'{run.reports}, {len(reports)} of {len(data.ground_truth)} videos',

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Union
+
+import numpy as np
 
 from mmtal_mts.apis.inference import find_videos
 from mmtal_mts.apis.inference.known_actions import KnownActions
@@ -14,6 +17,8 @@ from mmtal_mts.datasets.video_stream import VideoStream
 from mmtal_mts.evaluation.functional.detections import Detections, load_detections
 from mmtal_mts.structures.annotations import load_annotations
 from mmtal_mts.utils.errors import error_message
+
+_USUAL_THRESHOLD = Selection().score_thr
 
 PathLike = Union[str, os.PathLike]
 
@@ -28,8 +33,10 @@ def write_held_out_reports(
 ) -> list[Path]:
     """Write the page of ``tools/infer.py`` for each video of a subset.
 
-    The detections are those of the test, so nothing is computed again. A video that
-    cannot be shown does not stop the others.
+    The detections are those of the test, so nothing is computed again. Sliders stand
+    where as many detections are left as there are annotated actions, because scores
+    depend on how long a model was trained. A video that cannot be shown does not stop
+    the others.
 
     Args:
         ann_file (str | os.PathLike): Native annotation with file and duration of each
@@ -48,7 +55,9 @@ def write_held_out_reports(
     )
     detections = load_detections(detection_file, annotations.classes)
     known = KnownActions(ann_file)
-    writer = HtmlReportWriter(Selection())
+    found = [detections[name] for name in annotations.videos if name in detections]
+    wanted = sum(len(video.segments) for video in annotations.videos.values())
+    writer = HtmlReportWriter(Selection(_break_even(found, wanted)))
     files = {
         os.path.join(video_dir, video.file): video
         for video in annotations.videos.values()
@@ -73,3 +82,12 @@ def write_held_out_reports(
             continue
         pages.append(page)
     return pages
+
+
+def _break_even(detections: Iterable[Detections], count: int) -> float:
+    """The score that ``count`` detections reach, rounded down to the slider's steps."""
+    scores = Detections.concatenate(list(detections)).scores
+    if not len(scores) or not count:
+        return _USUAL_THRESHOLD
+    best = np.sort(scores)[::-1][:count]
+    return math.floor(100 * min(float(best[-1]), 1.0)) / 100

@@ -40,7 +40,9 @@ def run(tmp_path, make_video):
     }
     annotations = tmp_path / 'annotations.json'
     annotations.write_text(json.dumps(dict(database=database)))
-    found = Detections([[1.0, 3.0], [0.0, 1.0]], [0.9, 0.1], [1, 0])
+    found = Detections(
+        [[1.0, 3.0], [0.0, 1.0], [2.0, 3.0]], [0.9, 0.119, 0.08], [1, 0, 0]
+    )
     dump_detections(tmp_path / 'found.json', {'first one': found}, ['jump', 'wave'])
     return annotations, tmp_path / 'found.json', videos
 
@@ -55,10 +57,12 @@ def test_each_held_out_video_gets_a_page_with_truth_beside_detections(run, tmp_p
     data = page_data(pages[0])
     # What reaches out of the video is cut.
     assert data['truth'] == [dict(start=1.0, end=4.0, label=1)]
-    best, weak = data['detections']
+    best, weak, _ = data['detections']
     assert (best['start'], best['end'], best['label']) == (1.0, 3.0, 1)
     assert best['tiou'] == pytest.approx(2 / 3, abs=1e-3)
-    assert weak['score'] == 0.1
+    assert weak['score'] == 0.119
+    # Two actions are annotated: the slider shows the two best detections.
+    assert data['threshold'] == 0.11
     assert [c['name'] for c in data['classes'].values()] == ['jump', 'wave']
     # The broken one is told of, and does not stop the others.
     assert len(said) == 1
@@ -69,4 +73,5 @@ def test_without_a_detection_the_truth_is_shown(run, tmp_path):
     dump_detections(run[1], {}, ['jump', 'wave'])
     (page,) = write_held_out_reports(*run, tmp_path / 'out', subset='training')
     assert page_data(page)['detections'] == []
+    assert page_data(page)['threshold'] == 0.2
     assert len(page_data(page)['truth']) == 1
