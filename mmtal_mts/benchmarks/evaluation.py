@@ -84,21 +84,21 @@ def _class_precision(
     hits = np.zeros((len(thresholds), len(found)))
     by_video = truth.groupby('video')
     for number, (_, row) in enumerate(found.iterrows()):
-        if row.video not in by_video.groups:
+        try:
+            targets = by_video.get_group(row.video)
+        except KeyError:
             continue
-        targets = by_video.get_group(row.video)
-        overlap = np.minimum(row.end, targets.end) - np.maximum(
-            row.start, targets.start
-        )
-        overlap = overlap.clip(lower=0)
-        union = (row.end - row.start) + (targets.end - targets.start) - overlap
-        tiou = (overlap / union).sort_values(ascending=False)
+        starts, ends = targets['start'].to_numpy(), targets['end'].to_numpy()
+        overlap = np.minimum(row.end, ends) - np.maximum(row.start, starts)
+        overlap = overlap.clip(0)
+        tiou = overlap / ((row.end - row.start) + (ends - starts) - overlap)
+        order = np.argsort(tiou)[::-1]
         for level, threshold in enumerate(thresholds):
-            for place, value in tiou.items():
-                if value < threshold:
+            for place in order:
+                if tiou[place] < threshold:
                     break
-                if not taken[level, place]:
-                    taken[level, place] = True
+                if not taken[level, targets.index[place]]:
+                    taken[level, targets.index[place]] = True
                     hits[level, number] = 1
                     break
     return [_area(row, len(truth)) for row in hits]
