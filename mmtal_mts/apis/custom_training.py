@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,26 +15,29 @@ from mmtal_mts.apis.config import (
     prepare_train_config,
 )
 from mmtal_mts.apis.custom_config import config_text, custom_config, mirror_is_safe
+from mmtal_mts.apis.custom_data import (
+    Say,
+    assign_subsets,
+    check_with_plan,
+    describe_subsets,
+    read_any_format,
+)
 from mmtal_mts.apis.custom_plan import plan_training
 from mmtal_mts.apis.diagnosis_report import write_diagnosis
 from mmtal_mts.apis.evaluation import load_evaluation_data
 from mmtal_mts.apis.held_out_reports import write_held_out_reports
 from mmtal_mts.apis.run import test, train
 from mmtal_mts.apis.timeline import plot_timelines
-from mmtal_mts.datasets.importers.registry import import_annotations
 from mmtal_mts.datasets.own_data import (
     TRAINING,
     VALIDATION,
     measure_videos,
-    split_by_video,
 )
 from mmtal_mts.evaluation.diagnosis import diagnose
-from mmtal_mts.structures.annotations import Annotations, load_annotations
+from mmtal_mts.structures.annotations import load_annotations
 from mmtal_mts.utils import UserError, latest_checkpoint
 from mmtal_mts.utils.json_files import write_json
 from mmtal_mts.utils.whole_files import whole_file
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,11 @@ class CustomRun:
     def annotations(self) -> Path:
         """Annotation in the native format, with the split."""
         return self.folder / 'annotations.json'
+
+    @property
+    def check(self) -> Path:
+        """What is wrong with the annotation, and what windows see of it."""
+        return self.folder / 'annotation_check.txt'
 
     @property
     def config(self) -> Path:
@@ -114,13 +120,13 @@ def prepare_custom_training(
             raise UserError(f'--init {init}: no such file')
         init = os.path.abspath(init)
     base = load_config(base_config)
-    content = _read(annotation_file, say)
+    content = read_any_format(annotation_file, say)
     database = measure_videos(content['database'], video_dir)
-    _assign_subsets(database, val_fraction, seed)
+    assign_subsets(database, val_fraction, seed)
     write_json(run.annotations, dict(content, database=database))
     # What cannot be repaired, stops here; the rest is told and clamped.
     annotations = load_annotations(str(run.annotations), on_invalid='clamp')
-    say(_describe(annotations))
+    say(describe_subsets(annotations))
 
     training = [v for v in annotations.videos.values() if v.subset == TRAINING]
     plan = plan_training(
@@ -128,6 +134,13 @@ def prepare_custom_training(
         [video.duration for video in training],
         min(video.fps for video in training),
         epochs,
+    )
+    check_with_plan(
+        run.check,
+        dict(content, database=database),
+        annotations.classes,
+        plan,
+        say,
     )
     mirror = (
         'windows are mirrored by chance'
@@ -203,58 +216,6 @@ def train_custom(run: CustomRun, seed: int = 0, say: Say = print) -> dict[str, A
         'diagnosis': str(page),
         'reports': f'{run.reports}, {len(reports)} of {len(data.ground_truth)} videos',
     }
-
-
-def _read(path: str, say: Say) -> dict[str, Any]:
-    """An annotation of any known format as the content of a native file."""
-    result = import_annotations([path])
-    for reason, places in result.dropped.items():
-        say(f'{len(places)} annotations left out ({reason}), e.g. {places[0]}')
-    for video_id, reason in result.removed_videos.items():
-        say(f'video {video_id} left out: {reason}')
-    return result.content
-
-
-def _assign_subsets(
-    database: dict[str, dict[str, Any]], fraction: float, seed: int
-) -> None:
-    """Split by video, unless the annotation does."""
-    if {entry.get('subset') for entry in database.values()} == {TRAINING, VALIDATION}:
-        return
-    if not 0 < fraction < 1:
-        raise UserError(f'--val-fraction {fraction}: must be between 0 and 1')
-    labels = {
-        name: [item['label'] for item in entry['annotations']]
-        for name, entry in database.items()
-    }
-    held_out = split_by_video(labels, fraction, seed)
-    for name, entry in database.items():
-        entry['subset'] = VALIDATION if name in held_out else TRAINING
-
-
-def _describe(annotations: Annotations) -> str:
-    """Videos and actions of both subsets, class by class."""
-    lines = []
-    counts = {}
-    for subset in (TRAINING, VALIDATION):
-        videos = [v for v in annotations.videos.values() if v.subset == subset]
-        counts[subset] = Counter(
-            label for video in videos for label in video.labels.tolist()
-        )
-        lines.append(
-            f'{subset}: {len(videos)} videos, {sum(v.duration for v in videos):.0f} s, '
-            f'{sum(counts[subset].values())} actions'
-        )
-    width = max(len(name) for name in annotations.classes)
-    for label, name in enumerate(annotations.classes):
-        numbers = (counts[TRAINING][label], counts[VALIDATION][label])
-        warning = ''
-        if not numbers[0]:
-            warning = '  no training example'
-        elif not numbers[1]:
-            warning = '  not in validation, so it does not count there'
-        lines.append(f'  {name:<{width}} {numbers[0]:>5} {numbers[1]:>5}{warning}')
-    return '\n'.join(lines)
 
 
 def _refuse_other_training(run: CustomRun, text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import cv2
 import numpy as np
@@ -117,6 +118,10 @@ def test_the_written_config_trains(data, tmp_path, repo_root):
     text = '\n'.join(said)
     assert 'training: 5 videos' in text
     assert 'not mirrored' in text
+    # v0 is annotated half a second beyond its end.
+    assert re.search(r'error +1 .*\n.*v0', text)
+    check = run.check.read_text(encoding='utf-8')
+    assert 'training windows: 64 frames at 10 fps, stride 16' in check
     annotations = load_annotations(str(run.annotations), on_invalid='clamp')
     assert annotations.videos['v0'].segments.tolist() == [[0.5, 3.0]]
 
