@@ -43,7 +43,7 @@ def read_any_format(path: str, say: Say) -> dict[str, Any]:
 
 
 def assign_subsets(
-    database: dict[str, dict[str, Any]], fraction: float, seed: int
+    database: dict[str, dict[str, Any]], fraction: float, seed: int, say: Say
 ) -> None:
     """Split by video, unless the annotation does.
 
@@ -51,11 +51,13 @@ def assign_subsets(
         database (dict[str, dict]): Its entries get a "subset".
         fraction (float): Share of the videos to hold out.
         seed (int): Of the split.
+        say (Callable[[str], None]): Gets a line if given subsets are not kept.
 
     Raises:
         UserError: If the fraction is not between 0 and 1.
     """
-    if {entry.get('subset') for entry in database.values()} == {TRAINING, VALIDATION}:
+    given = {entry.get('subset') or '' for entry in database.values()}
+    if given == {TRAINING, VALIDATION}:
         return
     if not 0 < fraction < 1:
         raise UserError(f'--val-fraction {fraction}: must be between 0 and 1')
@@ -63,6 +65,12 @@ def assign_subsets(
         name: [item['label'] for item in entry['annotations']]
         for name, entry in database.items()
     }
+    if given != {''}:
+        names = ', '.join(sorted(name or '(none)' for name in given))
+        say(
+            f'subsets {names} of the annotation are split anew; they would be kept if '
+            f'they were {TRAINING} and {VALIDATION}'
+        )
     held_out = split_by_video(labels, fraction, seed)
     for name, entry in database.items():
         entry['subset'] = VALIDATION if name in held_out else TRAINING

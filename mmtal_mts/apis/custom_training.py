@@ -122,7 +122,7 @@ def prepare_custom_training(
     base = load_config(base_config)
     content = read_any_format(annotation_file, say)
     database = measure_videos(content['database'], video_dir)
-    assign_subsets(database, val_fraction, seed)
+    assign_subsets(database, val_fraction, seed, say)
     write_json(run.annotations, dict(content, database=database))
     # What cannot be repaired, stops here; the rest is told and clamped.
     annotations = load_annotations(str(run.annotations), on_invalid='clamp')
