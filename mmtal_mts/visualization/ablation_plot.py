@@ -74,7 +74,8 @@ def draw_ablation(
         axes.tick_params(colors=INK, length=0)
         axes.set_axisbelow(True)
         axes.set_title(f'{title}\n', loc='left', color=INK, weight='bold')
-        note = 'mean, standard deviation, and each seed'
+        several = any(len(line.by_seed) > 1 for line in lines)
+        note = 'mean, standard deviation, and each seed' if several else 'one value each'
         axes.text(
             0.0,
             1.03,
@@ -126,7 +127,8 @@ def _draw_curve(axes: Axes, lines: Sequence[PlotLine], axis: str) -> None:
     values = [line.value for line in lines]
     for line in lines:
         seeds = 100 * np.asarray(line.by_seed)
-        axes.plot(np.full(len(seeds), line.value), seeds, 'o', color=_DOT, ms=3.5)
+        place = np.full(len(seeds), line.value)
+        axes.plot(place, seeds, 'o', color=_DOT, ms=3.5, zorder=3)
     axes.errorbar(
         values,
         [100 * line.mean for line in lines],
@@ -141,10 +143,12 @@ def _draw_curve(axes: Axes, lines: Sequence[PlotLine], axis: str) -> None:
         axes.annotate(
             f'{100 * line.mean:.1f}',
             (line.value, 100 * line.mean),
-            (8, 5),
+            (8, 7),
             textcoords='offset points',
             color=INK,
             fontsize=9,
+            # Readable on the line as well.
+            bbox={'facecolor': 'white', 'edgecolor': 'none', 'pad': 1, 'alpha': 0.8},
         )
     if min(values) > 0 and max(values) >= 4 * min(values):
         axes.set_xscale('log', base=2)
