@@ -74,8 +74,9 @@ def draw_ablation(
         axes.tick_params(colors=INK, length=0)
         axes.set_axisbelow(True)
         axes.set_title(f'{title}\n', loc='left', color=INK, weight='bold')
-        several = any(len(line.by_seed) > 1 for line in lines)
-        note = 'mean, standard deviation, and each seed' if several else 'one value each'
+        note = 'one value each'
+        if any(len(line.by_seed) > 1 for line in lines):
+            note = 'mean, standard deviation, and each seed'
         axes.text(
             0.0,
             1.03,

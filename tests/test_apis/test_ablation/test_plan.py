@@ -176,5 +176,5 @@ def test_shipped_plans_fit_their_configs(path, tmp_path, monkeypatch):
             ('+ RFP', 0),
             ('+ STT', 1),
             ('+ RFP + STT', 1),
-            ('all (+ RFP + STT + FSA)', 3),
+            ('+ RFP + STT + FSA', 3),
         ]

@@ -263,9 +263,8 @@ def write_frames(path, frames):
 
 
 def test_background_finds_its_place_by_its_crop(boxed):
-    placed = {
-        c.clip_id: (c.source_start, c.source_end) for c in place_background(boxed)
-    }
+    clips = place_background(boxed)
+    placed = {c.clip_id: (c.source_start, c.source_end) for c in clips}
     # Eight frames in the middle of 0..22, and eight of 28..42.
     assert placed['w1'] == (7, 11) and placed['w2'] == (11, 15)
     assert placed['w3'] == (31, 35) and placed['w4'] == (35, 39)
