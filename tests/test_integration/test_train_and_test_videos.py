@@ -261,3 +261,27 @@ def test_checkpoint_of_another_architecture(project, trained):
     assert code == 2, output
     assert 'Traceback' not in output
     assert 'epoch_2.pth' in output[output.rindex('error: ') :]
+
+
+def test_ablation_gives_what_train_and_test_give(project, trained):
+    variants = [
+        {'name': 'all'},
+        {'name': 'wrong', 'cfg_options': {'model.neck.stt.patch_size': 7}},
+    ]
+    plan = {'work_dir': 'ablation', 'config': 'config.py', 'variants': variants}
+    (project.folder / 'plan.json').write_text(json.dumps(plan))
+    code, output = project.run(
+        *project.tool('misc/run_ablation.py', 'plan.json', '--jobs', '2')
+    )
+    # One run failed, so the call did; the other has its result.
+    assert code == 2 and 'error: 1 of 2 runs failed' in output, output
+    content = json.loads((project.folder / 'ablation/results.json').read_text())
+    done, failed = content['runs']
+    wanted = metrics(trained[1])
+    assert done['result']['average'] == pytest.approx(wanted['mAP'], abs=1e-4)
+    mean_ap = done['result']['mean_ap']
+    assert mean_ap[0] == pytest.approx(wanted['mAP@0.30'], abs=1e-4)
+    assert failed['result'] is None
+    log = project.folder / failed['folder'] / 'train.log'
+    assert 'patch_size' in log.read_text() and failed['failed'].endswith('train.log')
+    assert f'| all | {100 * mean_ap[0]:.1f} |' in output

@@ -133,7 +133,7 @@ def test_killed_at_any_moment_it_gives_the_same_table(project, resume):
     work = project.folder / 'work'
     work.rename(project.folder / 'uninterrupted')
     rng = random.Random(5)
-    for _ in range(6):
+    for _ in range(4):
         process = start_call(project, path)
         time.sleep(rng.uniform(0.1, 0.5))
         try:
