@@ -109,6 +109,8 @@ def _check_key(cfg: Config, key: str, where: str) -> None:
             hint = f' Did you mean {close[0]!r}?' if close else ''
             raise UserError(f'{where}: the config has no {name!r} there.{hint}')
         parent = parent[name]
+    if path and not (hasattr(parent, 'keys') or isinstance(parent, (list, tuple))):
+        raise UserError(f'{where}: {".".join(path)} is {parent!r}, it has no {last!r}')
 
 
 def _check_metric(cfg: Config, variant: Variant, plan: AblationPlan) -> None:

@@ -98,6 +98,7 @@ VARIANT = {'name': 'a'}
         ({'cfg_options': {'modle.neck': 1}}, "no 'modle' there. Did you mean 'model'"),
         ({'cfg_options': {'load_form': 1}}, "Did you mean 'load_from'"),
         ({'cfg_options': {'model.neck.stt.a.b': 1}}, "has no 'a' there"),
+        ({'cfg_options': {'load_from.a': 1}}, "load_from is None, it has no 'a'"),
         ({'cfg_options': {'train_pipeline.9.scale': 1}}, "'9' is no position"),
         ({'cfg_options': {'test_evaluator.type': 'X'}}, 'is not one TALMetric'),
     ],
