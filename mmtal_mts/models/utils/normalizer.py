@@ -33,6 +33,20 @@ class LossNormalizer(NamedTuple):
         weight = None if self.weight is None else self.weight[chosen]
         return dict(weight=weight, avg_factor=self.avg_factor)
 
+    def at_distances(self, chosen: Tensor) -> dict:
+        """Arguments of a loss over both distances (or offsets) of these locations.
+
+        Args:
+            chosen: (N, P) bool.
+
+        Returns:
+            ``weight`` (M, 2) or ``None``, and ``avg_factor``.
+        """
+        share = self.at(chosen)
+        if share['weight'] is not None:
+            share['weight'] = share['weight'][:, None].expand(-1, 2)
+        return share
+
     def everywhere(self) -> dict:
         """Arguments of a loss over all locations, flattened to (N * P,)."""
         weight = None if self.weight is None else self.weight.flatten()
