@@ -167,7 +167,7 @@ def compile_wheel(folder: Path, version: str, cuda: str | None) -> Path:
     check_compiler()
     source = unpacked_source(folder, version)
     env = {**os.environ, 'MMCV_WITH_OPS': '1'}
-    env.setdefault('MAX_JOBS', str(len(os.sched_getaffinity(0))))
+    env.setdefault('MAX_JOBS', str(os.cpu_count() or 1))
     if cuda is not None:
         env['FORCE_CUDA'] = '1'
     else:
