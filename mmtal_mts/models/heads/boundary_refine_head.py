@@ -17,7 +17,7 @@ from ...structures.segments import (
 )
 from ..layers import ConvNormReLU1d, SameConv1d
 from ..task_modules import SegmentTargets
-from ..utils import check_normalizer, loss_normalizer
+from ..utils import check_normalizer, keep_chosen, loss_normalizer
 from .boundary_branch import BoundaryBranch
 from .class_conv import class_conv, uses_sigmoid
 from .coarse_head import CoarseOutputs
@@ -239,8 +239,7 @@ class BoundaryRefineHead(BaseModule):
         )
         wanted = refinement_targets(distances.detach(), targets.distances)
         loss_loc = self.loss_loc(
-            outputs.offsets[refined],
-            wanted[refined],
+            *keep_chosen(refined, outputs.offsets, wanted),
             **normalizer.at_distances(refined),
         )
         return dict(
@@ -269,14 +268,18 @@ class BoundaryRefineHead(BaseModule):
         refined: Tensor,
     ) -> Tensor:
         chosen = refined if self.quality_over == 'refined' else positive
-        final = refine_distances(distances[chosen], outputs.offsets[chosen])
-        tiou = distance_tiou(final, targets.distances[chosen]).clamp(min=0)
+        distances, offsets, wanted, logits = keep_chosen(
+            chosen,
+            distances,
+            outputs.offsets,
+            targets.distances,
+            outputs.quality_logits,
+        )
+        tiou = distance_tiou(refine_distances(distances, offsets), wanted).clamp(min=0)
         if not self.quality_target_grad:
             tiou = tiou.detach()
         return self.loss_quality(
-            outputs.quality_logits[chosen],
-            tiou,
-            **loss_normalizer(chosen, self.normalize_by).at(chosen),
+            logits, tiou, **loss_normalizer(chosen, self.normalize_by).at(chosen)
         )
 
     def boundary_loss(

@@ -14,7 +14,7 @@ from ..layers import ConvNormReLU1d, SameConv1d
 from ..losses import build_distance_loss
 from ..necks.multi_temporal_scale_neck import NeckFeatures
 from ..task_modules import SegmentTargets
-from ..utils import check_normalizer, loss_normalizer
+from ..utils import check_normalizer, keep_chosen, loss_normalizer
 from .class_conv import class_conv, uses_sigmoid
 
 
@@ -193,8 +193,7 @@ class CoarseHead(BaseModule):
             logits.flatten(0, 1), targets.labels.flatten(), **normalizer.everywhere()
         )
         loss_loc = self.loss_loc(
-            distances[positive],
-            targets.distances[positive],
+            *keep_chosen(positive, distances, targets.distances),
             **normalizer.at_distances(positive),
         )
         return dict(loss_coarse_cls=loss_cls, loss_coarse_loc=loss_loc)

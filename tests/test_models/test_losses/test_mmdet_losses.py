@@ -130,9 +130,13 @@ def test_other_losses_between_boxes_pull_towards_the_target(name):
     loss = build_distance_loss(dict(type=f'mmdet.{name}'))
     target = torch.tensor([[4.0, 6.0]])
     assert loss(target, target).item() == pytest.approx(0, abs=1e-3)
-    pred = torch.tensor([[2.0, 9.0]], requires_grad=True)
-    value = loss(pred, target, torch.ones(1, 2), avg_factor=1)
+    # The second location is none of the chosen ones, as the head marks it.
+    pred = torch.tensor([[2.0, 9.0], [0.0, 0.0]], requires_grad=True)
+    weight = torch.tensor([[1.0, 1.0], [0.0, 0.0]])
+    wanted = torch.cat([target, torch.zeros(1, 2)])
+    value = loss(pred, wanted, weight, avg_factor=1)
     value.backward()
+    assert torch.equal(value, loss(pred[:1], target, weight[:1], avg_factor=1))
     assert value > 0.1
     assert pred.grad[0, 0] < 0 < pred.grad[0, 1]
     assert loss(pred[:0], target[:0], avg_factor=1) == 0
