@@ -29,8 +29,10 @@ class SegmentBoxLoss(nn.Module):
         avg_factor: float | Tensor | None = None,
     ) -> Tensor:
         """(M, 2) distances, (M, 2) distances, ``weight`` (M,) or (M, 2) -> scalar."""
-        if weight is not None and weight.ndim == 2:
-            weight = weight.mean(-1)
+        if weight is not None:
+            # One per coordinate, which all of these losses take.
+            share = weight.mean(-1) if weight.ndim == 2 else weight
+            weight = share[:, None].expand(-1, 4)
         return self.box_loss(
             _as_boxes(pred), _as_boxes(target), weight, avg_factor=avg_factor
         )

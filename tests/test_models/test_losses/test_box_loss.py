@@ -25,12 +25,14 @@ def test_segments_become_boxes_of_height_1():
     boxes, target, weight, avg_factor = loss.box_loss.seen
     assert boxes.tolist() == [[-2.0, 0.0, 3.0, 1.0], [-0.5, 0.0, 7.0, 1.0]]
     assert target.tolist() == [[-1.0, 0.0, 4.0, 1.0], [-2.0, 0.0, 2.0, 1.0]]
-    assert weight.tolist() == [1.0, 0.25] and avg_factor == 5
+    assert weight.tolist() == [[1.0] * 4, [0.25] * 4] and avg_factor == 5
     assert pred.grad.tolist() == [[-1.0, 1.0]] * 2
 
 
 def test_no_positives_and_no_weight():
     loss = SegmentBoxLoss(Recorder())
+    loss(torch.zeros(0, 2), torch.zeros(0, 2), torch.zeros(0))
+    assert loss.box_loss.seen[2].shape == (0, 4)
     loss(torch.zeros(0, 2), torch.zeros(0, 2))
     assert loss.box_loss.seen[0].shape == (0, 4)
     assert loss.box_loss.seen[2] is None
