@@ -22,6 +22,26 @@ def uses_sigmoid(loss_cls: nn.Module) -> bool:
     return bool(getattr(loss_cls, 'use_sigmoid', False))
 
 
+class SigmoidClassConv(SameConv1d):
+    """Predicts K logits that start out improbable, whatever the head's ``init_cfg``.
+
+    At one half, the many background locations would drown the first steps.
+
+    Args:
+        channels: Channels C' of the feature.
+        num_classes: K.
+        kernel_size: Kernel size.
+    """
+
+    def __init__(self, channels: int, num_classes: int, kernel_size: int) -> None:
+        super().__init__(channels, num_classes, kernel_size)
+        self.init_weights()
+
+    def init_weights(self) -> None:
+        """Called by MMEngine after the ``init_cfg`` of the head was applied."""
+        nn.init.constant_(self.bias, bias_init_with_prob(_PRIOR))
+
+
 def class_conv(
     channels: int, num_classes: int, kernel_size: int, loss_cls: nn.Module
 ) -> SameConv1d:
@@ -36,9 +56,6 @@ def class_conv(
     Returns:
         Convolution to K or K+1 channels, see :func:`uses_sigmoid`.
     """
-    if not uses_sigmoid(loss_cls):
-        return SameConv1d(channels, num_classes + 1, kernel_size)
-    conv = SameConv1d(channels, num_classes, kernel_size)
-    # At one half, the many background locations would drown the first steps.
-    nn.init.constant_(conv.bias, bias_init_with_prob(_PRIOR))
-    return conv
+    if uses_sigmoid(loss_cls):
+        return SigmoidClassConv(channels, num_classes, kernel_size)
+    return SameConv1d(channels, num_classes + 1, kernel_size)

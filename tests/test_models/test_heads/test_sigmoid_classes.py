@@ -37,12 +37,20 @@ def test_the_loss_says_how_many_logits_there_are(loss_cls, logits):
 
 
 def test_at_the_start_every_class_is_improbable():
-    head = CoarseHead(K, 8, num_levels=2, num_groups=2, loss_cls=SIGMOID)
-    for bias in (
-        head.cls_conv.bias,
-        BoundaryRefineHead(K, loss_cls=SIGMOID).cls_conv.bias,
+    init_cfg = dict(type='Xavier', layer='Conv1d', bias=0.5)
+    options = dict(num_groups=2, loss_cls=SIGMOID, init_cfg=init_cfg)
+    for head in (
+        CoarseHead(K, 8, num_levels=2, **options),
+        BoundaryRefineHead(K, 8, **options),
     ):
-        torch.testing.assert_close(bias.sigmoid(), torch.full((K,), 0.01))
+        head.init_weights()
+        # Everything else is what the config says.
+        assert {
+            bias[0].item()
+            for name, bias in head.named_parameters()
+            if name.endswith('conv.bias') and 'cls_conv' not in name
+        } == {0.5}
+        torch.testing.assert_close(head.cls_conv.bias.sigmoid(), torch.full((K,), 0.01))
 
 
 def test_decoding_by_hand():
