@@ -62,7 +62,8 @@ def test_trains_and_tests_with_losses_of_mmdet(project):
     assert 'loss_warmup_cls:' in steps[0]
     assert all(len(found) == len(steps) * 2 // 3 for found in values.values()), values
     assert all(x < 100 for found in values.values() for x in found), values
-    # Learning the background is what comes first.
+    # Classes start out improbable; learning the background is what comes first.
+    assert values['loss_coarse_cls'][0] < 2 and values['loss_refine_cls'][0] < 2
     assert values['loss_coarse_cls'][-1] < values['loss_coarse_cls'][0]
 
     checkpoint = work_dir / 'epoch_3.pth'
