@@ -78,7 +78,7 @@ def test_trains_and_tests_with_losses_of_mmdet(project):
 
 def test_a_decoder_that_was_not_told_is_one_message(project):
     config = project.folder / 'with_mmdet.py'
-    config.write_text(WITH_MMDET.replace('decoder=dict(use_sigmoid=True)', ''))
+    config.write_text(WITH_MMDET.replace('decoder=dict(use_sigmoid=True),', ''))
     code, output = project.run(*project.tool('train.py', str(config)))
     assert code == 2, output
     assert 'Traceback' not in output
