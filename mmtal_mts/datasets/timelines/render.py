@@ -8,6 +8,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from mmtal_mts.datasets.frame_times import FrameTimes
 from mmtal_mts.datasets.transforms.video_readers import (
     VideoReadError,
     available_backends,
@@ -47,18 +48,19 @@ def render(timeline: Timeline, settings: TimelineSettings) -> Iterator[Rendered]
         VideoReadError: If a clip cannot be read, or an action is not in it.
     """
     for index, part in enumerate(timeline.parts):
-        frames, fps = read_clip(part.clip)
+        frames, times = read_clip(part.clip)
         if part.background_s is None:
-            yield _clip_part(part, frames, fps, settings)
+            yield _clip_part(part, frames, times, settings)
         else:
             noise = np.random.default_rng([settings.seed, index])
             yield Rendered(_background(part, frames, settings, noise), [])
 
 
-def read_clip(clip: Clip) -> tuple[np.ndarray, float]:
-    """Reads all frames of a clip, (T, H, W, 3) uint8 RGB, and its frame rate."""
+def read_clip(clip: Clip) -> tuple[np.ndarray, FrameTimes]:
+    """Reads all frames of a clip, (T, H, W, 3) uint8 RGB, and when they are shown."""
     try:
         reader = open_video(clip.path, available_backends()[0])
+        times = reader.times()
         frames = list(reader.read(np.arange(reader.num_frames)))
     # Each library has exceptions of its own.
     except Exception as error:
@@ -66,11 +68,11 @@ def read_clip(clip: Clip) -> tuple[np.ndarray, float]:
             f'{clip.path}: cannot be decoded ({error}). Replace the file, or take the '
             'clip out of the list'
         ) from error
-    if reader.fps is None:
+    if times is None:
         raise VideoReadError(f'{clip.path}: the file does not tell its frame rate')
     if not frames:
         raise VideoReadError(f'{clip.path}: no frame could be decoded')
-    return np.stack(frames), reader.fps
+    return np.stack(frames), times
 
 
 def letterbox(frame: np.ndarray, size: int) -> np.ndarray:
@@ -86,15 +88,15 @@ def letterbox(frame: np.ndarray, size: int) -> np.ndarray:
 
 
 def _clip_part(
-    part: Part, frames: np.ndarray, fps: float, settings: TimelineSettings
+    part: Part, frames: np.ndarray, shown: FrameTimes, settings: TimelineSettings
 ) -> Rendered:
     skip = min(part.skip_frames, len(frames) - 1)
-    skipped_s = skip / fps
-    duration = len(frames) / fps
+    skipped_s = shown.start_s(skip)
+    duration = shown.duration_s
     count = max(round((duration - skipped_s) * settings.fps), 1)
     # Each frame shows the middle of its interval, so rates may differ.
     times = skipped_s + (np.arange(count) + 0.5) / settings.fps
-    chosen = np.minimum((times * fps).astype(int), len(frames) - 1)
+    chosen = np.minimum(shown.shown_at(times), len(frames) - 1)
     length = count / settings.fps
     actions = []
     for start, end, label in part.clip.actions:
@@ -105,8 +107,8 @@ def _clip_part(
                 'of the clip that are shown'
             )
         actions.append((start, end, label))
-    shown = np.stack([letterbox(frames[i], settings.size) for i in chosen])
-    return Rendered(shown, actions)
+    pictures = np.stack([letterbox(frames[i], settings.size) for i in chosen])
+    return Rendered(pictures, actions)
 
 
 def _background(
