@@ -53,10 +53,10 @@ class FrameTimes:
         return self.end_s
 
     def start_s(self, index: int) -> float:
-        """Returns the seconds at which a frame begins."""
+        """Returns the seconds at which a frame begins, those after the end with it."""
         if self.starts_s is None:
             return index / self.fps
-        return float(self.starts_s[index])
+        return float(self.starts_s[index] if index < self.num_frames else self.end_s)
 
     def count(self, sample_fps: float) -> int:
         """Counts the complete sampling intervals, at least one.

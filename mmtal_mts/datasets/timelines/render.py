@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -27,7 +28,8 @@ class Rendered(NamedTuple):
 
     Attributes:
         frames: (T, size, size, 3) uint8 RGB.
-        actions: Start, end (seconds of the part) and label of each action.
+        actions: Start, end (seconds of the part) and label of each action. A start
+            below 0 is in frames that the parts right before have shown.
     """
 
     frames: np.ndarray
@@ -49,10 +51,13 @@ def render(timeline: Timeline, settings: TimelineSettings) -> Iterator[Rendered]
     """
     for index, part in enumerate(timeline.parts):
         frames, times = read_clip(part.clip)
+        if settings.clip_fps:
+            times = FrameTimes(times.num_frames, settings.clip_fps)
         if part.background_s is None:
             yield _clip_part(part, frames, times, settings)
         else:
-            noise = np.random.default_rng([settings.seed, index])
+            name = zlib.crc32(timeline.name.encode())
+            noise = np.random.default_rng([settings.seed, name, index])
             yield Rendered(_background(part, frames, settings, noise), [])
 
 
@@ -72,6 +77,8 @@ def read_clip(clip: Clip) -> tuple[np.ndarray, FrameTimes]:
         raise VideoReadError(f'{clip.path}: the file does not tell its frame rate')
     if not frames:
         raise VideoReadError(f'{clip.path}: no frame could be decoded')
+    if times.starts_s is None:  # the end of a damaged file is missing
+        times = FrameTimes(len(frames), times.fps)
     return np.stack(frames), times
 
 
@@ -90,24 +97,24 @@ def letterbox(frame: np.ndarray, size: int) -> np.ndarray:
 def _clip_part(
     part: Part, frames: np.ndarray, shown: FrameTimes, settings: TimelineSettings
 ) -> Rendered:
-    skip = min(part.skip_frames, len(frames) - 1)
-    skipped_s = shown.start_s(skip)
     duration = shown.duration_s
-    count = max(round((duration - skipped_s) * settings.fps), 1)
+    skipped_s = shown.start_s(part.skip_frames)
+    count = max(round((duration - skipped_s) * settings.fps), 0)
     # Each frame shows the middle of its interval, so rates may differ.
     times = skipped_s + (np.arange(count) + 0.5) / settings.fps
     chosen = np.minimum(shown.shown_at(times), len(frames) - 1)
-    length = count / settings.fps
+    last_s = skipped_s + count / settings.fps if count else duration
     actions = []
     for start, end, label in part.clip.actions:
-        start, end = max(start - skipped_s, 0.0), min(end - skipped_s, length)
-        if end <= start:
+        if start >= last_s:
             raise VideoReadError(
-                f'{part.clip.path}: the action {label} is not in the {length:.2f} s '
-                'of the clip that are shown'
+                f'{part.clip.path}: the action {label} begins at {start:.2f} s, but '
+                f'the clip has only {duration:.2f} s'
             )
-        actions.append((start, end, label))
-    pictures = np.stack([letterbox(frames[i], settings.size) for i in chosen])
+        actions.append((start - skipped_s, min(end, last_s) - skipped_s, label))
+    pictures = np.empty((count, settings.size, settings.size, 3), np.uint8)
+    for place, i in enumerate(chosen):
+        pictures[place] = letterbox(frames[i], settings.size)
     return Rendered(pictures, actions)
 
 
