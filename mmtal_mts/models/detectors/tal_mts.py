@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..heads.boundary_refine_head import RefineOutputs
 from ..heads.coarse_head import CoarseOutputs
+from ..utils import fit_neck, fit_warmup_head
 
 
 class RawOutputs(NamedTuple):
@@ -107,7 +108,7 @@ class TALMTS(BaseModel):
             )
         super().__init__(MODELS.build(data_preprocessor), init_cfg)
         self.backbone = MODELS.build(backbone)
-        self.neck = MODELS.build(neck)
+        self.neck = MODELS.build(fit_neck(neck, self.backbone))
         self.coarse_head = MODELS.build(coarse_head)
         self.refine_head = MODELS.build(refine_head)
         if self.coarse_head.num_classes != self.refine_head.num_classes:
@@ -120,7 +121,9 @@ class TALMTS(BaseModel):
         self.point_generator = TASK_UTILS.build(
             point_generator or dict(type='SegmentPointGenerator')
         )
-        self.warmup_head = None if warmup_head is None else MODELS.build(warmup_head)
+        self.warmup_head = None
+        if warmup_head is not None:
+            self.warmup_head = MODELS.build(fit_warmup_head(warmup_head, self.backbone))
         self.warming_up = False
         self.keep_raw = keep_raw
 
