@@ -112,7 +112,9 @@ class SourceProblems:
         Args:
             facts (dict): From :class:`VideoSampling`.
         """
-        length_s = facts['num_sampled_frames'] / facts['sample_fps']
+        length_s = facts.get(
+            'covered_s', facts['num_sampled_frames'] / facts['sample_fps']
+        )
         duration = facts['duration']
         if abs(length_s - duration) > length_tolerance_s(duration):
             self.contradictions.append(

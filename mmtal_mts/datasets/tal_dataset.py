@@ -82,6 +82,9 @@ class TALDataset(BaseDataset):
         ValueError: If an argument makes no sense.
     """
 
+    source_types = ('video', 'frames', 'npy')
+    """What ``source_type`` may be."""
+
     def __init__(
         self,
         ann_file: str,
@@ -113,6 +116,11 @@ class TALDataset(BaseDataset):
         if on_bad_video not in ('error', 'skip'):
             raise ValueError(
                 f"on_bad_video must be 'error' or 'skip', got {on_bad_video!r}"
+            )
+        if source_type not in self.source_types:
+            raise ValueError(
+                f'source_type of {type(self).__name__} must be one of '
+                f'{self.source_types}, got {source_type!r}'
             )
         if modality not in _FRAME_TEMPLATES:
             raise ValueError(
@@ -201,14 +209,7 @@ class TALDataset(BaseDataset):
             if video.video_id not in excluded
         ]
         folder = self.data_prefix['video']
-        finder = SourceFinder(folder, self.source_type, self.file_tmpl)
-        sample = VideoSampling(
-            self.source_type,
-            self.modality,
-            self.sample_fps,
-            self.source_fps,
-            self.num_frames_per_video,
-        )
+        finder, sample = self._finder(), self._sampling()
         problems = SourceProblems(self.ann_file, self.on_bad_video)
         data_list: list[dict] = []
         num_segments, num_seen = 0, 0
@@ -242,6 +243,21 @@ class TALDataset(BaseDataset):
             )
         return data_list
 
+    def _finder(self) -> SourceFinder:
+        """What finds the source of a video."""
+        folder = self.data_prefix['video']
+        return SourceFinder(folder, self.source_type, self.file_tmpl)
+
+    def _sampling(self) -> VideoSampling:
+        """What describes a video and its source."""
+        return VideoSampling(
+            self.source_type,
+            self.modality,
+            self.sample_fps,
+            self.source_fps,
+            self.num_frames_per_video,
+        )
+
     def _excluded_videos(self) -> set:
         unknown = set(self.filter_cfg or {}) - {'exclude_videos'}
         if unknown:
@@ -255,10 +271,13 @@ class TALDataset(BaseDataset):
     ) -> tuple[list[dict], int]:
         """Returns the windows of a video, and how many of its actions they hold."""
         num_frames = facts['num_sampled_frames']
+        start = facts.get('grid_start_f', 0)
         # The last, incomplete sampling interval is in no window; an action that ends
         # there ends with the last window.
         segments = np.clip(
-            seconds_to_frames(video.segments, facts['sample_fps']), 0, num_frames
+            seconds_to_frames(video.segments, facts['sample_fps']) - start,
+            0,
+            num_frames,
         )
         valid = segments[:, 1] > segments[:, 0]
         segments, labels = segments[valid], video.labels[valid]
@@ -289,7 +308,7 @@ class TALDataset(BaseDataset):
         seen = {index for window in windows for index in window.indices.tolist()}
         return [
             dict(
-                window_offset=window.offset,
+                window_offset=window.offset + start,
                 min_segment_f=shortest,
                 gt_segments=window.segments.astype(np.float32),
                 gt_labels=labels[window.indices],

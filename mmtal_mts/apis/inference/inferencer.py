@@ -17,6 +17,7 @@ from mmengine.runner import load_checkpoint
 
 from mmtal_mts.apis.checkpoint import check_checkpoint
 from mmtal_mts.apis.config import load_config
+from mmtal_mts.apis.device import usable_device
 from mmtal_mts.apis.outputs.result import VideoResult
 from mmtal_mts.datasets.streaming import run_ahead
 from mmtal_mts.datasets.video_stream import ArrayStream, VideoStream
@@ -75,7 +76,7 @@ class TALInferencer:
         is_config = isinstance(model, Config)
         self.cfg = model if is_config else load_config(find_config(model))
         self.weights = os.fspath(weights or find_weights(self.cfg.filename))
-        self.device = _device(device)
+        self.device = usable_device(device)
         self.batch_size = batch_size
         self.amp = amp
         self.frame_size = frame_size
@@ -177,21 +178,6 @@ def _batches(items: Iterable[dict], size: int) -> Iterator[list[dict]]:
     iterator = iter(items)
     while batch := list(islice(iterator, size)):
         yield batch
-
-
-def _device(name: str | None) -> torch.device:
-    """Checks that a device is there."""
-    if name is None:
-        name = 'cuda' if torch.cuda.is_available() else 'cpu'
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(
-            f'device {name!r} is not usable: {str(error).splitlines()[0]}. '
-            'Remedy: --device cpu, or cuda:N with a GPU that torch sees'
-        ) from error
-    return device
 
 
 def _merger(cfg: Config) -> WindowMerger:

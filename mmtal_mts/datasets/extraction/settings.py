@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mmtal_mts.utils import UserError
-from mmtal_mts.utils.json_files import write_json
 
 from ..transforms.stored_frames import CHANNELS, open_array
 from ..transforms.video_readers import VideoReadError
 from .flow import FLOW_METHODS
+from .record import FolderRecord
 from .sampled_video import SamplingGrid
 
-_RECORD_FILE = 'extraction.json'
 _BLOCK = 4096
 # Bytes per pixel and channel of JPEG images, rounded up from measured ones.
 _JPEG_BYTES = 0.15
@@ -150,33 +148,7 @@ class ExtractionSettings:
         Raises:
             UserError: If it holds something else.
         """
-        folder = self.folder(out_dir, modality)
-        path = folder / _RECORD_FILE
-        remedy = 'Choose another output folder, or remove this one.'
-        if not path.is_file():
-            if folder.is_dir() and any(
-                not entry.name.startswith('.') for entry in folder.iterdir()
-            ):
-                raise UserError(
-                    f'{folder} holds files, but no {_RECORD_FILE} that says how they '
-                    f'were made. {remedy}'
-                )
-            return False
-        try:
-            found = json.loads(path.read_text(encoding='utf-8'))
-        except ValueError as error:
-            raise UserError(f'{path}: not valid JSON ({error}). {remedy}') from error
-        wanted = self.record(modality)
-        if found != wanted:
-            differences = ', '.join(
-                f'{key} was {found.get(key)!r} and is now {wanted.get(key)!r}'
-                for key in sorted(set(found) | set(wanted))
-                if found.get(key) != wanted.get(key)
-            )
-            raise UserError(
-                f'{folder} was extracted with other settings ({differences}). {remedy}'
-            )
-        return True
+        return self._record_of(out_dir, modality).check()
 
     def claim(self, out_dir: Path, modality: str) -> None:
         """Records the settings in a folder that :meth:`check_folder` accepts.
@@ -185,7 +157,7 @@ class ExtractionSettings:
             out_dir (Path): Root of the output.
             modality (str): 'RGB' or 'Flow'.
         """
-        if self.check_folder(out_dir, modality):
-            return
-        path = self.folder(out_dir, modality) / _RECORD_FILE
-        write_json(path, self.record(modality))
+        self._record_of(out_dir, modality).claim()
+
+    def _record_of(self, out_dir: Path, modality: str) -> FolderRecord:
+        return FolderRecord(self.folder(out_dir, modality), self.record(modality))

@@ -6,6 +6,20 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 
+class MapFacts(NamedTuple):
+    """What a neck has to know of a map.
+
+    Attributes:
+        channels: Channels C_i.
+        stride: Frames per position in time.
+        size: Cells H_i = W_i on a side.
+    """
+
+    channels: int
+    stride: int
+    size: int
+
+
 class AdaptedMap(NamedTuple):
     """One map of a backbone and what is averaged in it.
 

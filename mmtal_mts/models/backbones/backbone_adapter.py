@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -15,22 +15,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from ..utils.backbone_weights import load_backbone_weights
-from .adapted_maps import AdaptedMap, plan_maps
+from .adapted_maps import AdaptedMap, MapFacts, plan_maps
 from .dry_run import dry_run, run_layers
-
-
-class MapFacts(NamedTuple):
-    """What a neck has to know of a map.
-
-    Attributes:
-        channels: Channels C_i.
-        stride: Frames per position in time.
-        size: Cells H_i = W_i on a side.
-    """
-
-    channels: int
-    stride: int
-    size: int
 
 
 @MODELS.register_module()
