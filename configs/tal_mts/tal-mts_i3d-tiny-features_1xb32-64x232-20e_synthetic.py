@@ -51,8 +51,9 @@ pipeline = [
 features = dict(
     _delete_=True,
     type='TALFeatureDataset',
-    ann_file={{_base_.data_root}} + {{_base_.ann_file}},
-    data_prefix=dict(video='data/synthetic_features'),
+    data_root={{_base_.data_root}},
+    ann_file={{_base_.ann_file}},
+    data_prefix=dict(video='features'),
     classes={{_base_.classes}},
     source_fps=10,  # at which they were extracted
     feature_stride=4,
@@ -60,12 +61,26 @@ features = dict(
     pipeline=pipeline,
 )
 train_dataloader = dict(
-    batch_size=8, dataset=dict(subsets='training', window_stride=8, **features)
+    batch_size=32, dataset=dict(subsets='training', window_stride=8, **features)
 )
 val_dataloader = dict(
-    batch_size=8,
+    batch_size=32,
     dataset=dict(subsets='test', window_stride=32, test_mode=True, **features),
 )
 test_dataloader = val_dataloader
 
-optim_wrapper = dict(optimizer=dict(lr=1e-3, fused=True))
+max_epochs = 20
+train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
+optim_wrapper = dict(optimizer=dict(lr=2e-3, fused=True))
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.05, by_epoch=False, begin=0, end=20),
+    dict(
+        type='CosineAnnealingLR',
+        begin=2,
+        T_max=max_epochs - 2,
+        end=max_epochs,
+        eta_min_ratio=0.01,
+        by_epoch=True,
+        convert_to_iter_based=True,
+    ),
+]
