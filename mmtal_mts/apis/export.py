@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -153,7 +152,7 @@ def _export_onnx(
     names = OUTPUTS[exported.ends_with]
     batch = {0: 'batch'}
     axes = {name: batch for name in ('inputs', *names) if name != 'points'}
-    with warnings.catch_warnings(), _plain_attention():
+    with warnings.catch_warnings():
         # About sizes that become constants: clip length and frame size do.
         warnings.simplefilter('ignore')
         torch.onnx.export(
@@ -170,21 +169,6 @@ def _export_onnx(
     onnx.helper.set_model_props(model, facts)
     onnx.checker.check_model(model)
     onnx.save(model, str(path))
-
-
-@contextmanager
-def _plain_attention() -> Iterator[None]:
-    """Attention out of standard operators instead of torch's fused one."""
-    switch = getattr(torch.backends, 'mha', None)
-    if not hasattr(switch, 'set_fastpath_enabled'):  # before torch 2.3
-        yield
-        return
-    before = switch.get_fastpath_enabled()
-    switch.set_fastpath_enabled(False)
-    try:
-        yield
-    finally:
-        switch.set_fastpath_enabled(before)
 
 
 def _export_torch(
@@ -257,5 +241,5 @@ def torch_function(path: str | Path) -> Callable[[Tensor], list[np.ndarray]]:
 def _missing(package: str, error: ImportError) -> str:
     return (
         f'{package} is not installed ({error}). Remedy: pip install '
-        '-r requirements/optional.txt'
+        '-r requirements/export.txt'
     )

@@ -20,7 +20,7 @@ BASE = 'configs/tal_mts/tal-mts_i3d-tiny-features_1xb32-64x232-20e_synthetic.py'
 PACKAGES = ('onnx', 'onnxruntime')
 needs_onnx = pytest.mark.skipif(
     not all(importlib.util.find_spec(name) for name in PACKAGES),
-    reason='onnx and onnxruntime are not installed: requirements/optional.txt',
+    reason='onnx and onnxruntime are not installed: requirements/export.txt',
 )
 
 
