@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -61,11 +62,13 @@ def export_model(
     weights: str,
     path: str | Path,
     ends_with: str = 'raw',
+    batch_size: int = 1,
     num_checks: int = 3,
 ) -> Comparison:
     """Exports a network and compares what the file computes with torch.
 
-    The batch size is free; clip length and frame size are those of the config.
+    Clip length and frame size are those of the config. The batch size is free in a
+    ``.pt2`` file and fixed in an ``.onnx`` file.
 
     Args:
         cfg (Config): Config of a :class:`~mmtal_mts.models.TALMTS`.
@@ -73,7 +76,8 @@ def export_model(
         path (str | Path): File to write: ``.onnx`` or ``.pt2`` (torch.export). It
             appears only if the comparison holds.
         ends_with (str): See :class:`.ExportedDetector`.
-        num_checks (int): Random batches, of one to three clips, to compare.
+        batch_size (int): Clips per batch of an ``.onnx`` file.
+        num_checks (int): Random batches to compare.
 
     Returns:
         Comparison: What was compared.
@@ -86,15 +90,19 @@ def export_model(
         raise UserError(f'{path} must end with one of {", ".join(FORMATS.values())}')
     exported = build_exported(cfg, weights, ends_with)
     with whole_file(path) as temporary, torch.no_grad():
-        example = example_inputs(cfg)
+        facts = model_facts(cfg, exported)
         if suffix == '.onnx':
-            _export_onnx(exported, example, temporary, model_facts(cfg, exported))
+            facts['mmtal_batch_size'] = json.dumps(batch_size)
+            _export_onnx(exported, example_inputs(cfg, batch_size), temporary, facts)
             run = onnx_function(temporary)
+            sizes = [batch_size]
         else:
-            _export_torch(exported, example, temporary, model_facts(cfg, exported))
+            # Of one clip, the program would be for one clip alone.
+            _export_torch(exported, example_inputs(cfg, 2), temporary, facts)
             run = torch_function(temporary)
+            sizes = [1, 2, 3]
         batches = [
-            example_inputs(cfg, batch_size=1 + i % 3, seed=i + 1)
+            example_inputs(cfg, sizes[i % len(sizes)], seed=i + 1)
             for i in range(num_checks)
         ]
         found = compare(exported, run, batches)
@@ -150,10 +158,8 @@ def _export_onnx(
         # The exporter that needs no further package.
         options['dynamo'] = False
     names = OUTPUTS[exported.ends_with]
-    batch = {0: 'batch'}
-    axes = {name: batch for name in ('inputs', *names) if name != 'points'}
     with warnings.catch_warnings():
-        # About sizes that become constants: clip length and frame size do.
+        # About sizes that become constants: all do.
         warnings.simplefilter('ignore')
         torch.onnx.export(
             exported,
@@ -161,7 +167,6 @@ def _export_onnx(
             str(path),
             input_names=['inputs'],
             output_names=list(names),
-            dynamic_axes=axes,
             opset_version=_OPSET,
             **options,
         )

@@ -9,7 +9,7 @@ import torch
 from mmaction.registry import TASK_UTILS
 from mmaction.structures import ActionDataSample
 from mmengine.config import Config
-from torch import nn
+from torch import Tensor, nn
 
 from mmtal_mts.utils import UserError
 
@@ -48,6 +48,7 @@ class OnnxDetector(nn.Module):
         self.ends_with = json.loads(facts['mmtal_ends_with'])
         self.num_classes = json.loads(facts['mmtal_num_classes'])
         self.classes = tuple(json.loads(facts['mmtal_classes']))
+        self.batch_size = json.loads(facts['mmtal_batch_size'])
         self.decoder = TASK_UTILS.build(
             cfg.model.get('decoder') or dict(type='CoarseToFineDecoder')
         )
@@ -77,8 +78,7 @@ class OnnxDetector(nn.Module):
             list[ActionDataSample]: With ``pred_instances``, before NMS.
         """
         inputs = torch.stack([item.float() for item in data['inputs']])
-        found = self.session.run(None, {'inputs': inputs.numpy()})
-        outputs = [torch.from_numpy(value) for value in found]
+        outputs = self._run(inputs)
         samples: Sequence[ActionDataSample] = data['data_samples']
         if self.ends_with == 'raw':
             named = dict(zip(('points', *RAW_OUTPUTS), outputs))
@@ -92,3 +92,17 @@ class OnnxDetector(nn.Module):
                 sample.get('video_scores'),
             )
         return list(samples)
+
+    def _run(self, inputs: Tensor) -> list[Tensor]:
+        """Outputs of N clips, in batches of the size that was exported."""
+        parts = []
+        for batch in inputs.split(self.batch_size):
+            # The last batch may have to be filled up.
+            padded = batch[torch.arange(self.batch_size).clamp(max=len(batch) - 1)]
+            found = self.session.run(None, {'inputs': padded.numpy()})
+            parts.append([torch.from_numpy(value) for value in found])
+        shared = {0} if self.ends_with == 'raw' else set()  # points
+        return [
+            values[0] if i in shared else torch.cat(values)[: len(inputs)]
+            for i, values in enumerate(zip(*parts))
+        ]

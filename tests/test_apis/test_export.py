@@ -16,7 +16,7 @@ from mmtal_mts.apis.export_model import build_exported, example_inputs
 from mmtal_mts.apis.onnx_detector import OnnxDetector
 from mmtal_mts.utils import UserError
 
-BASE = 'configs/tal_mts/tal-mts_i3d-tiny-features_1xb32-64x232-20e_synthetic.py'
+BASE = 'configs/tal_mts/tal-mts_i3d-tiny-features_1xb32-64x232-12e_synthetic.py'
 PACKAGES = ('onnx', 'onnxruntime')
 needs_onnx = pytest.mark.skipif(
     not all(importlib.util.find_spec(name) for name in PACKAGES),
@@ -61,11 +61,11 @@ def model(tmp_path_factory, request):
 
 
 @needs_onnx
-@pytest.mark.parametrize('ends_with', ['raw', 'decoded'])
-def test_onnx_computes_what_torch_computes(model, tmp_path, ends_with):
+@pytest.mark.parametrize(('ends_with', 'batch'), [('raw', 2), ('decoded', 1)])
+def test_onnx_computes_what_torch_computes(model, tmp_path, ends_with, batch):
     cfg, weights = model
     path = tmp_path / 'model.onnx'
-    found = export_model(cfg, weights, path, ends_with)
+    found = export_model(cfg, weights, path, ends_with, batch)
     assert found.num_inputs == 3 and found.share == 0
     assert max(found.max_difference.values()) < 1e-4
     session = onnx_session(path, ['CPUExecutionProvider'])
@@ -78,8 +78,8 @@ def test_onnx_computes_what_torch_computes(model, tmp_path, ends_with):
     assert json.loads(facts['mmtal_ends_with']) == ends_with
     assert json.loads(facts['mmtal_clip_len']) == 8
 
-    # The runner gives the detections of the model itself.
-    clips = example_inputs(cfg, 2, seed=7)
+    # The runner gives the detections of the model itself, for any number of clips.
+    clips = example_inputs(cfg, 3, seed=7)
     samples = [ActionDataSample() for _ in clips]
     for sample in samples:
         sample.set_metainfo(dict(window_offset=3.5, sample_fps=2.0))
@@ -107,6 +107,7 @@ def test_torch_export_computes_what_torch_computes(model, tmp_path):
 def test_normalisation_is_inside(tiny_model):
     cfg = Config.fromfile(tiny_model.config)
     exported = build_exported(cfg, tiny_model.weights, 'raw')
+    cfg.crop_size = 32
     clip = example_inputs(cfg, 1)
     assert clip.shape == (1, 3, 32, 32, 32) and 0 <= clip.min() <= clip.max() <= 255
     with torch.no_grad():

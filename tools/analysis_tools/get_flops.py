@@ -38,10 +38,14 @@ def main() -> None:
             f'{args.config}: model {cfg.model.type} has no backbone of its own; count '
             'the configs of its streams'
         )
-    cfg.model.backbone.pretrained = None  # counts do not depend on the weights
-    frames, pixels = args.shape or (cfg.clip_len, cfg.crop_size)
+    if 'pretrained' in cfg.model.backbone:
+        cfg.model.backbone.pretrained = None  # counts do not depend on the weights
+    # Features are frames of one pixel.
+    side = 1 if 'feature_channels' in cfg else cfg.crop_size
+    frames, pixels = args.shape or (cfg.clip_len, side)
     model = MODELS.build(cfg.model).eval()
-    clip = torch.zeros(1, cfg.model.backbone.in_channels, frames, pixels, pixels)
+    channels = cfg.model.backbone.get('in_channels', 3)
+    clip = torch.zeros(1, channels, frames, pixels, pixels)
     counter = FlopCounterMode(display=False)
     with counter, torch.no_grad():
         model(clip, mode='tensor')

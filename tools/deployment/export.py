@@ -34,6 +34,12 @@ def parse_args() -> argparse.Namespace:
         'locations, before threshold and NMS',
     )
     parser.add_argument(
+        '--batch-size',
+        type=int,
+        default=1,
+        help='clips per batch of an .onnx file, where it is fixed (default: 1)',
+    )
+    parser.add_argument(
         '--checks', type=int, default=3, help='batches to compare (default: 3)'
     )
     parser.add_argument(
@@ -51,7 +57,9 @@ def main() -> None:
     args = parse_args()
     cfg = merge_options(load_config(find_config(args.model)), args.cfg_options)
     weights = str(args.weights or find_weights(cfg.filename))
-    found = export_model(cfg, weights, args.out, args.ends_with, args.checks)
+    found = export_model(
+        cfg, weights, args.out, args.ends_with, args.batch_size, args.checks
+    )
     print(f'same as torch: {found}')
     print(f'wrote {args.out} ({os.path.getsize(args.out) / 1e6:.1f} MB)')
 

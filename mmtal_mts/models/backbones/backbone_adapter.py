@@ -56,6 +56,7 @@ class BackboneAdapter(BaseModule):
 
     Attributes:
         maps (tuple[MapFacts, ...]): What :meth:`forward` returns.
+        report (str): What was found and is done, as the log has it.
 
     Raises:
         ValueError: The backbone cannot take such clips, returns nothing usable, or is
@@ -109,7 +110,8 @@ class BackboneAdapter(BaseModule):
             # Or distributed training would wait for their gradients.
             self.backbone.get_parameter(key).requires_grad_(False)
         self._freeze()
-        MMLogger.get_current_instance().info(self._explain(name, clip, unused))
+        self.report = self._explain(name, clip, unused)
+        MMLogger.get_current_instance().info(self.report)
 
     @property
     def out_channels(self) -> tuple[int, ...]:
