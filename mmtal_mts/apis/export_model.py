@@ -36,6 +36,10 @@ class ExportedDetector(nn.Module):
         super().__init__()
         self.model = model
         self.ends_with = ends_with
+        for module in model.modules():
+            if getattr(module, 'channels_last', False):
+                # A layout of torch; a runtime chooses its own.
+                module.channels_last = False
         preprocessor = model.data_preprocessor
         normalizes = preprocessor._enable_normalize
         mean = preprocessor.mean if normalizes else torch.zeros(())

@@ -109,9 +109,15 @@ FAMILIES = {
     ),
     'TSN': (
         dict(
-            backbone=dict(type='ResNet', depth=18, pretrained=None, out_indices=(2, 3))
+            backbone=dict(
+                type='ResNet',
+                depth=18,
+                pretrained=None,
+                num_stages=2,
+                out_indices=(0, 1),
+            )
         ),
-        [(256, 4, 2), (512, 8, 1)],
+        [(64, 4, 8), (128, 8, 4)],
     ),
     'TSM': (
         dict(
