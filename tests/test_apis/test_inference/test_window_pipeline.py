@@ -176,7 +176,7 @@ def test_every_shipped_config_can_be_used(repo_root, tmp_path):
         pipeline = WindowPipeline.from_config(cfg, 112, 'dis')
         window = streamed(pipeline, ArrayStream(frames, 10))[0]
         in_channels = [
-            network.backbone.in_channels
+            network.backbone.get('in_channels', 3)
             for network in (cfg.model.get('rgb', cfg.model), cfg.model.get('flow'))
             if network
         ]
