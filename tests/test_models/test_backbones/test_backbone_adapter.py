@@ -109,15 +109,9 @@ FAMILIES = {
     ),
     'TSN': (
         dict(
-            backbone=dict(
-                type='ResNet',
-                depth=18,
-                pretrained=None,
-                num_stages=2,
-                out_indices=(0, 1),
-            )
+            backbone=dict(type='ResNet', depth=18, pretrained=None, out_indices=(2, 3))
         ),
-        [(64, 4, 8), (128, 8, 4)],
+        [(256, 4, 2), (512, 8, 1)],
     ),
     'TSM': (
         dict(
