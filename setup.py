@@ -93,7 +93,7 @@ def compiled_ops() -> dict:
     )
 
 
-EXTRAS = ('build', 'mminstall', 'optional', 'tests', 'docs')
+EXTRAS = ('build', 'mminstall', 'optional', 'export', 'tests', 'docs')
 
 setup(
     name='mmtal_mts',

@@ -38,6 +38,7 @@ AFSD_PARAMETERS = {
     'afsd/afsd_i3d_1xb1-768x96x96-16e_activitynet-rgb.py': 30158127,
     'afsd/afsd_i3d_1xb1-768x96x96-16e_activitynet-flow.py': 30136175,
 }
+PAPER = '_i3d_1xb1-256x96x96-25e_thumos14'
 MODULES = {  # Table VI: merges of RFP, STT, FSA
     'ablation_baseline': (1, False, False),
     'ablation_rfp': (None, False, False),
@@ -51,25 +52,48 @@ def load(name: str) -> Config:
     cfg = Config.fromfile(str(ROOT / name))
     nets = [cfg.model[key] for key in ('rgb', 'flow') if key in cfg.model]
     for net in nets or [cfg.model]:
-        net.backbone.pretrained = None  # a download
+        if 'pretrained' in net.backbone:
+            net.backbone.pretrained = None  # a download
     return cfg
 
 
+# What makes the backbones of MMAction2 small.
+SMALL_BACKBONES = {
+    'ResNet3dSlowOnly': dict(depth=18, base_channels=4),
+    'SwinTransformer3D': dict(
+        arch=dict(embed_dims=8, depths=[1, 1, 1, 1], num_heads=[1, 1, 2, 2])
+    ),
+    'VisionTransformer': dict(
+        img_size=SIZE, patch_size=16, embed_dims=16, depth=5, num_heads=2
+    ),
+}
+
+
+def reduce_backbone(model: dict) -> None:
+    """Makes the backbone narrow, and the pyramid fit."""
+    backbone, pyramid = model.backbone, model.neck.pyramid
+    if backbone.type == 'BackboneAdapter':
+        backbone.update(clip_len=T, crop_size=SIZE)
+        backbone.backbone.update(SMALL_BACKBONES[backbone.backbone.type])
+    elif backbone.type == 'FeatureEmbedding':
+        backbone.update(out_channels=CHANNELS, num_groups=4)
+    else:
+        indices = backbone.out_indices
+        backbone.width = 0.03125
+        channels = InceptionI3D(width=backbone.width, out_indices=indices).out_channels
+        pyramid.update(in_channels=channels, spatial_sizes=(2, 1)[-len(indices) :])
+        if model.get('warmup_head'):
+            model.warmup_head.in_channels = channels[0]
+
+
 def reduced(model: dict) -> dict:
-    """The model of a config, narrow, over 32 frames of 32x32 pixels."""
+    """The model of a config, narrow, over 32 frames of 32x32 pixels, or 32 rows."""
     model = copy.deepcopy(model)
-    width = 0.03125
-    indices = model.backbone.out_indices
-    channels = InceptionI3D(width=width, out_indices=indices).out_channels
-    model.backbone.width = width
+    reduce_backbone(model)
     small = dict(crop_size=SIZE, patch_size=16, embed_dims=16, out_channels=CHANNELS)
-    model.neck.pyramid.update(
-        in_channels=channels,
-        spatial_sizes=(2, 1)[-len(indices) :],
-        out_channels=CHANNELS,
-        num_levels=LEVELS,
-        num_groups=4,
-    )
+    if is_of_features(model):
+        small.update(crop_size=1, patch_size=1)
+    model.neck.pyramid.update(out_channels=CHANNELS, num_levels=LEVELS, num_groups=4)
     model.neck.frame_feature.update(channels=CHANNELS, num_groups=4)
     if model.neck.stt is not None:
         model.neck.stt.update(clip_len=T, num_levels=LEVELS, num_groups=4, **small)
@@ -82,20 +106,27 @@ def reduced(model: dict) -> dict:
     model.refine_head.update(channels=CHANNELS, num_groups=4)
     if model.refine_head.fsa is not None:
         model.refine_head.fsa.update(**small)
-    if model.get('warmup_head'):
-        model.warmup_head.in_channels = channels[0]
     return model
 
 
-def batch(in_channels: int):
+def is_of_features(model: dict) -> bool:
+    return model.backbone.type == 'FeatureEmbedding'
+
+
+def batch(cfg: Config):
+    channels = cfg.model.backbone.get('in_channels', 3)
     generator = torch.Generator().manual_seed(0)
-    frames = torch.randint(0, 256, (in_channels, T, SIZE, SIZE), generator=generator)
+    if is_of_features(cfg.model):
+        inputs = torch.rand(channels, T, generator=generator)
+    else:
+        shape = (channels, T, SIZE, SIZE)
+        inputs = torch.randint(0, 256, shape, generator=generator).byte()
     sample = ActionDataSample()
     sample.gt_instances = InstanceData(
         segments=torch.tensor([[2.0, 22.0]]), labels=torch.tensor([0])
     )
     sample.set_metainfo(dict(video_id='v', window_offset=0, sample_fps=10.0))
-    return dict(inputs=[frames.byte()], data_samples=[sample])
+    return dict(inputs=[inputs], data_samples=[sample])
 
 
 @pytest.mark.parametrize('name', CONFIGS)
@@ -106,7 +137,7 @@ def test_reduced_model_takes_a_training_step(name):
     model.init_weights()
     optimizer = build_optim_wrapper(model, cfg.optim_wrapper)
     before = copy.deepcopy(model.state_dict())
-    losses = model.train_step(batch(cfg.model.backbone.in_channels), optimizer)
+    losses = model.train_step(batch(cfg), optimizer)
     assert torch.isfinite(losses['loss']) and losses['loss'] > 0
     moved = [
         key
@@ -118,7 +149,7 @@ def test_reduced_model_takes_a_training_step(name):
 
     model.eval()
     with torch.no_grad():
-        (sample,) = model.test_step(batch(cfg.model.backbone.in_channels))
+        (sample,) = model.test_step(batch(cfg))
     assert torch.isfinite(sample.pred_instances.segments).all()
 
 
@@ -222,7 +253,7 @@ def test_published_baseline_has_its_number_of_parameters(name):
 
 
 @pytest.mark.parametrize(
-    'name', [name for name in CONFIGS if 'tal_mts/' in name and 'thumos14' in name]
+    'name', [name for name in CONFIGS if 'tal_mts/' in name and PAPER in name]
 )
 def test_table_vi_switches_the_right_modules(name):
     model = load(name).model
@@ -240,15 +271,25 @@ def test_streams_and_sizes_agree(name):
     flow = dataset.get('modality') == 'Flow'
     assert flow == name.endswith('-flow.py')
     wanted = 2 if flow else 3
+    if is_of_features(cfg.model):
+        wanted = cfg.feature_channels
+        pipelines = [cfg[f'{d}_dataloader'].dataset.pipeline for d in ('train', 'test')]
+        assert [steps[0].channels for steps in pipelines] == [wanted] * 2
     readers = [cfg.model.backbone, cfg.model.neck.stt, cfg.model.refine_head.fsa]
-    assert {r.in_channels for r in readers if r is not None} == {wanted}
+    assert {r.get('in_channels', 3) for r in readers if r is not None} == {wanted}
     if cfg.model.neck.stt is not None:
         assert cfg.model.neck.stt.clip_len == dataset.clip_len
     classes = 1 if dataset.get('class_agnostic') else len(dataset.classes)
     assert cfg.model.coarse_head.num_classes == classes
     assert cfg.model.refine_head.num_classes == classes
-    assert f'x{cfg.crop_size}x{cfg.crop_size}' in name
-    assert f'-{cfg.clip_len}x' in name
+    if is_of_features(cfg.model):
+        assert f'-{cfg.clip_len}x{wanted}-' in name
+        assert name.split('_1xb')[1].startswith(f'{cfg.train_dataloader.batch_size}-')
+        return
+    assert f'-{cfg.clip_len}x{cfg.crop_size}x{cfg.crop_size}' in name
+    if cfg.model.backbone.type == 'BackboneAdapter':
+        clip = (cfg.model.backbone.clip_len, cfg.model.backbone.crop_size)
+        assert clip == (cfg.clip_len, cfg.crop_size)
 
 
 @pytest.mark.parametrize(
@@ -296,4 +337,6 @@ def test_metafile_agrees_with_the_config(name):
     )
     assert listed['Metadata']['Epochs'] == cfg.train_cfg.max_epochs
     modality = cfg.train_dataloader.dataset.get('modality', 'RGB')
+    if is_of_features(cfg.model):
+        modality = 'Features'
     assert listed['Metadata']['Modality'] == modality

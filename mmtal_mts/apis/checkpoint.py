@@ -47,12 +47,14 @@ def check_checkpoint(model: nn.Module, path: str, resume: bool = False) -> None:
         )
 
 
-def load_weights(model: nn.Module, path: str) -> dict[str, Tensor]:
+def load_weights(model: nn.Module, path: str, prefix: str = '') -> dict[str, Tensor]:
     """Reads the weights of a local checkpoint, on the CPU.
 
     Args:
         model: The model that they must fit.
         path: Checkpoint file.
+        prefix: Take only the weights whose keys begin so, e.g. ``'backbone.'`` for a
+            part of the network, and cut it off.
 
     Returns:
         The state dict.
@@ -61,6 +63,11 @@ def load_weights(model: nn.Module, path: str) -> dict[str, Tensor]:
         UserError: If the file is missing, unreadable or of another architecture.
     """
     weights = _state_dict(read_checkpoint(path), path)
+    weights = {
+        key[len(prefix) :]: value
+        for key, value in weights.items()
+        if key.startswith(prefix)
+    }
     _compare(model.state_dict(), weights, path)
     return weights
 

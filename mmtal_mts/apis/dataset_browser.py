@@ -119,12 +119,12 @@ def draw_window(
 
     Args:
         path (str | os.PathLike): PNG file to write.
-        clip (np.ndarray): (C, T, H, W) uint8.
+        clip (np.ndarray): (C, T, H, W) uint8, or (C, T) features, which are not drawn.
         sample (ActionDataSample): Its annotation, as from PackTALInputs.
         metainfo (dict): With ``classes``.
     """
     fps, classes = sample.sample_fps, tuple(metainfo['classes'])
-    channels, length, height, width = clip.shape
+    length = clip.shape[1]
     start_s = sample.window_offset / fps
     notes = [word for key, word in _SHOWN.items() if sample.get(key)]
     truth = sample.gt_instances
@@ -152,5 +152,5 @@ def draw_window(
                 clip_frames(clip[:, rearranged['frame_order']], fps),
             )
         )
-    title = f'{channels} x {length} x {height} x {width}, {fps:g} fps'
+    title = f'{" x ".join(map(str, clip.shape))}, {fps:g} fps'
     draw_timelines(path, timelines, classes + _EXTRA_CLASSES, title=title)

@@ -132,7 +132,7 @@ def _sample(key: WindowKey, windows: Sequence[RawWindow]) -> ActionDataSample:
     sample.set_metainfo(
         dict(
             video_id=key.video_id,
-            window_offset=key.window_offset,
+            window_offset=facts.get('window_offset', key.window_offset),
             sample_fps=facts['sample_fps'],
             duration=facts['duration'],
             broken=any(window.facts['broken'] for window in windows),

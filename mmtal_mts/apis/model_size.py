@@ -60,7 +60,8 @@ def measure_model(
                 f'config {cfg.filename}: model {net.get("type")} has no backbone whose '
                 'operations could be counted'
             )
-        net.backbone.pretrained = None  # counts do not depend on the weights
+        if 'pretrained' in net.backbone:
+            net.backbone.pretrained = None  # counts do not depend on the weights
         channels += net.backbone.get('in_channels', 3)
     # Shapes are enough. On a processor, attention at inference is one fused operation
     # whose size PyTorch's counter does not know.

@@ -34,11 +34,14 @@ class ExtractionRecord:
         return self.fps if self.fps is not None else self.num_frames / duration
 
 
-def read_raw_record(folder: str | os.PathLike) -> dict[str, Any] | None:
+def read_raw_record(
+    folder: str | os.PathLike, name: str = RECORD_FILE
+) -> dict[str, Any] | None:
     """Reads everything that stands beside extracted frames.
 
     Args:
         folder (str | os.PathLike): Folder of one modality.
+        name (str): Name of the record.
 
     Returns:
         dict, optional: None if there is no record.
@@ -46,7 +49,7 @@ def read_raw_record(folder: str | os.PathLike) -> dict[str, Any] | None:
     Raises:
         UserError: If the record cannot be read.
     """
-    path = Path(folder) / RECORD_FILE
+    path = Path(folder) / name
     if not path.is_file():
         return None
     try:

@@ -204,7 +204,9 @@ class SourceProblems:
 
     def _check_length(self, facts: dict[str, Any]) -> None:
         """Notes a sampled length that contradicts the annotated duration."""
-        length_s = facts['num_sampled_frames'] / facts['sample_fps']
+        length_s = facts.get(
+            'covered_s', facts['num_sampled_frames'] / facts['sample_fps']
+        )
         duration = facts['duration']
         if abs(length_s - duration) > length_tolerance_s(duration):
             self.contradictions.append(

@@ -18,11 +18,18 @@ VIDEO_EXTENSIONS = (
     '.ts',
     '.3gp',
 )
-_EXTENSIONS = {'video': VIDEO_EXTENSIONS, 'frames': ('',), 'npy': ('.npy',)}
+FEATURE_EXTENSIONS = ('.npy', '.npz', '.pt', '.pth')
+_EXTENSIONS = {
+    'video': VIDEO_EXTENSIONS,
+    'frames': ('',),
+    'npy': ('.npy',),
+    'features': FEATURE_EXTENSIONS,
+}
 _TEMPLATES = {
     'video': '{video_id}.mp4',
     'frames': '{video_id}',
     'npy': '{video_id}.npy',
+    'features': '{video_id}.npy',
 }
 SOURCE_TYPES = tuple(_TEMPLATES)
 
@@ -36,7 +43,8 @@ class SourceFinder:
 
     Args:
         folder (str): Folder of the sources.
-        source_type (str): 'video', 'frames' (a folder per video) or 'npy'.
+        source_type (str): 'video', 'frames' (a folder per video), 'npy' or
+            'features'.
         file_tmpl (str, optional): Template with ``{video_id}``. By default the id and
             the usual extension.
 
@@ -78,8 +86,8 @@ class SourceFinder:
     def _is_source(self, file: str) -> bool:
         """Tells whether a file name may be one of this source type."""
         extension = os.path.splitext(file)[1].lower()
-        if self.source_type == 'npy':
-            return extension in _EXTENSIONS['npy']
+        if self.source_type in ('npy', 'features'):
+            return extension in _EXTENSIONS[self.source_type]
         return self.source_type == 'video' or extension not in VIDEO_EXTENSIONS
 
     def find(self, video_id: str, file: str | None = None) -> str | None:

@@ -83,6 +83,9 @@ class TALDataset(BaseDataset):
         ValueError: If an argument makes no sense.
     """
 
+    source_types = ('video', 'frames', 'npy')
+    """What ``source_type`` may be."""
+
     def __init__(
         self,
         ann_file: str,
@@ -111,6 +114,11 @@ class TALDataset(BaseDataset):
         test_mode: bool = False,
         **kwargs: Any,
     ) -> None:
+        if source_type not in self.source_types:
+            raise ValueError(
+                f'source_type of {type(self).__name__} must be one of '
+                f'{self.source_types}, got {source_type!r}'
+            )
         data_prefix = dict(data_prefix or {'video': ''})
         if 'video' not in data_prefix:
             raise ValueError(
@@ -183,15 +191,7 @@ class TALDataset(BaseDataset):
             if video.video_id not in excluded
         ]
         folder = self.data_prefix['video']
-        finder = SourceFinder(folder, self.source_type, self.file_tmpl)
-        sample = VideoSampling(
-            self.source_type,
-            self.modality,
-            self.sample_fps,
-            self.source_fps,
-            self.num_frames_per_video,
-            None if self.source_type == 'video' else read_record(folder),
-        )
+        finder, sample = self._finder(), self._sampling()
         problems = SourceProblems(self.ann_file, self.on_bad_video)
         cut = WindowCutter(
             self.clip_len,
@@ -223,6 +223,23 @@ class TALDataset(BaseDataset):
                 level=logging.WARNING,
             )
         return data_list
+
+    def _finder(self) -> SourceFinder:
+        """What finds the source of a video."""
+        folder = self.data_prefix['video']
+        return SourceFinder(folder, self.source_type, self.file_tmpl)
+
+    def _sampling(self) -> VideoSampling:
+        """What describes a video and its source."""
+        folder = self.data_prefix['video']
+        return VideoSampling(
+            self.source_type,
+            self.modality,
+            self.sample_fps,
+            self.source_fps,
+            self.num_frames_per_video,
+            None if self.source_type == 'video' else read_record(folder),
+        )
 
     def _excluded_videos(self) -> set:
         unknown = set(self.filter_cfg or {}) - {'exclude_videos'}

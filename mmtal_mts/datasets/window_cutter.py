@@ -50,10 +50,13 @@ class WindowCutter:
             list[dict]: The facts, and what is particular to each window.
         """
         num_frames = facts['num_sampled_frames']
+        start = facts.get('grid_start_f', 0)
         # The last, incomplete sampling interval is in no window; an action that ends
         # there ends with the last window.
         segments = np.clip(
-            seconds_to_frames(video.segments, facts['sample_fps']), 0, num_frames
+            seconds_to_frames(video.segments, facts['sample_fps']) - start,
+            0,
+            num_frames,
         )
         valid = segments[:, 1] > segments[:, 0]
         segments, labels = segments[valid], video.labels[valid]
@@ -73,7 +76,7 @@ class WindowCutter:
         return [
             dict(
                 facts,
-                window_offset=window.offset,
+                window_offset=window.offset + start,
                 min_segment_f=shortest,
                 gt_segments=window.segments.astype(np.float32),
                 gt_labels=labels[window.indices],

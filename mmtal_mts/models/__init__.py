@@ -1,4 +1,4 @@
-from .backbones import InceptionI3D
+from .backbones import BackboneAdapter, FeatureEmbedding, InceptionI3D
 from .detectors import TALMTS, TwoStreamTALMTS
 from .heads import BoundaryRefineHead, CoarseHead, FrameSelfAttention
 from .losses import (
@@ -25,6 +25,7 @@ from .task_modules import (
 )
 
 __all__ = [
+    'BackboneAdapter',
     'BoundaryBCELoss',
     'BoundaryCurveGenerator',
     'BoundaryRefineHead',
@@ -32,6 +33,7 @@ __all__ = [
     'BoundaryTripletLoss',
     'CoarseHead',
     'CoarseToFineDecoder',
+    'FeatureEmbedding',
     'FrameLevelFeature',
     'FrameSelfAttention',
     'InceptionI3D',

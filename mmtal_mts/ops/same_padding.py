@@ -14,5 +14,6 @@ def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
     Returns:
         ``(front, behind)``; ``behind`` is ``front`` or ``front + 1``.
     """
+    size = int(size)  # a tensor while torch.jit traces, as export to ONNX does
     total = max(kernel - (size % stride or stride), 0)
     return total // 2, total - total // 2

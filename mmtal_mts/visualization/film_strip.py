@@ -36,7 +36,7 @@ def clip_frames(
 
     Args:
         clip (np.ndarray): (C, T, H, W) uint8: three channels are RGB, two are optical
-            flow, shown as red and green.
+            flow, shown as red and green. Features (C, T) have no pictures.
         sample_fps (float): Frames per second of the clip.
         strip_aspect (float): Width of the strip divided by its height.
 
@@ -44,6 +44,8 @@ def clip_frames(
         list[tuple[float, np.ndarray]]: Time in the clip and frame (H, W, 3), uint8,
         RGB.
     """
+    if clip.ndim == 2:
+        return []
     channels, length, height, width = clip.shape
     count = int(np.clip(round(strip_aspect * height / width), 1, length))
     positions = (np.arange(count) + 0.5) * length / count

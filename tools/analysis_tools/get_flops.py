@@ -31,7 +31,9 @@ def main() -> None:
     """Print the table."""
     args = parse_args()
     cfg = load_config(args.config)
-    frames, pixels = args.shape or (cfg.clip_len, cfg.crop_size)
+    # Features are frames of one pixel.
+    side = 1 if 'feature_channels' in cfg else cfg.crop_size
+    frames, pixels = args.shape or (cfg.clip_len, side)
     table = Table('module', 'parameters', 'GFLOPs', title=f'{frames}x{pixels}x{pixels}')
     for part in measure_model(cfg, frames, pixels):
         # A multiplication and an addition are two operations.

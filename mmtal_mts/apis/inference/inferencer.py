@@ -17,6 +17,8 @@ from mmengine.runner import load_checkpoint
 
 from mmtal_mts.apis.checkpoint import check_checkpoint
 from mmtal_mts.apis.config import load_config
+from mmtal_mts.apis.device import usable_device
+from mmtal_mts.apis.onnx_detector import OnnxDetector
 from mmtal_mts.apis.outputs.result import VideoResult
 from mmtal_mts.datasets.streaming import run_ahead
 from mmtal_mts.datasets.video_stream import ArrayStream, VideoStream
@@ -43,8 +45,8 @@ class TALInferencer:
     Args:
         model (str | os.PathLike | Config): Config: a file, the name of one under
             ``configs/`` without ``.py``, or a config.
-        weights (str, optional): Checkpoint. None takes the one of this name in
-            ``zoo/``.
+        weights (str, optional): Checkpoint, or the ``.onnx`` file of an export. None
+            takes the checkpoint of this name in ``zoo/``.
         device (str, optional): E.g. 'cpu' or 'cuda:1'. None: the first GPU if there
             is one.
         batch_size (int): Windows that go through the network at once.
@@ -75,7 +77,7 @@ class TALInferencer:
         is_config = isinstance(model, Config)
         self.cfg = model if is_config else load_config(find_config(model))
         self.weights = os.fspath(weights or find_weights(self.cfg.filename))
-        self.device = _device(device)
+        self.device = usable_device(device)
         self.batch_size = batch_size
         self.amp = amp
         self.frame_size = frame_size
@@ -179,21 +181,6 @@ def _batches(items: Iterable[dict], size: int) -> Iterator[list[dict]]:
         yield batch
 
 
-def _device(name: str | None) -> torch.device:
-    """Checks that a device is there."""
-    if name is None:
-        name = 'cuda' if torch.cuda.is_available() else 'cpu'
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(
-            f'device {name!r} is not usable: {str(error).splitlines()[0]}. '
-            'Remedy: --device cpu, or cuda:N with a GPU that torch sees'
-        ) from error
-    return device
-
-
 def _merger(cfg: Config) -> WindowMerger:
     """How the windows of a video are joined when the config is tested."""
     metrics = cfg.get('test_evaluator') or cfg.get('val_evaluator') or []
@@ -210,6 +197,9 @@ def _merger(cfg: Config) -> WindowMerger:
 
 def _build_model(cfg: Config, weights: str | None) -> tuple[torch.nn.Module, dict]:
     """The model with its weights, and the meta information of the checkpoint."""
+    if weights.endswith('.onnx'):
+        model = OnnxDetector(weights, cfg)
+        return model, dict(dataset_meta=dict(classes=model.classes or None))
     settings = cfg.model.copy()
     for network in (settings, settings.get('rgb', {}), settings.get('flow', {})):
         if 'pretrained' in network.get('backbone', {}):
@@ -232,7 +222,10 @@ def _classes(
             'test_dataloader.dataset.classes in the config'
         )
     network = model.rgb if isinstance(model, TwoStreamTALMTS) else model
-    num_classes = network.coarse_head.num_classes
+    if isinstance(network, OnnxDetector):
+        num_classes = network.num_classes
+    else:
+        num_classes = network.coarse_head.num_classes
     if len(classes) != num_classes:
         raise UserError(
             f'the config names {len(classes)} classes, but its model has '

@@ -81,7 +81,13 @@ class WindowPipeline:
         while 'dataset' in settings:
             settings = settings['dataset']
         settings = dict(settings)
-        if settings.pop('type', 'TALDataset') not in ('TALDataset', TALDataset):
+        kind = settings.pop('type', 'TALDataset')
+        if kind == 'TALFeatureDataset':
+            raise UserError(
+                f'{cfg.filename} reads features, not videos. Remedy: make those of the '
+                'videos by tools/misc/extract_features.py, then use tools/test.py'
+            )
+        if kind not in ('TALDataset', TALDataset):
             raise UserError(f'test_dataloader of {cfg.filename} is not a TALDataset')
         # A video of one's own has no scores of a classifier: its actions are found
         # without their class.
@@ -128,7 +134,7 @@ class WindowPipeline:
         frames = self.prepare(sampler)
         clip_len, stride = self.dataset.clip_len, self.dataset.window_stride
         for offset, images in sliding_windows(frames, clip_len, stride):
-            yield self._pack(offset, images, sampler.sample_fps, video_id)
+            yield self.pack(offset, images, sampler.sample_fps, video_id)
 
     def estimate(self, stream: Stream) -> int | None:
         """Guesses the number of windows from the header of a file.
@@ -147,10 +153,23 @@ class WindowPipeline:
         count = num_sampled_frames(dataset.sample_fps, duration_s=stream.announced_s)
         return len(window_offsets(count, dataset.clip_len, dataset.window_stride))
 
-    def _pack(
+    def pack(
         self, offset: int, images: list[np.ndarray], sample_fps: float, video_id: str
     ) -> dict:
-        """One window through all other steps, filled up as LoadClip does."""
+        """One window through all other steps, filled up as LoadClip does.
+
+        Args:
+            offset (int): First sampled frame.
+            images (list[np.ndarray]): Prepared frames, at most ``clip_len``.
+            sample_fps (float): Sampled frames per second.
+            video_id (str): Name of the video.
+
+        Returns:
+            dict: ``inputs`` (C, T, H, W) and ``data_samples``.
+
+        Raises:
+            UserError: If the frames differ in size.
+        """
         if len({image.shape for image in images}) > 1:
             raise UserError(
                 f'{video_id}: the picture changes its size from sampled frame {offset} '

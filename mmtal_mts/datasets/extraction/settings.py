@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from mmtal_mts.utils import UserError
-from mmtal_mts.utils.json_files import write_json
 
-from ..extraction_record import RECORD_FILE, read_raw_record
 from ..transforms.stored_frames import CHANNELS, open_array
 from ..transforms.video_readers import VideoReadError
 from .flow import FLOW_METHODS
+from .record import FolderRecord
 from .sampled_video import SamplingGrid
 
 _BLOCK = 4096
@@ -149,29 +148,7 @@ class ExtractionSettings:
         Raises:
             UserError: If it holds something else.
         """
-        folder = self.folder(out_dir, modality)
-        remedy = 'Choose another output folder, or remove this one.'
-        found = read_raw_record(folder)
-        if found is None:
-            if folder.is_dir() and any(
-                not entry.name.startswith('.') for entry in folder.iterdir()
-            ):
-                raise UserError(
-                    f'{folder} holds files, but no {RECORD_FILE} that says how they '
-                    f'were made. {remedy}'
-                )
-            return False
-        wanted = self.record(modality)
-        if found != wanted:
-            differences = ', '.join(
-                f'{key} was {found.get(key)!r} and is now {wanted.get(key)!r}'
-                for key in sorted(set(found) | set(wanted))
-                if found.get(key) != wanted.get(key)
-            )
-            raise UserError(
-                f'{folder} was extracted with other settings ({differences}). {remedy}'
-            )
-        return True
+        return self._record_of(out_dir, modality).check()
 
     def claim(self, out_dir: Path, modality: str) -> None:
         """Records the settings in a folder that :meth:`check_folder` accepts.
@@ -180,7 +157,7 @@ class ExtractionSettings:
             out_dir (Path): Root of the output.
             modality (str): 'RGB' or 'Flow'.
         """
-        if self.check_folder(out_dir, modality):
-            return
-        path = self.folder(out_dir, modality) / RECORD_FILE
-        write_json(path, self.record(modality))
+        self._record_of(out_dir, modality).claim()
+
+    def _record_of(self, out_dir: Path, modality: str) -> FolderRecord:
+        return FolderRecord(self.folder(out_dir, modality), self.record(modality))

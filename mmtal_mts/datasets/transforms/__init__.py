@@ -3,6 +3,7 @@
 from .augment import FlipClip, ShuffleFrames
 from .cut_insert import CutInsertBackground
 from .formatting import PackTALInputs
+from .load_features import LoadFeatures
 from .loading import LoadClip
 from .second_stream import AppendClip
 from .video_readers import VideoReadError
@@ -13,6 +14,7 @@ __all__ = [
     'CutInsertBackground',
     'FlipClip',
     'LoadClip',
+    'LoadFeatures',
     'LoadVideoScores',
     'PackTALInputs',
     'ShuffleFrames',

@@ -28,11 +28,12 @@ META_KEYS = (
 
 @TRANSFORMS.register_module()
 class PackTALInputs(BaseTransform):
-    """Packs the frames and annotations of one window.
+    """Packs the frames, or features, and annotations of one window.
 
     Required Keys:
 
-    - imgs ((1, C, T, H, W) array, as FormatShape('NCTHW') leaves it)
+    - imgs ((1, C, T, H, W) array, as FormatShape('NCTHW') leaves it), or features
+      ((C, T) float32 array, as LoadFeatures leaves it)
     - gt_segments, gt_labels
     - those named in ``meta_keys``; missing ones are left out
 
@@ -53,21 +54,14 @@ class PackTALInputs(BaseTransform):
             results (dict): See Required Keys.
 
         Returns:
-            dict: ``inputs`` (C, T, H, W) tensor, and ``data_samples`` with
-            ``gt_instances`` (``segments`` (G, 2) float32 sampled frames of the
-            window, ``labels`` (G,) int64) and the metainfo.
+            dict: ``inputs`` (C, T, H, W) tensor, (C, T) of features, and
+            ``data_samples`` with ``gt_instances`` (``segments`` (G, 2) float32 sampled
+            frames of the window, ``labels`` (G,) int64) and the metainfo.
 
         Raises:
             ValueError: If the frames are not one clip in NCTHW layout.
         """
-        imgs = results['imgs']
-        if not isinstance(imgs, np.ndarray) or imgs.ndim != 5 or len(imgs) != 1:
-            found = getattr(imgs, 'shape', type(imgs).__name__)
-            raise ValueError(
-                f'PackTALInputs needs frames of shape (1, C, T, H, W), got {found}; '
-                "put dict(type='FormatShape', input_format='NCTHW') before it and use "
-                'one crop per window'
-            )
+        inputs = results['features'] if 'features' in results else _one_clip(results)
         segments = np.asarray(results['gt_segments'], dtype=np.float32).reshape(-1, 2)
         labels = np.asarray(results['gt_labels'], dtype=np.int64).reshape(-1)
         data_sample = ActionDataSample()
@@ -78,9 +72,22 @@ class PackTALInputs(BaseTransform):
             {key: results[key] for key in self.meta_keys if key in results}
         )
         return dict(
-            inputs=torch.from_numpy(np.ascontiguousarray(imgs[0])),
+            inputs=torch.from_numpy(np.ascontiguousarray(inputs)),
             data_samples=data_sample,
         )
 
     def __repr__(self) -> str:
         return f'{self.__class__.__name__}(meta_keys={self.meta_keys})'
+
+
+def _one_clip(results: dict) -> np.ndarray:
+    """The frames (C, T, H, W) of the window."""
+    imgs = results['imgs']
+    if not isinstance(imgs, np.ndarray) or imgs.ndim != 5 or len(imgs) != 1:
+        found = getattr(imgs, 'shape', type(imgs).__name__)
+        raise ValueError(
+            f'PackTALInputs needs frames of shape (1, C, T, H, W), got {found}; '
+            "put dict(type='FormatShape', input_format='NCTHW') before it and use "
+            'one crop per window'
+        )
+    return imgs[0]

@@ -47,7 +47,8 @@ class RawWindow(NamedTuple):
     Attributes:
         outputs: float32 arrays by the names of ``TALMTS.forward(mode='tensor')``,
             without the batch dimension: (P, 2), (P, K+1) or (P,).
-        facts: ``num_frames`` (T of the clip), ``sample_fps``, ``duration`` (seconds,
+        facts: ``num_frames`` (T of the clip), ``window_offset`` (with its fraction,
+            where it is that of features), ``sample_fps``, ``duration`` (seconds,
             or None), ``broken`` and ``video_scores`` (or None).
     """
 

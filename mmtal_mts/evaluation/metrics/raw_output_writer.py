@@ -58,6 +58,8 @@ class RawOutputWriter(BaseMetric):
             }
             facts = dict(
                 num_frames=int(raw['num_frames']),
+                # Of features it is no whole number, as the key is.
+                window_offset=float(sample['window_offset']),
                 sample_fps=float(sample['sample_fps']),
                 duration=_number(sample.get('duration')),
                 broken=bool(sample.get('broken', False)),

@@ -1,3 +1,5 @@
+from .backbone_adapter import BackboneAdapter
+from .feature_embedding import FeatureEmbedding
 from .inception_i3d import InceptionI3D
 
-__all__ = ['InceptionI3D']
+__all__ = ['BackboneAdapter', 'FeatureEmbedding', 'InceptionI3D']

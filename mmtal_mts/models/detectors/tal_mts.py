@@ -11,6 +11,12 @@ from torch import Tensor
 
 from ..heads.boundary_refine_head import RefineOutputs
 from ..heads.coarse_head import CoarseOutputs
+from ..utils import fit_neck, fit_warmup_head
+
+DATA_PREPROCESSOR = dict(
+    type='ActionDataPreprocessor', mean=[127.5], std=[127.5], format_shape='NCTHW'
+)
+"""Maps frames in 0..255 to [-1, 1]."""
 
 
 class RawOutputs(NamedTuple):
@@ -39,10 +45,11 @@ class RawOutputs(NamedTuple):
 
 
 def as_clips(inputs: Tensor) -> Tensor:
-    """Takes MMAction2's (N, 1, C, T, H, W) for (N, C, T, H, W).
+    """Takes MMAction2's (N, 1, C, T, H, W) for (N, C, T, H, W), and features too.
 
     Args:
-        inputs: Frames in either layout.
+        inputs: Frames in either layout, or features (N, C, T), which become frames of
+            one pixel.
 
     Returns:
         (N, C, T, H, W).
@@ -52,10 +59,12 @@ def as_clips(inputs: Tensor) -> Tensor:
     """
     if inputs.ndim == 6 and inputs.shape[1] == 1:
         inputs = inputs[:, 0]
+    if inputs.ndim == 3:
+        inputs = inputs[..., None, None]
     if inputs.ndim != 5:
         raise ValueError(
             f'inputs has shape {tuple(inputs.shape)}; expected (N, C, T, H, W), '
-            'or (N, 1, C, T, H, W) with one clip per sample'
+            '(N, 1, C, T, H, W) with one clip per sample, or features (N, C, T)'
         )
     return inputs
 
@@ -98,16 +107,9 @@ class TALMTS(BaseModel):
         keep_raw: bool = False,
         init_cfg: dict | None = None,
     ) -> None:
-        if data_preprocessor is None:
-            data_preprocessor = dict(
-                type='ActionDataPreprocessor',
-                mean=[127.5],
-                std=[127.5],
-                format_shape='NCTHW',
-            )
-        super().__init__(MODELS.build(data_preprocessor), init_cfg)
+        super().__init__(MODELS.build(data_preprocessor or DATA_PREPROCESSOR), init_cfg)
         self.backbone = MODELS.build(backbone)
-        self.neck = MODELS.build(neck)
+        self.neck = MODELS.build(fit_neck(neck, self.backbone))
         self.coarse_head = MODELS.build(coarse_head)
         self.refine_head = MODELS.build(refine_head)
         if self.coarse_head.num_classes != self.refine_head.num_classes:
@@ -121,7 +123,9 @@ class TALMTS(BaseModel):
         self.point_generator = TASK_UTILS.build(
             point_generator or dict(type='SegmentPointGenerator')
         )
-        self.warmup_head = None if warmup_head is None else MODELS.build(warmup_head)
+        self.warmup_head = None
+        if warmup_head is not None:
+            self.warmup_head = MODELS.build(fit_warmup_head(warmup_head, self.backbone))
         self.warming_up = False
         self.keep_raw = keep_raw
 
@@ -135,7 +139,8 @@ class TALMTS(BaseModel):
 
         Args:
             inputs: (N, C, T, H, W) normalised frames; MMAction2's (N, 1, C, T, H, W)
-                of one clip per sample is taken too.
+                of one clip per sample is taken too, and features (N, C, T) with
+                :class:`~mmtal_mts.models.FeatureEmbedding` as the backbone.
             data_samples: Per clip ``gt_instances`` and optionally the metainfo
                 ``consistency`` (``loss``), or the metainfo ``window_offset``,
                 ``sample_fps`` and optionally ``video_scores`` (``predict``).

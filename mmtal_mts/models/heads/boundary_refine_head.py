@@ -194,7 +194,12 @@ class BoundaryRefineHead(BaseModule):
             )
         )
         boundary = BoundaryFeatures(feature, on_loc, on_cls)
-        return RefineOutputs(offsets.mT, logits.mT, quality.squeeze(1), boundary)
+        return RefineOutputs(
+            offsets.transpose(1, 2),
+            logits.transpose(1, 2),
+            quality.squeeze(1),
+            boundary,
+        )
 
     def boundary_features(
         self, frame_feature: Tensor, coarse: CoarseOutputs, frames: Tensor

@@ -143,14 +143,16 @@ class CoarseHead(BaseModule):
             cls_feats = unit.forward_levels(cls_feats)
         # Distances and logits leave autocast here: exp of a half overflows at 11.
         distances = [
-            scale(raw.mT.float()).exp() * factor
+            scale(raw.transpose(1, 2).float()).exp() * factor
             for raw, scale, factor in zip(
                 self.loc_conv.forward_levels(loc_feats),
                 self.scales,
                 self.distance_factors,
             )
         ]
-        logits = [x.mT.float() for x in self.cls_conv.forward_levels(cls_feats)]
+        logits = [
+            x.transpose(1, 2).float() for x in self.cls_conv.forward_levels(cls_feats)
+        ]
         return CoarseOutputs(loc_feats, cls_feats, tuple(distances), tuple(logits))
 
     def get_targets(

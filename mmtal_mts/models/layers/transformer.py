@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -61,6 +62,27 @@ class FramePatchEmbedding(nn.Module):
         return tokens + self.position
 
 
+def plain_attention(attention: nn.MultiheadAttention, tokens: Tensor) -> Tensor:
+    """Self attention in operators that ONNX knows, with a free batch size.
+
+    Args:
+        attention: Layer in testing mode, ``batch_first``.
+        tokens: (B, Z, E).
+
+    Returns:
+        (B, Z, E), what the layer itself returns.
+    """
+    heads = attention.num_heads
+    joined = F.linear(tokens, attention.in_proj_weight, attention.in_proj_bias)
+    # (B, Z, 3E) -> three of (B, heads, Z, E / heads)
+    query, key, value = (
+        part.unflatten(2, (heads, attention.head_dim)).transpose(1, 2)
+        for part in joined.chunk(3, dim=2)
+    )
+    weights = (query @ key.transpose(2, 3) / attention.head_dim**0.5).softmax(-1)
+    return attention.out_proj((weights @ value).transpose(1, 2).flatten(2))
+
+
 class TransformerEncoderLayer(nn.Module):
     """Pre-norm multi-headed self attention with a residual; MLP on request.
 
@@ -99,6 +121,9 @@ class TransformerEncoderLayer(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """(B, Z, E) -> (B, Z, E)."""
         normed = self.attention_norm(tokens)
-        attended, _ = self.attention(normed, normed, normed, need_weights=False)
+        if torch.onnx.is_in_onnx_export():
+            attended = plain_attention(self.attention, normed)
+        else:
+            attended, _ = self.attention(normed, normed, normed, need_weights=False)
         tokens = tokens + attended
         return tokens if self.mlp is None else tokens + self.mlp(tokens)

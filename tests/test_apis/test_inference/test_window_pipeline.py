@@ -167,12 +167,16 @@ def test_every_shipped_config_can_be_used(repo_root, tmp_path):
         cfg = Config.fromfile(path)
         windows = cfg.test_dataloader.dataset
         windows.clip_len = 8
+        if windows.type == 'TALFeatureDataset':
+            with pytest.raises(UserError, match='reads features, not videos'):
+                WindowPipeline.from_config(cfg, 112, 'dis')
+            continue
         if 'num_frames_per_video' in windows:
             windows.num_frames_per_video = 8
         pipeline = WindowPipeline.from_config(cfg, 112, 'dis')
         window = streamed(pipeline, ArrayStream(frames, 10))[0]
         in_channels = [
-            network.backbone.in_channels
+            network.backbone.get('in_channels', 3)
             for network in (cfg.model.get('rgb', cfg.model), cfg.model.get('flow'))
             if network
         ]

@@ -11,6 +11,7 @@ from mmtal_mts.models.layers import (
     TransformerEncoderLayer,
     pad_same,
 )
+from mmtal_mts.models.layers.transformer import plain_attention
 
 
 def test_pad_same_leaves_symmetric_padding_to_the_convolution():
@@ -104,3 +105,12 @@ def test_levels_in_one_call_equal_level_by_level(kernel):
     assert len(together) == 4
     for one, level in zip(together, levels):
         torch.testing.assert_close(one, unit(level), rtol=1e-5, atol=1e-5)
+
+
+def test_attention_for_exports_equals_the_layer():
+    attention = torch.nn.MultiheadAttention(8, 2, batch_first=True).eval()
+    torch.nn.init.normal_(attention.in_proj_bias)
+    tokens = torch.randn(3, 5, 8)
+    with torch.no_grad():
+        wanted, _ = attention(tokens, tokens, tokens)
+        torch.testing.assert_close(plain_attention(attention, tokens), wanted)

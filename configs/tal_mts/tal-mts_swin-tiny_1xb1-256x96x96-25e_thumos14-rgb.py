@@ -1,0 +1,43 @@
+# TAL-MTS on Swin-T (3-D) of MMAction2, Kinetics-400 weights (docs/backbones.md).
+_base_ = [
+    '../_base_/models/tal-mts_i3d.py',
+    '../_base_/datasets/thumos14.py',
+    '../_base_/schedules/adam_25e.py',
+    '../_base_/default_runtime.py',
+]
+
+weights = (
+    'https://download.openmmlab.com/mmaction/v1.0/recognition/swin/'
+    'swin-tiny-p244-w877_in1k-pre_8xb8-amp-32x2x1-30e_kinetics400-rgb/'
+    'swin-tiny-p244-w877_in1k-pre_8xb8-amp-32x2x1-30e_kinetics400-rgb_20220930-'
+    '241016b2.pth'
+)
+model = dict(
+    data_preprocessor=dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375]),
+    backbone=dict(
+        _delete_=True,
+        type='BackboneAdapter',
+        clip_len=256,
+        crop_size=96,
+        pretrained=weights,
+        backbone=dict(
+            type='SwinTransformer3D',
+            arch='tiny',
+            pretrained=None,
+            pretrained2d=False,
+            patch_size=(2, 4, 4),
+            window_size=(8, 7, 7),
+            mlp_ratio=4.0,
+            qkv_bias=True,
+            drop_path_rate=0.1,
+            patch_norm=True,
+            out_indices=(2, 3),
+            with_cp=True,
+            frozen_stages=1,
+        ),
+    ),
+    neck=dict(
+        pyramid=dict(in_channels=None, spatial_sizes=None),  # those of the backbone
+        stt=dict(first_stride=None),
+    ),
+)

@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import importlib.util
+import json
+
+import numpy as np
+import pytest
+import torch
+from mmaction.registry import MODELS
+from mmaction.structures import ActionDataSample
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+
+from mmtal_mts.apis.export import compare, export_model, onnx_session
+from mmtal_mts.apis.export_model import build_exported, example_inputs
+from mmtal_mts.apis.onnx_detector import OnnxDetector
+from mmtal_mts.utils import UserError
+
+BASE = 'configs/tal_mts/tal-mts_i3d-tiny-features_1xb32-64x232-12e_synthetic.py'
+PACKAGES = ('onnx', 'onnxruntime')
+needs_onnx = pytest.mark.skipif(
+    not all(importlib.util.find_spec(name) for name in PACKAGES),
+    reason='onnx and onnxruntime are not installed: requirements/export.txt',
+)
+
+
+@pytest.fixture(scope='module')
+def model(tmp_path_factory, request):
+    """Config and checkpoint of the whole detector on features, three levels deep."""
+    cfg = Config.fromfile(str(request.config.rootpath / BASE))
+    init_default_scope('mmaction')
+    channels = dict(channels=8, num_groups=2)
+    width = dict(out_channels=8, num_groups=2)
+    cfg.merge_from_dict(
+        dict(
+            clip_len=8,
+            test_dataloader=dict(dataset=dict(clip_len=8)),
+            model=dict(
+                backbone=dict(in_channels=6, **width),
+                neck=dict(
+                    pyramid=dict(num_levels=3, **width),
+                    stt=dict(
+                        clip_len=8,
+                        in_channels=6,
+                        num_levels=3,
+                        embed_dims=8,
+                        num_heads=2,
+                        **width,
+                    ),
+                    frame_feature=channels,
+                ),
+                coarse_head=dict(num_levels=3, distance_factors=(1, 2, 4), **channels),
+                refine_head=channels,
+            ),
+        )
+    )
+    path = tmp_path_factory.mktemp('export') / 'model.pth'
+    torch.manual_seed(0)
+    torch.save(dict(state_dict=MODELS.build(cfg.model).state_dict()), path)
+    return cfg, str(path)
+
+
+@needs_onnx
+@pytest.mark.parametrize(('ends_with', 'batch'), [('raw', 2), ('decoded', 1)])
+def test_onnx_computes_what_torch_computes(model, tmp_path, ends_with, batch):
+    cfg, weights = model
+    path = tmp_path / 'model.onnx'
+    found = export_model(cfg, weights, path, ends_with, batch)
+    assert found.num_inputs == 3 and found.share == 0
+    assert max(found.max_difference.values()) < 1e-4
+    session = onnx_session(path, ['CPUExecutionProvider'])
+    import onnx
+
+    # Operators of the standard alone, boundary pooling included.
+    graph = onnx.load(str(path))
+    assert {node.domain for node in graph.graph.node} <= {'', 'ai.onnx'}
+    facts = session.get_modelmeta().custom_metadata_map
+    assert json.loads(facts['mmtal_ends_with']) == ends_with
+    assert json.loads(facts['mmtal_clip_len']) == 8
+
+    # The runner gives the detections of the model itself, for any number of clips.
+    clips = example_inputs(cfg, 3, seed=7)
+    samples = [ActionDataSample() for _ in clips]
+    for sample in samples:
+        sample.set_metainfo(dict(window_offset=3.5, sample_fps=2.0))
+    network = build_exported(cfg, weights).model
+    cfg.model.decoder.score_thr = network.decoder.score_thr = 0.0
+    with torch.no_grad():
+        wanted = network(clips, [s.clone() for s in samples], mode='predict')
+    detector = OnnxDetector(str(path), cfg)
+    got = detector.test_step(dict(inputs=list(clips), data_samples=samples))
+    assert detector.num_classes == 6 and detector.classes[0] == 'move_left'
+    for a, b in zip(wanted, got):
+        for key in ('segments', 'scores', 'labels'):
+            torch.testing.assert_close(
+                a.pred_instances[key], b.pred_instances[key], rtol=1e-3, atol=1e-4
+            )
+
+
+def test_torch_export_computes_what_torch_computes(model, tmp_path):
+    cfg, weights = model
+    path = tmp_path / 'model.pt2'
+    found = export_model(cfg, weights, path)
+    assert found.share == 0 and path.is_file()
+
+
+def test_normalisation_is_inside(tiny_model):
+    cfg = Config.fromfile(tiny_model.config)
+    exported = build_exported(cfg, tiny_model.weights, 'raw')
+    cfg.crop_size = 32
+    clip = example_inputs(cfg, 1)
+    assert clip.shape == (1, 3, 32, 32, 32) and 0 <= clip.min() <= clip.max() <= 255
+    with torch.no_grad():
+        wanted = exported.model(clip / 127.5 - 1, mode='tensor')
+        got = exported(clip)
+    for a, b in zip(wanted.values(), got):
+        torch.testing.assert_close(a, b)
+
+
+def test_differences_are_seen(model):
+    cfg, weights = model
+    exported = build_exported(cfg, weights, 'decoded')
+    batches = [example_inputs(cfg, 1), example_inputs(cfg, 2, seed=1)]
+
+    def off(clip):
+        with torch.no_grad():
+            segments, scores = exported(clip)
+        scores[:, 0] += 0.5
+        segments[0, 0, 0] = np.nan
+        return [segments.numpy(), scores.numpy()]
+
+    found = compare(exported, off, batches)
+    assert found.max_difference['scores'] == pytest.approx(0.5)
+    # 3 clips of 14 locations with 2 + 6 values: 6 scores a clip, a bound a batch.
+    assert found.share == pytest.approx((3 * 6 + 2) / (3 * 14 * 8))
+
+
+def test_what_cannot_be_exported_is_told(model, tmp_path):
+    cfg, weights = model
+    with pytest.raises(UserError, match='must end with one of .onnx, .pt2'):
+        export_model(cfg, weights, tmp_path / 'model.bin')
+    with pytest.raises(UserError, match="ends_with='all'"):
+        export_model(cfg, weights, tmp_path / 'model.onnx', 'all')
+    other = Config(dict(model=dict(type='TwoStreamTALMTS')))
+    with pytest.raises(UserError, match='TwoStreamTALMTS cannot be exported'):
+        export_model(other, weights, tmp_path / 'model.onnx')
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from mmengine.dataset import pseudo_collate
+
+from mmtal_mts.datasets import TALDataset, TALFeatureDataset, VideoReadError
+from mmtal_mts.datasets.transforms.stored_features import open_features
+from mmtal_mts.structures.annotations import AnnotationError
+
+PIPELINE = [dict(type='LoadFeatures', channels=3), dict(type='PackTALInputs')]
+
+
+def rows(count: int, channels: int = 3) -> np.ndarray:
+    """Row i is i, i + 0.25, i + 0.5, ..."""
+    return (np.arange(count)[:, None] + 0.25 * np.arange(channels)).astype(np.float32)
+
+
+@pytest.fixture
+def root(tmp_path):
+    """One video of 12 s at 10 fps: 27 rows of 16 frames, one per 4 frames."""
+    (tmp_path / 'features').mkdir()
+    np.save(tmp_path / 'features' / 'a.npy', rows(27))
+    write(tmp_path)
+    return tmp_path
+
+
+def write(folder, **facts) -> None:
+    entry = dict(
+        dict(subset='training', duration=12.0, fps=10),
+        annotations=[dict(segment=[2.0, 6.0], label='wave')],
+    )
+    entry.update(facts)
+    entry = {key: value for key, value in entry.items() if value is not None}
+    (folder / 'anno.json').write_text(json.dumps(dict(database=dict(a=entry))))
+
+
+def build(root, **more) -> TALFeatureDataset:
+    arguments = dict(
+        ann_file='anno.json',
+        data_root=str(root),
+        data_prefix=dict(video='features'),
+        feature_stride=4,
+        feature_window=16,
+        clip_len=16,
+        window_stride=8,
+        pipeline=PIPELINE,
+    )
+    arguments.update(more)
+    return TALFeatureDataset(**arguments)
+
+
+def test_rows_stand_for_the_middle_of_their_frames(root):
+    data = build(root)
+    # Row 0 is the middle of frames 0..15, frame 8 = 0.8 s = cell 0.5; a row is 0.4 s.
+    info = data.get_data_info(0)
+    assert info['sample_fps'] == 2.5 and info['num_sampled_frames'] == 27
+    assert info['window_offset'] == 1.5
+    np.testing.assert_allclose(info['gt_segments'], [[2 / 0.4 - 1.5, 6 / 0.4 - 1.5]])
+    # The windows at rows 8 and 11 do not hold the whole action.
+    assert len(data) == 1
+
+
+def test_windows_and_their_rows(root):
+    data = build(root, test_mode=True)
+    samples = [data[i] for i in range(len(data))]
+    offsets = [s['data_samples'].window_offset for s in samples]
+    assert offsets == [1.5, 9.5, 12.5]
+    for sample, first in zip(samples, (0, 8, 11)):
+        np.testing.assert_array_equal(sample['inputs'], rows(27)[first : first + 16].T)
+    batch = pseudo_collate(samples)
+    assert batch['inputs'][0].dtype == torch.float32
+
+
+def test_short_videos_are_padded_with_zeros(root):
+    np.save(root / 'features' / 'a.npy', rows(5))
+    write(root, duration=3.2, annotations=[])
+    item = build(root, classes=('wave',), test_mode=True)[0]['inputs']
+    np.testing.assert_array_equal(item[:, :5], rows(5).T)
+    assert not item[:, 5:].any() and item.shape == (3, 16)
+
+
+def test_rate_comes_from_the_config_the_annotation_or_the_duration(root):
+    fast = build(root, source_fps=20, test_mode=True)
+    assert fast.get_data_info(0)['sample_fps'] == 5
+    write(root, fps=None)
+    # 27 rows have seen 26 * 4 + 16 = 120 frames, which are the 12 s.
+    assert build(root).get_data_info(0)['source_fps'] == pytest.approx(10)
+    write(root, fps=None, duration=None)
+    with pytest.raises(AnnotationError, match='neither "fps" nor "duration"'):
+        build(root)
+
+
+def test_streams_are_joined(root):
+    (root / 'flow').mkdir()
+    flow = -rows(26, 2)
+    torch.save(dict(feats=torch.from_numpy(flow)), root / 'flow' / 'a.pt')
+    two = build(
+        root,
+        data_prefix=dict(video='features', flow='flow'),
+        pipeline=[dict(type='LoadFeatures', channels=5), PIPELINE[1]],
+        test_mode=True,
+    )
+    joined = np.concatenate([rows(27)[:26], flow], axis=1)
+    np.testing.assert_array_equal(two[1]['inputs'], joined[8:24].T)
+    assert two.get_data_info(0)['num_sampled_frames'] == 26
+    torch.save(torch.zeros(20, 2), root / 'flow' / 'a.pt')
+    with pytest.raises(VideoReadError, match=r'the streams have \[27, 20\] rows'):
+        build(root, data_prefix=dict(video='features', flow='flow'))
+    (root / 'flow' / 'a.pt').unlink()
+    with pytest.raises(FileNotFoundError, match='flow'):
+        build(root, data_prefix=dict(video='features', flow='flow'))
+
+
+def test_fixed_number_of_rows_is_interpolated(root):
+    data = build(root, num_frames_per_video=16, feature_window=4)
+    info = data.get_data_info(0)
+    # 27 rows of 4 frames are 10.8 s.
+    assert info['sample_fps'] == pytest.approx(16 / 10.8)
+    assert info['window_offset'] == 0
+    np.testing.assert_allclose(info['gt_segments'], [[32 / 10.8, 96 / 10.8]], rtol=1e-6)
+    expected = torch.nn.functional.interpolate(
+        torch.from_numpy(rows(27).T[None]), size=16, mode='linear'
+    )[0]
+    torch.testing.assert_close(data[0]['inputs'], expected)
+    assert len(data) == 1
+
+
+def test_class_agnostic_and_bad_videos(root):
+    data = build(root, class_agnostic=True)
+    assert data.metainfo['classes'] == ('action',)
+    (root / 'features' / 'a.npy').write_bytes(b'nothing')
+    with pytest.raises(VideoReadError, match=r'a\.npy: no readable features'):
+        build(root)
+    broken = np.full((27, 3), np.nan, dtype=np.float32)
+    np.save(root / 'features' / 'a.npy', broken)
+    with pytest.raises(VideoReadError, match='NaN or infinite'):
+        build(root)[0]
+    item = build(root, test_mode=True, on_bad_video='skip')[0]
+    assert item['data_samples'].broken and not item['inputs'].any()
+
+
+@pytest.mark.parametrize(
+    ('settings', 'message'),
+    [
+        (dict(sample_fps=10), r"does not take \['sample_fps'\]"),
+        (dict(feature_stride=0), 'feature_stride and feature_window must be positive'),
+    ],
+)
+def test_senseless_arguments(root, settings, message):
+    with pytest.raises(ValueError, match=message):
+        build(root, **settings)
+
+
+def test_wrong_channels_are_told_from_transposed_files(root):
+    wrong = [dict(type='LoadFeatures', channels=4), PIPELINE[1]]
+    with pytest.raises(VideoReadError, match='3 channels, but .*channels=4; correct'):
+        build(root, pipeline=wrong)[0]
+    wide = [dict(type='LoadFeatures', channels=27), PIPELINE[1]]
+    with pytest.raises(VideoReadError, match=r'are \(C, T\): transpose'):
+        build(root, pipeline=wide)[0]
+    with pytest.raises(ValueError, match='channels=0'):
+        build(root, pipeline=[dict(type='LoadFeatures', channels=0)])
+
+
+def test_frames_do_not_take_features(root):
+    with pytest.raises(ValueError, match="source_type of TALDataset .*'features'"):
+        TALDataset(ann_file='anno.json', source_type='features')
+
+
+def test_formats(tmp_path):
+    array = rows(4).astype(np.float16)
+    np.save(tmp_path / 'a.npy', array)
+    np.savez(tmp_path / 'b.npz', feats=array, other=np.zeros(1))
+    torch.save(torch.from_numpy(array), tmp_path / 'c.pt')
+    torch.save(dict(x=torch.from_numpy(array)), tmp_path / 'd.pth')
+    torch.save(
+        torch.from_numpy(array), tmp_path / 'e.pt', _use_new_zipfile_serialization=False
+    )
+    for name in ('a.npy', 'b.npz', 'c.pt', 'd.pth', 'e.pt'):
+        np.testing.assert_array_equal(open_features(str(tmp_path / name)), array)
+    assert isinstance(open_features(str(tmp_path / 'a.npy')), np.memmap)
+    torch.save(torch.zeros(2, 3, dtype=torch.bfloat16), tmp_path / 'f.pt')
+    assert open_features(str(tmp_path / 'f.pt')).dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ('save', 'message'),
+    [
+        (lambda p: np.save(p, np.zeros((2, 3), int)), r'found int64 \(2, 3\)'),
+        (lambda p: np.save(p, np.zeros((2, 3, 4))), r'found float64 \(2, 3, 4\)'),
+        (
+            lambda p: np.save(p, np.array([{}], dtype=object), allow_pickle=True),
+            'no readable features',
+        ),
+    ],
+)
+def test_other_arrays_are_refused(tmp_path, save, message):
+    path = tmp_path / 'a.npy'
+    save(path)
+    with pytest.raises(VideoReadError, match=message):
+        open_features(str(path))
+
+
+def test_other_archives_and_tensors_are_refused(tmp_path):
+    np.savez(tmp_path / 'a.npz', x=np.zeros((1, 1)), y=np.zeros((1, 1)))
+    with pytest.raises(VideoReadError, match=r"holds \['x', 'y'\]; needs one array"):
+        open_features(str(tmp_path / 'a.npz'))
+    torch.save([torch.zeros(1, 1)], tmp_path / 'b.pt')
+    with pytest.raises(VideoReadError, match='holds a list, no tensor'):
+        open_features(str(tmp_path / 'b.pt'))
+    torch.save(dict(x=print), tmp_path / 'c.pt')
+    with pytest.raises(VideoReadError, match='no readable features'):
+        open_features(str(tmp_path / 'c.pt'))

@@ -1,0 +1,396 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from mmaction.registry import MODELS
+from mmaction.structures import ActionDataSample
+from mmengine.structures import InstanceData
+from torch import nn
+
+from mmtal_mts.models import TALMTS, BackboneAdapter
+from mmtal_mts.models.backbones.adapted_maps import MapFacts, plan_maps
+from mmtal_mts.models.utils import fit_neck, fit_warmup_head
+
+T, SIZE = 16, 32
+CONV1 = dict(conv1_kernel=(1, 7, 7), conv1_stride_t=1, pool1_stride_t=1)
+PATH = dict(type='resnet3d', depth=18, pretrained=None)
+# Settings of the adapter, and channels, stride and size of its maps, worked out by
+# hand from the strides of the networks.
+FAMILIES = {
+    'SlowOnly': (
+        dict(
+            backbone=dict(
+                type='ResNet3dSlowOnly',
+                depth=18,
+                base_channels=4,
+                pretrained=None,
+                lateral=False,
+                inflate=(0, 0, 1, 1),
+                out_indices=(2, 3),
+                **CONV1,
+            )
+        ),
+        [(16, 4, 2), (32, 8, 1)],
+    ),
+    # The fast path, which keeps every frame, comes first.
+    'SlowFast': (
+        dict(
+            backbone=dict(
+                type='ResNet3dSlowFast',
+                pretrained=None,
+                resample_rate=8,
+                speed_ratio=8,
+                channel_ratio=2,
+                slow_pathway=dict(
+                    PATH, base_channels=8, lateral=True, inflate=(0, 0, 1, 1), **CONV1
+                ),
+                fast_pathway=dict(
+                    PATH,
+                    base_channels=4,
+                    lateral=False,
+                    conv1_kernel=(5, 7, 7),
+                    conv1_stride_t=1,
+                    pool1_stride_t=1,
+                ),
+            )
+        ),
+        [(32, 4, 1), (64, 8, 1)],
+    ),
+    'C3D': (
+        dict(backbone=dict(type='C3D', out_dim=8), layers=('conv4b', 'conv5b')),
+        [(512, 4, 4), (512, 8, 2)],
+    ),
+    'Swin': (
+        dict(
+            backbone=dict(
+                type='SwinTransformer3D',
+                arch=dict(embed_dims=8, depths=[1, 1, 1, 1], num_heads=[1, 1, 2, 2]),
+                pretrained=None,
+                pretrained2d=False,
+                window_size=(8, 7, 7),
+                out_indices=(2, 3),
+                with_cp=True,
+            )
+        ),
+        [(32, 4, 2), (64, 8, 1)],
+    ),
+    'VideoMAE': (
+        dict(
+            chunk_len=8,
+            with_cp=True,
+            frozen=('patch_embed', 'blocks.0'),
+            backbone=dict(
+                type='VisionTransformer',
+                img_size=32,
+                patch_size=16,
+                embed_dims=16,
+                depth=2,
+                num_heads=2,
+                num_frames=8,
+                return_feat_map=True,
+            ),
+        ),
+        [(16, 4, 2)],
+    ),
+    'MViT': (
+        dict(
+            chunk_len=8,
+            backbone=dict(
+                type='MViT',
+                arch=dict(
+                    embed_dims=8, num_layers=3, num_heads=1, downscale_indices=[1, 2]
+                ),
+                spatial_size=32,
+                temporal_size=8,
+                out_scales=[1, 2],
+            ),
+        ),
+        [(16, 4, 4), (32, 8, 2)],
+    ),
+    'TSN': (
+        dict(
+            backbone=dict(type='ResNet', depth=18, pretrained=None, out_indices=(2, 3))
+        ),
+        [(256, 4, 2), (512, 8, 1)],
+    ),
+    'TSM': (
+        dict(
+            backbone=dict(type='ResNetTSM', depth=18, pretrained=None, num_segments=8)
+        ),
+        [(512, 4, 1)],
+    ),
+}
+
+
+def adapter(**settings) -> BackboneAdapter:
+    return MODELS.build(
+        dict(dict(type='BackboneAdapter', clip_len=T, crop_size=SIZE), **settings)
+    )
+
+
+def vit(**settings) -> dict:
+    backbone = dict(FAMILIES['VideoMAE'][0]['backbone'], **settings)
+    return dict(backbone=backbone, chunk_len=8)
+
+
+def detector(backbone: dict) -> TALMTS:
+    """The whole network, three levels deep."""
+    width = dict(out_channels=8, num_groups=2)
+    patches = dict(
+        crop_size=SIZE, patch_size=16, embed_dims=8, num_heads=2, out_channels=8
+    )
+    return MODELS.build(
+        dict(
+            type='TALMTS',
+            backbone=dict(
+                type='BackboneAdapter', clip_len=T, crop_size=SIZE, **backbone
+            ),
+            neck=dict(
+                type='MultiTemporalScaleNeck',
+                pyramid=dict(
+                    type='TemporalPyramid',
+                    in_channels=None,
+                    spatial_sizes=None,
+                    num_levels=3,
+                    **width,
+                ),
+                rfp=dict(type='RefinedFeaturePyramid'),
+                stt=dict(
+                    type='SpatialTemporalTransformer',
+                    clip_len=T,
+                    first_stride=None,
+                    num_levels=3,
+                    num_groups=2,
+                    **patches,
+                ),
+                frame_feature=dict(type='FrameLevelFeature', channels=8, num_groups=2),
+            ),
+            coarse_head=dict(
+                type='CoarseHead',
+                num_classes=2,
+                channels=8,
+                num_levels=3,
+                num_groups=2,
+            ),
+            refine_head=dict(
+                type='BoundaryRefineHead',
+                num_classes=2,
+                channels=8,
+                num_groups=2,
+                fsa=dict(type='FrameSelfAttention', **patches),
+            ),
+        )
+    )
+
+
+@pytest.mark.parametrize('family', FAMILIES)
+def test_families_have_known_maps_and_train(family):
+    settings, expected = FAMILIES[family]
+    model = detector(settings)
+    assert model.backbone.maps == tuple(MapFacts(*facts) for facts in expected)
+    before = {k: v.clone() for k, v in model.backbone.named_parameters()}
+    sample = ActionDataSample()
+    sample.gt_instances = InstanceData(
+        segments=torch.tensor([[2.0, 11.0]]), labels=torch.tensor([1])
+    )
+    model.train()
+    clip = torch.randint(0, 256, (3, T, SIZE, SIZE)).byte()
+    # Two clips: a batch norm of one value has no variance.
+    data = dict(inputs=[clip, clip.flip(1)], data_samples=[sample, sample])
+    losses = model(**model.data_preprocessor(data, True), mode='loss')
+    total, _ = model.parse_losses(losses)
+    total.backward()
+    # Whatever trains has a gradient, as distributed training wants it.
+    trained = [p for p in model.backbone.parameters() if p.requires_grad]
+    assert torch.isfinite(total) and all(p.grad is not None for p in trained)
+    torch.optim.SGD(trained, lr=0.1).step()
+    changed = [
+        k for k, v in model.backbone.named_parameters() if not torch.equal(v, before[k])
+    ]
+    assert changed
+    frozen = [f'backbone.{name}' for name in settings.get('frozen', ())]
+    assert not [k for k in changed if k.startswith(tuple(frozen or ['none']))]
+
+    model.eval()
+    with torch.no_grad():
+        maps = model.backbone(torch.randn(2, 3, T, SIZE, SIZE))
+    for x, (channels, stride, size) in zip(maps, expected):
+        assert x.shape == (2, channels, T // stride, size, size)
+
+
+def test_maps_are_means_of_what_the_backbone_returns():
+    net = adapter(**FAMILIES['SlowOnly'][0]).eval()
+    clip = torch.randn(2, 3, T, SIZE, SIZE)
+    with torch.no_grad():
+        layer3, layer4 = net.backbone(clip)
+        fine, coarse = net(clip)
+    torch.testing.assert_close(fine, layer3.unflatten(2, (4, 4)).mean(3))
+    torch.testing.assert_close(coarse, layer4.unflatten(2, (2, 8)).mean(3))
+
+
+def test_frames_and_chunks_keep_their_order():
+    frames = torch.randn(2, 3, T, SIZE, SIZE)
+    tsn = adapter(first_stride=1, **FAMILIES['TSN'][0] | dict(outputs=(1,))).eval()
+    chunks = adapter(first_stride=2, **vit()).eval()
+    with torch.no_grad():
+        one = tsn.backbone(frames[1, :, 5][None])[1]
+        torch.testing.assert_close(tsn(frames)[0][1, :, 5], one[0])
+        half = chunks.backbone(frames[:, :, 8:])
+        torch.testing.assert_close(chunks(frames)[0][:, :, 4:], half)
+
+
+def test_checkpointing_and_layers_do_not_change_values():
+    plain, saving = (adapter(**vit(), with_cp=value).train() for value in (0, 1))
+    saving.load_state_dict(plain.state_dict())
+    frames = torch.randn(1, 3, T, SIZE, SIZE)
+    grads = []
+    for net in (plain, saving):
+        net(frames)[0].square().mean().backward()
+        grads.append(net.backbone.patch_embed.projection.weight.grad)
+    torch.testing.assert_close(*grads)
+
+    whole = FAMILIES['SlowOnly'][0]
+    returned = adapter(**whole).eval()
+    layers = adapter(**whole, layers=('layer3', 'layer4')).eval()
+    layers.load_state_dict(returned.state_dict())
+    with torch.no_grad():
+        for a, b in zip(returned(frames), layers(frames)):
+            assert torch.equal(a, b)
+
+
+def test_report_says_what_is_done():
+    text = adapter(**FAMILIES['VideoMAE'][0]).report
+    assert 'VisionTransformer takes a clip of 16 frames 32x32 in 2 chunks of 8' in text
+    assert (
+        'level 0: output 0, 16 channels, 8 positions in time (one per 2 frames) of '
+        '2x2 cells; the mean of 2x1x1 gives 4 of 2x2 (one per 4 frames)' in text
+    )
+    assert 'frozen: patch_embed, blocks.0' in text
+    assert '2 tensors are in no map and do not train: fc_norm.weight' in text
+
+
+def test_usual_options_of_the_backbone_hold():
+    backbone = dict(
+        FAMILIES['SlowOnly'][0]['backbone'], frozen_stages=1, norm_eval=True
+    )
+    net = adapter(backbone=backbone)
+    net.train()
+    assert not net.backbone.layer1[0].conv1.conv.weight.requires_grad
+    assert net.backbone.layer2[0].conv1.conv.weight.requires_grad
+    assert not any(m.training for m in net.modules() if isinstance(m, nn.BatchNorm3d))
+    whole = adapter(**vit(), frozen=True).train()
+    assert not any(p.requires_grad for p in whole.parameters())
+    assert not whole.backbone.blocks[0].training
+
+
+def test_weights_of_a_recogniser_load(tmp_path):
+    source = adapter(**vit())
+    state = {f'backbone.{k}': v for k, v in source.backbone.state_dict().items()}
+    path = tmp_path / 'recogniser.pth'
+    torch.save(dict(state_dict={**state, 'cls_head.fc.weight': torch.zeros(1)}), path)
+    net = adapter(**vit(), pretrained=str(path))
+    net.init_weights()
+    for a, b in zip(source.parameters(), net.parameters()):
+        assert torch.equal(a, b)
+    wrong = adapter(**vit(embed_dims=8), pretrained=str(path))
+    with pytest.raises(ValueError, match=r'recogniser.pth does not fit VisionTran'):
+        wrong.init_weights()
+    torch.save(dict(state_dict={'other': torch.zeros(1)}), path)
+    with pytest.raises(ValueError, match='parameters are not there'):
+        net.init_weights()
+
+
+class Strange(nn.Module):
+    """Returns whatever it is told."""
+
+    def __init__(self, result) -> None:
+        super().__init__()
+        self.result = result
+        self.conv = nn.Conv3d(3, 4, 1)
+
+    def forward(self, x):
+        return self.result(self.conv(x))
+
+
+@pytest.fixture(scope='module', autouse=True)
+def registered():
+    MODELS.register_module(module=Strange, name='StrangeBackbone', force=True)
+
+
+@pytest.mark.parametrize(
+    ('result', 'message'),
+    [
+        (lambda x: {'out': x}, 'StrangeBackbone|Strange returns a dict'),
+        (lambda x: x.mean((2, 3, 4)).sum(), r'tensor of shape \(\)'),
+        (lambda x: x.flatten(2), r'tensor of shape \(1, 4, 16384\)'),
+        (lambda x: x[..., :8, :], 'has 8x32 cells; square'),
+        (lambda x: None, 'returns no tensor'),
+    ],
+)
+def test_unsupported_outputs_are_named(result, message):
+    with pytest.raises(ValueError, match=message):
+        adapter(backbone=dict(type='StrangeBackbone', result=result))
+
+
+@pytest.mark.parametrize(
+    ('settings', 'message'),
+    [
+        (vit() | dict(chunk_len=None), 'takes neither a clip of 16 frames of 32x32'),
+        (vit() | dict(chunk_len=5), 'chunk_len=5 of BackboneAdapter must divide'),
+        (vit() | dict(first_stride=1), 'from which no mean gives the 16 positions'),
+        (vit() | dict(first_stride=3), 'first_stride=3 .* power of two'),
+        (vit() | dict(first_stride=32), 'too short or no multiple of the 32 frames'),
+        (vit() | dict(layers=('head',)), r"VisionTransformer has no \['head'\]"),
+        (vit() | dict(frozen=('stem',)), r"frozen=\['stem'\]"),
+        (vit() | dict(outputs=(1,)), 'returns 1 maps, numbered from 0'),
+        (vit() | dict(chunk_len=None, with_cp=True), 'needs chunk_len'),
+        (vit(return_feat_map=False), 'no mean gives the 4 positions'),
+    ],
+)
+def test_what_does_not_fit_is_told(settings, message):
+    with pytest.raises(ValueError, match=message):
+        adapter(**settings)
+
+
+def test_too_short_clips_and_double_norms_are_refused():
+    with pytest.raises(ValueError, match='a clip of 4 frames is too short'):
+        adapter(clip_len=4, **FAMILIES['SlowOnly'][0])
+    net = adapter(**vit())
+    with pytest.raises(ValueError, match='12 frames, no multiple of chunk_len=8'):
+        net(torch.zeros(1, 3, 12, SIZE, SIZE))
+    twice = adapter(**FAMILIES['SlowOnly'][0], chunk_len=8, with_cp=True)
+    with pytest.raises(ValueError, match='set norm_eval=True'):
+        twice.train()
+
+
+def test_plan_by_hand():
+    shapes = [(1, 8, 2, 14, 14), (1, 4, 8, 7, 7), (1, 2, 8, 13, 13)]
+    plan = plan_maps('net', shapes, 16, None, 8)
+    # Of 8, 8 and 2 positions, the third level wants a quarter of the first.
+    assert [(m.index, m.length, m.size, m.kernel) for m in plan] == [
+        (1, 8, 7, (1, 1, 1)),
+        (2, 4, 1, (2, 13, 13)),
+        (0, 2, 7, (1, 2, 2)),
+    ]
+    assert [m.length for m in plan_maps('net', shapes, 16, 4, 8, (1, 0))] == [4, 2]
+
+
+def test_neck_takes_what_the_backbone_tells():
+    net = adapter(**vit())
+    neck = dict(pyramid=dict(in_channels=None, spatial_sizes=(9,)), stt=None)
+    assert fit_neck(neck, net)['pyramid'] == dict(in_channels=(16,), spatial_sizes=(9,))
+    assert neck['pyramid']['in_channels'] is None
+    with pytest.raises(ValueError, match='in_channels is None, but Conv3d does not'):
+        fit_neck(neck, nn.Conv3d(1, 1, 1))
+    assert fit_warmup_head(dict(in_channels=None), net) == dict(in_channels=16)
+    assert fit_warmup_head(dict(in_channels=3), net) == dict(in_channels=3)
+
+
+def test_feature_embedding():
+    net = MODELS.build(
+        dict(type='FeatureEmbedding', in_channels=6, out_channels=8, num_groups=2)
+    )
+    (out,) = net(torch.randn(2, 6, 5, 1, 1))
+    assert out.shape == (2, 8, 5, 1, 1) and net.maps == (MapFacts(8, 1, 1),)
+    with pytest.raises(ValueError, match='takes features of 6 channels'):
+        net(torch.randn(2, 5, 5, 1, 1))
