@@ -8,8 +8,23 @@ import sys
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
+# What a wheel carries beside the package, where OpenMIM and MMEngine look for it.
+MIM_FOLDER = 'mmtal_mts/.mim'
+MIM_FILES = (
+    'model-index.yml',
+    'configs/**/*.py',
+    'configs/**/*.md',
+    'configs/**/*.yml',
+    'tools/**/*.py',
+    'tools/**/*.md',
+    'tools/dist_*.sh',
+    'tools/slurm_*.sh',
+)
+# Sets up a clone, so it is of no use elsewhere.
+CLONE_ONLY = ('quickstart.py',)
 
 
 def read_requirements(name: str) -> list[str]:
@@ -25,6 +40,36 @@ def read_version() -> str:
     source = (ROOT / 'mmtal_mts' / 'version.py').read_text(encoding='utf-8')
     exec(source, scope)
     return scope['__version__']
+
+
+class BuildWithMim(build_py):
+    """Puts configs, tools and the model index into the wheel.
+
+    An editable installation has them beside the package, where they are found too.
+    """
+
+    def run(self) -> None:
+        """Copies the package and, into a wheel, the rest."""
+        super().run()
+        if not self.editable_mode:
+            for source, target in self._mim_files():
+                self.mkpath(os.path.dirname(target))
+                self.copy_file(source, target)
+
+    def get_outputs(self, include_bytecode: bool = True) -> list[str]:
+        """Lists what is written, for the record of the installation."""
+        return super().get_outputs(include_bytecode) + [
+            target for _, target in self._mim_files()
+        ]
+
+    def _mim_files(self) -> list[tuple[str, str]]:
+        """Pairs of source and target, relative to the root of the repository."""
+        files = [file for pattern in MIM_FILES for file in Path().glob(pattern)]
+        return [
+            (str(file), os.path.join(self.build_lib, MIM_FOLDER, str(file)))
+            for file in files
+            if file.name not in CLONE_ONLY
+        ]
 
 
 def compiled_ops() -> dict:
@@ -93,6 +138,8 @@ def compiled_ops() -> dict:
     )
 
 
+settings = compiled_ops()
+settings.setdefault('cmdclass', {})['build_py'] = BuildWithMim
 EXTRAS = ('build', 'mminstall', 'optional', 'tests', 'docs')
 
 setup(
@@ -121,5 +168,5 @@ setup(
         'Topic :: Scientific/Engineering :: Artificial Intelligence',
     ],
     zip_safe=False,
-    **compiled_ops(),
+    **settings,
 )
