@@ -18,6 +18,7 @@ from mmtal_mts.structures.annotations import (
 )
 from mmtal_mts.structures.timebase import seconds_to_frames
 
+from .item_randomness import ItemRandomness
 from .sampling import SourceProblems, VideoSampling
 from .sources import SourceFinder
 from .transforms.video_readers import VideoReadError
@@ -159,6 +160,7 @@ class TALDataset(BaseDataset):
         self.on_bad_video = on_bad_video
         self.class_agnostic = class_agnostic
         self._reported: set = set()
+        self._randomness = ItemRandomness()
         metainfo = dict(metainfo or {})
         if classes is not None:
             metainfo['classes'] = classes
@@ -317,6 +319,27 @@ class TALDataset(BaseDataset):
         )
 
     # Items
+
+    def set_epoch_seed(self, seed: int, epoch: int) -> None:
+        """Makes the augmentation of an item depend on seed, epoch and item only.
+
+        Args:
+            seed (int): Seed of the training.
+            epoch (int): From 0.
+        """
+        self._randomness.set(seed, epoch)
+
+    def __getitem__(self, idx: int) -> dict:
+        """Returns one window after the pipeline.
+
+        Args:
+            idx (int): Index of the window.
+
+        Returns:
+            dict: ``inputs`` and ``data_samples``.
+        """
+        with self._randomness.of(idx):
+            return super().__getitem__(idx)
 
     def get_data_info(self, idx: int) -> dict:
         """Returns one window, before the pipeline.

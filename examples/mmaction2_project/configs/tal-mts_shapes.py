@@ -134,7 +134,11 @@ test_cfg = dict(type='TestLoop')
 optim_wrapper = dict(
     optimizer=dict(type='AdamW', lr=1e-3), clip_grad=dict(max_norm=1.0)
 )
+# Two hooks of mmtal_mts: random numbers that survive an interruption, and an end to
+# training at the first NaN.
 default_hooks = dict(
+    epoch_seed=dict(type='EpochSeedHook'),
+    invalid_loss=dict(type='InvalidLossHook'),
     logger=dict(type='LoggerHook', interval=5),
     checkpoint=dict(type='CheckpointHook', interval=1),
 )

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..heads.boundary_refine_head import RefineOutputs
 from ..heads.coarse_head import CoarseOutputs
+from ..utils import mean_over_ranks
 
 
 class RawOutputs(NamedTuple):
@@ -196,6 +197,22 @@ class TALMTS(BaseModel):
         if self.refine_head.loss_consistency is not None:
             losses['loss_consistency'] = self._consistency_loss(frames, data_samples)
         return losses
+
+    def parse_losses(
+        self, losses: dict[str, Tensor | list[Tensor]]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Adds up the losses.
+
+        Args:
+            losses: As from :meth:`loss`.
+
+        Returns:
+            The sum, to differentiate; and what is logged: each of them and the sum, as
+            means over the processes, so that the log is that of the whole batch.
+        """
+        total, logged = super().parse_losses(losses)
+        means = mean_over_ranks(torch.stack(list(logged.values())))
+        return total, dict(zip(logged, means))
 
     def _consistency_loss(
         self, frames: Tensor, data_samples: Sequence[ActionDataSample]
