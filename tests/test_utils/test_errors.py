@@ -54,7 +54,8 @@ def test_a_lost_process_is_one_message(capsys):
 
 
 @pytest.mark.parametrize(
-    'error', [TypeError('bug'), KeyError('bug'), AttributeError('bug'), RuntimeError('bug')]
+    'error',
+    [TypeError('bug'), KeyError('bug'), AttributeError('bug'), RuntimeError('bug')],
 )
 def test_bugs_keep_their_traceback(error):
     with pytest.raises(type(error)):

@@ -3,15 +3,15 @@
 #
 #   bash tools/misc/try_release.sh FOLDER [PIP_ARGUMENT_FOR_TORCH...]
 #
-# In FOLDER, which must not exist: an environment with the wheel, OpenMIM, and the
+# In FOLDER, which is new or holds an environment "env": the wheel, OpenMIM, and the
 # project of examples/mmaction2_project, trained and tested by MMAction2's own tools, by
 # "mim ... mmaction2" and by "mim ... mmtal_mts"; a report of a video; the compiled
 # operators, built from the sdist (TRY_OPS=0 leaves them out).
 #
-# Environment: PYTHON (python3), and what pip needs for torch, by default "torch".
+# Environment: PYTHON (python3). What pip is to install as torch is "torch" by default.
 set -euo pipefail
-if (($# < 1)) || [[ -e "$1" ]]; then
-    echo "usage: bash $0 NEW_FOLDER [PIP_ARGUMENT_FOR_TORCH...]" >&2
+if (($# < 1)) || [[ -e "$1/dist" ]]; then
+    echo "usage: bash $0 FOLDER [PIP_ARGUMENT_FOR_TORCH...]" >&2
     exit 2
 fi
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"

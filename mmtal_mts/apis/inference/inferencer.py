@@ -10,13 +10,11 @@ from typing import Union
 
 import numpy as np
 import torch
-from mmaction.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
-from mmengine.runner import load_checkpoint
 
-from mmtal_mts.apis.checkpoint import check_checkpoint
 from mmtal_mts.apis.config import load_config
+from mmtal_mts.apis.model_zoo import find_config, find_weights, load_model
 from mmtal_mts.apis.outputs.result import VideoResult
 from mmtal_mts.datasets.streaming import run_ahead
 from mmtal_mts.datasets.video_stream import ArrayStream, VideoStream
@@ -26,7 +24,6 @@ from mmtal_mts.evaluation.metrics.window_result import window_detections
 from mmtal_mts.models.detectors import TwoStreamTALMTS
 from mmtal_mts.utils import UserError
 
-from .model_files import find_config, find_weights
 from .window_pipeline import Stream, WindowPipeline
 
 Source = Union[str, os.PathLike, np.ndarray, Iterable[np.ndarray]]
@@ -43,8 +40,8 @@ class TALInferencer:
     Args:
         model (str | os.PathLike | Config): Config: a file, the name of one under
             ``configs/`` without ``.py``, or a config.
-        weights (str, optional): Checkpoint. None takes the one of this name in
-            ``zoo/``.
+        weights (str, optional): Checkpoint: a file, or the address of a released one.
+            None takes the released one, see :func:`~mmtal_mts.apis.find_weights`.
         device (str, optional): E.g. 'cpu' or 'cuda:1'. None: the first GPU if there
             is one.
         batch_size (int): Windows that go through the network at once.
@@ -83,9 +80,8 @@ class TALInferencer:
         init_default_scope(self.cfg.get('default_scope', 'mmaction'))
         self.pipeline = WindowPipeline.from_config(self.cfg, frame_size, flow_method)
         self.merger = _merger(self.cfg)
-        self.model, meta = _build_model(self.cfg, self.weights)
-        self.model.to(self.device).eval()
-        self.classes = _classes(self.pipeline.classes, meta, self.model)
+        self.model = load_model(self.cfg, self.weights, self.device)
+        self.classes = _classes(self.pipeline.classes, self.model.meta, self.model)
 
     def __call__(
         self, inputs: Source | Sequence[Source], *, fps: float | None = None
@@ -206,19 +202,6 @@ def _merger(cfg: Config) -> WindowMerger:
         f'config {cfg.filename} has no TALMetric in test_evaluator, whose NMS settings '
         'are needed'
     )
-
-
-def _build_model(cfg: Config, weights: str | None) -> tuple[torch.nn.Module, dict]:
-    """The model with its weights, and the meta information of the checkpoint."""
-    settings = cfg.model.copy()
-    for network in (settings, settings.get('rgb', {}), settings.get('flow', {})):
-        if 'pretrained' in network.get('backbone', {}):
-            # The checkpoint holds the backbone too.
-            network['backbone']['pretrained'] = None
-    model = MODELS.build(settings)
-    check_checkpoint(model, weights)
-    checkpoint = load_checkpoint(model, weights, map_location='cpu', logger='silent')
-    return model, checkpoint.get('meta') or {}
 
 
 def _classes(
