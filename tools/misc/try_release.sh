@@ -44,6 +44,8 @@ ls -l "$folder/dist"
 say 'installation, away from the repository'
 cd "$folder"
 quiet python -m pip install dist/*.whl
+# Also over a wheel of the same version, in an environment that was there.
+quiet python -m pip install --no-deps --force-reinstall dist/*.whl
 quiet python -m pip install --no-deps -r "$root/requirements/mminstall.txt"
 quiet python -m pip install openmim 'setuptools<81'
 # OpenMIM brings packages that replace the one OpenCV.

@@ -50,9 +50,11 @@ def find_weights(
     for folder in folders:
         found = sorted(folder.glob(f'{name}-*.pth'))
         found = [file for file in found if _NAMED_HASH.search(file.name)]
-        released = [file for file in found if file.name == _released(name)]
+        if len(found) > 1:
+            released = _released(name)
+            found = [file for file in found if file.name == released] or found
         if found:
-            return check_hash((released or found)[-1])
+            return check_hash(found[-1])
     places = ', '.join(map(str, folders)) or f'{FOLDER}/ (there is none)'
     raise UserError(
         f'no weights of {name} in {places}. Remedy: train it by tools/train.py and '
@@ -140,7 +142,7 @@ def check_hash(path: Path, name: str | None = None) -> Path:
 
 def _released(name: str) -> str | None:
     """Name of the file that the metafile lists, if it does."""
-    return model_info(name).weights if name in list_models() else None
+    return model_info(name).weights if list_models(name) else None
 
 
 def _released_file(name: str, zoo: str) -> str:
