@@ -1,4 +1,4 @@
-"""Models by name: what the metafiles, the tables, the paper and the files say agrees."""
+"""Models by name: metafiles, tables, the numbers of the paper and files agree."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..heads.boundary_refine_head import RefineOutputs
 from ..heads.coarse_head import CoarseOutputs
-from ..utils import mean_over_ranks
+from ..utils import mean_count, mean_over_ranks
 
 
 class RawOutputs(NamedTuple):
@@ -224,6 +224,8 @@ class TALMTS(BaseModel):
         """
         found = [sample.get('consistency') for sample in data_samples]
         chosen = [i for i, item in enumerate(found) if item is not None]
+        # All processes take part, also those without such a clip.
+        share = len(chosen) / mean_count(frames.new_tensor(len(chosen)))
         if not chosen:
             return frames.new_zeros(())
         clips, segments = [], []
@@ -238,7 +240,8 @@ class TALMTS(BaseModel):
             features.frame_level, coarse, augmented
         )
         with torch.autocast(frames.device.type, enabled=False):
-            return self.refine_head.consistency_loss(boundary, torch.stack(segments))
+            loss = self.refine_head.consistency_loss(boundary, torch.stack(segments))
+        return loss * share
 
     def predict(
         self, frames: Tensor, data_samples: Sequence[ActionDataSample]

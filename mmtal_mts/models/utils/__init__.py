@@ -1,4 +1,10 @@
-from .distributed import mean_over_ranks
+from .distributed import mean_count, mean_over_ranks
 from .normalizer import LossNormalizer, check_normalizer, loss_normalizer
 
-__all__ = ['LossNormalizer', 'check_normalizer', 'loss_normalizer', 'mean_over_ranks']
+__all__ = [
+    'LossNormalizer',
+    'check_normalizer',
+    'loss_normalizer',
+    'mean_count',
+    'mean_over_ranks',
+]
