@@ -90,6 +90,8 @@ ls report
 if [[ "${TRY_OPS:-1}" == 1 ]]; then
     say 'compiled operators, from the sdist'
     unset PYTHONPATH
+    # OpenMIM has brought one that is too old for that.
+    quiet python -m pip install 'setuptools>=70.1,<81'
     MMTAL_WITH_OPS=1 quiet python -m pip install --no-deps --no-build-isolation \
         --force-reinstall "$folder"/dist/*.tar.gz
     python -c 'import sys; from mmtal_mts.ops.compiled import compiled_ops_problem as problem; sys.exit(problem())'

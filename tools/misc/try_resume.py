@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -116,7 +117,10 @@ def in_child(function: Callable[[], None], log: Path) -> int:
                 os.dup2(file.fileno(), 1)
                 os.dup2(file.fileno(), 2)
             code = run_tool(function)
+        except BaseException:
+            traceback.print_exc()
         finally:
+            sys.stdout.flush()
             os._exit(code)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
@@ -194,6 +198,16 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='config that trains quickly, 2 epochs or more')
     parser.add_argument('out', type=Path, help='new folder for the trainings')
     parser.add_argument('--epoch', type=int, default=1, help='kill after this one')
+    parser.add_argument(
+        '--points',
+        type=int,
+        nargs='+',
+        choices=range(len(POINTS)),
+        default=range(len(POINTS)),
+        metavar='N',
+        help='only some: '
+        + ', '.join(f'{number} {point}' for number, point in enumerate(POINTS)),
+    )
     parser.add_argument('--seed', type=int, default=0, help='seed of the training')
     parser.add_argument(
         '--cfg-options',
@@ -216,8 +230,8 @@ def main() -> None:
         log = args.out / 'uninterrupted.log'
         raise UserError(f'{args.config} does not train; see {log}')
     wanted, failed = trial.result('uninterrupted'), False
-    for number, point in enumerate(POINTS):
-        name = f'killed_{number}'
+    for number in args.points:
+        point, name = POINTS[number], f'killed_{number}'
         killed = trial.train(name, KillHook(point, args.epoch))
         resumed = trial.train(name)
         if killed != -signal.SIGKILL:
