@@ -4,24 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mmtal_mts.evaluation.functional.detections import Detections
 from mmtal_mts.evaluation.functional.mean_ap import GroundTruth, mean_average_precision
+from mmtal_mts.utils import UserError
 
 from .timing import Case
+
+if TYPE_CHECKING:
+    import pandas
 
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 
 
-def evaluate_row_by_row(
+def evaluate_data_frames(
     ground_truth: Mapping[str, GroundTruth],
     detections: Mapping[str, Detections],
     num_classes: int,
     thresholds: Sequence[float] = THRESHOLDS,
 ) -> np.ndarray:
-    """Baseline: tables of rows, filtered for each prediction, as with data frames.
+    """Baseline: data frames, a row at a time, as evaluation is usually written.
 
     Args:
         ground_truth: By video id.
@@ -31,51 +36,70 @@ def evaluate_row_by_row(
 
     Returns:
         Average precision (M, K).
+
+    Raises:
+        UserError: If pandas is not installed.
     """
-    truth_rows = [
-        (video, label, start, end)
-        for video, truth in ground_truth.items()
-        for label, (start, end) in zip(truth.labels, truth.segments)
-    ]
-    rows = [
-        (video, label, score, start, end)
-        for video, found in detections.items()
-        for label, score, (start, end) in zip(
-            found.labels, found.scores, found.segments
-        )
-    ]
+    truth_rows = _data_frame(ground_truth)
+    rows = _data_frame(detections)
+    rows['score'] = np.concatenate([found.scores for found in detections.values()])
     ap = np.full((len(thresholds), num_classes), np.nan)
     for label in range(num_classes):
-        truth = [row for row in truth_rows if row[1] == label]
-        found = sorted(
-            (row for row in rows if row[1] == label), key=lambda row: -row[2]
+        truth = truth_rows[truth_rows.label == label].reset_index(drop=True)
+        found = rows[rows.label == label].sort_values(
+            'score', ascending=False, kind='stable'
         )
-        if truth:
+        if len(truth):
             ap[:, label] = _class_precision(truth, found, thresholds)
     return ap
 
 
+def _data_frame(videos: Mapping[str, GroundTruth | Detections]) -> pandas.DataFrame:
+    """A row for each segment."""
+    try:
+        import pandas
+    except ImportError as error:
+        raise UserError(
+            'the baseline of the benchmark evaluation needs pandas. '
+            'Remedy: pip install pandas'
+        ) from error
+    frames = [
+        pandas.DataFrame(
+            dict(
+                video=video,
+                label=found.labels,
+                start=found.segments[:, 0],
+                end=found.segments[:, 1],
+            )
+        )
+        for video, found in videos.items()
+    ]
+    return pandas.concat(frames, ignore_index=True)
+
+
 def _class_precision(
-    truth: Sequence[tuple], found: Sequence[tuple], thresholds: Sequence[float]
+    truth: pandas.DataFrame, found: pandas.DataFrame, thresholds: Sequence[float]
 ) -> list[float]:
     taken = np.zeros((len(thresholds), len(truth)), dtype=bool)
     hits = np.zeros((len(thresholds), len(found)))
-    for number, (video, _, _, start, end) in enumerate(found):
-        places = [i for i, row in enumerate(truth) if row[0] == video]
-        if not places:
+    by_video = truth.groupby('video')
+    for number, (_, row) in enumerate(found.iterrows()):
+        try:
+            targets = by_video.get_group(row.video)
+        except KeyError:
             continue
-        targets = np.array([truth[i][2:] for i in places])
-        overlap = np.minimum(end, targets[:, 1]) - np.maximum(start, targets[:, 0])
+        starts, ends = targets['start'].to_numpy(), targets['end'].to_numpy()
+        overlap = np.minimum(row.end, ends) - np.maximum(row.start, starts)
         overlap = overlap.clip(0)
-        tiou = overlap / ((end - start) + targets[:, 1] - targets[:, 0] - overlap)
+        tiou = overlap / ((row.end - row.start) + (ends - starts) - overlap)
         order = np.argsort(tiou)[::-1]
-        for row, threshold in enumerate(thresholds):
+        for level, threshold in enumerate(thresholds):
             for place in order:
                 if tiou[place] < threshold:
                     break
-                if not taken[row, places[place]]:
-                    taken[row, places[place]] = True
-                    hits[row, number] = 1
+                if not taken[level, targets.index[place]]:
+                    taken[level, targets.index[place]] = True
+                    hits[level, number] = 1
                     break
     return [_area(row, len(truth)) for row in hits]
 
@@ -144,11 +168,11 @@ def evaluation_cases(num_detections: int = 42_227, num_classes: int = 20) -> lis
         num_classes: Classes K.
 
     Returns:
-        The evaluation row by row, and ours.
+        The evaluation with data frames, and ours.
     """
     truth, found = random_results(num_detections, num_classes=num_classes)
     return [
-        Case('row by row', lambda: evaluate_row_by_row(truth, found, num_classes)),
+        Case('data frames', lambda: evaluate_data_frames(truth, found, num_classes)),
         Case(
             'ours',
             lambda: mean_average_precision(truth, found, num_classes, THRESHOLDS),

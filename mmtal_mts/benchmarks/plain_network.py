@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmtal_mts.models.layers import ConvNormReLU1d, SameConv1d
-from mmtal_mts.models.layers.padding import same_padding
+from mmtal_mts.ops import same_padding
 
 _MIXED = ('3b', '3c', '4b', '4c', '4d', '4e', '4f', '5b', '5c')
 _POOLS = {

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .compiled import can_pool, compiled_max_pooling
+from .compiled import compiled_max_pooling, takes_compiled
 from .vectorized_pooling import clamp_bounds, vectorized_max_pooling
 
 
@@ -36,7 +36,7 @@ def boundary_max_pooling(features: Tensor, segments: Tensor) -> Tensor:
         ValueError: The shapes do not fit, C is odd, or T is 0.
     """
     _check(features, segments)
-    if can_pool(features):
+    if takes_compiled(features):
         return compiled_max_pooling(features, segments)
     return vectorized_max_pooling(features, segments)
 
@@ -53,7 +53,7 @@ def boundary_max_pooling_levels(
     Returns:
         L tensors (N, C, S_l).
     """
-    if all(can_pool(level) for level in levels):
+    if all(takes_compiled(level) for level in levels):
         return tuple(map(boundary_max_pooling, levels, segments))
     # In torch a call costs more than a short level: all levels in one.
     joined, offset = [], 0

@@ -13,6 +13,8 @@ import warnings
 import torch
 from torch import Tensor
 
+from .compiled_max_pool3d import declare_max_pool3d
+
 _MODULE = 'mmtal_mts.ops._compiled'
 _DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
@@ -37,6 +39,7 @@ def _load() -> str | None:
     if not hasattr(torch.library, 'register_autograd'):
         return f'the compiled operators need torch 2.4, not {torch.__version__}'
     _declare_pooling()
+    declare_max_pool3d()
     return None
 
 
@@ -54,12 +57,12 @@ def compiled_ops_problem(device: str = 'cpu') -> str | None:
     return _PROBLEM
 
 
-def can_pool(features: Tensor) -> bool:
-    """Whether :func:`compiled_max_pooling` takes these features."""
+def takes_compiled(x: Tensor) -> bool:
+    """Whether the compiled operators were built for tensors of this kind."""
     return (
         _PROBLEM is None
-        and features.device.type in _DEVICES
-        and features.dtype in _DTYPES
+        and x.device.type in _DEVICES
+        and x.dtype in _DTYPES
         # Other runtimes do not know our operators.
         and not torch.onnx.is_in_onnx_export()
     )

@@ -13,7 +13,7 @@ from mmtal_mts.benchmarks.boundary_pooling import (
 from mmtal_mts.benchmarks.data_loading import data_cases
 from mmtal_mts.benchmarks.evaluation import (
     THRESHOLDS,
-    evaluate_row_by_row,
+    evaluate_data_frames,
     evaluation_cases,
     random_results,
 )
@@ -60,11 +60,11 @@ def test_both_soft_nms_cases_keep_the_same_number_in_a_class():
     assert (ours.run().labels == 0).sum() == len(loop.run())
 
 
-def test_evaluation_row_by_row():
+def test_evaluation_with_data_frames():
     truth, found = random_results(2000, num_videos=9, num_segments=120, num_classes=4)
     ours = mean_average_precision(truth, found, 4, THRESHOLDS)
     assert 0.05 < ours.average() < 0.95
-    slow = evaluate_row_by_row(truth, found, 4)
+    slow = evaluate_data_frames(truth, found, 4)
     np.testing.assert_allclose(slow, ours.ap, rtol=0, atol=1e-12)
 
 

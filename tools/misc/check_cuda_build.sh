@@ -65,5 +65,7 @@ features = torch.tensor([[[1.0, 5.0, 2.0], [7.0, 0.0, 8.0]]], device=device)
 regions = torch.tensor([[[0.0, 1.0, 1.0, 2.0]]], device=device)
 values, index = torch.ops.mmtal_mts.boundary_max_pooling(features, regions)
 assert values.tolist() == [[[5.0], [8.0]]] and index.tolist() == [[[1], [2]]]
+for operator in ('mmtal_mts::max_pool3d', 'mmtal_mts::max_pool3d_backward'):
+    assert torch._C._dispatch_has_kernel_for_dispatch_key(operator, 'CPU'), operator
 print(f'built and loaded with torch {torch.__version__}, run on {device}: {library}')
 CHECK

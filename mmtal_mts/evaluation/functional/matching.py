@@ -46,8 +46,8 @@ def match_detections(
     equally good segments it takes the last, as the official evaluation does.
 
     A segment that shares no detection with another one goes to the first detection
-    that reaches the threshold, which needs no loop. Only the few others are matched
-    one by one.
+    that reaches the threshold, which needs no loop. The others fall into clusters that
+    have no detection in common; one detection of every cluster is matched at a time.
 
     Args:
         segments (np.ndarray): Detections (S, 2), by descending score.
@@ -60,29 +60,15 @@ def match_detections(
         np.ndarray: (M, S) position of the segment that a detection takes, or
         `UNMATCHED`.
     """
-    order = np.argsort(target_groups, kind='stable')
-    targets, target_groups = targets[order], target_groups[order]
+    # Neighbours in time are neighbours in the list, which keeps clusters small.
+    order = np.lexsort((targets[:, 0], target_groups))
     pairs = _overlapping_pairs(
-        segments, groups, targets, target_groups, thresholds.min()
+        segments, groups, targets[order], target_groups[order], thresholds.min()
     )
-    shared = np.bincount(pairs.row, minlength=len(segments))[pairs.row] > 1
-    entangled = np.zeros(len(targets), dtype=bool)
-    entangled[pairs.target[shared]] = True
-    alone = ~entangled[pairs.target]
-
+    cluster, alone = _clusters(pairs, len(targets))
     taken = np.full((len(thresholds), len(segments)), UNMATCHED, dtype=np.int64)
-    single = pairs[alone]
-    for own, threshold in zip(taken, thresholds):
-        reached = single[single.tiou >= threshold]
-        target, first = np.unique(reached.target, return_index=True)
-        own[reached.row[first]] = target
-
-    rest = pairs[~alone]
-    by_group = np.argsort(groups[rest.row], kind='stable')
-    rest = rest[by_group]
-    ends = np.flatnonzero(np.diff(groups[rest.row])) + 1
-    for part in np.split(np.arange(len(rest.row)), ends) if len(rest.row) else []:
-        _match_in_turn(rest[part], thresholds, taken)
+    _match_alone(pairs[alone], thresholds, taken)
+    _match_clusters(pairs[~alone], cluster, order, thresholds, taken)
     # Positions before the segments were sorted; UNMATCHED is the last of the list.
     return np.append(order, UNMATCHED)[taken]
 
@@ -95,8 +81,9 @@ def _overlapping_pairs(
     min_tiou: float,
 ) -> _Pairs:
     """Pairs within a group of at least ``min_tiou``; targets are sorted by group."""
-    start = np.searchsorted(target_groups, groups, side='left')
-    count = np.searchsorted(target_groups, groups, side='right') - start
+    size = np.bincount(target_groups, minlength=groups.max(initial=0) + 1)
+    start = (np.cumsum(size) - size)[groups]
+    count = size[groups]
     end = np.cumsum(count)
     found = [_Pairs(*(np.zeros(0, dtype=kind) for kind in (np.int64, np.int64, float)))]
     first = 0
@@ -113,25 +100,84 @@ def _overlapping_pairs(
     return _Pairs(*(np.concatenate(parts) for parts in zip(*found)))
 
 
-def _match_in_turn(pairs: _Pairs, thresholds: np.ndarray, taken: np.ndarray) -> None:
-    """Matches the detections of one group one by one, at all thresholds.
+def _clusters(pairs: _Pairs, num_targets: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which segments hang together through a detection that overlaps several.
 
     Args:
-        pairs (_Pairs): Pairs of the group, by detection.
+        pairs (_Pairs): All pairs, by detection.
+        num_targets (int): G.
+
+    Returns:
+        tuple[np.ndarray, np.ndarray]: Cluster of each segment (G,), and whether the
+        segment of each pair (P,) is a cluster of its own.
+    """
+    # From each pair to the next of the same detection, every segment is tied to the
+    # one behind it. That may tie more than needed, which does no harm.
+    same = pairs.row[1:] == pairs.row[:-1]
+    ties = np.bincount(pairs.target[:-1][same], minlength=num_targets)
+    ties -= np.bincount(pairs.target[1:][same], minlength=num_targets)
+    tied_to_next = np.cumsum(ties) > 0
+    cluster = np.cumsum(~tied_to_next) + tied_to_next
+    size = np.bincount(cluster, minlength=num_targets + 1)
+    return cluster, size[cluster[pairs.target]] == 1
+
+
+def _match_alone(pairs: _Pairs, thresholds: np.ndarray, taken: np.ndarray) -> None:
+    """Gives each segment to its first detection; ``taken`` (M, S) is set in place."""
+    for own, threshold in zip(taken, thresholds):
+        reached = pairs[pairs.tiou >= threshold]
+        # Of several values for one place the last one stays: the first detection.
+        first = np.zeros(reached.target.max(initial=-1) + 1, dtype=np.int64)
+        first[reached.target[::-1]] = reached.row[::-1]
+        own[first[reached.target]] = reached.target
+
+
+def _match_clusters(
+    pairs: _Pairs,
+    cluster: np.ndarray,
+    order: np.ndarray,
+    thresholds: np.ndarray,
+    taken: np.ndarray,
+) -> None:
+    """Matches the detections of each cluster in turn, at all thresholds.
+
+    Args:
+        pairs (_Pairs): Their pairs, by detection.
+        cluster (np.ndarray): (G,) cluster of each segment.
+        order (np.ndarray): (G,) given position of each segment.
         thresholds (np.ndarray): (M,).
         taken (np.ndarray): (M, S) segment of each detection, set in place.
     """
-    rows, row = np.unique(pairs.row, return_inverse=True)
-    names, target = np.unique(pairs.target, return_inverse=True)
+    if not len(pairs.row):
+        return
     # The last segment comes first: argmax takes the first of equally good ones.
-    names = names[::-1]
-    tiou = np.full((len(rows), len(names)), -1.0)
-    tiou[row, len(names) - 1 - target] = pairs.tiou
-    free = np.ones((len(thresholds), len(names)), dtype=bool)
-    every = np.arange(len(thresholds))
-    for name, overlap in zip(rows, tiou):
-        available = np.where(free, overlap, -1.0)
-        best = available.argmax(axis=1)
-        hit = available[every, best] >= thresholds
-        taken[hit, name] = names[best[hit]]
-        free[every[hit], best[hit]] = False
+    pairs = pairs[np.lexsort((-order[pairs.target], pairs.row))]
+    first = np.flatnonzero(np.diff(pairs.row, prepend=-1))
+    count = np.diff(first, append=len(pairs.row))
+    turn = _turns(cluster[pairs.target[first]])
+    by_turn = np.argsort(turn, kind='stable')
+    free = np.ones((len(thresholds), len(cluster)), dtype=bool)
+    for own in np.split(by_turn, np.cumsum(np.bincount(turn))[:-1]):
+        # One detection of each cluster (A,) and what it overlaps (A, B).
+        place = first[own, None] + np.arange(count[own].max())
+        exists = place < (first + count)[own, None]
+        place = np.where(exists, place, first[own, None])
+        target = pairs.target[place]
+        available = np.where(exists & free[:, target], pairs.tiou[place], -1.0)
+        best = available.argmax(axis=2)  # (M, A)
+        reached = available.max(axis=2) >= thresholds[:, None]
+        row, column = np.nonzero(reached)
+        found = target[column, best[reached]]
+        taken[row, pairs.row[first[own[column]]]] = found
+        free[row, found] = False
+
+
+def _turns(keys: np.ndarray) -> np.ndarray:
+    """How many equal keys come before each: (S,) -> (S,)."""
+    by_key = np.argsort(keys, kind='stable')
+    begins = np.flatnonzero(np.diff(keys[by_key], prepend=-1))
+    turn = np.empty(len(keys), dtype=np.int64)
+    turn[by_key] = np.arange(len(keys)) - np.repeat(
+        begins, np.diff(begins, append=len(keys))
+    )
+    return turn

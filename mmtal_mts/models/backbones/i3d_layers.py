@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..layers import pad_same, same_padding
+from ...ops import same_max_pool3d
+from ..layers import contiguous_like, pad_same, pointwise_conv3d
 
 
 class Unit3D(nn.Module):
@@ -57,22 +58,30 @@ class Unit3D(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, T, H, W) -> (N, C', ceil(T/s), ceil(H/s), ceil(W/s))."""
-        conv = self.conv3d
-        x, padding = pad_same(x, conv.kernel_size, conv.stride)
+        return F.relu(self.before_relu(x), inplace=True)
+
+    def before_relu(self, x: Tensor) -> Tensor:
+        """The unit without its ReLU, of the same shape."""
         if self.frozen:
-            weight, bias = self.folded()
-            x = F.conv3d(x, weight, bias, conv.stride, padding)
-        else:
-            x = self.bn(F.conv3d(x, conv.weight, None, conv.stride, padding))
-        return F.relu(x, inplace=True)
+            return self._convolve(x, *self.folded())
+        return self.bn(self._convolve(x, self.conv3d.weight, None))
+
+    def _convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        conv = self.conv3d
+        if set(conv.kernel_size + conv.stride) == {1}:
+            return pointwise_conv3d(x, weight, bias)
+        padded, padding = pad_same(x, conv.kernel_size, conv.stride)
+        convolved = F.conv3d(padded, weight, bias, conv.stride, padding)
+        # Small maps may have lost the layout, and all behind them would be slow.
+        return contiguous_like(convolved, x)
 
 
 class SameMaxPool3d(nn.Module):
     """Max pooling with SAME padding over non-negative maps.
 
     I3D pads with zeros, but only ever pools after a ReLU, where a zero never beats
-    the maximum of the real values: padding with minus infinity gives the same map
-    and needs no copy. ``ceil_mode`` is the one extra position behind.
+    the maximum of the real values: padding that never wins gives the same map and
+    needs no copy.
 
     Args:
         kernel_size: Kernel over (T, H, W).
@@ -86,11 +95,7 @@ class SameMaxPool3d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, T, H, W) -> (N, C, ceil(T/s), ceil(H/s), ceil(W/s))."""
-        front = [
-            same_padding(n, k, s)[0]
-            for n, k, s in zip(x.shape[2:], self.kernel_size, self.stride)
-        ]
-        return F.max_pool3d(x, self.kernel_size, self.stride, front, ceil_mode=True)
+        return same_max_pool3d(x, self.kernel_size, self.stride)
 
 
 class InceptionBlock(nn.Module):
@@ -120,15 +125,18 @@ class InceptionBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, T, H, W) -> (N, out_channels, T, H, W)."""
         b0, b1a, b2a = self._pointwise(x)
-        return torch.cat(
-            [b0, self.b1b(b1a), self.b2b(b2a), self.b3b(self.b3a(x))], dim=1
-        )
+        b1b = self.b1b.before_relu(F.relu(b1a))
+        b2b = self.b2b.before_relu(F.relu(b2a))
+        b3b = self.b3b.before_relu(self.b3a(x))
+        # One ReLU behind all branches: the backward pass needs its result, which the
+        # next layer keeps anyway, and none of the branches'.
+        return F.relu(torch.cat([b0, b1b, b2b, b3b], dim=1), inplace=True)
 
     def _pointwise(self, x: Tensor) -> Sequence[Tensor]:
-        """The three 1x1 convolutions of the input; one call where norms are frozen."""
+        """The three 1x1 units of the input before ReLU; one call if all are frozen."""
         units = (self.b0, self.b1a, self.b2a)
         if not all(unit.frozen for unit in units):
-            return [unit(x) for unit in units]
+            return [unit.before_relu(x) for unit in units]
         weights, biases = zip(*(unit.folded() for unit in units))
-        joined = F.conv3d(x, torch.cat(weights), torch.cat(biases))
-        return F.relu(joined, inplace=True).split([len(b) for b in biases], dim=1)
+        joined = pointwise_conv3d(x, torch.cat(weights), torch.cat(biases))
+        return joined.split([len(bias) for bias in biases], dim=1)

@@ -17,7 +17,7 @@ from ...structures.segments import (
 )
 from ..layers import ConvNormReLU1d, SameConv1d
 from ..task_modules import SegmentTargets
-from ..utils import check_normalizer, loss_normalizer
+from ..utils import check_normalizer, keep_chosen, loss_normalizer
 from .boundary_branch import BoundaryBranch
 from .coarse_head import CoarseOutputs
 
@@ -236,9 +236,10 @@ class BoundaryRefineHead(BaseModule):
         )
         wanted = refinement_targets(distances.detach(), targets.distances)
         share = normalizer.at(refined)
-        if share['weight'] is not None:
-            share['weight'] = share['weight'][:, None]  # the same for both offsets
-        loss_loc = self.loss_loc(outputs.offsets[refined], wanted[refined], **share)
+        share['weight'] = share['weight'][:, None].expand(-1, 2)  # of both offsets
+        loss_loc = self.loss_loc(
+            *keep_chosen(refined, outputs.offsets, wanted), **share
+        )
         return dict(
             loss_refine_cls=loss_cls,
             loss_refine_loc=loss_loc,
@@ -265,14 +266,18 @@ class BoundaryRefineHead(BaseModule):
         refined: Tensor,
     ) -> Tensor:
         chosen = refined if self.quality_over == 'refined' else positive
-        final = refine_distances(distances[chosen], outputs.offsets[chosen])
-        tiou = distance_tiou(final, targets.distances[chosen]).clamp(min=0)
+        distances, offsets, wanted, logits = keep_chosen(
+            chosen,
+            distances,
+            outputs.offsets,
+            targets.distances,
+            outputs.quality_logits,
+        )
+        tiou = distance_tiou(refine_distances(distances, offsets), wanted).clamp(min=0)
         if not self.quality_target_grad:
             tiou = tiou.detach()
         return self.loss_quality(
-            outputs.quality_logits[chosen],
-            tiou,
-            **loss_normalizer(chosen, self.normalize_by).at(chosen),
+            logits, tiou, **loss_normalizer(chosen, self.normalize_by).at(chosen)
         )
 
     def boundary_loss(

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..layers import ConvNormReLU1d, SameConv1d
 from ..necks.multi_temporal_scale_neck import NeckFeatures
 from ..task_modules import SegmentTargets
-from ..utils import check_normalizer, loss_normalizer
+from ..utils import check_normalizer, keep_chosen, loss_normalizer
 
 
 class CoarseOutputs(NamedTuple):
@@ -187,6 +187,7 @@ class CoarseHead(BaseModule):
             logits.flatten(0, 1), targets.labels.flatten(), **normalizer.everywhere()
         )
         loss_loc = self.loss_loc(
-            distances[positive], targets.distances[positive], **normalizer.at(positive)
+            *keep_chosen(positive, distances, targets.distances),
+            **normalizer.at(positive),
         )
         return dict(loss_coarse_cls=loss_cls, loss_coarse_loc=loss_loc)

@@ -1,5 +1,6 @@
+from .channels_last import contiguous_like, pointwise_conv3d
 from .conv import ConvNormReLU1d, SameConv1d
-from .padding import pad_same, same_padding
+from .padding import pad_same
 from .transformer import FramePatchEmbedding, TransformerEncoderLayer
 
 __all__ = [
@@ -7,6 +8,7 @@ __all__ = [
     'FramePatchEmbedding',
     'SameConv1d',
     'TransformerEncoderLayer',
+    'contiguous_like',
     'pad_same',
-    'same_padding',
+    'pointwise_conv3d',
 ]

@@ -22,21 +22,41 @@ class LossNormalizer(NamedTuple):
     avg_factor: Tensor | int
 
     def at(self, chosen: Tensor) -> dict:
-        """Arguments of a loss over the chosen locations.
+        """Arguments of a loss over all locations that counts the chosen ones.
 
         Args:
             chosen: (N, P) bool.
 
         Returns:
-            ``weight`` (M,) or ``None``, and ``avg_factor``.
+            ``weight`` (N * P,), 0 where not chosen, and ``avg_factor``.
         """
-        weight = None if self.weight is None else self.weight[chosen]
-        return dict(weight=weight, avg_factor=self.avg_factor)
+        weight = chosen.float() if self.weight is None else self.weight * chosen
+        return dict(weight=weight.flatten(), avg_factor=self.avg_factor)
 
     def everywhere(self) -> dict:
         """Arguments of a loss over all locations, flattened to (N * P,)."""
         weight = None if self.weight is None else self.weight.flatten()
         return dict(weight=weight, avg_factor=self.avg_factor)
+
+
+def keep_chosen(chosen: Tensor, *values: Tensor) -> tuple[Tensor, ...]:
+    """Sets what was not chosen to 0, so that neither it nor its gradient can be NaN.
+
+    To pick the chosen ones would make a GPU wait until it is known how many there are.
+
+    Args:
+        chosen: (N, P) bool.
+        values: (N, P, ...).
+
+    Returns:
+        For each of the values (N * P, ...).
+    """
+    return tuple(
+        value.masked_fill(
+            ~chosen.view(*chosen.shape, *[1] * (value.ndim - 2)), 0.0
+        ).flatten(0, 1)
+        for value in values
+    )
 
 
 def loss_normalizer(positive: Tensor, normalize_by: str) -> LossNormalizer:

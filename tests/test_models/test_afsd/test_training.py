@@ -13,7 +13,7 @@ from mmengine.optim import build_optim_wrapper
 from torch import nn
 
 from mmtal_mts.models import BoundaryTripletLoss, InceptionI3D, TemporalPyramid
-from mmtal_mts.models.utils import loss_normalizer
+from mmtal_mts.models.utils import keep_chosen, loss_normalizer
 
 from .reference import CONFIGS, ROOT, build_config_model, clip_samples
 
@@ -221,9 +221,20 @@ def test_normalizers():
     clip = loss_normalizer(positive, 'clip')
     assert clip.avg_factor == 2
     assert clip.everywhere()['weight'].tolist() == [0.5] * 3 + [1.0] * 3
-    assert clip.at(positive)['weight'].tolist() == [0.5, 0.5]
+    assert clip.at(positive)['weight'].tolist() == [0.5, 0.5, 0, 0, 0, 0]
+    assert batch.at(positive)['weight'].tolist() == [1, 1, 0, 0, 0, 0]
     with pytest.raises(ValueError, match="normalize_by='video'"):
         tiny_model(normalize_by='video')
+
+
+def test_what_is_not_chosen_gives_no_gradient_even_if_it_is_nan():
+    chosen = torch.tensor([[True, False], [False, True]])
+    value = torch.tensor([[[1.0, 2.0], [torch.nan] * 2], [[torch.inf] * 2, [3.0, 4.0]]])
+    flat, scores = keep_chosen(chosen, value.requires_grad_(), value[..., 0])
+    assert flat.tolist() == [[1, 2], [0, 0], [0, 0], [3, 4]]
+    assert scores.tolist() == [1, 0, 0, 3]
+    flat.square().sum().backward()
+    assert value.grad.tolist() == [[[2, 4], [0, 0]], [[0, 0], [6, 8]]]
 
 
 def test_relaxed_threshold_keeps_the_best_positive_of_every_clip():

@@ -7,7 +7,8 @@ from mmaction.registry import MODELS
 
 from mmtal_mts.models.backbones import InceptionI3D
 from mmtal_mts.models.backbones.i3d_layers import SameMaxPool3d
-from mmtal_mts.models.layers import pad_same, same_padding
+from mmtal_mts.models.layers import pad_same
+from mmtal_mts.ops import same_padding
 
 
 def test_full_network_has_the_published_size():
