@@ -47,7 +47,9 @@ quiet python -m pip install dist/*.whl
 # Also over a wheel of the same version, in an environment that was there.
 quiet python -m pip install --no-deps --force-reinstall dist/*.whl
 quiet python -m pip install --no-deps -r "$root/requirements/mminstall.txt"
-quiet python -m pip install openmim 'setuptools<81'
+quiet python -m pip install openmim
+# It brings setuptools 60, which breaks Python 3.12, and imports pkg_resources.
+quiet python -m pip install 'setuptools>=70.1,<81'
 # OpenMIM brings packages that replace the one OpenCV.
 python "$root/tools/misc/check_env.py" --fix
 python -m pip list 2>/dev/null | grep -iE '^(torch|numpy|mm|openmim|opencv|setuptools)'
@@ -90,8 +92,6 @@ ls report
 if [[ "${TRY_OPS:-1}" == 1 ]]; then
     say 'compiled operators, from the sdist'
     unset PYTHONPATH
-    # OpenMIM has brought one that is too old for that.
-    quiet python -m pip install 'setuptools>=70.1,<81'
     MMTAL_WITH_OPS=1 quiet python -m pip install --no-deps --no-build-isolation \
         --force-reinstall "$folder"/dist/*.tar.gz
     python -c 'import sys; from mmtal_mts.ops.compiled import compiled_ops_problem as problem; sys.exit(problem())'
