@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from mmtal_mts.utils.versions import torch_version
+
 
 def can_extend_torch() -> bool:
     """Says whether torch's own weights-only loading reads checkpoints of MMEngine."""
-    numbers = torch.__version__.split('+')[0].split('.')[:2]
-    return tuple(int(number) for number in numbers) >= (2, 6)
+    return torch_version() >= (2, 6)
 
 
 def load_safely(path: str | os.PathLike) -> Any:
