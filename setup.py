@@ -18,6 +18,7 @@ MIM_FILES = (
     'configs/**/*.py',
     'configs/**/*.md',
     'configs/**/*.yml',
+    'configs/**/*.json',
     'tools/**/*.py',
     'tools/**/*.md',
     'tools/dist_*.sh',

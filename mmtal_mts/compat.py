@@ -189,6 +189,24 @@ def _digits(version: str) -> tuple[int, int, int]:
     return numbers[0], numbers[1], numbers[2]
 
 
+def full_flavour_problem() -> str | None:
+    """Says why mmcv's operators and MMDetection cannot be used, or None.
+
+    Nothing of this package needs them; a config may name what MMDetection has.
+    """
+    missing = [
+        name
+        for name, module in (('mmcv.ops', 'mmcv._ext'), ('mmdet', 'mmdet'))
+        if importlib.util.find_spec(module) is None
+    ]
+    if not missing:
+        return None
+    return (
+        f'{" and ".join(missing)}: only in the full flavour. '
+        'Remedy: bash tools/install_full.sh'
+    )
+
+
 def quiet_mmcv_lite() -> None:
     """Silences one warning of mmcv-lite about an operator that we never use."""
     warnings.filterwarnings(

@@ -13,12 +13,21 @@ import numpy as np
 import pytest
 import torch
 
-import mmtal_mts  # noqa: F401
+from mmtal_mts.compat import full_flavour_problem
 
 ROOT = Path(__file__).resolve().parent.parent
 
 # Tests are small; more threads only get into each other's way.
 torch.set_num_threads(min(2, torch.get_num_threads()))
+
+
+FULL_FLAVOUR_PROBLEM = full_flavour_problem()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skips what needs the full flavour where it is not installed."""
+    if FULL_FLAVOUR_PROBLEM is not None and item.get_closest_marker('full'):
+        pytest.skip(FULL_FLAVOUR_PROBLEM)
 
 
 @pytest.fixture(autouse=True)

@@ -90,7 +90,7 @@ def test_wheel_is_complete(installed):
         ROOT / 'mmtal_mts', '.py', '.cpp', '.cu', '.h', '.html', '.css', '.js'
     )
     assert {name for name in package if not (installed / name).is_file()} == set()
-    wanted = files(ROOT / 'configs', '.py', '.md', '.yml')
+    wanted = files(ROOT / 'configs', '.py', '.md', '.yml', '.json')
     wanted |= files(ROOT / 'tools', '.py', '.md') | {'model-index.yml'}
     mim = installed / 'mmtal_mts/.mim'
     found = {str(p.relative_to(mim)) for p in mim.rglob('*') if p.is_file()}

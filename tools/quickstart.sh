@@ -16,7 +16,7 @@ for argument in "$@"; do
     case "$argument" in
         --fresh) fresh=(--fresh) ;;
         --fresh-env) fresh=(--fresh) && rm -rf "$VENV" ;;
-        -h | --help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0" && exit 0 ;;
+        -h | --help) usage && exit 0 ;;
         *) fail "unknown argument $argument; there are --fresh and --fresh-env" ;;
     esac
 done

@@ -113,4 +113,16 @@ def error_message(error: Exception) -> str:
         starts = list(_WORKER_ERROR.finditer(message))
         if starts:
             message = message[starts[-1].end() :]
-    return message.strip() or type(error).__name__
+    message = message.strip() or type(error).__name__
+    return f'{message}{_flavour_hint(message)}'
+
+
+def _flavour_hint(message: str) -> str:
+    """Where a message is about something that only the full flavour has, says so."""
+    if not re.search(r'\bmmdet\b|\bmmcv\.(?:ops|_ext)\b', message):
+        return ''
+    # Only here, for the same reason as above.
+    from mmtal_mts.compat import full_flavour_problem
+
+    problem = full_flavour_problem()
+    return '' if problem is None else f'\n{problem}'

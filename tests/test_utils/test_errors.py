@@ -6,8 +6,10 @@ import subprocess
 import sys
 
 import pytest
+from mmaction.registry import MODELS
 from torch.utils.data import DataLoader, Dataset
 
+from mmtal_mts.compat import full_flavour_problem
 from mmtal_mts.engine import InvalidLossError
 from mmtal_mts.utils import UserError, run_tool
 from mmtal_mts.utils.errors import error_message
@@ -113,3 +115,18 @@ def test_reader_that_goes_away_is_no_error(child_env):
     assert tool.wait(timeout=60) == 141
     assert tool.stderr.read() == ''
     tool.stderr.close()
+
+
+@pytest.mark.skipif(full_flavour_problem() is None, reason='this is the full flavour')
+def test_what_only_the_full_flavour_has_names_its_installation():
+    # Not there, or broken by the mmcv that is not there, as mmdet beside mmcv-lite is.
+    with pytest.raises((KeyError, ImportError)) as caught:
+        MODELS.build(dict(type='mmdet.GIoULoss'))
+    assert 'bash tools/install_full.sh' in error_message(caught.value)
+    error = ModuleNotFoundError("No module named 'mmcv._ext'")
+    assert 'only in the full flavour' in error_message(error)
+
+
+def test_other_messages_are_left_alone():
+    for message in ('mmdetection is fine', 'x/mmcv.py'):
+        assert error_message(ValueError(message)) == message

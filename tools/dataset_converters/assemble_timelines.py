@@ -7,8 +7,10 @@ import json
 import sys
 
 from mmtal_mts.datasets.timelines import (
+    Clip,
     TimelineSettings,
     assemble_dataset,
+    place_background,
     read_clips,
 )
 from mmtal_mts.utils import run_tool
@@ -44,9 +46,37 @@ def parse_args() -> argparse.Namespace:
         action='store_true',
         help='join clips directly where there are none of background',
     )
+    parser.add_argument(
+        '--background-from',
+        nargs='+',
+        default=(),
+        metavar='LABEL',
+        help='make background of clips with these labels only, through which somebody '
+        'moves; default: of any clip',
+    )
+    parser.add_argument(
+        '--place-background',
+        action='store_true',
+        help='clips of background belong before the action of the same picture size',
+    )
+    parser.add_argument(
+        '--clip-fps',
+        type=float,
+        help='frame rate of all clips; default: as in the file',
+    )
     parser.add_argument('--folds', type=int, default=defaults.folds)
     parser.add_argument('--seed', type=int, default=defaults.seed)
     return parser.parse_args()
+
+
+def tell_places(clips: list[Clip]) -> None:
+    """Says how many clips of background have found their place."""
+    background = [clip for clip in clips if not clip.actions]
+    placed = sum(clip.source_start is not None for clip in background)
+    print(
+        f'{placed} of {len(background)} clips of background have a place in their '
+        'recording; the others are dealt at random'
+    )
 
 
 def main() -> None:
@@ -58,10 +88,15 @@ def main() -> None:
         per_group=args.per_group,
         gap=tuple(args.gap),
         made_background=not args.no_made_background,
+        background_labels=tuple(args.background_from),
+        clip_fps=args.clip_fps,
         folds=args.folds,
         seed=args.seed,
     )
     clips = read_clips(args.annotations, args.videos, args.group_by)
+    if args.place_background:
+        clips = place_background(clips, args.clip_fps)
+        tell_places(clips)
     for path in assemble_dataset(clips, args.out, settings):
         videos = json.loads(path.read_text(encoding='utf-8'))['database'].values()
         test = [video for video in videos if video['subset'] == 'test']

@@ -1,4 +1,7 @@
-"""Checks the installed stack: one OpenCV with optical flow, versions that fit."""
+"""Checks the installed stack: one OpenCV with optical flow, versions that fit.
+
+With --full also what only the full flavour has: mmcv.ops, MMDetection, our operators.
+"""
 
 from __future__ import annotations
 
@@ -35,13 +38,18 @@ def opencv_problem() -> str | None:
     if len(packages) != 1:
         return f'exactly one OpenCV package should be installed, not {packages}'
     code = 'import cv2; cv2.optflow.DualTVL1OpticalFlow_create'
+    reason = failure(code)
+    return None if reason is None else f'{packages[0]} does not work: {reason}'
+
+
+def failure(code: str) -> str | None:
+    """Runs code in a fresh process; the last line of its complaint, or None."""
     result = subprocess.run(
         [sys.executable, '-c', code], capture_output=True, text=True, check=False
     )
     if result.returncode == 0:
         return None
-    reason = (result.stderr.strip().splitlines() or ['unknown reason'])[-1]
-    return f'{packages[0]} does not work: {reason}'
+    return (result.stderr.strip().splitlines() or ['unknown reason'])[-1]
 
 
 def reinstall_opencv(package: str) -> None:
@@ -74,16 +82,46 @@ def check_opencv(fix: bool) -> str | None:
     return problem
 
 
+# What the full flavour must be able to do, in the order in which it is installed.
+FULL_CHECKS = (
+    'import torch; from mmcv.ops import nms; '
+    'nms(torch.tensor([[0.0, 0.0, 1.0, 1.0]]), torch.ones(1), 0.5)',
+    'import mmtal_mts, mmdet.models',
+    'from mmtal_mts.ops import compiled_ops_problem as problem; '
+    'assert problem() is None, problem()',
+)
+
+
+def full_problem() -> str | None:
+    """Says what the full flavour lacks, found out in fresh processes."""
+    for code in FULL_CHECKS:
+        reason = failure(code)
+        if reason is not None:
+            return f'"{code}" fails: {reason}'
+    return None
+
+
 def main() -> int:
     """Prints what is wrong; the exit code is 0 if nothing is."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         '--fix', action='store_true', help='reinstall OpenCV if it does not work'
     )
+    parser.add_argument(
+        '--full', action='store_true', help='check the full flavour as well'
+    )
     args = parser.parse_args()
     problem = check_opencv(args.fix)
     if problem is not None:
         print(f'error: {problem}. Remedy: python {__file__} --fix', file=sys.stderr)
+        return 1
+    problem = full_problem() if args.full else None
+    if problem is not None:
+        print(
+            f'error: this is not the full flavour: {problem}. '
+            'Remedy: bash tools/install_full.sh',
+            file=sys.stderr,
+        )
         return 1
     # In a fresh process as well: this one may have seen other packages.
     code = (

@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
-# Creates .venv and installs what is needed; sourced by quickstart.sh and run_tests.sh.
+# Creates .venv and installs what is needed; sourced by quickstart.sh, run_tests.sh and
+# install_full.sh.
 #
 #   source tools/misc/setup_env.sh
-#   setup_env [REQUIREMENTS_NAME...]      e.g. setup_env tests
+#   setup_env [PART...]      e.g. setup_env tests
 #
-# Afterwards $VENV_PYTHON is the interpreter to use. Quick when nothing has changed.
+# A part is a file of requirements/, or a function install_PART of the script that sources
+# this one (what it depends on is printed by inputs_of_PART). Afterwards $VENV_PYTHON is
+# the interpreter to use. Quick when nothing has changed.
 #
 # Environment:
 #   PYTHON       interpreter to create the environment with (3.9 to 3.12)
@@ -14,12 +17,18 @@
 
 REPO_ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
 VENV="${MMTAL_VENV:-$REPO_ROOT/.venv}"
+[[ "$VENV" == /* ]] || VENV="$PWD/$VENV"
 VENV_PYTHON="$VENV/bin/python"
 INSTALL_LOG="$REPO_ROOT/work_dirs/quickstart/install.log"
 
 fail() {
     printf 'error: %s\n' "$*" >&2
     exit 1
+}
+
+# Prints the comment at the top of the script that was called.
+usage() {
+    sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"
 }
 
 # Runs a command with its output in the log, behind one line of progress.
@@ -74,12 +83,13 @@ pip_install() {
     "$VENV_PYTHON" -m pip install --disable-pip-version-check "$@"
 }
 
-# Says what the state of the environment depends on.
+# Says what the state of a part of the environment depends on.
 fingerprint() {
     {
         "$VENV_PYTHON" --version
         printf '%s\n' "$REPO_ROOT"
         cat "$REPO_ROOT"/{setup.py,tools/misc/setup_env.sh,requirements/*.txt}
+        if declare -F "inputs_of_$1" >/dev/null; then "inputs_of_$1"; fi
     } | "$VENV_PYTHON" -c \
         'import hashlib, sys; print(hashlib.sha256(sys.stdin.buffer.read()).hexdigest())'
 }
@@ -116,13 +126,13 @@ setup_env() {
     local part stamp state
     mkdir -p "$(dirname "$INSTALL_LOG")"
     "$VENV_PYTHON" -m pip --version >/dev/null 2>&1 || create_venv
-    state="$(fingerprint)"
     pushd "$REPO_ROOT" >/dev/null
     for part in base "$@"; do
+        state="$(fingerprint "$part")"
         stamp="$VENV/.mmtal_mts_$part"
         [[ -f "$stamp" && "$(cat "$stamp")" == "$state" ]] && continue
-        if [[ "$part" == base ]]; then
-            install_base
+        if declare -F "install_$part" >/dev/null; then
+            "install_$part"
         else
             step "packages for $part" pip_install -r "requirements/$part.txt"
         fi

@@ -3,6 +3,7 @@
 from .assemble import assemble_dataset
 from .clips import Clip, read_clips
 from .layout import Part, Timeline, TimelineSettings, plan_timelines
+from .places import place_background
 
 __all__ = [
     'Clip',
@@ -10,6 +11,7 @@ __all__ = [
     'Timeline',
     'TimelineSettings',
     'assemble_dataset',
+    'place_background',
     'plan_timelines',
     'read_clips',
 ]

@@ -49,7 +49,9 @@ def assemble_dataset(
     timelines = plan_timelines(clips, settings)
     record = {
         'settings': json.loads(json.dumps(asdict(settings))),
-        'clips': sorted(clip.clip_id for clip in clips),
+        'clips': sorted(
+            [clip.clip_id, clip.source_start, clip.source_end] for clip in clips
+        ),
     }
     _check_record(out_dir, record)
     (out_dir / VIDEO_DIR).mkdir(parents=True, exist_ok=True)

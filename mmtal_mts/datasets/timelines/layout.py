@@ -22,8 +22,11 @@ class TimelineSettings:
         gap: Shortest and longest stretch of made background in seconds between
             clips, where a group has no clips of background.
         made_background: Whether such stretches are made: from the temporal median
-            of the clip next to them, which a moving person is not in. Without, clips
-            of such a group follow each other directly.
+            of a clip next to them, which somebody who walks through is not in. Without,
+            clips of such a group follow each other directly.
+        background_labels: Labels of the clips that background is made of; empty: of
+            any. The median of a clip in which somebody waves on the spot shows them.
+        clip_fps: Frame rate of all clips; None: what the files say.
         folds: Number of folds of the cross-validation.
         seed: Seed of orders and gaps.
     """
@@ -33,6 +36,8 @@ class TimelineSettings:
     per_group: int = 1
     gap: tuple[float, float] = (1.0, 3.0)
     made_background: bool = True
+    background_labels: tuple[str, ...] = ()
+    clip_fps: float | None = None
     folds: int = 3
     seed: int = 0
 
@@ -42,6 +47,8 @@ class TimelineSettings:
                 raise ValueError(f'{name} is {getattr(self, name)}: use at least 1')
         if self.size % 2:
             raise ValueError(f'size is {self.size}: H.264 needs an even number')
+        if self.clip_fps is not None and self.clip_fps <= 0:
+            raise ValueError(f'clip_fps is {self.clip_fps}: use a number above 0')
         if not 0 <= self.gap[0] <= self.gap[1]:
             raise ValueError(f'gap is {self.gap}: use two ascending numbers >= 0')
 
@@ -54,7 +61,7 @@ class Part:
         clip: The clip that is shown, or whose background is.
         background_s: Length of a stretch of made background; None shows the clip.
         skip_frames: Frames of the recording to leave out at the start of the clip,
-            because the clip before has shown them.
+            because the clips right before have shown them.
     """
 
     clip: Clip
@@ -82,9 +89,10 @@ class Timeline:
 def plan_timelines(clips: Sequence[Clip], settings: TimelineSettings) -> list[Timeline]:
     """Orders the clips of each group.
 
-    Where ``source_frames`` are known, actions come in the order of the recording, and
-    what two clips share is shown once. Clips of background keep their order; where
-    they belong between the actions is not known, so they are dealt at random.
+    Where the ``source_frames`` of all actions of a group are known, its clips come in
+    the order of the recording, and what two clips share is shown once. Clips of
+    background that do not know theirs keep their order among each other and are dealt
+    at random, but not into what other clips show without a gap.
 
     Args:
         clips: All clips.
@@ -94,7 +102,8 @@ def plan_timelines(clips: Sequence[Clip], settings: TimelineSettings) -> list[Ti
         The timelines, group by group in alphabetical order.
 
     Raises:
-        ValueError: If there are fewer groups than folds, or a group has no action.
+        ValueError: If there are fewer groups than folds, or a group has no action, or
+            none that background can be made of.
     """
     groups: dict[str, list[Clip]] = {}
     for clip in clips:
@@ -128,25 +137,52 @@ def _arrange(
     settings: TimelineSettings,
     rng: np.random.Generator,
 ) -> tuple[Part, ...]:
-    if ordered:
-        actions = sorted(actions, key=lambda clip: clip.source_start)
-    else:
-        actions = [actions[i] for i in rng.permutation(len(actions))]
     background = [clip for clip in members if not clip.actions]
-    # slot i is the place before action i, the last one is behind all.
-    slots = np.sort(rng.integers(0, len(actions) + 1, size=len(background)))
-    parts, shown = [], None
-    for i in range(len(actions) + 1):
-        here = [Part(clip) for clip, slot in zip(background, slots) if slot == i]
-        if not background and settings.made_background:
-            neighbour = actions[min(i, len(actions) - 1)]
-            here = [Part(neighbour, float(rng.uniform(*settings.gap)))]
-        parts += here
-        if i == len(actions):
-            break
-        clip, skip = actions[i], 0
-        if ordered:
-            skip = max((shown or 0) - clip.source_start, 0)
-            shown = max(shown or 0, clip.source_end)
-        parts.append(Part(clip, skip_frames=skip))
+    if ordered:
+        shown = _in_recording_order(members)
+        background = [clip for clip in background if clip.source_start is None]
+        has_background = len(members) > len(actions)
+    else:
+        shown = [Part(actions[i]) for i in rng.permutation(len(actions))]
+        has_background = bool(background)
+    # Place i is before the clip i, the last one behind all.
+    places = [i for i, part in enumerate(shown) if not part.skip_frames] + [len(shown)]
+    slots = np.sort(rng.integers(0, len(places), size=len(background)))
+    parts: list[Part] = []
+    for place in range(len(shown) + 1):
+        parts += [
+            Part(clip) for clip, slot in zip(background, slots) if places[slot] == place
+        ]
+        if not has_background and settings.made_background and place in places:
+            neighbour = _scene(shown, place, settings.background_labels)
+            parts.append(Part(neighbour, float(rng.uniform(*settings.gap))))
+        parts += shown[place : place + 1]
     return tuple(parts)
+
+
+def _in_recording_order(members: Sequence[Clip]) -> list[Part]:
+    """Clips that know their place, each from the frame that is new in it."""
+    known = [clip for clip in members if clip.source_start is not None]
+    parts, shown = [], 0
+    for clip in sorted(known, key=lambda clip: clip.source_start):
+        skip = max(shown - clip.source_start, 0) if parts else 0
+        shown = max(shown, clip.source_end)
+        if clip.actions or skip < clip.source_end - clip.source_start:
+            parts.append(Part(clip, skip_frames=skip))
+    return parts
+
+
+def _scene(shown: Sequence[Part], place: int, labels: Sequence[str]) -> Clip:
+    """The clip nearest to a place that background can be made of."""
+    usable = [
+        i
+        for i, part in enumerate(shown)
+        if not labels or {label for _, _, label in part.clip.actions} <= set(labels)
+    ]
+    if not usable:
+        raise ValueError(
+            f'group {shown[0].clip.group} has no clip with (only) the labels '
+            f'{", ".join(labels)}, which background is to be made of'
+        )
+    # Of two as near, the one that follows.
+    return shown[min(usable, key=lambda i: (abs(i - place + 0.5), -i))].clip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -26,7 +27,8 @@ class Rendered(NamedTuple):
 
     Attributes:
         frames: (T, size, size, 3) uint8 RGB.
-        actions: Start, end (seconds of the part) and label of each action.
+        actions: Start, end (seconds of the part) and label of each action. A start
+            below 0 is in frames that the parts right before have shown.
     """
 
     frames: np.ndarray
@@ -48,10 +50,12 @@ def render(timeline: Timeline, settings: TimelineSettings) -> Iterator[Rendered]
     """
     for index, part in enumerate(timeline.parts):
         frames, fps = read_clip(part.clip)
+        fps = settings.clip_fps or fps
         if part.background_s is None:
             yield _clip_part(part, frames, fps, settings)
         else:
-            noise = np.random.default_rng([settings.seed, index])
+            name = zlib.crc32(timeline.name.encode())
+            noise = np.random.default_rng([settings.seed, name, index])
             yield Rendered(_background(part, frames, settings, noise), [])
 
 
@@ -88,24 +92,24 @@ def letterbox(frame: np.ndarray, size: int) -> np.ndarray:
 def _clip_part(
     part: Part, frames: np.ndarray, fps: float, settings: TimelineSettings
 ) -> Rendered:
-    skip = min(part.skip_frames, len(frames) - 1)
-    skipped_s = skip / fps
     duration = len(frames) / fps
-    count = max(round((duration - skipped_s) * settings.fps), 1)
+    skipped_s = part.skip_frames / fps
+    count = max(round((duration - skipped_s) * settings.fps), 0)
     # Each frame shows the middle of its interval, so rates may differ.
     times = skipped_s + (np.arange(count) + 0.5) / settings.fps
     chosen = np.minimum((times * fps).astype(int), len(frames) - 1)
-    length = count / settings.fps
+    last_s = skipped_s + count / settings.fps if count else duration
     actions = []
     for start, end, label in part.clip.actions:
-        start, end = max(start - skipped_s, 0.0), min(end - skipped_s, length)
-        if end <= start:
+        if start >= last_s:
             raise VideoReadError(
-                f'{part.clip.path}: the action {label} is not in the {length:.2f} s '
-                'of the clip that are shown'
+                f'{part.clip.path}: the action {label} begins at {start:.2f} s, but '
+                f'the clip has only {duration:.2f} s'
             )
-        actions.append((start, end, label))
-    shown = np.stack([letterbox(frames[i], settings.size) for i in chosen])
+        actions.append((start - skipped_s, min(end, last_s) - skipped_s, label))
+    shown = np.empty((count, settings.size, settings.size, 3), np.uint8)
+    for place, i in enumerate(chosen):
+        shown[place] = letterbox(frames[i], settings.size)
     return Rendered(shown, actions)
 
 

@@ -118,6 +118,7 @@ class TALMTS(BaseModel):
                 'the number of classes'
             )
         self.decoder = TASK_UTILS.build(decoder or dict(type='CoarseToFineDecoder'))
+        self._check_sigmoid()
         self.point_generator = TASK_UTILS.build(
             point_generator or dict(type='SegmentPointGenerator')
         )
@@ -149,7 +150,8 @@ class TALMTS(BaseModel):
             - ``'tensor'``: ``points`` (P,) location centres in sampled frames,
               ``coarse_distances`` (N, P, 2) in sampled frames, ``coarse_logits``
               (N, P, K+1), ``refine_offsets`` (N, P, 2), ``refine_logits``
-              (N, P, K+1), ``quality_logits`` (N, P).
+              (N, P, K+1), ``quality_logits`` (N, P); K instead of K+1 where the
+              classification losses work on sigmoids.
 
         Raises:
             ValueError: Another mode, or inputs of another shape.
@@ -162,6 +164,20 @@ class TALMTS(BaseModel):
         if mode == 'tensor':
             return self.extract(frames).as_dict()
         raise ValueError(f"mode={mode!r}: choose 'loss', 'predict' or 'tensor'")
+
+    def _check_sigmoid(self) -> None:
+        """What the heads predict is what the decoder decodes, or a ValueError."""
+        found = {
+            'coarse_head.loss_cls': self.coarse_head.use_sigmoid,
+            'refine_head.loss_cls': self.refine_head.use_sigmoid,
+            'decoder': self.decoder.use_sigmoid,
+        }
+        if len(set(found.values())) > 1:
+            settings = ', '.join(f'{key}.use_sigmoid={x}' for key, x in found.items())
+            raise ValueError(
+                f'{settings}: let them agree. Losses such as mmdet.FocalLoss have '
+                'use_sigmoid=True by themselves; the decoder must be told'
+            )
 
     def extract(self, frames: Tensor) -> RawOutputs:
         """Runs backbone, neck and both heads on (N, C, T, H, W) frames."""

@@ -61,6 +61,13 @@ class TwoStreamTALMTS(BaseModel):
             TASK_UTILS.build(decoder) if decoder is not None else self.rgb.decoder
         )
         self.decoder.check_weights(self.weights, 2)
+        sigmoid = [part.use_sigmoid for part in (self.rgb.decoder, self.flow.decoder)]
+        if sigmoid != [self.decoder.use_sigmoid] * 2:
+            raise ValueError(
+                f'rgb has decoder.use_sigmoid={sigmoid[0]}, flow has '
+                f'decoder.use_sigmoid={sigmoid[1]}, and their average is decoded with '
+                f'use_sigmoid={self.decoder.use_sigmoid}: all must be the same'
+            )
         self.keep_raw = keep_raw
 
     def forward(

@@ -19,6 +19,7 @@ from ..layers import ConvNormReLU1d, SameConv1d
 from ..task_modules import SegmentTargets
 from ..utils import check_normalizer, keep_chosen, loss_normalizer
 from .boundary_branch import BoundaryBranch
+from .class_conv import class_conv, uses_sigmoid
 from .coarse_head import CoarseOutputs
 
 
@@ -44,7 +45,7 @@ class RefineOutputs(NamedTuple):
     Attributes:
         offsets: (N, P, 2) change of the coarse distances in units of half the coarse
             length.
-        logits: (N, P, K+1), background last.
+        logits: (N, P, K+1), background last; (N, P, K) with a loss over sigmoids.
         quality_logits: (N, P).
         boundary: Features for the optional boundary loss.
     """
@@ -80,7 +81,8 @@ class BoundaryRefineHead(BaseModule):
         normalize_by: Whether losses are divided by the (refined) positives of the
             ``'batch'`` or every ``'clip'`` by its own, averaged over the clips.
         num_groups: Groups of the group normalisation.
-        loss_cls: Config of the classification loss (eq. 9).
+        loss_cls: Config of the classification loss (eq. 9). One over sigmoids, such as
+            ``mmdet.FocalLoss``, needs ``decoder.use_sigmoid=True``.
         loss_loc: Config of the offset loss (eq. 11).
         loss_quality: Config of the quality loss (eq. 12).
         loss_boundary: Config of the optional start/end loss on the boundary features
@@ -134,9 +136,10 @@ class BoundaryRefineHead(BaseModule):
         self.loc_branch = BoundaryBranch(channels, num_groups)
         self.cls_branch = BoundaryBranch(channels, num_groups)
         self.offset_conv = SameConv1d(channels, 2, 1)
-        self.cls_conv = SameConv1d(channels, num_classes + 1, 1)
-        self.quality_conv = SameConv1d(channels, 1, 3)
         self.loss_cls = MODELS.build(loss_cls or dict(type='SoftmaxFocalLoss'))
+        self.use_sigmoid = uses_sigmoid(self.loss_cls)
+        self.cls_conv = class_conv(channels, num_classes, 1, self.loss_cls)
+        self.quality_conv = SameConv1d(channels, 1, 3)
         self.loss_loc = MODELS.build(loss_loc or dict(type='SegmentSmoothL1Loss'))
         self.loss_quality = MODELS.build(loss_quality or dict(type='QualityBCELoss'))
         self.loss_boundary = loss_boundary and MODELS.build(loss_boundary)
@@ -235,10 +238,9 @@ class BoundaryRefineHead(BaseModule):
             outputs.logits.flatten(0, 1), labels.flatten(), **normalizer.everywhere()
         )
         wanted = refinement_targets(distances.detach(), targets.distances)
-        share = normalizer.at(refined)
-        share['weight'] = share['weight'][:, None].expand(-1, 2)  # of both offsets
         loss_loc = self.loss_loc(
-            *keep_chosen(refined, outputs.offsets, wanted), **share
+            *keep_chosen(refined, outputs.offsets, wanted),
+            **normalizer.at_distances(refined),
         )
         return dict(
             loss_refine_cls=loss_cls,

@@ -11,9 +11,11 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from ..layers import ConvNormReLU1d, SameConv1d
+from ..losses import build_distance_loss
 from ..necks.multi_temporal_scale_neck import NeckFeatures
 from ..task_modules import SegmentTargets
 from ..utils import check_normalizer, keep_chosen, loss_normalizer
+from .class_conv import class_conv, uses_sigmoid
 
 
 class CoarseOutputs(NamedTuple):
@@ -23,7 +25,8 @@ class CoarseOutputs(NamedTuple):
         loc_feats: f_loc, L tensors (N, C', T_l).
         cls_feats: f_cls, L tensors (N, C', T_l).
         distances: L tensors (N, T_l, 2) in sampled frames.
-        logits: L tensors (N, T_l, K+1), background last.
+        logits: L tensors (N, T_l, K+1), background last; (N, T_l, K) with a loss over
+            sigmoids.
     """
 
     loc_feats: tuple[Tensor, ...]
@@ -51,8 +54,10 @@ class CoarseHead(BaseModule):
             or every ``'clip'`` by its own, averaged over the clips (AFSD on
             ActivityNet).
         num_groups: Groups of the group normalisation.
-        loss_cls: Config of the classification loss (eq. 8).
-        loss_loc: Config of the localisation loss (eq. 10).
+        loss_cls: Config of the classification loss (eq. 8). One over sigmoids, such as
+            ``mmdet.FocalLoss``, needs ``decoder.use_sigmoid=True``.
+        loss_loc: Config of the localisation loss (eq. 10), also one between boxes, such
+            as ``mmdet.GIoULoss``.
         assigner: Config of the label assignment.
         init_cfg: MMEngine initialisation config.
     """
@@ -97,10 +102,11 @@ class CoarseHead(BaseModule):
         self.loc_tower = tower(channels)
         self.cls_tower = tower(2 * channels if with_context else channels)
         self.loc_conv = SameConv1d(channels, 2, 3)
-        self.cls_conv = SameConv1d(channels, num_classes + 1, 3)
-        self.scales = nn.ModuleList(Scale(1.0) for _ in range(num_levels))
         self.loss_cls = MODELS.build(loss_cls or dict(type='SoftmaxFocalLoss'))
-        self.loss_loc = MODELS.build(loss_loc or dict(type='SegmentGIoULoss'))
+        self.loss_loc = build_distance_loss(loss_loc or dict(type='SegmentGIoULoss'))
+        self.use_sigmoid = uses_sigmoid(self.loss_cls)
+        self.cls_conv = class_conv(channels, num_classes, 3, self.loss_cls)
+        self.scales = nn.ModuleList(Scale(1.0) for _ in range(num_levels))
         self.assigner = TASK_UTILS.build(assigner or dict(type='SegmentAssigner'))
 
     def forward(self, features: NeckFeatures) -> CoarseOutputs:
@@ -180,7 +186,7 @@ class CoarseHead(BaseModule):
             ``loss_coarse_cls`` and ``loss_coarse_loc``.
         """
         distances = torch.cat(outputs.distances, dim=1)  # (N, P, 2)
-        logits = torch.cat(outputs.logits, dim=1)  # (N, P, K+1)
+        logits = torch.cat(outputs.logits, dim=1)  # (N, P, K+1) or (N, P, K)
         positive = targets.labels < self.num_classes  # (N, P)
         normalizer = loss_normalizer(positive, self.normalize_by)
         loss_cls = self.loss_cls(
@@ -188,6 +194,6 @@ class CoarseHead(BaseModule):
         )
         loss_loc = self.loss_loc(
             *keep_chosen(positive, distances, targets.distances),
-            **normalizer.at(positive),
+            **normalizer.at_distances(positive),
         )
         return dict(loss_coarse_cls=loss_cls, loss_coarse_loc=loss_loc)

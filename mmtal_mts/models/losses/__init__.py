@@ -1,4 +1,5 @@
 from .boundary_losses import BoundaryBCELoss, BoundaryTripletLoss
+from .box_loss import SegmentBoxLoss, build_distance_loss
 from .focal_loss import SoftmaxFocalLoss
 from .quality_loss import QualityBCELoss
 from .segment_losses import SegmentGIoULoss, SegmentSmoothL1Loss
@@ -7,7 +8,9 @@ __all__ = [
     'BoundaryBCELoss',
     'BoundaryTripletLoss',
     'QualityBCELoss',
+    'SegmentBoxLoss',
     'SegmentGIoULoss',
     'SegmentSmoothL1Loss',
     'SoftmaxFocalLoss',
+    'build_distance_loss',
 ]

@@ -26,7 +26,9 @@ class SegmentGIoULoss(nn.Module):
         weight: Tensor | None = None,
         avg_factor: float | Tensor | None = None,
     ) -> Tensor:
-        """(M, 2) distances, (M, 2) distances -> scalar."""
+        """(M, 2) distances, (M, 2) distances, ``weight`` (M,) or (M, 2) -> scalar."""
+        if weight is not None and weight.ndim == 2:
+            weight = weight.mean(-1)
         values = 1 - distance_giou(pred, target)
         return self.loss_weight * weighted_sum(values, weight, avg_factor)
 
@@ -52,7 +54,7 @@ class SegmentSmoothL1Loss(nn.Module):
         weight: Tensor | None = None,
         avg_factor: float | Tensor | None = None,
     ) -> Tensor:
-        """(M, 2) offsets, (M, 2) offsets -> scalar; ``weight`` is (M, 2)."""
+        """(M, 2) offsets, (M, 2) offsets, ``weight`` (M, 2) -> scalar."""
         values = nn.functional.smooth_l1_loss(
             pred, target, reduction='none', beta=self.beta
         )

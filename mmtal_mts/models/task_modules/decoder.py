@@ -31,16 +31,25 @@ class CoarseToFineDecoder:
             ``'raw'`` averages distances and offsets and decodes once; ``'geometric'``
             decodes each network and takes the geometric mean of starts and of ends
             (AFSD on ActivityNet). Logits are averaged either way.
+        use_sigmoid: Whether the classes are rated one by one (K logits through a
+            sigmoid) instead of against each other and background (K+1 logits through a
+            softmax); what the classification losses of the heads say.
 
     Raises:
         ValueError: Another ``fusion``.
     """
 
-    def __init__(self, score_thr: float = 0.01, fusion: str = 'raw') -> None:
+    def __init__(
+        self,
+        score_thr: float = 0.01,
+        fusion: str = 'raw',
+        use_sigmoid: bool = False,
+    ) -> None:
         if fusion not in ('raw', 'geometric'):
             raise ValueError(f"fusion={fusion!r}: choose 'raw' or 'geometric'")
         self.score_thr = score_thr
         self.fusion = fusion
+        self.use_sigmoid = use_sigmoid
 
     def decode(
         self, outputs: dict[str, Tensor], num_frames: int
@@ -62,11 +71,16 @@ class CoarseToFineDecoder:
         start = points - distances[..., 0]
         end = points + distances[..., 1]
         segments = torch.stack([start, end], dim=-1).clamp(0, num_frames)
-        probs = outputs['coarse_logits'].float().softmax(-1)
-        probs = probs + outputs['refine_logits'].float().softmax(-1)
+        coarse, refined = (
+            self._class_probs(outputs[key].float())
+            for key in ('coarse_logits', 'refine_logits')
+        )
         quality = outputs['quality_logits'].float().sigmoid()
-        scores = 0.5 * probs[..., :-1] * quality[..., None]
-        return segments, scores
+        return segments, 0.5 * (coarse + refined) * quality[..., None]
+
+    def _class_probs(self, logits: Tensor) -> Tensor:
+        """(N, P, K) or (N, P, K+1) logits -> (N, P, K) without background."""
+        return logits.sigmoid() if self.use_sigmoid else logits.softmax(-1)[..., :-1]
 
     @staticmethod
     def check_weights(weights: Sequence[float] | None, num_streams: int) -> list[float]:

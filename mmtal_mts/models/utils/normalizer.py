@@ -33,6 +33,19 @@ class LossNormalizer(NamedTuple):
         weight = chosen.float() if self.weight is None else self.weight * chosen
         return dict(weight=weight.flatten(), avg_factor=self.avg_factor)
 
+    def at_distances(self, chosen: Tensor) -> dict:
+        """The same for a loss over both distances (or offsets) of a location.
+
+        Args:
+            chosen: (N, P) bool.
+
+        Returns:
+            ``weight`` (N * P, 2) and ``avg_factor``.
+        """
+        share = self.at(chosen)
+        share['weight'] = share['weight'][:, None].expand(-1, 2)
+        return share
+
     def everywhere(self) -> dict:
         """Arguments of a loss over all locations, flattened to (N * P,)."""
         weight = None if self.weight is None else self.weight.flatten()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
 
+import av
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -15,6 +17,7 @@ from mmtal_mts.datasets.timelines import (
     Clip,
     TimelineSettings,
     assemble_dataset,
+    place_background,
     plan_timelines,
     read_clips,
 )
@@ -157,11 +160,140 @@ def test_skipped_frames_move_the_action(folder):
     parts = list(render(timeline, wanted))
     assert [len(part.frames) for part in parts] == [20, 12]
     assert parts[0].actions == [(0.5, 1.5, 'run')]
-    assert parts[1].actions == [(0.0, pytest.approx(1.2), 'run')]
-    gone = Clip('b', source.path, 'g', ((0.0, 0.5, 'run'),), 12, 32)
-    (timeline,) = plan_timelines([first, gone], wanted)
-    with pytest.raises(VideoReadError, match='the action run is not in'):
+    # Its first 0.3 s are in the frames that the first clip has shown.
+    ((start, end, _),) = parts[1].actions
+    assert (start, end) == pytest.approx((-0.3, 1.2))
+    paths = assemble_dataset([first, second], folder / 'out', wanted, progress=False)
+    (video,) = load_annotations(str(paths[0])).videos.values()
+    # Frames 5..15 and 17..32 of the recording, at 10 a second.
+    np.testing.assert_allclose(video.segments, [[0.5, 1.5], [1.7, 3.2]])
+    assert video.duration == pytest.approx(3.2)
+
+
+def test_an_action_wholly_shown_before_keeps_its_time(folder):
+    source = read_clips(folder / 'clips.json', folder)[0]
+    first = Clip('a', source.path, 'g', ((0.5, 1.5, 'run'),), 0, 20)
+    inside = Clip('b', source.path, 'g', ((0.2, 1.0, 'walk'),), 0, 20)
+    wanted = TimelineSettings(size=32, fps=FPS, folds=1, made_background=False)
+    (timeline,) = plan_timelines([first, inside], wanted)
+    parts = list(render(timeline, wanted))
+    assert [len(part.frames) for part in parts] == [20, 0]
+    assert parts[1].actions[0][:2] == pytest.approx((-1.8, -1.0))
+
+
+def test_an_action_behind_its_clip_is_named(folder):
+    source = read_clips(folder / 'clips.json', folder)[0]
+    late = Clip('b', source.path, 'g', ((2.5, 3.0, 'run'),))
+    wanted = TimelineSettings(size=32, fps=FPS, folds=1, made_background=False)
+    (timeline,) = plan_timelines([late], wanted)
+    with pytest.raises(VideoReadError, match='the action run begins at 2.50 s'):
         list(render(timeline, wanted))
+
+
+def test_frame_rate_of_the_files_can_be_overruled(folder):
+    source = read_clips(folder / 'clips.json', folder)[0]
+    half = Clip('a', source.path, 'g', ((0.0, 1.0, 'run'),))
+    wanted = TimelineSettings(
+        size=32, fps=FPS, folds=1, made_background=False, clip_fps=20
+    )
+    (timeline,) = plan_timelines([half], wanted)
+    (part,) = render(timeline, wanted)
+    assert len(part.frames) == 10 and part.actions == [(0.0, 1.0, 'run')]
+
+
+def test_background_is_made_of_clips_with_the_named_labels():
+    still, moving = (0.0, 1.0, 'wave'), (0.0, 1.0, 'walk')
+    clips = [clip(f'wave{i}', 'g', [still]) for i in range(4)]
+    clips += [clip(f'walk{i}', 'g', [moving]) for i in range(2)]
+    wanted = TimelineSettings(folds=1, background_labels=('walk', 'run'))
+    (timeline,) = plan_timelines(clips, wanted)
+    made = [p.clip.clip_id for p in timeline.parts if p.background_s is not None]
+    assert len(made) == 7 and all(name.startswith('walk') for name in made)
+    # The nearest one.
+    shown = [p.clip.clip_id for p in timeline.parts if p.background_s is None]
+    walks = [i for i, name in enumerate(shown) if name.startswith('walk')]
+    for place, name in enumerate(made):
+        gaps = {shown[i]: abs(i + 0.5 - place) for i in walks}
+        assert gaps[name] == min(gaps.values())
+    with pytest.raises(ValueError, match='group g has no clip'):
+        plan_timelines(clips[:4], wanted)
+
+
+def test_unplaced_background_does_not_part_what_clips_share():
+    clips = [
+        clip('a', 'g', source=(0, 100)),
+        clip('b', 'g', source=(90, 150)),
+        *(clip(f'room{i}', 'g', actions=()) for i in range(20)),
+    ]
+    for seed in range(5):
+        wanted = TimelineSettings(folds=1, seed=seed)
+        (timeline,) = plan_timelines(clips, wanted)
+        shown = [part.clip.clip_id for part in timeline.parts]
+        assert len(shown) == 22 and shown.index('b') == shown.index('a') + 1
+
+
+@pytest.fixture
+def boxed(tmp_path):
+    """A recording: two actions with boxes of their own, and windows before each."""
+    frames = np.full((10, 32, 96, 3), 90, np.uint8)
+    for name, width, count in (
+        *(('act1', 32, 10), ('act2', 64, 10), ('w1', 32, 4), ('w2', 32, 4)),
+        *(('w3', 64, 4), ('w4', 64, 4), ('w5', 96, 4)),
+    ):
+        cut = np.ascontiguousarray(frames[:count, :, :width])
+        write_frames(tmp_path / f'{name}.mp4', cut)
+    paths = {path.stem: str(path) for path in tmp_path.glob('*.mp4')}
+    # Labels are frames 22..28 and 42..48.
+    clips = [
+        Clip('act1', paths['act1'], 'g', ((0.2, 0.8, 'run'),), 20, 30),
+        Clip('act2', paths['act2'], 'g', ((0.2, 0.8, 'run'),), 40, 50),
+    ]
+    names = ('w1', 'w2', 'w3', 'w4', 'w5')
+    return clips + [Clip(name, paths[name], 'g', ()) for name in names]
+
+
+def write_frames(path, frames):
+    with av.open(str(path), 'w') as container:
+        stream = container.add_stream('libx264', rate=FPS)
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = 'yuv420p'
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, 'rgb24')))
+        container.mux(stream.encode())
+
+
+def test_background_finds_its_place_by_its_crop(boxed):
+    clips = place_background(boxed)
+    placed = {c.clip_id: (c.source_start, c.source_end) for c in clips}
+    # Eight frames in the middle of 0..22, and eight of 28..42.
+    assert placed['w1'] == (7, 11) and placed['w2'] == (11, 15)
+    assert placed['w3'] == (31, 35) and placed['w4'] == (35, 39)
+    # No action has this box.
+    assert placed['w5'] == (None, None)
+    (timeline,) = plan_timelines(clips, TimelineSettings(folds=1))
+    shown = [p.clip.clip_id for p in timeline.parts if p.clip.clip_id != 'w5']
+    assert shown == ['w1', 'w2', 'act1', 'w3', 'w4', 'act2']
+    assert all(part.background_s is None for part in timeline.parts)
+
+
+def test_a_gap_holds_no_more_windows_than_fit(boxed):
+    first = dataclasses.replace(boxed[0], source_start=4, source_end=14)
+    placed = place_background([first, *boxed[1:]])
+    known = [c.clip_id for c in placed if c.source_start is not None]
+    # Six frames before the first label have room for one window of four.
+    assert known == ['act1', 'act2', 'w1', 'w3', 'w4']
+
+
+def test_the_same_call_gives_the_same_files(folder):
+    clips = read_clips(folder / 'clips.json', folder)
+    wanted = TimelineSettings(size=32, folds=2, seed=3)
+    for name in ('one', 'two'):
+        assemble_dataset(clips, folder / name, wanted, progress=False)
+    first = sorted(p for p in (folder / 'one').rglob('*') if p.is_file())
+    assert len(first) == 7
+    for path in first:
+        twin = folder / 'two' / path.relative_to(folder / 'one')
+        assert twin.read_bytes() == path.read_bytes(), path.name
 
 
 def test_csv_and_whole_clips(folder):
