@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,25 +15,29 @@ from mmtal_mts.apis.config import (
     prepare_train_config,
 )
 from mmtal_mts.apis.custom_config import config_text, custom_config, mirror_is_safe
+from mmtal_mts.apis.custom_data import (
+    Say,
+    assign_subsets,
+    check_with_plan,
+    describe_subsets,
+    read_any_format,
+)
 from mmtal_mts.apis.custom_plan import plan_training
 from mmtal_mts.apis.diagnosis_report import write_diagnosis
 from mmtal_mts.apis.evaluation import load_evaluation_data
+from mmtal_mts.apis.held_out_reports import write_held_out_reports
 from mmtal_mts.apis.run import test, train
 from mmtal_mts.apis.timeline import plot_timelines
-from mmtal_mts.datasets.importers.registry import import_annotations
 from mmtal_mts.datasets.own_data import (
     TRAINING,
     VALIDATION,
     measure_videos,
-    split_by_video,
 )
 from mmtal_mts.evaluation.diagnosis import diagnose
-from mmtal_mts.structures.annotations import Annotations, load_annotations
+from mmtal_mts.structures.annotations import load_annotations
 from mmtal_mts.utils import UserError, latest_checkpoint
 from mmtal_mts.utils.json_files import write_json
 from mmtal_mts.utils.whole_files import whole_file
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,11 @@ class CustomRun:
         return self.folder / 'annotations.json'
 
     @property
+    def check(self) -> Path:
+        """What is wrong with the annotation, and what windows see of it."""
+        return self.folder / 'annotation_check.txt'
+
+    @property
     def config(self) -> Path:
         """Config that ``tools/train.py`` takes."""
         return self.folder / 'config.py'
@@ -67,6 +74,11 @@ class CustomRun:
     def detections(self) -> Path:
         """Detections in the validation videos."""
         return self.folder / 'detections.json'
+
+    @property
+    def reports(self) -> Path:
+        """A page for each validation video."""
+        return self.folder / 'reports'
 
 
 def prepare_custom_training(
@@ -108,13 +120,13 @@ def prepare_custom_training(
             raise UserError(f'--init {init}: no such file')
         init = os.path.abspath(init)
     base = load_config(base_config)
-    content = _read(annotation_file, say)
+    content = read_any_format(annotation_file, say)
     database = measure_videos(content['database'], video_dir)
-    _assign_subsets(database, val_fraction, seed)
+    assign_subsets(database, val_fraction, seed, say)
     write_json(run.annotations, dict(content, database=database))
     # What cannot be repaired, stops here; the rest is told and clamped.
     annotations = load_annotations(str(run.annotations), on_invalid='clamp')
-    say(_describe(annotations))
+    say(describe_subsets(annotations))
 
     training = [v for v in annotations.videos.values() if v.subset == TRAINING]
     plan = plan_training(
@@ -122,6 +134,13 @@ def prepare_custom_training(
         [video.duration for video in training],
         min(video.fps for video in training),
         epochs,
+    )
+    check_with_plan(
+        run.check,
+        dict(content, database=database),
+        annotations.classes,
+        plan,
+        say,
     )
     mirror = (
         'windows are mirrored by chance'
@@ -146,16 +165,17 @@ def prepare_custom_training(
     say(f'wrote {run.config}')
 
 
-def train_custom(run: CustomRun, seed: int = 0) -> dict[str, Any]:
+def train_custom(run: CustomRun, seed: int = 0, say: Say = print) -> dict[str, Any]:
     """Train, test, and draw what came out. An interrupted training goes on.
 
     Args:
         run (CustomRun): Prepared by :func:`prepare_custom_training`.
         seed (int): Of the training.
+        say (Callable[[str], None]): Gets what could not be drawn, line by line.
 
     Returns:
-        dict: ``mAP`` by name, and the paths ``checkpoint``, ``timeline`` and
-        ``report``.
+        dict: ``mAP`` by name, and the paths ``checkpoint``, ``timeline``,
+        ``diagnosis`` and ``reports``, the last with their number.
     """
     cfg = load_config(run.config)
     train(
@@ -183,67 +203,19 @@ def train_custom(run: CustomRun, seed: int = 0) -> dict[str, Any]:
         run.annotations, run.detections, subset=VALIDATION, on_invalid='clamp'
     )
     diagnosis = diagnose(data.classes, data.ground_truth, data.detections)
-    _, report = write_diagnosis(
+    _, page = write_diagnosis(
         run.folder / 'diagnosis', diagnosis, f'{run.folder.name}: held-out videos', 0.1
+    )
+    reports = write_held_out_reports(
+        run.annotations, run.detections, _video_dir(cfg), run.reports, VALIDATION, say
     )
     return {
         'mAP': {name: float(value) for name, value in metrics.items()},
-        'checkpoint': checkpoint,
+        'checkpoint': str(run.work_dir / Path(checkpoint).name),
         'timeline': str(timeline),
-        'report': str(report),
+        'diagnosis': str(page),
+        'reports': f'{run.reports}, {len(reports)} of {len(data.ground_truth)} videos',
     }
-
-
-def _read(path: str, say: Say) -> dict[str, Any]:
-    """An annotation of any known format as the content of a native file."""
-    result = import_annotations([path])
-    for reason, places in result.dropped.items():
-        say(f'{len(places)} annotations left out ({reason}), e.g. {places[0]}')
-    for video_id, reason in result.removed_videos.items():
-        say(f'video {video_id} left out: {reason}')
-    return result.content
-
-
-def _assign_subsets(
-    database: dict[str, dict[str, Any]], fraction: float, seed: int
-) -> None:
-    """Split by video, unless the annotation does."""
-    if {entry.get('subset') for entry in database.values()} == {TRAINING, VALIDATION}:
-        return
-    if not 0 < fraction < 1:
-        raise UserError(f'--val-fraction {fraction}: must be between 0 and 1')
-    labels = {
-        name: [item['label'] for item in entry['annotations']]
-        for name, entry in database.items()
-    }
-    held_out = split_by_video(labels, fraction, seed)
-    for name, entry in database.items():
-        entry['subset'] = VALIDATION if name in held_out else TRAINING
-
-
-def _describe(annotations: Annotations) -> str:
-    """Videos and actions of both subsets, class by class."""
-    lines = []
-    counts = {}
-    for subset in (TRAINING, VALIDATION):
-        videos = [v for v in annotations.videos.values() if v.subset == subset]
-        counts[subset] = Counter(
-            label for video in videos for label in video.labels.tolist()
-        )
-        lines.append(
-            f'{subset}: {len(videos)} videos, {sum(v.duration for v in videos):.0f} s, '
-            f'{sum(counts[subset].values())} actions'
-        )
-    width = max(len(name) for name in annotations.classes)
-    for label, name in enumerate(annotations.classes):
-        numbers = (counts[TRAINING][label], counts[VALIDATION][label])
-        warning = ''
-        if not numbers[0]:
-            warning = '  no training example'
-        elif not numbers[1]:
-            warning = '  not in validation, so it does not count there'
-        lines.append(f'  {name:<{width}} {numbers[0]:>5} {numbers[1]:>5}{warning}')
-    return '\n'.join(lines)
 
 
 def _refuse_other_training(run: CustomRun, text: str) -> None:

@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 
 import matplotlib
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from .class_row import FAINT, INK
-
-_GRID, _BAR, _PALE = '#d8dee4', '#0072B2', '#9ecae1'
+from .svg_figure import BAR, GRID, PALE_BAR, SETTINGS, new_figure, to_svg
 
 # In the order of ``mmtal_mts.evaluation.diagnosis.KINDS``.
 KIND_COLORS = ('#009E73', '#56B4E9', '#CC79A7', '#E69F00', '#D55E00', '#8c959f')
-
-# Names and labels come from files: a dollar sign is not the start of a formula. Text
-# becomes outlines, so that a picture looks the same everywhere; the salt and the
-# missing date make it the same each time.
-_SETTINGS = {
-    'text.parse_math': False,
-    'svg.fonttype': 'path',
-    'svg.hashsalt': 'mmtal_mts',
-    'font.size': 9.5,
-}
 
 
 def plot_classes(names: Sequence[str], ap: np.ndarray, positives: np.ndarray) -> str:
@@ -41,9 +26,9 @@ def plot_classes(names: Sequence[str], ap: np.ndarray, positives: np.ndarray) ->
         str: SVG.
     """
     order = np.argsort(ap, kind='stable')
-    with matplotlib.rc_context(_SETTINGS):
-        figure, axes = _figure(6.0, 0.8 + 0.22 * len(names))
-        axes.barh(range(len(names)), 100 * ap[order], color=_BAR, height=0.72)
+    with matplotlib.rc_context(SETTINGS):
+        figure, axes = new_figure(6.0, 0.8 + 0.22 * len(names))
+        axes.barh(range(len(names)), 100 * ap[order], color=BAR, height=0.72)
         axes.set_yticks(range(len(names)), [_short(names[row]) for row in order])
         for place, row in enumerate(order):
             text = f'{100 * ap[row]:.1f}'
@@ -62,7 +47,7 @@ def plot_classes(names: Sequence[str], ap: np.ndarray, positives: np.ndarray) ->
         axes.set(xlim=(0, 123), ylim=(-0.7, len(names) - 0.3))
         axes.set_xticks(range(0, 101, 20))
         axes.set_xlabel('AP in %; right: number of segments', color=INK)
-        return _svg(figure)
+        return to_svg(figure)
 
 
 def plot_precision_recall(
@@ -82,8 +67,8 @@ def plot_precision_recall(
     Returns:
         str: SVG.
     """
-    with matplotlib.rc_context(_SETTINGS):
-        figure, axes = _figure(6.0, 4.6)
+    with matplotlib.rc_context(SETTINGS):
+        figure, axes = new_figure(6.0, 4.6)
         classes = curves[main][~np.isnan(curves[main, :, 0])]
         for curve in classes:
             axes.plot(100 * recall, 100 * curve, color='#c4ccd4', linewidth=0.7)
@@ -104,9 +89,9 @@ def plot_precision_recall(
         axes.set(xlim=(0, 100), ylim=(0, 102))
         axes.set_xlabel('recall in %', color=INK)
         axes.set_ylabel('precision in %', color=INK)
-        axes.grid(axis='y', color=_GRID, linewidth=0.7)
+        axes.grid(axis='y', color=GRID, linewidth=0.7)
         axes.legend(frameon=False, fontsize=8.5, labelcolor=INK)
-        return _svg(figure)
+        return to_svg(figure)
 
 
 def plot_profile(counts: np.ndarray, kinds: Sequence[str]) -> str:
@@ -122,8 +107,8 @@ def plot_profile(counts: np.ndarray, kinds: Sequence[str]) -> str:
     total = counts.sum(axis=1, keepdims=True)
     shares = 100 * np.divide(counts, total, out=np.zeros(counts.shape), where=total > 0)
     names = [f'{band + 1}G' for band in range(len(counts))]
-    with matplotlib.rc_context(_SETTINGS):
-        figure, axes = _figure(6.0, 4.2)
+    with matplotlib.rc_context(SETTINGS):
+        figure, axes = new_figure(6.0, 4.2)
         bottom = np.zeros(len(counts))
         for kind, share, color in zip(kinds, shares.T, KIND_COLORS):
             axes.bar(names, share, 0.78, bottom, color=color, label=spoken(kind))
@@ -151,7 +136,7 @@ def plot_profile(counts: np.ndarray, kinds: Sequence[str]) -> str:
             loc='lower center',
             bbox_to_anchor=(0.47, 1.0),
         )
-        return _svg(figure)
+        return to_svg(figure)
 
 
 def plot_fixes(
@@ -169,11 +154,11 @@ def plot_fixes(
     Returns:
         str: SVG.
     """
-    with matplotlib.rc_context(_SETTINGS):
-        figure, axes = _figure(6.0, 0.9 + 0.46 * len(names))
+    with matplotlib.rc_context(SETTINGS):
+        figure, axes = new_figure(6.0, 0.9 + 0.46 * len(names))
         places = np.arange(len(names))[::-1]
         gains = 100 * (np.stack([fixed, removed]) - now)
-        styles = ((0.19, _BAR, 'put right'), (-0.19, _PALE, 'removed'))
+        styles = ((0.19, BAR, 'put right'), (-0.19, PALE_BAR, 'removed'))
         for row, (shift, color, label) in zip(gains, styles):
             axes.barh(places + shift, row, 0.34, color=color, label=label)
             for place, gain in zip(places + shift, row):
@@ -185,44 +170,7 @@ def plot_fixes(
         axes.set_xlim(0, max(1.0, np.nanmax(gains)) * 1.1)
         axes.set_xlabel(f'mAP gained, in points above {100 * now:.1f} %', color=INK)
         axes.legend(frameon=False, fontsize=8.5, labelcolor=INK)
-        return _svg(figure)
-
-
-def plot_missed(
-    tables: Sequence[tuple[str, Sequence[str], np.ndarray, np.ndarray]],
-) -> str:
-    """Share of missed segments in the buckets of some characteristics.
-
-    Args:
-        tables (Sequence[tuple]): Title, B names, (B,) segments, (B,) missed ones.
-
-    Returns:
-        str: SVG.
-    """
-    with matplotlib.rc_context(_SETTINGS):
-        figure = Figure(figsize=(4.0 * len(tables), 3.3), layout='constrained')
-        all_axes = figure.subplots(1, len(tables), sharey=True, squeeze=False)[0]
-        for axes, (title, names, total, missed) in zip(all_axes, tables):
-            share = 100 * np.divide(
-                missed, total, out=np.zeros(len(total)), where=total > 0
-            )
-            axes.bar(range(len(names)), share, 0.72, color=_BAR)
-            for place, (height, count) in enumerate(zip(share, total)):
-                axes.text(
-                    place,
-                    height + 1.5,
-                    f'{height:.0f}',
-                    ha='center',
-                    fontsize=8.5,
-                    color=INK,
-                )
-                axes.text(place, 111, f'{count}', ha='center', fontsize=8, color=FAINT)
-            axes.set_xticks(range(len(names)), names, rotation=25, ha='right')
-            axes.set(ylim=(0, 118), yticks=range(0, 101, 20))
-            axes.set_title(title, fontsize=10.5, color=INK)
-            _clean(axes)
-        all_axes[0].set_ylabel('missed in %; on top: segments', color=INK)
-        return _svg(figure)
+        return to_svg(figure)
 
 
 def spoken(name: str) -> str:
@@ -230,31 +178,6 @@ def spoken(name: str) -> str:
     return name.replace('_', ' ')
 
 
-def _figure(width: float, height: float) -> tuple[Figure, Axes]:
-    """An empty plot, sizes in inches."""
-    figure = Figure(figsize=(width, height), layout='constrained')
-    axes = figure.subplots()
-    _clean(axes)
-    return figure, axes
-
-
-def _clean(axes: Axes) -> None:
-    """Only the lines that help to read."""
-    for side in ('top', 'right', 'left'):
-        axes.spines[side].set_visible(False)
-    axes.spines['bottom'].set_color(_GRID)
-    axes.tick_params(colors=INK, labelsize=8.5, length=0)
-    axes.set_axisbelow(True)
-
-
 def _short(name: str, limit: int = 32) -> str:
     """A class name that leaves room for its bar."""
     return name if len(name) <= limit else name[: limit - 1] + '…'
-
-
-def _svg(figure: Figure) -> str:
-    """The picture as text, without the lines that belong to a file."""
-    FigureCanvasAgg(figure)
-    text = io.StringIO()
-    figure.savefig(text, format='svg', metadata={'Date': None})
-    return text.getvalue()[text.getvalue().index('<svg') :]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import cv2
 import numpy as np
@@ -12,6 +13,7 @@ from mmaction.registry import DATASETS, MODELS
 from mmengine.config import Config
 
 from mmtal_mts.apis.custom_config import config_text, mirror_is_safe
+from mmtal_mts.apis.custom_data import assign_subsets
 from mmtal_mts.apis.custom_plan import plan_training
 from mmtal_mts.apis.custom_training import CustomRun, prepare_custom_training
 from mmtal_mts.structures import load_annotations
@@ -117,6 +119,10 @@ def test_the_written_config_trains(data, tmp_path, repo_root):
     text = '\n'.join(said)
     assert 'training: 5 videos' in text
     assert 'not mirrored' in text
+    # v0 is annotated half a second beyond its end.
+    assert re.search(r'error +1 .*\n.*v0', text)
+    check = run.check.read_text(encoding='utf-8')
+    assert 'training windows: 64 frames at 10 fps, stride 16' in check
     annotations = load_annotations(str(run.annotations), on_invalid='clamp')
     assert annotations.videos['v0'].segments.tolist() == [[0.5, 3.0]]
 
@@ -173,6 +179,23 @@ def test_the_subsets_of_a_json_annotation_are_kept_and_weights_replace_the_warmu
     assert cfg.load_from == str(weights)
     assert cfg.model.warmup_head is None
     assert cfg.custom_hooks == []
+
+
+def test_other_subsets_are_split_anew_and_that_is_told():
+    database = {
+        f'v{index}': dict(subset=subset, annotations=[dict(label='a')])
+        for index, subset in enumerate(['training', 'test', 'test', ''])
+    }
+    said = []
+    assign_subsets(database, 0.5, 0, said.append)
+    subsets = sorted(entry['subset'] for entry in database.values())
+    assert subsets == ['training', 'training', 'validation', 'validation']
+    assert len(said) == 1
+    assert 'subsets (none), test, training of the annotation are split anew' in said[0]
+    for entry in database.values():
+        del entry['subset']
+    assign_subsets(database, 0.5, 0, said.append)
+    assert len(said) == 1
 
 
 def test_missing_files_and_other_models_are_refused(data, tmp_path, repo_root):

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from mmtal_mts.apis.diagnosis_report import print_diagnosis, write_diagnosis
+from mmtal_mts.apis.diagnosis_report import write_diagnosis
+from mmtal_mts.apis.diagnosis_text import print_diagnosis
 from mmtal_mts.evaluation import Detections
 from mmtal_mts.evaluation.diagnosis import diagnose
 from mmtal_mts.structures import VideoAnnotation
@@ -51,7 +52,7 @@ def test_the_page_needs_nothing_else_and_names_are_text(diagnosis, tmp_path):
     page = Page()
     page.feed(content)
     assert 'script' not in page.tags
-    assert page.tags.count('svg') == 5
+    assert page.tags.count('svg') == 6
     # Parts of the pictures refer to each other, nothing to another file.
     assert {address[0] for address in page.addresses} == {'#'}
     assert not re.search(r'url\((?!#)', content)

@@ -11,8 +11,10 @@ import torch
 from mmaction.structures import ActionDataSample
 from mmengine.config import Config
 from mmengine.model import BaseModel
+from mmengine.registry import VISBACKENDS
 from mmengine.runner import Runner
 from mmengine.structures import InstanceData
+from mmengine.visualization import BaseVisBackend
 
 from mmtal_mts.engine import DetectionVisualizationHook
 from mmtal_mts.models.task_modules.decoder import CoarseToFineDecoder
@@ -65,6 +67,26 @@ class Recorder:
         return dict(windows=len(self.found))
 
 
+@VISBACKENDS.register_module(force=True)
+class RecordingBackend(BaseVisBackend):
+    """A backend that nobody has thought of."""
+
+    images: list = []
+
+    @property
+    def experiment(self):
+        return None
+
+    def _init_env(self):
+        pass
+
+    def add_config(self, config, **kwargs):
+        pass
+
+    def add_image(self, name, image, step=0, **kwargs):
+        self.images.append((name, image.shape, step))
+
+
 @pytest.fixture(scope='module')
 def model_cfg():
     from pathlib import Path
@@ -92,24 +114,29 @@ def model_cfg():
     return model
 
 
-def make_runner(folder, model, hooks, recorder):
+def make_runner(
+    folder, model, hooks, recorder, stage='test', backends=('LocalVisBackend',)
+):
+    loader = dict(
+        dataset=Windows(),
+        batch_size=2,
+        num_workers=0,
+        sampler=dict(type='DefaultSampler', shuffle=False),
+        collate_fn=dict(type='pseudo_collate'),
+    )
     return Runner(
         model=model,
         work_dir=str(folder),
-        test_dataloader=dict(
-            dataset=Windows(),
-            batch_size=2,
-            num_workers=0,
-            sampler=dict(type='DefaultSampler', shuffle=False),
-            collate_fn=dict(type='pseudo_collate'),
-        ),
-        test_cfg=dict(),
-        test_evaluator=[recorder],
+        **{
+            f'{stage}_dataloader': loader,
+            f'{stage}_cfg': dict(),
+            f'{stage}_evaluator': [recorder],
+        },
         custom_hooks=hooks,
         visualizer=dict(
             type='Visualizer',
             name=f'{folder.name}_{len(hooks)}',
-            vis_backends=[dict(type='LocalVisBackend')],
+            vis_backends=[dict(type=name) for name in backends],
         ),
         default_scope='mmaction',
         randomness=dict(seed=0),
@@ -139,6 +166,22 @@ def test_chosen_windows_become_pictures_and_nothing_else_changes(model_cfg, tmp_
     for one, other in zip(plain.found, watched.found):
         torch.testing.assert_close(one['segments'], other['segments'])
         torch.testing.assert_close(one['scores'], other['scores'])
+
+
+def test_validation_draws_into_every_backend(model_cfg, tmp_path):
+    RecordingBackend.images.clear()
+    hook = dict(type='DetectionVisualizationHook', interval=1, max_windows=2)
+    backends = ('LocalVisBackend', 'RecordingBackend')
+    runner = make_runner(
+        tmp_path, copy.deepcopy(model_cfg), [hook], Recorder(), 'val', backends
+    )
+    runner.val()
+    assert [(name, step) for name, _, step in RecordingBackend.images] == [
+        ('val_a_.._b__ä_0', 0),
+        ('val_a_.._b__ä_32', 0),
+    ]
+    assert all(shape[1:] == (1600, 3) for _, shape, _ in RecordingBackend.images)
+    assert len(list(tmp_path.glob('**/vis_image/val_*.png'))) == 2
 
 
 def outputs_of(scores):

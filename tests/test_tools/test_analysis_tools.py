@@ -58,7 +58,7 @@ def test_analyze_prints_and_writes(files, run_tool, capsys, tmp_path):
     assert f'wrote {out / "report.html"}' in text
     content = json.loads((out / 'diagnosis.json').read_text())
     assert content['detections_by_kind']['double_detection'] == [1] * 5
-    assert content['missed']['length']['buckets'] == ['all']
+    assert content['missed']['length']['buckets'] == ['S: 5 - 15 s']
     assert 'pred.json against gt.json' in (out / 'report.html').read_text()
 
 

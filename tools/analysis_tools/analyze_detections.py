@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 try:
-    from mmtal_mts.apis.diagnosis_report import print_diagnosis, write_diagnosis
+    from mmtal_mts.apis.diagnosis_report import write_diagnosis
+    from mmtal_mts.apis.diagnosis_text import print_diagnosis
     from mmtal_mts.apis.evaluation_arguments import (
         add_evaluation_arguments,
         load_by_arguments,
     )
-    from mmtal_mts.evaluation.diagnosis import CharacteristicEdges, diagnose
+    from mmtal_mts.evaluation.diagnosis import DEFAULT_EDGES, PAPER_EDGES, diagnose
     from mmtal_mts.utils import run_tool
 except ImportError as error:
     sys.exit(f'error: {error}')
@@ -34,6 +36,12 @@ def parse_args() -> argparse.Namespace:
         default=0.1,
         help='a detection below it has nothing to do with a segment',
     )
+    parser.add_argument(
+        '--buckets',
+        choices=sorted(PAPER_EDGES),
+        help='sort segments as the paper of the diagnosis does; default: five buckets '
+        'of equal size',
+    )
     for name, unit in (
         ('length', 'seconds'),
         ('coverage', 'fractions of the video'),
@@ -44,7 +52,7 @@ def parse_args() -> argparse.Namespace:
             nargs='+',
             type=float,
             metavar='EDGE',
-            help=f'edges of the buckets, {unit}; default: buckets of equal size',
+            help=f'edges of the buckets, {unit}; default: those of --buckets',
         )
     parser.add_argument('--title', help='title of the page; default: the file names')
     return parser.parse_args()
@@ -53,9 +61,12 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Analyzes."""
     args = parse_args()
-    edges = CharacteristicEdges(
-        args.length_edges, args.coverage_edges, args.instances_edges
-    )
+    given = {
+        name: edges
+        for name in ('length', 'coverage', 'instances')
+        if (edges := getattr(args, f'{name}_edges')) is not None
+    }
+    edges = replace(PAPER_EDGES.get(args.buckets, DEFAULT_EDGES), **given)
     data = load_by_arguments(args)
     diagnosis = diagnose(
         data.classes,

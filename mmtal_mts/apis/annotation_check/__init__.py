@@ -3,7 +3,7 @@
 from .check import check_annotations, load_content
 from .findings import Finding, Findings
 from .repair import repair_annotations
-from .report import CheckReport, describe_check
+from .report import CheckReport, describe_check, describe_findings
 from .settings import CheckSettings, WindowSettings
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     'WindowSettings',
     'check_annotations',
     'describe_check',
+    'describe_findings',
     'load_content',
     'repair_annotations',
 ]

@@ -114,7 +114,8 @@ def describe_check(report: CheckReport) -> str:
     """
     lines = [
         *_overview(report),
-        *_problems(report.findings),
+        '',
+        describe_findings(report.findings),
         *_classes(report),
         *_windows(report),
         *_lengths(report),
@@ -147,15 +148,21 @@ def _overview(report: CheckReport) -> Iterator[str]:
         )
 
 
-def _problems(findings: Findings) -> Iterator[str]:
-    yield ''
-    counts = findings.counts()
-    if not counts:
-        yield 'nothing is wrong'
-    for kind, count in counts.items():
+def describe_findings(findings: Findings) -> str:
+    """Tells what is wrong.
+
+    Args:
+        findings (Findings): Of a check.
+
+    Returns:
+        str: Lines: each kind of problem with its number and some examples.
+    """
+    lines = []
+    for kind, count in findings.counts().items():
         severity = KINDS[kind].severity
-        yield f'{severity:8s}{count:6,} {KINDS[kind].title} ({kind})'
-        yield from _examples(findings.of(kind))
+        lines.append(f'{severity:8s}{count:6,} {KINDS[kind].title} ({kind})')
+        lines += _examples(findings.of(kind))
+    return '\n'.join(lines) or 'nothing is wrong'
 
 
 def _examples(found: Sequence[Finding]) -> Iterator[str]:

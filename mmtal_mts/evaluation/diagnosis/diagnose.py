@@ -16,14 +16,14 @@ from mmtal_mts.evaluation.functional.video_matching import (
 )
 from mmtal_mts.structures.annotations import VideoAnnotation
 
-from .errors import ERROR_KINDS, KINDS, best_overlaps, classify_detections
-from .fixes import FIXES, mean_ap_if_fixed, mean_ap_if_removed
-from .missed import (
+from .characteristics import (
     DEFAULT_EDGES,
     CharacteristicEdges,
-    MissedByBucket,
-    missed_by_characteristic,
+    segment_characteristics,
 )
+from .errors import ERROR_KINDS, KINDS, best_overlaps, classify_detections
+from .fixes import FIXES, mean_ap_if_fixed, mean_ap_if_removed
+from .missed import MissedByBucket, missed_by_characteristic
 from .ranking import (
     RECALL_POINTS,
     boundary_errors,
@@ -32,6 +32,7 @@ from .ranking import (
     profile,
     rank_bands,
 )
+from .sensitivity import Sensitivity, sensitivity_by_characteristic
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class Diagnosis:
         mixed_up (np.ndarray): (K, K) at ``main``, see :func:`.mixed_up_classes`.
         boundaries (np.ndarray): (H, 2) at ``main``, see :func:`.boundary_errors`.
         missed (list[MissedByBucket]): By length, coverage, and instances.
+        sensitivity (list[Sensitivity]): The same characteristics.
     """
 
     classes: tuple[str, ...]
@@ -75,6 +77,7 @@ class Diagnosis:
     mixed_up: np.ndarray
     boundaries: np.ndarray
     missed: list[MissedByBucket]
+    sensitivity: list[Sensitivity]
 
     @property
     def mean_ap(self) -> np.ndarray:
@@ -135,15 +138,28 @@ class Diagnosis:
                 'kinds': list(KINDS),
                 'counts': self.profile.tolist(),
             },
+            'normalized_mAP': self.sensitivity[0].overall.tolist(),
             'mAP_if_removed': _by_name(ERROR_KINDS, self.removed),
             'mAP_if_fixed': _by_name(FIXES, self.fixed),
             'missed': {
                 table.characteristic: {
-                    'buckets': table.buckets,
+                    'buckets': list(table.buckets),
                     'segments': table.total.tolist(),
                     'missed': table.missed.tolist(),
                 }
                 for table in self.missed
+            },
+            'sensitivity': {
+                table.characteristic: {
+                    'buckets': list(table.buckets),
+                    'segments': table.total.tolist(),
+                    'normalized_mAP': _or_none(table.mean_ap),
+                    'average': _or_none(table.average),
+                    'relative_change': _or_none(table.relative_change),
+                    'sensitivity': table.spread,
+                    'impact': table.impact,
+                }
+                for table in self.sensitivity
             },
             'mixed_up': [
                 {'true': true, 'detected': detected, 'detections': count}
@@ -180,7 +196,7 @@ def diagnose(
         main_tiou (float, optional): One of them, for what is not shown for all. None:
             0.5, or the one in the middle if 0.5 is not among them.
         background_tiou (float): Below it a detection has nothing to do with a segment.
-        edges (CharacteristicEdges): Buckets of the missed segments.
+        edges (CharacteristicEdges): Buckets that segments are sorted into.
 
     Returns:
         Diagnosis: The findings.
@@ -200,6 +216,7 @@ def diagnose(
     ]
     hits = matching.matched != UNMATCHED
     durations = {name: video.duration for name, video in ground_truth.items()}
+    characteristics = segment_characteristics(matching, durations, edges)
     return Diagnosis(
         classes=tuple(classes),
         tiou_thresholds=tuple(matching.tiou_thresholds.tolist()),
@@ -221,7 +238,8 @@ def diagnose(
         curves=np.stack([precision_recall(matching, row) for row in rows]),
         mixed_up=mixed_up_classes(matching, overlaps, kinds[main], bands),
         boundaries=boundary_errors(matching, main),
-        missed=missed_by_characteristic(matching, durations, edges),
+        missed=missed_by_characteristic(matching, characteristics),
+        sensitivity=sensitivity_by_characteristic(matching, characteristics),
     )
 
 
@@ -262,3 +280,8 @@ def _main_row(thresholds: np.ndarray, wanted: float | None) -> int:
 def _by_name(names: Sequence[str], values: np.ndarray) -> dict[str, list]:
     """Columns of a matrix (M, len(names)) by their names."""
     return {name: column.tolist() for name, column in zip(names, values.T)}
+
+
+def _or_none(values: np.ndarray) -> list:
+    """Numbers as JSON knows them, which has no NaN."""
+    return np.where(np.isnan(values), None, values).tolist()

@@ -125,7 +125,10 @@ def mean_average_precision(
 
 
 def average_precision(
-    hits: np.ndarray, labels: np.ndarray, positives: np.ndarray
+    hits: np.ndarray,
+    labels: np.ndarray,
+    positives: np.ndarray,
+    usual_positives: float | None = None,
 ) -> np.ndarray:
     """Area under the interpolated precision-recall curve of each class.
 
@@ -134,6 +137,8 @@ def average_precision(
             together.
         labels (np.ndarray): (S,) classes, 0..K-1.
         positives (np.ndarray): (K,) number of ground-truth segments of each class.
+        usual_positives (float, optional): Precision is normalised to so many segments
+            of each class. None: it is not.
 
     Returns:
         np.ndarray: AP (M, K); 0 without a detection, NaN without a segment.
@@ -141,21 +146,23 @@ def average_precision(
     ap = np.full((len(hits), len(positives)), np.nan)
     for label in np.flatnonzero(positives):
         own = hits[:, labels == label]
+        weight = 1.0 if usual_positives is None else usual_positives / positives[label]
         # Recall rises by 1 / positives at each true positive and nowhere else.
-        gained = np.where(own, interpolated_precision(own), 0.0)
+        gained = np.where(own, interpolated_precision(own, weight), 0.0)
         ap[:, label] = gained.sum(axis=1) / positives[label]
     return ap
 
 
-def interpolated_precision(hits: np.ndarray) -> np.ndarray:
+def interpolated_precision(hits: np.ndarray, weight: float = 1.0) -> np.ndarray:
     """Best precision at this or any higher recall.
 
     Args:
         hits (np.ndarray): (M, S) true positives of one class, by descending score.
+        weight (float): How many true positives each of them stands for.
 
     Returns:
         np.ndarray: (M, S).
     """
-    true = np.cumsum(hits, axis=1, dtype=np.float64)
-    precision = true / np.arange(1, hits.shape[1] + 1)
+    true = weight * np.cumsum(hits, axis=1, dtype=np.float64)
+    precision = true / (true + np.cumsum(~hits, axis=1))
     return np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
