@@ -80,12 +80,14 @@ def compiled_ops() -> dict:
         MMTAL_WITH_OPS: 1 builds them; needs torch and mmcv or mmcv-lite installed,
             and pip's --no-build-isolation so that they are found.
         FORCE_CUDA: 1 refuses to leave the CUDA kernels out, which otherwise are built
-            if torch is a CUDA build and nvcc is there; a GPU is not needed.
-        TORCH_CUDA_ARCH_LIST: architectures, e.g. "8.0 9.0+PTX".
+            if torch is a CUDA build and nvcc is there.
+        TORCH_CUDA_ARCH_LIST: architectures, e.g. "8.0 9.0+PTX"; needed where there is
+            no GPU to take them from.
     """
     if os.environ.get('MMTAL_WITH_OPS', '0') != '1':
         return {}
     try:
+        from torch.cuda import device_count
         from torch.utils import cpp_extension
         from torch.version import cuda as torch_cuda
     except ImportError as error:
@@ -106,6 +108,13 @@ def compiled_ops() -> dict:
         (Path(cpp_extension.CUDA_HOME) / 'bin').glob('nvcc*')
     )
     with_cuda = torch_cuda is not None and has_nvcc
+    if with_cuda and not (device_count() or os.environ.get('TORCH_CUDA_ARCH_LIST')):
+        # Torch takes the architectures of the GPUs that it sees.
+        remedy = 'for which GPUs? Set TORCH_CUDA_ARCH_LIST, e.g. "8.0 9.0+PTX"'
+        if forced:
+            raise SystemExit(f'FORCE_CUDA=1: no GPU is here, so {remedy}')
+        print(f'CUDA kernels are left out: no GPU is here, so {remedy}')
+        with_cuda = False
     if forced and not with_cuda:
         raise SystemExit(
             'FORCE_CUDA=1: this needs a CUDA build of torch (here: '
