@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import copy
+import json
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
-from mmaction.registry import MODELS
+from mmaction.registry import DATASETS, METRICS, MODELS
 from mmaction.structures import ActionDataSample
 from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
 from mmengine.optim import build_optim_wrapper
 from mmengine.structures import InstanceData
 
 from mmtal_mts.models import InceptionI3D
 
 ROOT = Path(__file__).parents[1] / 'configs'
-CONFIGS = sorted(
+ALL = sorted(
     str(path.relative_to(ROOT))
     for path in ROOT.glob('*/*.py')
     if path.parent.name != '_base_'
-    # Two trained networks joined: tests/test_models/test_detectors/test_two_stream.py.
-    and not path.stem.endswith('-two-stream')
 )
+# Two trained networks joined, for testing only.
+TWO_STREAM = [name for name in ALL if name.endswith('-two-stream.py')]
+CONFIGS = [name for name in ALL if name not in TWO_STREAM]
 T, SIZE, LEVELS, CHANNELS = 32, 32, 3, 16
+SIDE = 36  # of the frames that are cropped
 # Parameters of the published AFSD code: the baseline must stay what it is.
 AFSD_PARAMETERS = {
     'afsd/afsd_i3d_1xb1-256x96x96-16e_thumos14-rgb.py': 44746069,
@@ -43,13 +49,15 @@ MODULES = {  # Table VI: merges of RFP, STT, FSA
 
 def load(name: str) -> Config:
     cfg = Config.fromfile(str(ROOT / name))
-    cfg.model.backbone.pretrained = None  # a download
+    nets = [cfg.model[key] for key in ('rgb', 'flow') if key in cfg.model]
+    for net in nets or [cfg.model]:
+        net.backbone.pretrained = None  # a download
     return cfg
 
 
-def reduced(cfg: Config) -> dict:
+def reduced(model: dict) -> dict:
     """The model of a config, narrow, over 32 frames of 32x32 pixels."""
-    model = copy.deepcopy(cfg.model)
+    model = copy.deepcopy(model)
     width = 0.03125
     indices = model.backbone.out_indices
     channels = InceptionI3D(width=width, out_indices=indices).out_channels
@@ -94,7 +102,7 @@ def batch(in_channels: int):
 def test_reduced_model_takes_a_training_step(name):
     cfg = load(name)
     torch.manual_seed(0)
-    model = MODELS.build(reduced(cfg))
+    model = MODELS.build(reduced(cfg.model))
     model.init_weights()
     optimizer = build_optim_wrapper(model, cfg.optim_wrapper)
     before = copy.deepcopy(model.state_dict())
@@ -112,6 +120,99 @@ def test_reduced_model_takes_a_training_step(name):
     with torch.no_grad():
         (sample,) = model.test_step(batch(cfg.model.backbone.in_channels))
     assert torch.isfinite(sample.pred_instances.segments).all()
+
+
+# Configs of two streams. Their networks train by the configs of one stream.
+
+
+def stream_configs(name: str) -> dict[str, Config]:
+    """The configs by which the networks of a two-stream config are trained."""
+    stem = name.replace('-two-stream.py', '')
+    candidates = [
+        other for other in CONFIGS if re.sub('-25e', '', other).startswith(stem)
+    ]
+    flow = [other for other in candidates if other.endswith('-flow.py')]
+    rgb = [o for o in candidates if o.endswith(('-rgb.py', f'{Path(stem).name}.py'))]
+    assert len(rgb) == len(flow) == 1, candidates
+    return {'rgb': load(rgb[0]), 'flow': load(flow[0])}
+
+
+def shrink_pipeline(steps: list[dict], folder: Path) -> list[dict]:
+    """A test pipeline at the reduced size, over the arrays in a folder."""
+    sizes = dict(CenterCrop=dict(crop_size=SIZE), Resize=dict(scale=(SIDE, SIDE)))
+    sizes['AppendClip'] = dict(data_root=str(folder))
+    sizes['LoadVideoScores'] = dict(ann_file=str(folder / 'scores.json'))
+    return [dict(step, **sizes.get(step['type'], {})) for step in steps]
+
+
+def reduced_data(cfg: Config, folder: Path):
+    """The test set of a config over one video of 40 frames, RGB and flow."""
+    generator = np.random.default_rng(0)
+    for name, channels in (('rgb_npy', 3), ('flow_npy', 2)):
+        (folder / name).mkdir()
+        frames = generator.integers(0, 256, (40, SIDE, SIDE, channels), np.uint8)
+        np.save(folder / name / 'v.npy', frames)
+    settings = dict(cfg.test_dataloader.dataset)
+    classes = list(settings.get('classes') or ('run', 'jump'))
+    action = dict(segment=[0.5, 2.5], label=classes[0])
+    video = dict(duration=4.0, annotations=[action], subset=settings['subsets'])
+    ann = dict(classes=classes, database={'v': video})
+    (folder / 'annotations.json').write_text(json.dumps(ann))
+    scores = {'v': dict.fromkeys(classes, 0.5)}
+    (folder / 'scores.json').write_text(json.dumps(scores))
+    settings.update(
+        data_root=str(folder),
+        ann_file='annotations.json',
+        data_prefix=dict(video='rgb_npy'),
+        source_type='npy',
+        clip_len=T,
+        window_stride=T // 2,
+        pipeline=shrink_pipeline(settings['pipeline'], folder),
+    )
+    if settings.get('num_frames_per_video'):
+        settings['num_frames_per_video'] = T
+    return DATASETS.build(settings)
+
+
+@pytest.mark.parametrize('name', TWO_STREAM)
+def test_two_trained_streams_are_tested_in_one_pass(name, tmp_path):
+    cfg = load(name)
+    joint = dict(cfg.model, rgb=reduced(cfg.model.rgb), flow=reduced(cfg.model.flow))
+    for net in (joint['rgb'], joint['flow']):
+        net['decoder']['score_thr'] = 0.0  # untrained networks are sure of nothing
+    for stream, own in stream_configs(name).items():
+        # They take their training step in the test above.
+        assert own.model.to_dict() == cfg.model[stream].to_dict()
+    torch.manual_seed(0)
+    joint = MODELS.build(joint)
+    joint.init_weights()
+    joint.eval()
+
+    dataset = reduced_data(cfg, tmp_path)
+    data = pseudo_collate([dataset[index] for index in range(len(dataset))])
+    assert {clip.shape for clip in data['inputs']} == {(5, T, SIZE, SIZE)}
+    with torch.no_grad():
+        samples = joint.test_step(copy.deepcopy(data))
+        alone = [
+            net.test_step(dict(data, inputs=[clip[part] for clip in data['inputs']]))
+            for net, part in ((joint.rgb, slice(3)), (joint.flow, slice(3, 5)))
+        ]
+    assert len(samples) == len(dataset)
+    for both, *single in zip(samples, *alone):
+        found = both.pred_instances
+        assert torch.isfinite(found.segments).all() and len(found.segments)
+        # Scores are those of averaged logits, so none is beyond both streams'.
+        highest = max(sample.pred_instances.scores.max() for sample in single)
+        assert 0 < found.scores.max() <= highest + 1e-6
+    metric = METRICS.build(
+        dict(cfg.test_evaluator, ann_file=str(tmp_path / 'annotations.json'))
+    )
+    metric.dataset_meta = dataset.metainfo
+    metric.process(None, [sample.to_dict() for sample in samples])
+    result = metric.evaluate(len(dataset))
+    assert all(0 <= value <= 1 for value in result.values())
+    with pytest.raises(ValueError, match='does not train'):
+        joint(torch.zeros(1, 5, T, SIZE, SIZE), mode='loss')
 
 
 @pytest.mark.parametrize('name', AFSD_PARAMETERS)

@@ -11,7 +11,9 @@ from mmengine.logging import print_log
 
 from mmtal_mts.evaluation.functional.detections import Detections, load_detections
 from mmtal_mts.structures.annotations import VideoAnnotation, load_annotations
-from mmtal_mts.visualization import Timeline, draw_timelines, read_strip
+from mmtal_mts.visualization import Timeline, draw_timelines
+
+from .video_strip import read_strip
 
 PathLike = Union[str, os.PathLike]
 _VIDEO_SUFFIXES = ('.mp4', '.avi', '.mkv', '.webm', '.mov')

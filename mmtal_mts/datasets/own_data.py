@@ -11,8 +11,9 @@ from typing import Any
 from mmtal_mts.structures.annotations import summarize_problems
 from mmtal_mts.utils import UserError
 
+from .importers import probe_video
 from .sources import SourceFinder
-from .transforms.video_readers import available_backends, open_video
+from .transforms.video_readers import VideoReadError
 
 TRAINING, VALIDATION = 'training', 'validation'
 
@@ -44,16 +45,15 @@ def measure_videos(
             missing.append(finder.expected(name, entry.get('file')))
             continue
         try:
-            video = open_video(path, available_backends()[0])
-            duration = video.num_frames / video.fps
-        except Exception as error:  # Whatever the decoder of the day raises.
-            broken.append(f'{path}: {type(error).__name__}: {error}')
+            times = probe_video(path)
+        except VideoReadError as error:
+            broken.append(str(error))
             continue
         measured[name] = dict(
             entry,
             file=os.path.relpath(path, video_dir),
-            duration=duration,
-            fps=video.fps,
+            duration=times.duration_s,
+            fps=times.fps,
         )
     for problems, what in ((missing, 'are missing'), (broken, 'cannot be read')):
         if problems:

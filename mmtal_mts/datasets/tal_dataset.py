@@ -11,20 +11,20 @@ from mmaction.registry import DATASETS, TRANSFORMS
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
-from mmtal_mts.structures.annotations import (
-    AnnotationError,
-    VideoAnnotation,
-    load_annotations,
-)
-from mmtal_mts.structures.timebase import seconds_to_frames
+from mmtal_mts.structures.annotations import AnnotationError, load_annotations
 
+from .extraction_record import read_record
 from .item_randomness import ItemRandomness
-from .sampling import SourceProblems, VideoSampling
+from .sampling import (
+    FRAME_TEMPLATES,
+    SourceProblems,
+    VideoSampling,
+    check_on_bad_video,
+    check_sampling,
+)
 from .sources import SourceFinder
 from .transforms.video_readers import VideoReadError
-from .windows import shortest_action, testing_windows, training_windows
-
-_FRAME_TEMPLATES = {'RGB': 'img_{:05}.jpg', 'Flow': '{}_{:05}.jpg'}
+from .window_cutter import WindowCutter
 
 
 @DATASETS.register_module()
@@ -54,8 +54,9 @@ class TALDataset(BaseDataset):
             'img_{:05}.jpg' or '{}_{:05}.jpg' (x or y, number).
         start_index (int): Number of the first image in a frame folder.
         source_fps (float, optional): Frame rate of all sources. By default that of
-            each video file; for frame folders the annotation's "fps", or the number of
-            images over the duration.
+            each video file; for extracted frames that of their ``extraction.json``,
+            without it the annotation's "fps", or the number of images over the
+            duration.
         sample_fps (float): Rate at which videos are sampled.
         num_frames_per_video (int, optional): Instead of a common rate, sample this
             many frames from every video, which gives one window per video.
@@ -111,40 +112,21 @@ class TALDataset(BaseDataset):
         test_mode: bool = False,
         **kwargs: Any,
     ) -> None:
-        if on_bad_video not in ('error', 'skip'):
-            raise ValueError(
-                f"on_bad_video must be 'error' or 'skip', got {on_bad_video!r}"
-            )
-        if modality not in _FRAME_TEMPLATES:
-            raise ValueError(
-                f'modality must be one of {tuple(_FRAME_TEMPLATES)}, got {modality!r}'
-            )
-        if modality == 'Flow' and source_type == 'video':
-            raise ValueError(
-                "modality='Flow' needs source_type 'frames' or 'npy': optical flow is "
-                'computed beforehand'
-            )
-        for name, value in (('clip_len', clip_len), ('sample_fps', sample_fps)):
-            if not value > 0:
-                raise ValueError(f'{name} must be positive, got {value}')
-        if num_frames_per_video is not None and not (
-            1 <= num_frames_per_video <= clip_len
-        ):
-            raise ValueError(
-                f'num_frames_per_video={num_frames_per_video} must be in 1..clip_len '
-                f'({clip_len}): every video becomes one window'
-            )
         data_prefix = dict(data_prefix or {'video': ''})
         if 'video' not in data_prefix:
             raise ValueError(
                 "data_prefix needs the key 'video' (folder of the sources), got "
                 f'{data_prefix}'
             )
+        check_sampling(
+            source_type, modality, clip_len, sample_fps, num_frames_per_video
+        )
+        check_on_bad_video(on_bad_video)
         self.subsets = subsets
         self.source_type = source_type
         self.file_tmpl = file_tmpl
         self.modality = modality
-        self.filename_tmpl = filename_tmpl or _FRAME_TEMPLATES[modality]
+        self.filename_tmpl = filename_tmpl or FRAME_TEMPLATES[modality]
         self.start_index = start_index if source_type == 'frames' else 0
         self.source_fps = source_fps
         self.sample_fps = float(sample_fps)
@@ -210,35 +192,35 @@ class TALDataset(BaseDataset):
             self.sample_fps,
             self.source_fps,
             self.num_frames_per_video,
+            None if self.source_type == 'video' else read_record(folder),
         )
         problems = SourceProblems(self.ann_file, self.on_bad_video)
+        cut = WindowCutter(
+            self.clip_len,
+            self.window_stride,
+            self.keep_ioa,
+            self.min_ioa,
+            self.one_based_window,
+            self.test_mode,
+            self.class_agnostic,
+        )
         data_list: list[dict] = []
-        num_segments, num_seen = 0, 0
         for video in videos:
-            source = finder.find(video.video_id, video.file)
-            if source is None:
-                problems.missing.append(finder.expected(video.video_id, video.file))
-                continue
-            try:
-                facts = sample(video, source)
-            except AnnotationError as err:
-                problems.undated.append(str(err))
-                continue
-            except VideoReadError as err:
-                problems.unreadable.append(str(err))
-                continue
-            problems.check_length(facts)
-            windows, seen = self._cut(video, facts)
-            num_segments += len(video.segments)
-            num_seen += seen
-            data_list += [dict(facts, **window) for window in windows]
+            facts = problems.describe(video, finder, sample)
+            if facts is not None:
+                data_list += cut(video, facts)
         problems.report(folder, len(videos))
-        self._check_not_empty(data_list, len(videos), num_segments)
-        if not self.test_mode and num_seen < num_segments:
+        if not data_list:
+            raise AnnotationError(
+                f'{self.ann_file}: the data set is empty ({len(videos)} videos, '
+                f'{cut.num_segments} actions, no window): '
+                f'{cut.why_empty(len(videos), self.sample_fps)}.'
+            )
+        if not self.test_mode and cut.num_seen < cut.num_segments:
             print_log(
-                f'{self.ann_file}: {num_segments - num_seen} of {num_segments} actions '
-                f'are in no training window, most likely longer than clip_len '
-                f'({self.clip_len} frames)',
+                f'{self.ann_file}: {cut.num_segments - cut.num_seen} of '
+                f'{cut.num_segments} actions are in no training window, most likely '
+                f'longer than clip_len ({self.clip_len} frames)',
                 logger='current',
                 level=logging.WARNING,
             )
@@ -251,72 +233,6 @@ class TALDataset(BaseDataset):
                 f"filter_cfg knows 'exclude_videos', got {sorted(unknown)}"
             )
         return set((self.filter_cfg or {}).get('exclude_videos', ()))
-
-    def _cut(
-        self, video: VideoAnnotation, facts: dict[str, Any]
-    ) -> tuple[list[dict], int]:
-        """Returns the windows of a video, and how many of its actions they hold."""
-        num_frames = facts['num_sampled_frames']
-        # The last, incomplete sampling interval is in no window; an action that ends
-        # there ends with the last window.
-        segments = np.clip(
-            seconds_to_frames(video.segments, facts['sample_fps']), 0, num_frames
-        )
-        valid = segments[:, 1] > segments[:, 0]
-        segments, labels = segments[valid], video.labels[valid]
-        if self.class_agnostic:
-            labels = np.zeros_like(labels)
-        if self.test_mode:
-            windows = testing_windows(
-                num_frames, segments, self.clip_len, self.window_stride, self.min_ioa
-            )
-        else:
-            windows = training_windows(
-                num_frames,
-                segments,
-                self.clip_len,
-                self.window_stride,
-                self.keep_ioa,
-                self.min_ioa,
-                self.one_based_window,
-            )
-        shortest = shortest_action(
-            num_frames,
-            segments,
-            self.clip_len,
-            self.window_stride,
-            self.min_ioa,
-            self.one_based_window,
-        )
-        seen = {index for window in windows for index in window.indices.tolist()}
-        return [
-            dict(
-                window_offset=window.offset,
-                min_segment_f=shortest,
-                gt_segments=window.segments.astype(np.float32),
-                gt_labels=labels[window.indices],
-            )
-            for window in windows
-        ], len(seen)
-
-    def _check_not_empty(
-        self, data_list: list[dict], num_videos: int, num_segments: int
-    ) -> None:
-        if data_list:
-            return
-        reason = 'check subsets, filter_cfg and the paths of the videos'
-        if num_segments:
-            reason = (
-                f'none of the {num_segments} actions fits into a window of '
-                f'{self.clip_len} frames at {self.sample_fps:g} fps; raise clip_len, '
-                'or lower keep_ioa or sample_fps'
-            )
-        elif num_videos and not self.test_mode:
-            reason = 'no action to train on in the videos that were found'
-        raise AnnotationError(
-            f'{self.ann_file}: the data set is empty ({num_videos} videos, '
-            f'{num_segments} actions, no window): {reason}.'
-        )
 
     # Items
 

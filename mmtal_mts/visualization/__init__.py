@@ -1,6 +1,6 @@
 """Pictures of segments and frames."""
 
-from .film_strip import clip_frames, read_frames, read_strip
+from .film_strip import clip_frames
 from .timeline import Timeline, draw_timeline, draw_timelines, render_timelines
 
 __all__ = [
@@ -8,7 +8,5 @@ __all__ = [
     'clip_frames',
     'draw_timeline',
     'draw_timelines',
-    'read_frames',
-    'read_strip',
     'render_timelines',
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
 import cv2
@@ -10,30 +9,6 @@ import numpy as np
 
 Frame = tuple[float, np.ndarray]
 """A time in seconds and the picture (H, W, 3) there, uint8, RGB."""
-
-
-def read_strip(
-    path: str | os.PathLike, duration: float, strip_aspect: float = 16.0
-) -> list[Frame]:
-    """Read as many frames, evenly spread, as fit next to each other in a strip.
-
-    Args:
-        path (str | os.PathLike): Video file.
-        duration (float): Length of the video in seconds.
-        strip_aspect (float): Width of the strip divided by its height.
-
-    Returns:
-        list[tuple[float, np.ndarray]]: As :func:`read_frames`; the times are the
-        centres of equal parts of the video.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is not a readable video.
-    """
-    first = read_frames(path, [0.0])
-    if not first:
-        raise ValueError(f'{path}: its first frame cannot be decoded')
-    return read_frames(path, strip_times(first[0][1].shape, duration, strip_aspect))
 
 
 def strip_times(
@@ -54,42 +29,6 @@ def strip_times(
     return (np.arange(count) + 0.5) * duration / count
 
 
-def read_frames(
-    path: str | os.PathLike, times: Sequence[float], max_height: int = 180
-) -> list[Frame]:
-    """Read the frames that are on screen at some times.
-
-    Args:
-        path (str | os.PathLike): Video file.
-        times (Sequence[float]): Seconds.
-        max_height (int): Larger frames are scaled down to this height in pixels.
-
-    Returns:
-        list[tuple[float, np.ndarray]]: Time and frame (H, W, 3), uint8, RGB. Times
-        at which nothing can be decoded, such as past the end, are left out.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is not a readable video.
-    """
-    if not os.path.isfile(path):
-        raise FileNotFoundError(f'{path}: no such video file')
-    capture = cv2.VideoCapture(os.fspath(path))
-    try:
-        fps = capture.get(cv2.CAP_PROP_FPS)
-        if not capture.isOpened() or not fps > 0:
-            raise ValueError(f'{path}: not a readable video file')
-        frames = []
-        for time in times:
-            capture.set(cv2.CAP_PROP_POS_FRAMES, int(time * fps))
-            found, image = capture.read()
-            if found:
-                frames.append((float(time), shrink_image(image, max_height)[..., ::-1]))
-    finally:
-        capture.release()
-    return frames
-
-
 def clip_frames(
     clip: np.ndarray, sample_fps: float, strip_aspect: float = 16.0
 ) -> list[Frame]:
@@ -102,8 +41,8 @@ def clip_frames(
         strip_aspect (float): Width of the strip divided by its height.
 
     Returns:
-        list[tuple[float, np.ndarray]]: As :func:`read_frames`; times are those of the
-        clip.
+        list[tuple[float, np.ndarray]]: Time in the clip and frame (H, W, 3), uint8,
+        RGB.
     """
     channels, length, height, width = clip.shape
     count = int(np.clip(round(strip_aspect * height / width), 1, length))

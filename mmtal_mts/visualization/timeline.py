@@ -51,7 +51,7 @@ class Timeline:
         ground_truth (Segments, optional): E.g. a ``VideoAnnotation``; None where it
             is not known.
         frames (Sequence[tuple[float, np.ndarray]]): Seconds and pictures
-            (H, W, 3), uint8, RGB; see :func:`.read_frames`.
+            (H, W, 3), uint8, RGB.
         coarse (np.ndarray, optional): (S, 2) seconds, the segments that the detections
             were refined from.
     """

@@ -19,6 +19,8 @@ from mmtal_mts.apis.annotation_check import (
     load_content,
     repair_annotations,
 )
+from mmtal_mts.apis.extraction import extract_clips
+from mmtal_mts.datasets.extraction import ExtractionSettings, SamplingGrid
 from mmtal_mts.datasets.importers import import_annotations, probe_video
 from mmtal_mts.structures.annotations import load_annotations
 from mmtal_mts.utils import UserError
@@ -251,13 +253,14 @@ def video(repo_root, tmp_path):
     (tmp_path / 'videos').mkdir()
     path = tmp_path / 'videos' / 'a.mp4'
     shutil.copy(source, path)
-    return path, *probe_video(path)
+    times = probe_video(path)
+    return path, times.num_frames, times.fps
 
 
 def test_video_files_that_agree(video):
     path, num_frames, fps = video
     content = content_of((0, 0.5, 'run'), duration=num_frames / fps, fps=fps)
-    report = check(content, video_dir=str(path.parent))
+    report = check(content, video_dirs=[str(path.parent)])
     assert kinds(report) == {}
 
 
@@ -268,7 +271,7 @@ def test_video_files_that_do_not_agree(video):
     content = content_of((0, 0.5, 'run'), duration=num_frames / fps + 60, fps=fps * 1.2)
     for name in ('b', 'c'):
         content['database'][name] = {'duration': 1.0, 'annotations': []}
-    report = check(content, video_dir=str(path.parent))
+    report = check(content, video_dirs=[str(path.parent)])
     assert kinds(report) == {
         'missing-video': 1,
         'unreadable-video': 1,
@@ -279,7 +282,84 @@ def test_video_files_that_do_not_agree(video):
     assert report.findings.of('missing-video')[0].message.endswith('c.mp4')
     assert report.findings.of('extra-video')[0].message.endswith('more.mp4')
     with pytest.raises(UserError, match='no such folder'):
-        check(content, video_dir=str(path.parent / 'none'))
+        check(content, video_dirs=[str(path.parent / 'none')])
+
+
+# Frames extracted from them
+
+
+def extract(video, out, num_frames=None, **more):
+    settings = ExtractionSettings(
+        grid=SamplingGrid(None if num_frames else 10.0, num_frames), side=16, **more
+    )
+    assert extract_clips(str(video.parent), out, settings) == {}
+
+
+@pytest.mark.parametrize('layout', ['npy', 'frames'])
+def test_extracted_frames_that_agree(layout, video, tmp_path):
+    path, num_frames, fps = video
+    extract(
+        path, tmp_path, layout=layout, modalities=('RGB', 'Flow'), flow_method='dis'
+    )
+    folders = [str(tmp_path / f'{name}_{layout}') for name in ('rgb', 'flow')]
+    content = content_of((0, 0.5, 'run'), duration=num_frames / fps, fps=fps)
+    assert kinds(check(content, video_dirs=folders)) == {}
+
+
+@pytest.mark.parametrize('layout', ['npy', 'frames'])
+def test_extracted_frames_that_do_not_agree(layout, video, tmp_path):
+    path, num_frames, fps = video
+    extract(path, tmp_path, layout=layout)
+    folder = tmp_path / f'rgb_{layout}'
+    suffix = '.npy' if layout == 'npy' else ''
+    copy = shutil.copy if layout == 'npy' else shutil.copytree
+    for name in ('torn', 'more'):
+        copy(folder / f'a{suffix}', folder / f'{name}{suffix}')
+    if layout == 'npy':
+        (folder / 'torn.npy').write_bytes(b'no array')
+    else:
+        (folder / 'torn' / 'img_00004.jpg').unlink()
+    content = content_of((0, 0.5, 'run'), duration=num_frames / fps + 60)
+    for name in ('torn', 'none'):
+        content['database'][name] = {'duration': 1.0, 'annotations': []}
+    report = check(content, video_dirs=[str(folder)])
+    assert kinds(report) == {
+        'missing-video': 1,
+        'unreadable-video': 1,
+        'duration-mismatch': 1,
+        'extra-video': 1,
+    }
+    (found,) = report.findings.of('duration-mismatch')
+    assert '13 frames at 10 fps = 1.30 s' in found.message
+
+
+def test_a_fixed_number_of_frames_and_streams_that_differ(video, tmp_path):
+    path, num_frames, fps = video
+    extract(path, tmp_path, num_frames=24)
+    rgb, flow = tmp_path / 'rgb_npy', tmp_path / 'flow_npy'
+    content = content_of((0, 0.5, 'run'), duration=num_frames / fps)
+    windows = WindowSettings(clip_len=24, frames_per_video=24)
+    assert kinds(check(content, windows=windows, video_dirs=[str(rgb)])) == {}
+    np.save(rgb / 'a.npy', np.zeros((20, 16, 16, 3), np.uint8))
+    # Without a record, nobody says how many there must be.
+    flow.mkdir()
+    np.save(flow / 'a.npy', np.zeros((24, 16, 16, 2), np.uint8))
+    report = check(content, windows=windows, video_dirs=[str(rgb), str(flow)])
+    assert kinds(report) == {'frame-count': 1, 'stream-mismatch': 1}
+    (found,) = report.findings.of('stream-mismatch')
+    assert 'rgb_npy/a.npy has 20 frames' in found.message
+    (tmp_path / 'empty').mkdir()
+    with pytest.raises(UserError, match='holds no video files'):
+        check(content, video_dirs=[str(tmp_path / 'empty')])
+
+
+def test_arrays_without_a_record_are_at_the_rate_of_training(tmp_path):
+    np.save(tmp_path / 'a.npy', np.zeros((300, 8, 8, 2), np.uint8))
+    content = content_of((0, 2, 'run'), duration=30.0)
+    assert kinds(check(content, video_dirs=[str(tmp_path)])) == {}
+    windows = WindowSettings(sample_fps=25.0, clip_len=256)
+    report = check(content, windows=windows, video_dirs=[str(tmp_path)])
+    assert kinds(report) == {'duration-mismatch': 1}
 
 
 # Correction

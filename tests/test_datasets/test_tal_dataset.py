@@ -5,6 +5,7 @@ import pickle
 import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -219,6 +220,46 @@ def test_arrays_tell_their_length(root):
     info = resampled.get_data_info(0)
     assert info['source_fps'] == pytest.approx(10)
     assert info['sample_fps'] == pytest.approx(20)
+
+
+def record(folder, **facts):
+    facts = dict(dict(modality='RGB', fps=None, num_frames=None), **facts)
+    (folder / 'extraction.json').write_text(json.dumps(facts))
+
+
+def test_arrays_of_another_rate_are_sampled_by_their_record(root):
+    array = np.full((26, 20, 20, 3), 50, np.uint8)
+    np.save(root / 'videos' / 'a.npy', array)
+    write(root, a=dict(annotations=[dict(segment=[0.2, 0.6], label='x')]))
+    record(root / 'videos', layout='npy', fps=20.0)
+    data = build(root, source_type='npy', pipeline=pipeline(), subsets='')
+    info = data.get_data_info(0)
+    assert (info['source_fps'], info['sample_fps']) == (20, 10)
+    assert (info['duration'], info['num_sampled_frames']) == (pytest.approx(1.3), 13)
+    # So many frames of every video: only the annotation tells how long it is.
+    record(root / 'videos', layout='npy', num_frames=26)
+    with pytest.raises(AnnotationError, match='without duration'):
+        build(root, source_type='npy', subsets='')
+    write(root, a=entry(([0.2, 0.6], 'x'), duration=2.6))
+    info = build(root, source_type='npy').get_data_info(0)
+    assert (info['source_fps'], info['num_sampled_frames']) == (10, 26)
+
+
+def test_images_are_at_the_rate_of_their_record(root):
+    folder = root / 'images'
+    (folder / 'a').mkdir(parents=True)
+    for number in range(1, 14):
+        image = np.full((20, 20, 3), 10 * number, np.uint8)
+        cv2.imwrite(str(folder / 'a' / f'img_{number:05}.jpg'), image)
+    # "fps" is that of the video which they were extracted from.
+    write(root, a=entry(([0.2, 0.6], 'x'), duration=1.3, fps=30.0))
+    settings = dict(source_type='frames', data_prefix=dict(video='images'))
+    record(folder, layout='frames', fps=10.0)
+    data = build(root, pipeline=[dict(type='LoadClip')], **settings)
+    item = data[0]
+    assert item['source_fps'] == 10
+    levels = [int(img.mean()) // 10 for img in item['imgs']]
+    assert levels == list(range(1, 9))
 
 
 def test_unusable_array(root):

@@ -13,11 +13,10 @@ from mmtal_mts.visualization import (
     clip_frames,
     draw_timeline,
     draw_timelines,
-    read_frames,
-    read_strip,
     render_timelines,
 )
 from mmtal_mts.visualization.class_row import ClassRow
+from mmtal_mts.visualization.film_strip import shrink_image
 
 CLASSES = [f'class {index}' for index in range(20)]
 
@@ -43,59 +42,24 @@ def random_video(duration, count, num_classes, seed=0):
     )
 
 
-@pytest.fixture
-def video_file(tmp_path):
-    """Two seconds at 10 fps whose brightness grows with time."""
-    path = tmp_path / 'video.avi'
-    writer = cv2.VideoWriter(
-        str(path), cv2.VideoWriter_fourcc(*'MJPG'), 10, (64, 48), True
-    )
-    for index in range(20):
-        image = np.zeros((48, 64, 3), np.uint8)
-        image[..., 2] = 10 + 12 * index  # red, in BGR
-        writer.write(image)
-    writer.release()
-    return path
-
-
 def image_size(path):
     """Height and width of a PNG file, and that it is one."""
     assert path.read_bytes()[:8] == b'\x89PNG\r\n\x1a\n'
     return cv2.imread(str(path)).shape[:2]
 
 
-def test_frames_are_those_on_screen(video_file):
-    frames = read_frames(video_file, [0.0, 0.55, 1.95, 5.0])
-    assert [time for time, _ in frames] == [0.0, 0.55, 1.95]
-    for (_, image), index in zip(frames, (0, 5, 19)):
-        assert image.shape == (48, 64, 3) and image.dtype == np.uint8
-        assert abs(int(image[24, 32, 0]) - (10 + 12 * index)) < 6
-        assert image[24, 32, 2] < 6
-    assert read_frames(video_file, [0.0], max_height=24)[0][1].shape == (24, 32, 3)
+def test_large_frames_are_scaled_down():
+    assert shrink_image(np.zeros((48, 64, 3), np.uint8), 24).shape == (24, 32, 3)
+    small = np.zeros((20, 64, 3), np.uint8)
+    assert shrink_image(small, 24) is small
 
 
-def test_a_strip_is_filled_evenly(video_file):
-    strip = read_strip(video_file, 2.0, strip_aspect=8.0)  # frames are 4 : 3
-    assert len(strip) == 6
-    np.testing.assert_allclose([time for time, _ in strip], (np.arange(6) + 0.5) / 3)
-
-
-def test_bad_videos_are_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match='none.mp4'):
-        read_frames(tmp_path / 'none.mp4', [0.0])
-    broken = tmp_path / 'broken.mp4'
-    broken.write_bytes(b'not a video')
-    with pytest.raises(ValueError, match='broken.mp4'):
-        read_frames(broken, [0.0])
-
-
-def test_a_page_of_videos(tmp_path, video_file):
+def test_a_page_of_videos(tmp_path):
     timelines = []
+    frames = [(20.0 * k, np.full((48, 64, 3), 80 * k, np.uint8)) for k in range(3)]
     for index in range(3):
         video = random_video(60.0, 30, 4, index)
-        timelines.append(
-            Timeline(f'v_{index}', 60.0, video, video, read_strip(video_file, 2.0))
-        )
+        timelines.append(Timeline(f'v_{index}', 60.0, video, video, frames))
     path = tmp_path / 'new' / 'page.png'
     draw_timelines(path, timelines, CLASSES, title='A $title_ with % signs')
     height, width = image_size(path)

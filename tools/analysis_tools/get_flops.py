@@ -5,14 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 
-import torch
-from mmaction.registry import MODELS
 from rich.console import Console
 from rich.table import Table
-from torch.utils.flop_counter import FlopCounterMode
 
 from mmtal_mts.apis import load_config
-from mmtal_mts.utils import UserError, run_tool
+from mmtal_mts.apis.model_size import measure_model
+from mmtal_mts.utils import run_tool
 
 
 def parse_args() -> argparse.Namespace:
@@ -33,31 +31,16 @@ def main() -> None:
     """Print the table."""
     args = parse_args()
     cfg = load_config(args.config)
-    if 'backbone' not in cfg.model:
-        raise UserError(
-            f'{args.config}: model {cfg.model.type} has no backbone of its own; count '
-            'the configs of its streams'
-        )
-    cfg.model.backbone.pretrained = None  # counts do not depend on the weights
     frames, pixels = args.shape or (cfg.clip_len, cfg.crop_size)
-    model = MODELS.build(cfg.model).eval()
-    clip = torch.zeros(1, cfg.model.backbone.in_channels, frames, pixels, pixels)
-    counter = FlopCounterMode(display=False)
-    with counter, torch.no_grad():
-        model(clip, mode='tensor')
-    flops = counter.get_flop_counts()
     table = Table('module', 'parameters', 'GFLOPs', title=f'{frames}x{pixels}x{pixels}')
-    for name, module in model.named_children():
-        count = sum(p.numel() for p in module.parameters())
-        key = f'{type(model).__name__}.{name}'
-        if count:
-            # A multiplication and an addition are two operations.
-            share = sum(flops.get(key, {}).values())
-            table.add_row(name, f'{count:,}', f'{share / 1e9:.2f}')
-    total = sum(p.numel() for p in model.parameters())
-    table.add_row(
-        'all', f'{total:,}', f'{counter.get_total_flops() / 1e9:.2f}', style='bold'
-    )
+    for part in measure_model(cfg, frames, pixels):
+        # A multiplication and an addition are two operations.
+        table.add_row(
+            part.name,
+            f'{part.num_parameters:,}',
+            f'{part.num_flops / 1e9:.2f}',
+            style='bold' if part.name == 'all' else None,
+        )
     Console().print(table)
 
 

@@ -33,7 +33,13 @@ def parse_args() -> argparse.Namespace:
         'corrected file), 2 the file or an argument cannot be used',
     )
     parser.add_argument('annotation', help='native annotation JSON file')
-    parser.add_argument('--videos', metavar='DIR', help='compare with the video files')
+    parser.add_argument(
+        '--videos',
+        nargs='+',
+        metavar='DIR',
+        default=[],
+        help='compare with the videos, or with arrays or images extracted from them',
+    )
     parser.add_argument('--subset', nargs='+', default=[], help='check only these')
     parser.add_argument('--classes', metavar='FILE', help='list of the classes')
     group = parser.add_argument_group('training')

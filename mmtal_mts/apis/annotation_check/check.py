@@ -69,8 +69,7 @@ def check_annotations(
     videos = [checker.check(video_id, entry) for video_id, entry in database.items()]
     per_class = _count_classes(videos, classes, findings)
     coverage = CoverageChecker(settings.windows, findings).check(videos)
-    if settings.video_dir is not None:
-        check_sources(videos, settings.video_dir, findings)
+    check_sources(videos, settings.video_dirs, settings.windows, findings)
     return CheckReport(findings, videos, classes, per_class, coverage, settings)
 
 

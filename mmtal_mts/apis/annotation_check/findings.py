@@ -29,9 +29,11 @@ KINDS: dict[str, Kind] = {
     'outside': Kind('error', 'actions lie wholly outside the video'),
     'beyond-end': Kind('error', 'actions end after the end of the video'),
     'no-duration': Kind('error', 'videos have no "duration"'),
-    'missing-video': Kind('error', 'video files are missing'),
-    'unreadable-video': Kind('error', 'video files cannot be read'),
-    'duration-mismatch': Kind('error', 'durations contradict the video files'),
+    'missing-video': Kind('error', 'videos are missing'),
+    'unreadable-video': Kind('error', 'videos cannot be read'),
+    'duration-mismatch': Kind('error', 'durations contradict the videos'),
+    'frame-count': Kind('error', 'videos do not have the number of frames extracted'),
+    'stream-mismatch': Kind('error', 'videos differ in length between two folders'),
     'duplicate': Kind('warning', 'actions stand there twice'),
     'double-label': Kind('warning', 'actions have the segment of another class'),
     'too-short': Kind('warning', 'actions are shorter than two sampled frames'),
@@ -39,7 +41,7 @@ KINDS: dict[str, Kind] = {
         'warning', 'videos have frame columns that contradict their seconds'
     ),
     # Frames are picked by the file's own rate; but who wrote the seconds may not have.
-    'fps-mismatch': Kind('warning', 'frame rates contradict the video files'),
+    'fps-mismatch': Kind('warning', 'frame rates contradict the videos'),
     'uncovered': Kind('warning', 'actions are in no kept training window'),
     'no-location': Kind('warning', 'actions are between the locations of all levels'),
     'shadowed': Kind(
@@ -47,7 +49,7 @@ KINDS: dict[str, Kind] = {
     ),
     'no-window': Kind('warning', 'videos with actions have no training window'),
     'class-missing': Kind('warning', 'classes have no action in a subset'),
-    'extra-video': Kind('warning', 'video files have no annotation'),
+    'extra-video': Kind('warning', 'videos have no annotation'),
 }
 """All kinds, errors first."""
 

@@ -59,11 +59,11 @@ class CheckSettings:
         classes (Sequence[str], optional): Class names; by default the file's own
             "classes", else its labels.
         subsets (Sequence[str]): Subsets to check; empty: all.
-        video_dir (str, optional): Folder of the video files; None does not look at
-            them.
+        video_dirs (Sequence[str]): Folders of videos, or of frames that were extracted
+            from them; empty does not look at them.
     """
 
     windows: WindowSettings = field(default_factory=WindowSettings)
     classes: Sequence[str] | None = None
     subsets: Sequence[str] = ()
-    video_dir: str | None = None
+    video_dirs: Sequence[str] = ()

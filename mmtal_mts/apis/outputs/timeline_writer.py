@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mmtal_mts.datasets.frame_grabber import grab_frames
 from mmtal_mts.visualization import Timeline, draw_timeline
-from mmtal_mts.visualization.film_strip import shrink_image, strip_times
 
+from ..video_strip import read_strip
 from .result import VideoResult
 from .writer import ResultWriter
 
@@ -22,12 +21,7 @@ class TimelineWriter(ResultWriter):
         shown = self.selection(result)
         frames = []
         if shown.path is not None:
-            ((_, first),) = grab_frames(shown.path, [0.0])
-            times = strip_times(first.shape, shown.duration)
-            frames = [
-                (time, shrink_image(image))
-                for time, image in grab_frames(shown.path, times)
-            ]
+            frames = read_strip(shown.path, shown.duration)
         timeline = Timeline(
             shown.video_id,
             shown.duration,

@@ -16,6 +16,7 @@ import cv2
 from mmtal_mts.utils import UserError
 from mmtal_mts.utils.processes import run_isolated
 
+from ..frame_times import FrameTimes
 from ..transforms.video_readers import (
     VideoReadError,
     available_backends,
@@ -112,7 +113,7 @@ def _expected_frames(video: VideoFile, settings: ExtractionSettings) -> int:
     try:
         reader = open_video(video.path, 'opencv')
         fps = reader.fps or video.annotated_fps
-        return settings.grid.count(reader.num_frames, fps)
+        return settings.grid.count(FrameTimes(reader.num_frames, fps))
     # What is wrong with the file is told when it is extracted.
     except Exception:
         return 0

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import mmcv
 import numpy as np
 
-from mmtal_mts.structures.timebase import num_sampled_frames, source_frame_indices
+from mmtal_mts.structures.timebase import source_frame_indices
 
+from ..frame_times import FrameTimes
 from ..transforms.loading import length_tolerance_s
 from ..transforms.video_readers import VideoReadError, open_video
 
@@ -37,40 +38,37 @@ class SamplingGrid:
         if not (np.isfinite(value) and value > 0):
             raise ValueError(f'fps and num_frames must be positive, got {value}')
 
-    def count(self, num_source_frames: int, source_fps: float) -> int:
+    def count(self, times: FrameTimes) -> int:
         """Counts the sampled frames of a video.
 
         Args:
-            num_source_frames (int): Length of the video in source frames.
-            source_fps (float): Its frame rate.
+            times (FrameTimes): Its frames.
 
         Returns:
             int: At least 1.
         """
         if self.num_frames is not None:
             return self.num_frames
-        return num_sampled_frames(
-            self.fps, num_source_frames=num_source_frames, source_fps=source_fps
-        )
+        return times.count(self.fps)
 
-    def indices(self, num_source_frames: int, source_fps: float) -> np.ndarray:
+    def indices(self, times: FrameTimes) -> np.ndarray:
         """Finds the source frame of each sampled frame, the last of its interval.
 
         Args:
-            num_source_frames (int): Length of the video in source frames.
-            source_fps (float): Its frame rate.
+            times (FrameTimes): The frames of the video.
 
         Returns:
             np.ndarray: (M,) int64, not decreasing.
         """
-        # Of a fixed number only the ratio of the rates matters.
-        rates = (
-            (source_fps, self.fps)
-            if self.num_frames is None
-            else (num_source_frames, self.num_frames)
-        )
-        count = self.count(num_source_frames, source_fps)
-        return source_frame_indices(0, count, *rates, num_source_frames)
+        count = self.count(times)
+        if self.num_frames is None:
+            indices = times.indices(0, count, self.fps)
+        elif times.starts_s is None:
+            # Of a constant rate only its ratio to the other one matters.
+            indices = source_frame_indices(0, count, times.num_frames, count)
+        else:
+            indices = times.indices(0, count, count / times.duration_s)
+        return np.minimum(indices, times.num_frames - 1)
 
 
 def scale_frame(frame: np.ndarray, width: int, height: int) -> np.ndarray:
@@ -119,18 +117,17 @@ class SampledVideo:
         self._reader = open_video(path, backend)
         self._path = path
         self._side = side
-        self._total = self._reader.num_frames
-        if self._total < 1:
+        if self._reader.num_frames < 1:
             raise VideoReadError(f'{path}: no frames')
-        fps = self._reader.fps or annotated_fps
-        if fps is None and grid.num_frames is None:
+        times = self._reader.times(annotated_fps)
+        if times is None and grid.num_frames is None:
             raise VideoReadError(
                 f'{path}: the file does not tell its frame rate; add "fps" to its '
                 'entry in the annotation and give the annotation'
             )
         # Without a rate, seconds are only needed for the tolerance at the end.
-        self._fps = fps or 25.0
-        self._indices = grid.indices(self._total, self._fps)
+        self._times = times or FrameTimes(self._reader.num_frames, 25.0)
+        self._indices = grid.indices(self._times)
         self.num_frames = len(self._indices)
 
     def __iter__(self) -> Iterator[np.ndarray]:
@@ -151,11 +148,11 @@ class SampledVideo:
             found += 1
         if found == len(unique):
             return
-        lacking_s = (unique[-1] - unique[max(found - 1, 0)]) / self._fps
-        if not found or lacking_s > length_tolerance_s(self._total / self._fps):
+        lacking_s = (unique[-1] - unique[max(found - 1, 0)]) / self._times.fps
+        if not found or lacking_s > length_tolerance_s(self._times.duration_s):
             raise VideoReadError(
                 f'{self._path}: damaged or cut off at frame {unique[found]} of '
-                f'{self._total}'
+                f'{self._times.num_frames}'
             )
         for _ in range(counts[found:].sum()):
             yield image

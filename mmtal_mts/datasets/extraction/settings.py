@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,12 +10,12 @@ from typing import Any
 from mmtal_mts.utils import UserError
 from mmtal_mts.utils.json_files import write_json
 
+from ..extraction_record import RECORD_FILE, read_raw_record
 from ..transforms.stored_frames import CHANNELS, open_array
 from ..transforms.video_readers import VideoReadError
 from .flow import FLOW_METHODS
 from .sampled_video import SamplingGrid
 
-_RECORD_FILE = 'extraction.json'
 _BLOCK = 4096
 # Bytes per pixel and channel of JPEG images, rounded up from measured ones.
 _JPEG_BYTES = 0.15
@@ -151,21 +150,17 @@ class ExtractionSettings:
             UserError: If it holds something else.
         """
         folder = self.folder(out_dir, modality)
-        path = folder / _RECORD_FILE
         remedy = 'Choose another output folder, or remove this one.'
-        if not path.is_file():
+        found = read_raw_record(folder)
+        if found is None:
             if folder.is_dir() and any(
                 not entry.name.startswith('.') for entry in folder.iterdir()
             ):
                 raise UserError(
-                    f'{folder} holds files, but no {_RECORD_FILE} that says how they '
+                    f'{folder} holds files, but no {RECORD_FILE} that says how they '
                     f'were made. {remedy}'
                 )
             return False
-        try:
-            found = json.loads(path.read_text(encoding='utf-8'))
-        except ValueError as error:
-            raise UserError(f'{path}: not valid JSON ({error}). {remedy}') from error
         wanted = self.record(modality)
         if found != wanted:
             differences = ', '.join(
@@ -187,5 +182,5 @@ class ExtractionSettings:
         """
         if self.check_folder(out_dir, modality):
             return
-        path = self.folder(out_dir, modality) / _RECORD_FILE
+        path = self.folder(out_dir, modality) / RECORD_FILE
         write_json(path, self.record(modality))

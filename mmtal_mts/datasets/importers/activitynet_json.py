@@ -34,7 +34,7 @@ def looks_like_videos(data: Any, action_key: str) -> bool:
         return False
     seen = False
     for entry in list(data.values())[:100]:
-        actions = entry.get('annotations') if isinstance(entry, dict) else None
+        actions = entry.get('annotations', []) if isinstance(entry, dict) else None
         if not isinstance(actions, list):
             return False
         for action in actions:
@@ -83,7 +83,8 @@ class _VideosImporter(Importer):
                 fps=entry.get('fps', known.fps),
                 file=entry.get('file'),
             )
-            actions = entry.get('annotations')
+            # Test videos of ActionFormer's and OpenTAD's files have no such key.
+            actions = entry.get('annotations', [])
             if not isinstance(actions, list):
                 raise UserError(
                     f'{source.path}: {video}: "annotations" must be a list, got '
@@ -184,6 +185,6 @@ class MMAction2Importer(_VideosImporter):
     @staticmethod
     def _facts_from_name(source: SourceFile) -> dict[str, VideoFacts]:
         for name in ('train', 'val', 'test'):
-            if source.path.stem.endswith(f'_{name}') and isinstance(source.json, dict):
+            if source.stem.endswith(f'_{name}') and isinstance(source.json, dict):
                 return {video: VideoFacts(subset=name) for video in source.json}
         return {}

@@ -26,7 +26,7 @@ class AFSDTablesImporter(Importer):
 
     def accepts(self, source: SourceFile) -> bool:
         """See :meth:`.Importer.accepts`."""
-        return source.path.suffix == '.csv' and tuple(source.columns) == _COLUMNS
+        return source.suffix == '.csv' and tuple(source.columns) == _COLUMNS
 
     def read(
         self,

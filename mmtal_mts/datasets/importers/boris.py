@@ -179,7 +179,7 @@ class BORISAggregatedImporter(Importer):
 
     def accepts(self, source: SourceFile) -> bool:
         """See :meth:`.Importer.accepts`."""
-        if source.path.suffix.lower() not in ('.tsv', '.csv'):
+        if source.suffix not in ('.tsv', '.csv'):
             return False
         return set(self._columns) <= set(source.columns)
 
@@ -233,7 +233,7 @@ class BORISTabularImporter(Importer):
 
     def accepts(self, source: SourceFile) -> bool:
         """See :meth:`.Importer.accepts`."""
-        if source.path.suffix.lower() not in ('.tsv', '.csv'):
+        if source.suffix not in ('.tsv', '.csv'):
             return False
         return self._first_line(source) is not None
 

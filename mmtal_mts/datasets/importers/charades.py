@@ -40,7 +40,7 @@ class CharadesImporter(Importer):
 
     def accepts(self, source: SourceFile) -> bool:
         """See :meth:`.Importer.accepts`."""
-        if source.path.suffix != '.csv':
+        if source.suffix != '.csv':
             return False
         return {'id', 'script', 'actions', 'length'} <= set(source.columns)
 
@@ -52,7 +52,7 @@ class CharadesImporter(Importer):
     ) -> None:
         """See :meth:`.Importer.read`."""
         names = _class_names(source, collector, options)
-        subset = 'training' if source.path.stem.endswith('_train') else 'test'
+        subset = 'training' if source.stem.endswith('_train') else 'test'
         for row in source.rows:
             video = row['id']
             collector.add_video(video, subset=subset, duration=row['length'])

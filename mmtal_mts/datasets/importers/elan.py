@@ -28,7 +28,7 @@ class ELANImporter(Importer):
 
     def accepts(self, source: SourceFile) -> bool:
         """See :meth:`.Importer.accepts`."""
-        return source.path.suffix.lower() == '.eaf'
+        return source.suffix == '.eaf'
 
     def read(
         self,
@@ -107,12 +107,12 @@ class ELANImporter(Importer):
         videos = [m for m in media if m.get('MIME_TYPE', '').startswith('video')]
         chosen = (videos or media or [None])[0]
         if chosen is None:
-            return source.path.stem, None, 0
+            return source.stem, None, 0
         name = media_name(chosen.get('MEDIA_URL') or '')
         # In ELAN the zero of all media is this far into the file.
         origin = int(chosen.get('TIME_ORIGIN') or 0)
         if not name:
-            return source.path.stem, None, origin
+            return source.stem, None, origin
         return without_extension(name), name if videos else None, origin
 
     @staticmethod

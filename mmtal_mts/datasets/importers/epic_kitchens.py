@@ -22,7 +22,7 @@ class EpicKitchensImporter(Importer):
 
     def accepts(self, source: SourceFile) -> bool:
         """See :meth:`.Importer.accepts`."""
-        if source.path.suffix != '.csv':
+        if source.suffix != '.csv':
             return False
         return {'video_id', 'start_timestamp', 'stop_timestamp', 'verb_class'} <= set(
             source.columns
@@ -45,7 +45,7 @@ class EpicKitchensImporter(Importer):
         if len(parts) == 1 and names[field]:
             # All of them, so that training and validation files agree.
             collector.classes = list(names[field].values())
-        subset = source.path.stem.rsplit('_', 1)[-1]
+        subset = source.stem.rsplit('_', 1)[-1]
         for row in source.rows:
             video = row['video_id']
             if video in facts:

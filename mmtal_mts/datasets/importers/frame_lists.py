@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from mmtal_mts.utils.errors import UserError
 
@@ -28,9 +29,9 @@ class KTHImporter(Importer):
 
     def accepts(self, source: SourceFile) -> bool:
         """See :meth:`.Importer.accepts`."""
-        if source.path.suffix == '.csv':
+        if source.suffix == '.csv':
             return source.columns[:3] == ['Filename', 'start_1', 'end_1']
-        if source.path.suffix != '.txt':
+        if source.suffix != '.txt':
             return False
         return any(_KTH_LINE.fullmatch(line) for _, line in source.lines[:30])
 
@@ -42,7 +43,7 @@ class KTHImporter(Importer):
     ) -> None:
         """See :meth:`.Importer.read`."""
         fps = options.fps or _KTH_FPS
-        is_table = source.path.suffix == '.csv'
+        is_table = source.suffix == '.csv'
         for where, name, ranges in (
             self._table(source) if is_table else self._text(source)
         ):
@@ -80,17 +81,35 @@ class KTHImporter(Importer):
 
 
 class UTInteractionImporter(Importer):
-    """The labels of UT-Interaction as a table, in frames from 0."""
+    """The labels of UT-Interaction as a table, in frames from 0.
+
+    Either with the columns set, sequence, class, start_frame and end_frame, or a sheet
+    of the authors' ``.xls`` file saved as CSV, in which the classes are numbers.
+    """
 
     name = 'ut-interaction'
-    summary = 'UT-Interaction labels as a table (needs --fps)'
+    summary = 'UT-Interaction labels, sheets saved as CSV or a table (needs --fps)'
     uses_fps = True
+
+    _columns = ('sequence', 'class', 'start_frame', 'end_frame')
+    _sheet_columns = (
+        'sequence #',
+        'Activity Class ID',
+        'Starting Frame #',
+        'Ending Frame #',
+    )
+    # In the order of the authors' numbers.
+    _classes = ('handshake', 'hug', 'kick', 'point', 'punch', 'push')
 
     def accepts(self, source: SourceFile) -> bool:
         """See :meth:`.Importer.accepts`."""
-        if source.path.suffix != '.csv':
+        if source.suffix != '.csv':
             return False
-        return {'set', 'sequence', 'start_frame', 'end_frame'} <= set(source.columns)
+        return self._is_sheet(source) or set(self._columns) <= set(source.columns)
+
+    def _is_sheet(self, source: SourceFile) -> bool:
+        """Whether the names of the columns stand in the second line."""
+        return tuple(source.columns_at(1)[:4]) == self._sheet_columns
 
     def read(
         self,
@@ -104,8 +123,21 @@ class UTInteractionImporter(Importer):
                 f'{source.path}: the times are frames; give the frame rate of the '
                 'videos with --fps'
             )
-        for row in source.rows:
-            frames = [parse_seconds(row[key]) for key in ('start_frame', 'end_frame')]
+        for row, values in self._rows(source):
+            sequence, label, *bounds = values
+            frames = [parse_seconds(value) for value in bounds]
             start, end = (None if f is None else f / options.fps for f in frames)
-            collector.add_video(row['sequence'], fps=options.fps)
-            collector.add_action(row['sequence'], start, end, row['class'], row.where)
+            collector.add_video(sequence, fps=options.fps)
+            collector.add_action(sequence, start, end, label, row)
+
+    def _rows(self, source: SourceFile) -> Iterator[tuple[str, list[str]]]:
+        """Yields place and sequence, class, start and end of each row."""
+        if not self._is_sheet(source):
+            for row in source.rows:
+                yield row.where, [row[name] for name in self._columns]
+            return
+        for where, values in source.values_below(1):
+            sequence, number, *bounds = values[:4]
+            index = parse_seconds(number)
+            known = index is not None and index in range(len(self._classes))
+            yield where, [sequence, self._classes[int(index)] if known else '', *bounds]

@@ -101,10 +101,15 @@ def detect_format(sources: Sequence[SourceFile]) -> str:
         return next(iter(found))
     names = ', '.join(source.name for source in sources[:_MAX_SHOWN])
     if not found:
-        raise UserError(
-            f'no known annotation format in {names or "an empty folder"}. Name the '
-            f'format with --format: {", ".join(IMPORTERS)}'
-        )
+        reasons = [source.why_unknown() for source in sources[:_MAX_SHOWN]]
+        lines = list(filter(None, reasons))
+        if None in reasons or not reasons:
+            lines.insert(
+                0,
+                f'no known annotation format in {names or "an empty folder"}. Name the '
+                f'format with --format: {", ".join(IMPORTERS)}',
+            )
+        raise UserError('\n'.join(lines))
     listed = '; '.join(
         f'{name}: {", ".join(files[:3])}' for name, files in found.items()
     )

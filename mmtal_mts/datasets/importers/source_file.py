@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import codecs
 import csv
+import gzip
 import json
+import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +16,19 @@ from xml.etree import ElementTree
 from mmtal_mts.utils.errors import UserError
 
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_GZIP_MARK = b'\x1f\x8b'
+_OBSERVER_TEMPLATE = '<NXMLINTERCHANGE'
+# The largest published annotation is 0.1 GB; more is a file that lies about itself.
+_MAX_BYTES = 2**30
+# First bytes of files that are no text, what they are, and what to do with them.
+_SPREADSHEET = 'Open it and save each sheet as CSV.'
+_BINARY_FILES = {
+    b'\xd0\xcf\x11\xe0': ('an Excel 97-2003 file (.xls)', _SPREADSHEET),
+    b'PK\x03\x04': ('a spreadsheet (.xlsx, .ods) or a ZIP archive', _SPREADSHEET),
+    b'\x80\x02': ('a Python pickle', 'It is not read, because it may run any code.'),
+    b'\x80\x03': ('a Python pickle', 'It is not read, because it may run any code.'),
+    b'\x80\x04': ('a Python pickle', 'It is not read, because it may run any code.'),
+}
 
 
 @dataclass(frozen=True)
@@ -34,7 +49,7 @@ class Row:
 
 
 class SourceFile:
-    """A file, as text, JSON, table or XML.
+    """A file, as text, JSON, table or XML, also compressed by gzip.
 
     Args:
         path (str | Path): Existing file.
@@ -49,18 +64,51 @@ class SourceFile:
 
     @property
     def name(self) -> str:
-        """str: Name without folder."""
-        return self.path.name
+        """str: Name without folder and without ``.gz``."""
+        name = self.path.name
+        return name[:-3] if name.lower().endswith('.gz') else name
 
-    @cached_property
-    def text(self) -> str:
-        """str: Decoded content, UTF-8 or UTF-16."""
+    @property
+    def stem(self) -> str:
+        """str: Name without its extension."""
+        return Path(self.name).stem
+
+    @property
+    def suffix(self) -> str:
+        """str: Extension of the name, in lower case."""
+        return Path(self.name).suffix.lower()
+
+    def _bytes(self) -> bytes:
+        """Reads the content, uncompressed."""
         try:
             data = self.path.read_bytes()
         except OSError as error:
             raise UserError(
                 f'{self.path}: cannot be read ({error.strerror})'
             ) from error
+        if not data.startswith(_GZIP_MARK):
+            return data
+        try:
+            with gzip.open(self.path) as file:
+                data = file.read(_MAX_BYTES + 1)
+        except (OSError, EOFError, zlib.error) as error:
+            raise UserError(
+                f'{self.path}: damaged gzip file ({error}). Download it again.'
+            ) from error
+        if len(data) > _MAX_BYTES:
+            raise UserError(
+                f'{self.path}: uncompressed it is larger than a gibibyte, which no '
+                'annotation is. Unpack it, and look what it holds.'
+            )
+        return data
+
+    @cached_property
+    def text(self) -> str:
+        """str: Decoded content, UTF-8 or UTF-16."""
+        data = self._bytes()
+        for mark, (what, remedy) in _BINARY_FILES.items():
+            if data.startswith(mark):
+                raise UserError(f'{self.path}: is {what}, no text. {remedy}')
         encoding = 'utf-16' if data[:2] in _UTF16_MARKS else 'utf-8-sig'
         try:
             return data.decode(encoding)
@@ -69,6 +117,24 @@ class SourceFile:
                 f'{self.path}: not a text file in UTF-8 or UTF-16 ({error.reason} at '
                 f'byte {error.start}). Save it as UTF-8.'
             ) from error
+
+    def why_unknown(self) -> str | None:
+        """Says what a file is that no importer can read.
+
+        Returns:
+            str, optional: Reason and remedy; None for a text of unknown format.
+        """
+        try:
+            text = self.text
+        except UserError as error:
+            return str(error)
+        if _OBSERVER_TEMPLATE in text[:2000]:
+            return (
+                f'{self.path}: is a project template of The Observer XT, which lists '
+                'behaviours and holds no observation. Export the observations as a '
+                'table with start and stop times.'
+            )
+        return None
 
     @cached_property
     def lines(self) -> list[tuple[str, str]]:
@@ -110,6 +176,15 @@ class SourceFile:
     def columns(self) -> list[str]:
         """list[str]: First row of a table with commas, semicolons or tabs."""
         return self._parse(first_line=0)[0]
+
+    def columns_at(self, first_line: int) -> list[str]:
+        """Returns the row at a line, counted from 0; empty if there is none."""
+        return self._parse(first_line)[0]
+
+    def values_below(self, first_line: int) -> list[tuple[str, list[str]]]:
+        """Returns place and values of the rows below a line, whatever its columns."""
+        rows = self._parse(first_line)[1]
+        return [(f'{self.path}:{number}', values) for number, values in rows]
 
     @cached_property
     def rows(self) -> list[Row]:
@@ -189,5 +264,7 @@ class SourceFile:
         Returns:
             SourceFile, optional: None if there is none.
         """
-        path = self.path.with_name(name)
-        return SourceFile(path) if path.is_file() else None
+        for path in (self.path.with_name(name), self.path.with_name(f'{name}.gz')):
+            if path.is_file():
+                return SourceFile(path)
+        return None

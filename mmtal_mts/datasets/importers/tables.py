@@ -50,7 +50,7 @@ class CSVImporter(Importer):
 
     def accepts(self, source: SourceFile) -> bool:
         """See :meth:`.Importer.accepts`."""
-        if source.path.suffix.lower() not in ('.csv', '.tsv', '.txt'):
+        if source.suffix not in ('.csv', '.tsv', '.txt'):
             return False
         columns = source.columns
         if self._is_headless(columns):
@@ -127,7 +127,7 @@ class GTADTableImporter(Importer):
 
     def accepts(self, source: SourceFile) -> bool:
         """See :meth:`.Importer.accepts`."""
-        if source.path.suffix != '.csv':
+        if source.suffix != '.csv':
             return False
         return {'video-name', 't-init', 't-end', 'label-idx'} <= set(source.columns)
 

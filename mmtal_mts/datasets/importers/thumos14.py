@@ -36,7 +36,7 @@ class THUMOS14TextImporter(Importer):
     ) -> None:
         """See :meth:`.Importer.read`."""
         match = _FILE_NAME.fullmatch(source.name)
-        label = match[1] if match else source.path.stem
+        label = match[1] if match else source.stem
         for where, line in source.lines:
             values = line.split()
             if len(values) != 3:

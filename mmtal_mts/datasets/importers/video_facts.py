@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mmtal_mts.datasets.frame_times import FrameTimes
 from mmtal_mts.datasets.sources import VIDEO_EXTENSIONS
 from mmtal_mts.datasets.transforms.video_readers import (
     VideoReadError,
@@ -40,14 +41,14 @@ class VideoFacts:
     subset: str | None = None
 
 
-def probe_video(path: str | os.PathLike) -> tuple[int, float]:
+def probe_video(path: str | os.PathLike) -> FrameTimes:
     """Reads length and rate of a video file from its container.
 
     Args:
         path (str | os.PathLike): Video file.
 
     Returns:
-        tuple[int, float]: Number of frames, and frames per second.
+        FrameTimes: Number of frames, rate and duration, by time stamps.
 
     Raises:
         VideoReadError: If it cannot be opened or does not tell.
@@ -56,12 +57,13 @@ def probe_video(path: str | os.PathLike) -> tuple[int, float]:
     for backend in available_backends():
         try:
             reader = open_video(os.fspath(path), backend)
+            times = reader.times()
         # Each library has its own errors for a damaged file.
         except Exception as error:
             problems.append(f'{backend}: {error}')
             continue
-        if reader.num_frames > 0 and reader.fps:
-            return reader.num_frames, reader.fps
+        if times is not None and times.num_frames > 0:
+            return times
         problems.append(f'{backend}: tells no length or frame rate')
     raise VideoReadError(
         f'{path}: cannot be opened as a video ({"; ".join(problems) or "no decoder"})'
@@ -165,6 +167,6 @@ def _from_folder(folder: Path) -> dict[str, VideoFacts]:
     facts = {}
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in VIDEO_EXTENSIONS:
-            num_frames, fps = probe_video(path)
-            facts[path.stem] = VideoFacts(num_frames / fps, fps)
+            times = probe_video(path)
+            facts[path.stem] = VideoFacts(times.duration_s, times.fps)
     return facts

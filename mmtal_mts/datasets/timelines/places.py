@@ -94,5 +94,5 @@ def _place_group(
 
 
 def _facts(clip: Clip, clip_fps: float | None) -> _Facts:
-    frames, fps = read_clip(clip)
-    return _Facts(frames.shape[1:3], len(frames), clip_fps or fps)
+    frames, times = read_clip(clip)
+    return _Facts(frames.shape[1:3], len(frames), clip_fps or times.fps)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from mmtal_mts.datasets.frame_times import FrameTimes
 from mmtal_mts.datasets.transforms.video_readers import (
     VideoReadError,
     available_backends,
@@ -49,20 +50,22 @@ def render(timeline: Timeline, settings: TimelineSettings) -> Iterator[Rendered]
         VideoReadError: If a clip cannot be read, or an action is not in it.
     """
     for index, part in enumerate(timeline.parts):
-        frames, fps = read_clip(part.clip)
-        fps = settings.clip_fps or fps
+        frames, times = read_clip(part.clip)
+        if settings.clip_fps:
+            times = FrameTimes(times.num_frames, settings.clip_fps)
         if part.background_s is None:
-            yield _clip_part(part, frames, fps, settings)
+            yield _clip_part(part, frames, times, settings)
         else:
             name = zlib.crc32(timeline.name.encode())
             noise = np.random.default_rng([settings.seed, name, index])
             yield Rendered(_background(part, frames, settings, noise), [])
 
 
-def read_clip(clip: Clip) -> tuple[np.ndarray, float]:
-    """Reads all frames of a clip, (T, H, W, 3) uint8 RGB, and its frame rate."""
+def read_clip(clip: Clip) -> tuple[np.ndarray, FrameTimes]:
+    """Reads all frames of a clip, (T, H, W, 3) uint8 RGB, and when they are shown."""
     try:
         reader = open_video(clip.path, available_backends()[0])
+        times = reader.times()
         frames = list(reader.read(np.arange(reader.num_frames)))
     # Each library has exceptions of its own.
     except Exception as error:
@@ -70,11 +73,13 @@ def read_clip(clip: Clip) -> tuple[np.ndarray, float]:
             f'{clip.path}: cannot be decoded ({error}). Replace the file, or take the '
             'clip out of the list'
         ) from error
-    if reader.fps is None:
+    if times is None:
         raise VideoReadError(f'{clip.path}: the file does not tell its frame rate')
     if not frames:
         raise VideoReadError(f'{clip.path}: no frame could be decoded')
-    return np.stack(frames), reader.fps
+    if times.starts_s is None:  # the end of a damaged file is missing
+        times = FrameTimes(len(frames), times.fps)
+    return np.stack(frames), times
 
 
 def letterbox(frame: np.ndarray, size: int) -> np.ndarray:
@@ -90,14 +95,14 @@ def letterbox(frame: np.ndarray, size: int) -> np.ndarray:
 
 
 def _clip_part(
-    part: Part, frames: np.ndarray, fps: float, settings: TimelineSettings
+    part: Part, frames: np.ndarray, shown: FrameTimes, settings: TimelineSettings
 ) -> Rendered:
-    duration = len(frames) / fps
-    skipped_s = part.skip_frames / fps
+    duration = shown.duration_s
+    skipped_s = shown.start_s(part.skip_frames)
     count = max(round((duration - skipped_s) * settings.fps), 0)
     # Each frame shows the middle of its interval, so rates may differ.
     times = skipped_s + (np.arange(count) + 0.5) / settings.fps
-    chosen = np.minimum((times * fps).astype(int), len(frames) - 1)
+    chosen = np.minimum(shown.shown_at(times), len(frames) - 1)
     last_s = skipped_s + count / settings.fps if count else duration
     actions = []
     for start, end, label in part.clip.actions:
@@ -107,10 +112,10 @@ def _clip_part(
                 f'the clip has only {duration:.2f} s'
             )
         actions.append((start - skipped_s, min(end, last_s) - skipped_s, label))
-    shown = np.empty((count, settings.size, settings.size, 3), np.uint8)
+    pictures = np.empty((count, settings.size, settings.size, 3), np.uint8)
     for place, i in enumerate(chosen):
-        shown[place] = letterbox(frames[i], settings.size)
-    return Rendered(shown, actions)
+        pictures[place] = letterbox(frames[i], settings.size)
+    return Rendered(pictures, actions)
 
 
 def _background(

@@ -12,8 +12,7 @@ from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 from mmengine.logging import print_log
 
-from mmtal_mts.structures.timebase import source_frame_indices
-
+from ..frame_times import FrameTimes
 from .stored_frames import CHANNELS, ImageFolder, open_array
 from .video_readers import BACKENDS, VideoReadError, available_backends, open_video
 
@@ -38,14 +37,16 @@ class LoadClip(BaseTransform):
     """Reads the frames of one window from a video, a frame folder or an array.
 
     Sampled frame k of the video is source frame
-    ``ceil((k + 1) * source_fps / sample_fps) - 1``, with every backend. Sampled
-    frames after the end of the video are filled with a constant.
+    ``ceil((k + 1) * source_fps / sample_fps) - 1``, with every backend; where the
+    frame rate varies, the last one that begins before ``(k + 1) / sample_fps``
+    seconds. Sampled frames after the end of the video are filled with a constant.
 
     Required Keys:
 
     - source, source_type, modality, sample_fps, window_offset, clip_len
     - num_sampled_frames, duration
-    - source_fps (None: read it from the file; an array is taken as sampled already)
+    - source_fps (None: times are those of the file; an array is taken as sampled
+      already)
     - annotated_fps (optional, used where the video file does not tell its rate)
     - filename_tmpl, start_index (frame folders)
     - on_bad_video (optional, 'skip' fills up what a short video lacks)
@@ -132,9 +133,7 @@ class LoadClip(BaseTransform):
     def _pad_frame(self, shape: tuple[int, ...]) -> np.ndarray:
         return np.full(shape, self.pad_value, dtype=np.uint8)
 
-    def _plan(
-        self, results: dict, num_source_frames: int, source_fps: float
-    ) -> np.ndarray:
+    def _plan(self, results: dict, times: FrameTimes) -> np.ndarray:
         """Finds the source frames of the window, and checks that they exist.
 
         Returns:
@@ -142,15 +141,15 @@ class LoadClip(BaseTransform):
         """
         offset = results['window_offset']
         count = min(results['clip_len'], results['num_sampled_frames'] - offset)
-        indices = source_frame_indices(offset, count, source_fps, results['sample_fps'])
+        indices = times.indices(offset, count, results['sample_fps'])
         source, duration = results['source'], results['duration']
         tolerance_s = length_tolerance_s(duration)
-        length_s = num_source_frames / source_fps
+        num_source_frames, length_s = times.num_frames, times.duration_s
         if abs(length_s - duration) <= tolerance_s:
             return np.minimum(indices, num_source_frames - 1)
 
         message = (
-            f'{source}: holds {num_source_frames} frames at {source_fps:.3f} fps = '
+            f'{source}: holds {num_source_frames} frames at {times.fps:.3f} fps = '
             f'{length_s:.2f} s, but its annotated "duration" is {duration:.2f} s'
         )
         remedy = (
@@ -158,7 +157,7 @@ class LoadClip(BaseTransform):
             'frames were extracted at another one'
         )
         available = indices[: np.searchsorted(indices, num_source_frames)]
-        beyond = (int(indices[-1]) + 1 - num_source_frames) / source_fps
+        beyond = (int(indices[-1]) + 1 - num_source_frames) / times.fps
         if beyond <= tolerance_s:
             self._warn_once(source, f'{message}; {remedy}')
             return np.minimum(indices, num_source_frames - 1)
@@ -199,19 +198,18 @@ class LoadClip(BaseTransform):
         reader = open_video(results['source'], backend, self.num_threads)
         if reader.num_frames == 0:
             raise ValueError('no frames')
-        fps = (
-            results.get('source_fps')
-            or reader.fps
-            or results.get('annotated_fps')
-            or reader.num_frames / results['duration']
-        )
-        indices = self._plan(results, reader.num_frames, fps)
+        if results.get('source_fps'):
+            times = FrameTimes(reader.num_frames, results['source_fps'])
+        else:
+            fallback = results.get('annotated_fps')
+            times = reader.times(fallback or reader.num_frames / results['duration'])
+        indices = self._plan(results, times)
         unique, inverse = np.unique(indices, return_inverse=True)
         frames = list(self.shrink(reader.read(unique)))
         if len(frames) < len(unique):
             # The file announces frames that it does not hold. A few at its end are
             # common, and repeated; more of them means damage.
-            lacking_s = (unique[-1] - unique[max(len(frames) - 1, 0)]) / fps
+            lacking_s = (unique[-1] - unique[max(len(frames) - 1, 0)]) / times.fps
             if not frames or lacking_s > length_tolerance_s(results['duration']):
                 raise ValueError(
                     f'damaged or cut off at frame {unique[len(frames)]} of '
@@ -248,13 +246,13 @@ class LoadClip(BaseTransform):
         )
         num_frames = folder.count()
         fps = results.get('source_fps') or num_frames / results['duration']
-        indices = self._plan(results, num_frames, fps)
+        indices = self._plan(results, FrameTimes(num_frames, fps))
         return indices, folder.read(indices)
 
     def _read_array(self, results: dict) -> tuple[np.ndarray, list[np.ndarray]]:
         array = open_array(results['source'], results['modality'])
         fps = results.get('source_fps') or results['sample_fps']
-        indices = self._plan(results, len(array), fps)
+        indices = self._plan(results, FrameTimes(len(array), fps))
         return indices, list(np.asarray(array[indices]))
 
     def __repr__(self) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
+from ..extraction_record import read_record
 from ..sources import SourceFinder
 from .loading import LoadClip
 from .stored_frames import CHANNELS
@@ -35,7 +36,8 @@ class AppendClip(BaseTransform):
         filename_tmpl (str): Name of an image in a frame folder.
         start_index (int): Number of the first image in a frame folder.
         source_fps (float, optional): Frame rate of all second sources. None takes
-            that of a video file, or sampled frames that are extracted already.
+            that of a video file or of the extraction, else frames that are sampled
+            already.
         **load (Any): Settings of :class:`LoadClip`.
 
     Raises:
@@ -62,6 +64,9 @@ class AppendClip(BaseTransform):
         self.finder = SourceFinder(
             os.path.join(data_root, folder), source_type, file_tmpl
         )
+        self.record = (
+            None if source_type == 'video' else read_record(self.finder.folder)
+        )
         self.source_type = source_type
         self.modality = modality
         self.filename_tmpl = filename_tmpl
@@ -87,7 +92,10 @@ class AppendClip(BaseTransform):
             )
         source_fps = self.source_fps
         if source_fps is None and self.source_type != 'video':
-            source_fps = results['sample_fps']
+            if self.record is None:
+                source_fps = results['sample_fps']
+            else:
+                source_fps = self.record.rate(results['duration'])
         second = self.load(
             dict(
                 results,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 import numpy as np
 from mmaction.datasets.transforms import RawFrameDecode
@@ -10,6 +11,9 @@ from mmaction.datasets.transforms import RawFrameDecode
 from .video_readers import VideoReadError
 
 CHANNELS = {'RGB': 3, 'Flow': 2}
+_NUMBERED = re.compile(
+    r'(?P<name>.*?)(?P<number>\d+)\.(?:jpe?g|png|bmp)', re.IGNORECASE
+)
 
 
 class ImageFolder:
@@ -109,6 +113,41 @@ class ImageFolder:
             f'{self.path}: damaged image between {self.image_path(indices[0])} and '
             f'{self.image_path(indices[-1])}. Extract the frames of this video again.'
         )
+
+
+def count_images(path: str) -> int:
+    """Counts the numbered images of a folder, whatever they are called.
+
+    Args:
+        path (str): Folder, of optical flow or of RGB.
+
+    Returns:
+        int: Number of frames.
+
+    Raises:
+        VideoReadError: If there is none, one is missing in between, or the components
+            of the flow are not as many.
+    """
+    numbers: dict[str, list[int]] = {}
+    for name in os.listdir(path):
+        match = _NUMBERED.fullmatch(name)
+        if match:
+            numbers.setdefault(match['name'], []).append(int(match['number']))
+    if not numbers:
+        raise VideoReadError(f'{path}: holds no numbered images')
+    remedy = 'Extract the frames of this video again.'
+    for name, found in numbers.items():
+        missing = max(found) - min(found) + 1 - len(found)
+        if missing:
+            raise VideoReadError(
+                f'{path}: {missing} images are missing between {name}{min(found)} and '
+                f'{name}{max(found)}. {remedy}'
+            )
+    counts = {name: len(found) for name, found in numbers.items()}
+    if len(set(counts.values())) > 1:
+        listed = ', '.join(f'{count} {name}*' for name, count in sorted(counts.items()))
+        raise VideoReadError(f'{path}: holds different numbers: {listed}. {remedy}')
+    return next(iter(counts.values()))
 
 
 def open_array(path: str, modality: str) -> np.ndarray:

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from mmaction.datasets.transforms import DecordDecode, DecordInit, OpenCVInit
 
+from ..frame_times import FrameTimes, read_frame_times, read_packets, times_of_packets
+
 # So many frames are decoded at once where a library returns them in batches.
 _CHUNK = 64
 
@@ -31,12 +33,36 @@ class VideoReader:
     """Base of the readers.
 
     Attributes:
+        path (str): Video file.
         num_frames (int): Number of frames that the file announces.
         fps (float, optional): Average frame rate, None if unknown.
     """
 
+    path: str
     num_frames: int
     fps: float | None
+
+    def times(self, fallback_fps: float | None = None) -> FrameTimes | None:
+        """Tells when each frame is shown.
+
+        Args:
+            fallback_fps (float, optional): Rate where the file does not tell one.
+
+        Returns:
+            FrameTimes, optional: The same for every library; None if nothing is known.
+        """
+        times = self._stamped_times()
+        if times is not None:
+            return times
+        fps = self.fps or fallback_fps
+        return None if fps is None else FrameTimes(self.num_frames, fps)
+
+    def _stamped_times(self) -> FrameTimes | None:
+        try:
+            return read_frame_times(self.path)
+        # PyAV, with exceptions of its own, is missing or cannot read this file.
+        except Exception:
+            return None
 
     def read(self, indices: np.ndarray) -> Iterator[np.ndarray]:
         """Yields the frames of ascending, unique indices.
@@ -75,6 +101,7 @@ class DecordReader(VideoReader):
     """
 
     def __init__(self, path: str, num_threads: int) -> None:
+        self.path = path
         opened = _LocalDecordInit(num_threads=num_threads)(dict(filename=path))
         self._container = opened['video_reader']
         self.num_frames = opened['total_frames']
@@ -122,26 +149,26 @@ class PyAVReader(VideoReader):
         import av
 
         self._av = av
-        self._path = path
+        self.path = path
         self._num_threads = num_threads
         with av.open(path) as container:
             if not container.streams.video:
                 raise ValueError('no video stream')
             stream = container.streams.video[0]
             self.fps = _known_rate(stream.average_rate)
-            packets = [
-                (packet.pts, packet.is_keyframe)
-                for packet in container.demux(stream)
-                if packet.size
-            ]
+            packets = read_packets(container, stream)
+            self._stamped = times_of_packets(packets, stream)
         self.num_frames = len(packets)
-        times = [pts for pts, _ in packets]
+        times = [packet.pts for packet in packets]
         # Without unique time stamps frames can only be counted from the beginning.
         self._seekable = None not in times and len(set(times)) == len(times)
         self._times = np.sort(times) if self._seekable else np.arange(len(times))
         self._key_times = sorted(
-            pts for pts, is_key in packets if is_key and self._seekable
+            packet.pts for packet in packets if packet.is_key and self._seekable
         )
+
+    def _stamped_times(self) -> FrameTimes | None:
+        return self._stamped
 
     def read(self, indices: np.ndarray) -> Iterator[np.ndarray]:
         """See :meth:`VideoReader.read`."""
@@ -149,7 +176,7 @@ class PyAVReader(VideoReader):
         target = next(wanted, None)
         if target is None:
             return
-        with self._av.open(self._path) as container:
+        with self._av.open(self.path) as container:
             stream = container.streams.video[0]
             stream.codec_context.thread_count = self._num_threads
             if self._num_threads != 1:
@@ -207,6 +234,7 @@ class OpenCVReader(VideoReader):
     def __init__(self, path: str, num_threads: int) -> None:
         import cv2
 
+        self.path = path
         reader = OpenCVInit()(dict(filename=path))['video_reader']
         self._capture = reader.vcap
         if not self._capture.isOpened():

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmtal_mts.datasets.extraction import SampledVideo, SamplingGrid
+from mmtal_mts.datasets.frame_times import FrameTimes
 from mmtal_mts.datasets.transforms import VideoReadError
 from mmtal_mts.datasets.transforms.video_readers import available_backends
 
@@ -49,18 +50,19 @@ def shown(frames):
 def test_frames_and_counts_are_those_of_afsd(num_frames, fps, sample_fps):
     kept = accumulate(num_frames, fps, sample_fps)
     grid = SamplingGrid(float(sample_fps))
-    indices = grid.indices(num_frames, float(fps))
+    times = FrameTimes(num_frames, float(fps))
+    indices = grid.indices(times)
     if kept:
         assert indices.tolist() == kept
     else:  # a video shorter than one interval still has one frame
         assert indices.tolist() == [num_frames - 1]
-    assert grid.count(num_frames, float(fps)) == len(indices)
+    assert grid.count(times) == len(indices)
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(1, 5000), st.integers(1, 900))
 def test_fixed_number_of_frames_covers_every_video_evenly(num_source, num_frames):
-    indices = SamplingGrid(None, num_frames).indices(num_source, 29.97)
+    indices = SamplingGrid(None, num_frames).indices(FrameTimes(num_source, 29.97))
     assert len(indices) == num_frames
     assert indices[0] >= 0 and indices[-1] == num_source - 1
     steps = np.diff(indices)
@@ -69,8 +71,15 @@ def test_fixed_number_of_frames_covers_every_video_evenly(num_source, num_frames
 
 
 def test_fixed_number_closed_forms():
-    assert SamplingGrid(None, 6).indices(3, 25.0).tolist() == [0, 0, 1, 1, 2, 2]
-    indices = SamplingGrid(None, 768).indices(1536, 25.0)
+    assert SamplingGrid(None, 6).indices(FrameTimes(3, 25.0)).tolist() == [
+        0,
+        0,
+        1,
+        1,
+        2,
+        2,
+    ]
+    indices = SamplingGrid(None, 768).indices(FrameTimes(1536, 25.0))
     assert indices.tolist() == list(range(1, 1536, 2))
 
 
@@ -88,7 +97,21 @@ def test_video_is_read_at_the_rate(backend):
 def test_video_is_read_in_a_fixed_number_of_frames(num_frames):
     grid = SamplingGrid(None, num_frames)
     frames = shown(SampledVideo(VIDEO, grid, 16, 'opencv'))
-    assert frames == grid.indices(40, 30.0).tolist()
+    assert frames == grid.indices(FrameTimes(40, 30.0)).tolist()
+
+
+@pytest.mark.parametrize('backend', available_backends())
+def test_a_varying_rate_is_sampled_by_time(backend, make_video, number_of, tmp_path):
+    # Frame 0 stays for a second, the others for 0.1 s each, the last for no time.
+    times = [0.0, *(1.0 + 0.1 * k for k in range(9))]
+    path = make_video(tmp_path / 'v.mp4', 10, times=times, size=(64, 48))
+
+    def numbers(grid):
+        return [number_of(f) for f in SampledVideo(path, grid, 32, backend)]
+
+    assert numbers(SamplingGrid(10)) == [0] * 10 + list(range(1, 9))
+    # Evenly over the 1.8 seconds, not over the ten frames.
+    assert numbers(SamplingGrid(None, 4)) == [0, 0, 4, 9]
 
 
 def test_what_the_file_lacks_at_its_end():

@@ -145,6 +145,23 @@ ANNOTATIONS = [{'segment': [0.01, 12.64441], 'label': 'Drinking beer'}]
             },
             'activitynet',
         ),
+        # ActionFormer and OpenTAD: test videos have no "annotations"
+        (
+            {
+                'version': 'v1.3',
+                'database': {
+                    'v_a': {
+                        'subset': 'training',
+                        'duration': 14.07,
+                        'frame': 422,
+                        'fps': 30,
+                        'annotations': [{**ANNOTATIONS[0], 'label_id': 3}],
+                    },
+                    'v_test': {'subset': 'test', 'duration': 3.0, 'frame': 90},
+                },
+            },
+            'activitynet',
+        ),
         # BackTAL
         (
             {
@@ -198,7 +215,7 @@ ANNOTATIONS = [{'segment': [0.01, 12.64441], 'label': 'Drinking beer'}]
             'mmaction2',
         ),
     ],
-    ids=['actionformer', 'backtal', 'gtad', 'rtd'],
+    ids=['actionformer', 'opentad', 'backtal', 'gtad', 'rtd'],
 )
 def test_json_dialects_give_the_same(read, content, expected_format, request):
     dialect = request.node.callspec.id
@@ -208,7 +225,8 @@ def test_json_dialects_give_the_same(read, content, expected_format, request):
     assert (entry['subset'], entry['duration'], entry['fps']) == ('training', 14.07, 30)
     assert actions_of(result, 'v_a') == [(0.01, 12.64441, 'Drinking beer')]
     assert result.content['classes'] == ['Drinking beer']
-    others = {'backtal': 'vid_idx', 'rtd': 'duration_frame'}.get(dialect)
+    unknown = {'opentad': 'frame', 'backtal': 'vid_idx', 'rtd': 'duration_frame'}
+    others = unknown.get(dialect)
     told = [note for note in result.notes if note.startswith('fields not taken over')]
     assert told == ([f'fields not taken over: {others}'] if others else [])
 
@@ -228,6 +246,20 @@ def test_mmaction2_takes_the_subset_from_the_file_name(read):
     entry = {'duration_second': 14.07, 'annotations': ANNOTATIONS}
     result = read({'anet_anno_train.json': {'v_a': entry}})
     assert result.content['database']['v_a']['subset'] == 'training'
+
+
+def test_thumos14_tested_on_what_opentad_calls_validation(read):
+    video = {'duration': 9.0, 'frame': 270, 'annotations': ANNOTATIONS}
+    database = {
+        'video_validation_0000051': dict(video, subset='training'),
+        'video_test_0000004': dict(video, subset='validation'),
+    }
+    result = read({'a.json': {'version': 'THUMOS14', 'database': database}})
+    subsets = {name: v['subset'] for name, v in result.content['database'].items()}
+    assert subsets == {
+        'video_validation_0000051': 'validation',
+        'video_test_0000004': 'test',
+    }
 
 
 def test_thumos14_trained_on_validation_is_called_validation(read):
@@ -386,6 +418,27 @@ def test_ut_interaction_needs_a_frame_rate(read):
         read({'labels.csv': table})
     result = read({'labels.csv': table}, ImportOptions(fps=30.0))
     assert actions_of(result, 'seq1') == [(762 / 30, 841 / 30, 'punch')]
+
+
+def test_a_sheet_of_ut_interaction_saved_as_csv(read):
+    # As the authors' .xls file has it: two lines of names, repeated columns.
+    sheet = (
+        ',,,,Top-Left Point,,Bottom-Right Point,,,,\n'
+        'sequence #,Activity Class ID,Starting Frame #,Ending Frame #,X-Cord,Y-Cord,'
+        'X-Cord,Y-Cord,"Main actor (left=0, right=1)",,\n'
+        'seq1,4,762,841,220,113,620,410,1,400,297\n'
+        'seq1,0,1408,1562,225,110,655,423,-1,430,313\n'
+        'seq1,9,1600,1700,225,110,655,423,-1,430,313\n'
+    )
+    result = read({'set1.csv': sheet}, ImportOptions(fps=30.0))
+    assert result.format == 'ut-interaction'
+    assert actions_of(result, 'seq1') == [
+        (762 / 30, 841 / 30, 'punch'),
+        (1408 / 30, 1562 / 30, 'handshake'),
+    ]
+    assert {reason: len(places) for reason, places in result.dropped.items()} == {
+        'no label': 1
+    }
 
 
 def test_segments_without_classes_become_one_class(read):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 
 import pytest
@@ -16,6 +17,7 @@ from mmtal_mts.datasets.importers import (
     VideoFacts,
     detect_format,
     import_annotations,
+    source_file,
 )
 from mmtal_mts.datasets.importers.report import describe_import
 from mmtal_mts.structures.annotations import load_annotations
@@ -96,6 +98,28 @@ def test_what_is_no_annotation_is_named(tmp_path, data):
 
 
 @pytest.mark.parametrize(
+    ('name', 'start', 'message'),
+    [
+        ('labels.xls', b'\xd0\xcf\x11\xe0\xa1\xb1', 'Excel 97-2003.*save each sheet'),
+        ('labels.xlsx', b'PK\x03\x04\x14\x00', 'spreadsheet .*save each sheet'),
+        ('labels.pkl', b'\x80\x04\x95', 'pickle.*may run any code'),
+        (
+            'template.otx',
+            '<?xml version="1.0"?>\n<NXMLINTERCHANGE VERSION_MAJOR="0">'.encode(
+                'utf-16'
+            ),
+            'Observer XT.*no observation.*Export',
+        ),
+    ],
+)
+def test_what_cannot_be_read_is_told_with_a_remedy(tmp_path, name, start, message):
+    path = tmp_path / name
+    path.write_bytes(start)
+    with pytest.raises(UserError, match=rf'{name}: is (a|an) .*{message}'):
+        import_annotations([path])
+
+
+@pytest.mark.parametrize(
     ('options', 'message'),
     [
         ({'fps': 25.0}, 'csv does not know --fps'),
@@ -148,6 +172,36 @@ def test_an_import_of_nothing_is_an_error(tmp_path):
     path.write_text('video,start,end,label\n')
     with pytest.raises(UserError, match='the files are empty'):
         import_annotations([path])
+
+
+def test_compressed_files_are_read_as_they_are(data, tmp_path):
+    """Of every format, and what lies beside a file is found compressed as well."""
+    sources = [path for path in data.rglob('*') if path.is_file()]
+    for path in sources:
+        packed = tmp_path / path.relative_to(data).with_name(f'{path.name}.gz')
+        packed.parent.mkdir(exist_ok=True)
+        packed.write_bytes(gzip.compress(path.read_bytes()))
+    compared = 0
+    for path in sources:
+        packed = tmp_path / path.relative_to(data).with_name(f'{path.name}.gz')
+        try:
+            wanted = import_annotations([path])
+        except UserError:  # durations and class lists
+            continue
+        assert import_annotations([packed]).content == wanted.content, path
+        compared += 1
+    assert compared >= 6
+
+
+def test_a_damaged_or_overlong_compressed_file_is_named(tmp_path, monkeypatch):
+    whole = gzip.compress(b'video,start,end,label\na,1,2,run\n')
+    (tmp_path / 'a.csv.gz').write_bytes(whole[:-9])
+    with pytest.raises(UserError, match=r'a\.csv\.gz: damaged gzip file'):
+        import_annotations([tmp_path / 'a.csv.gz'], 'csv')
+    monkeypatch.setattr(source_file, '_MAX_BYTES', 10)
+    (tmp_path / 'a.csv.gz').write_bytes(whole)
+    with pytest.raises(UserError, match=r'a\.csv\.gz: uncompressed it is larger'):
+        import_annotations([tmp_path / 'a.csv.gz'], 'csv')
 
 
 def test_the_account_adds_up(table):

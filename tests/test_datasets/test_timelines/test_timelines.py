@@ -124,8 +124,8 @@ def test_annotations_agree_with_the_frames(folder):
     }
     for video in annotations.videos.values():
         path = folder / 'out' / 'videos' / video.file
-        frames, fps = read_clip(Clip('x', str(path), 'x', ()))
-        assert fps == 20 and len(frames) == pytest.approx(video.duration * 20)
+        frames, times = read_clip(Clip('x', str(path), 'x', ()))
+        assert times.fps == 20 and len(frames) == pytest.approx(video.duration * 20)
         # A walker is white; an empty room is nowhere.
         walker = frames.reshape(len(frames), -1).max(axis=1) > 220
         inside = np.zeros(len(frames), bool)

@@ -123,6 +123,24 @@ def test_varying_frame_rate_counts_frames(backend, tmp_path):
 
 
 @pytest.mark.parametrize('backend', BACKENDS)
+def test_varying_frame_rate_is_sampled_by_time(
+    backend, make_video, number_of, tmp_path
+):
+    # Frame 0 stays for a second, which an average rate would spread over all.
+    times = [0.0, *(1.0 + 0.1 * k for k in range(9))]
+    path = make_video(tmp_path / 'v.mp4', 10, times=times, size=(64, 48))
+    facts = dict(duration=1.9, num_sampled_frames=19, clip_len=20)
+    results = LoadClip(backend)(window(path, **facts))
+    expected = [0] * 10 + list(range(1, 10))
+    assert results['frame_inds'].tolist() == expected
+    assert [number_of(img) for img in results['imgs'][:19]] == expected
+    assert (results['imgs'][19] == 127).all()
+    # A rate that a person gave wins.
+    given = window(path, source_fps=5.0, **dict(facts, duration=2.0, clip_len=4))
+    assert LoadClip(backend)(given)['frame_inds'].tolist() == [0, 0, 1, 1]
+
+
+@pytest.mark.parametrize('backend', BACKENDS)
 def test_avi_is_read(backend, tmp_path):
     path = write_video(tmp_path / 'v.avi', 30, grey)
     indices = np.array([0, 13, 29])

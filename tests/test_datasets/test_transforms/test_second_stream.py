@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -61,6 +63,19 @@ def test_a_second_source_of_another_length_is_refused(folder):
     np.save(folder / 'flow' / 'v.npy', np.zeros((5, SIDE, SIDE, 2), dtype=np.uint8))
     with pytest.raises(VideoReadError, match=r'flow/v\.npy: holds 5 frames'):
         load(folder, 12)
+
+
+def test_the_record_of_the_extraction_tells_the_rate(folder):
+    record = dict(layout='npy', modality='Flow', fps=5.0, num_frames=None)
+    (folder / 'flow' / 'extraction.json').write_text(json.dumps(record))
+    np.save(folder / 'flow' / 'v.npy', np.load(folder / 'flow' / 'v.npy')[:10])
+    clip, _ = load(folder, 2)
+    assert clip[:, 0, 0, 0].tolist() == list(range(2, 10))
+    assert clip[:, 0, 0, 3].tolist() == [101, 101, 102, 102, 103, 103, 104, 104]
+    # So many of every video, whatever its length.
+    record.update(fps=None, num_frames=10)
+    (folder / 'flow' / 'extraction.json').write_text(json.dumps(record))
+    assert np.array_equal(load(folder, 2)[0], clip)
 
 
 def test_what_does_not_fit_is_named(folder):
