@@ -10,12 +10,14 @@ from __future__ import annotations
 import importlib
 import warnings
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from .compiled_max_pool3d import declare_max_pool3d
 
 _MODULE = 'mmtal_mts.ops._compiled'
+_OPERATORS = ('boundary_max_pooling', 'max_pool3d', 'soft_nms')
 _DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 
@@ -36,6 +38,12 @@ def _load() -> str | None:
         )
         warnings.warn(f'{problem}. Meanwhile it is done in torch.', stacklevel=2)
         return problem
+    missing = [name for name in _OPERATORS if not hasattr(torch.ops.mmtal_mts, name)]
+    if missing:
+        return (
+            f'{_MODULE} was built from another source, without {missing}. Build it '
+            'again: MMTAL_WITH_OPS=1 pip install -e . --no-build-isolation'
+        )
     if not hasattr(torch.library, 'register_autograd'):
         return f'the compiled operators need torch 2.4, not {torch.__version__}'
     _declare_pooling()
@@ -79,6 +87,44 @@ def compiled_max_pooling(features: Tensor, segments: Tensor) -> Tensor:
         (N, C, S).
     """
     return torch.ops.mmtal_mts.boundary_max_pooling(features, segments)[0]
+
+
+def compiled_soft_nms(
+    segments: np.ndarray,
+    scores: np.ndarray,
+    bounds: np.ndarray,
+    method: int,
+    sigma: float,
+    iou_threshold: float,
+    min_score: float,
+    max_keep: int | None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The loop of :func:`mmtal_mts.ops.soft_nms_1d`, compiled, all groups at once.
+
+    Args:
+        segments: (S, 2) float64, by group and start.
+        scores: (S,) float64.
+        bounds: (G + 1,) int64, where groups begin.
+        method: 0 Gaussian, 1 linear, 2 hard.
+        sigma: As there, and so are the others.
+        iou_threshold: See above.
+        min_score: See above.
+        max_keep: See above.
+
+    Returns:
+        Positions (M,) and lowered scores (M,), by group, best first.
+    """
+    picked, lowered = torch.ops.mmtal_mts.soft_nms(
+        torch.from_numpy(segments),
+        torch.from_numpy(scores),
+        torch.from_numpy(bounds),
+        method,
+        sigma,
+        iou_threshold,
+        min_score,
+        -1 if max_keep is None else max_keep,
+    )
+    return picked.numpy(), lowered.numpy()
 
 
 def _declare_pooling() -> None:

@@ -7,6 +7,8 @@ from typing import Callable, Union
 import numpy as np
 import torch
 
+from .compiled import compiled_ops_problem, compiled_soft_nms
+
 Array = Union[np.ndarray, torch.Tensor]
 Decay = Callable[[np.ndarray], np.ndarray]
 
@@ -17,6 +19,7 @@ _SUPPRESSED = -1.0
 def soft_nms_1d(
     segments: Array,
     scores: Array,
+    groups: Array | None = None,
     *,
     method: str = 'gaussian',
     sigma: float = 0.5,
@@ -40,21 +43,28 @@ def soft_nms_1d(
     positive length (end at or before start) overlap nothing: they are neither
     lowered nor do they lower others.
 
+    All groups (classes, videos) go through one call: compiled and in parallel where
+    the operators were built, else one after the other in numpy.
+
     Args:
         segments (np.ndarray | torch.Tensor): Segments (S, 2) as start, end, in any
             one unit of time.
         scores (np.ndarray | torch.Tensor): Scores (S,), not negative.
+        groups (np.ndarray | torch.Tensor, optional): Group (S,) of each segment,
+            integers. Segments of different groups have nothing to do with each other.
+            None: a single group.
         method (str): 'gaussian', 'linear' or 'hard'.
         sigma (float): Width of the Gaussian; larger lowers less.
         iou_threshold (float): Only for 'linear' and 'hard'.
         min_score (float): Segments below it, at the start or after lowering, are
             removed.
-        max_keep (int, optional): Stop after so many segments. None keeps all.
+        max_keep (int, optional): Stop after so many segments of a group. None keeps
+            all.
 
     Returns:
-        tuple: Kept segments (M, 2), their lowered scores (M,), descending, and
-        their positions in the input (M,), int64. The first two are of the type,
-        dtype and device of the inputs.
+        tuple: Kept segments (M, 2), their lowered scores (M,), by ascending group and
+        in a group descending, and their positions in the input (M,), int64. The first
+        two are of the type, dtype and device of the inputs.
 
     Raises:
         ValueError: If a shape, a value or a setting is unusable.
@@ -65,8 +75,26 @@ def soft_nms_1d(
     if max_keep is not None and max_keep < 0:
         raise ValueError(f'soft_nms_1d: max_keep must be >= 0 or None, got {max_keep}')
     boxes, values = _checked(segments, scores)
-    order = np.lexsort((boxes[:, 1], boxes[:, 0]))
-    picked, lowered = _suppress(boxes[order], values[order], decay, min_score, max_keep)
+    group = _checked_groups(groups, len(values))
+    order = np.lexsort((boxes[:, 1], boxes[:, 0], group))
+    begins = np.flatnonzero(np.diff(group[order])) + 1
+    bounds = np.array([0, *begins, len(order)])
+    boxes, values = boxes[order], values[order]
+    if compiled_ops_problem() is None:
+        picked, lowered = compiled_soft_nms(
+            boxes,
+            values,
+            bounds,
+            METHODS.index(method),
+            sigma,
+            iou_threshold,
+            min_score,
+            max_keep,
+        )
+    else:
+        picked, lowered = _suppress_groups(
+            boxes, values, bounds, decay, min_score, max_keep
+        )
     kept = order[picked]
     if isinstance(segments, torch.Tensor):
         index = torch.from_numpy(kept).to(segments.device)
@@ -124,6 +152,40 @@ def _checked(segments: Array, scores: Array) -> tuple[np.ndarray, np.ndarray]:
             'NaN, infinite or negative); scores must be finite and >= 0'
         )
     return boxes, values
+
+
+def _checked_groups(groups: Array | None, count: int) -> np.ndarray:
+    """The group of each segment, in numpy."""
+    if groups is None:
+        return np.zeros(count, dtype=np.int64)
+    if isinstance(groups, torch.Tensor):
+        groups = groups.cpu().numpy()
+    groups = np.asarray(groups)
+    if groups.shape != (count,) or (count and groups.dtype.kind not in 'iu'):
+        raise ValueError(
+            f'soft_nms_1d: expected groups ({count},) of integers, got '
+            f'{groups.shape} of {groups.dtype}'
+        )
+    return groups
+
+
+def _suppress_groups(
+    boxes: np.ndarray,
+    live: np.ndarray,
+    bounds: np.ndarray,
+    decay: Decay,
+    min_score: float,
+    max_keep: int | None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """:func:`_suppress` on each group; ``bounds`` (G + 1,) is where they begin."""
+    picked, lowered = [], []
+    for first, last in zip(bounds[:-1], bounds[1:]):
+        own, scores = _suppress(
+            boxes[first:last], live[first:last], decay, min_score, max_keep
+        )
+        picked.append(own + first)
+        lowered.append(scores)
+    return np.concatenate(picked), np.concatenate(lowered)
 
 
 def _suppress(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -58,22 +58,55 @@ class WindowMerger:
         Returns:
             Detections: By descending score; equal scores by label, start and end.
         """
-        merged = Detections.concatenate(windows)
-        if self.clamp:
-            limit = np.inf if duration is None else duration
-            segments = np.clip(merged.segments, 0.0, limit)
-            merged = Detections(segments, merged.scores, merged.labels)
-            merged = merged[segments[:, 1] > segments[:, 0]]
-        if self.nms is not None:
-            merged = Detections.concatenate(
-                self._suppress(merged[merged.labels == label], int(label))
-                for label in np.unique(merged.labels)
-            )
-        start, end = merged.segments.T
-        order = np.lexsort((end, start, merged.labels, -merged.scores))
-        return merged[order[: self.max_per_video]]
+        return self.merge_videos([(windows, duration)])[0]
 
-    def _suppress(self, found: Detections, label: int) -> Detections:
-        """Soft-NMS of the detections of one class."""
-        segments, scores, _ = soft_nms_1d(found.segments, found.scores, **self.nms)
-        return Detections(segments, scores, np.full(len(scores), label))
+    def merge_videos(
+        self, videos: Iterable[tuple[Iterable[Detections], float | None]]
+    ) -> list[Detections]:
+        """Detections of several videos, suppressed in one pass.
+
+        Args:
+            videos (Iterable[tuple]): Windows and duration of each video, as for
+                :meth:`merge`.
+
+        Returns:
+            list[Detections]: Of each video, as from :meth:`merge`.
+        """
+        merged = [self._join(windows, duration) for windows, duration in videos]
+        if self.nms is not None:
+            merged = self._suppress(merged)
+        return [self._best(found) for found in merged]
+
+    def _join(
+        self, windows: Iterable[Detections], duration: float | None
+    ) -> Detections:
+        """The windows of a video together, cut to it."""
+        merged = Detections.concatenate(windows)
+        if not self.clamp:
+            return merged
+        limit = np.inf if duration is None else duration
+        segments = np.clip(merged.segments, 0.0, limit)
+        merged = Detections(segments, merged.scores, merged.labels)
+        return merged[segments[:, 1] > segments[:, 0]]
+
+    def _suppress(self, merged: Sequence[Detections]) -> list[Detections]:
+        """Soft-NMS of each class of each video."""
+        together = Detections.concatenate(merged)
+        video = np.repeat(np.arange(len(merged)), [len(found) for found in merged])
+        # A label may be UNKNOWN_LABEL, which is -1.
+        groups = video * (together.labels.max(initial=0) + 2) + together.labels + 1
+        segments, scores, kept = soft_nms_1d(
+            together.segments, together.scores, groups, **self.nms
+        )
+        bounds = np.searchsorted(video[kept], np.arange(len(merged) + 1))
+        labels = together.labels[kept]
+        return [
+            Detections(segments[first:last], scores[first:last], labels[first:last])
+            for first, last in zip(bounds[:-1], bounds[1:])
+        ]
+
+    def _best(self, found: Detections) -> Detections:
+        """The best, by descending score."""
+        start, end = found.segments.T
+        order = np.lexsort((end, start, found.labels, -found.scores))
+        return found[order[: self.max_per_video]]

@@ -54,10 +54,10 @@ def merge_videos(
     Returns:
         dict[str, Detections]: By video id.
     """
-    return {
-        video_id: merger.merge(video.detections, video.duration)
-        for video_id, video in videos.items()
-    }
+    merged = merger.merge_videos(
+        (video.detections, video.duration) for video in videos.values()
+    )
+    return dict(zip(videos, merged))
 
 
 def dump_windows(
