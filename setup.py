@@ -8,8 +8,24 @@ import sys
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
+# What a wheel carries beside the package, where OpenMIM and MMEngine look for it.
+MIM_FOLDER = 'mmtal_mts/.mim'
+MIM_FILES = (
+    'model-index.yml',
+    'configs/**/*.py',
+    'configs/**/*.md',
+    'configs/**/*.yml',
+    'configs/**/*.json',
+    'tools/**/*.py',
+    'tools/**/*.md',
+    'tools/dist_*.sh',
+    'tools/slurm_*.sh',
+)
+# Sets up a clone, so it is of no use elsewhere.
+CLONE_ONLY = ('quickstart.py',)
 
 
 def read_requirements(name: str) -> list[str]:
@@ -27,6 +43,36 @@ def read_version() -> str:
     return scope['__version__']
 
 
+class BuildWithMim(build_py):
+    """Puts configs, tools and the model index into the wheel.
+
+    An editable installation has them beside the package, where they are found too.
+    """
+
+    def run(self) -> None:
+        """Copies the package and, into a wheel, the rest."""
+        super().run()
+        if not self.editable_mode:
+            for source, target in self._mim_files():
+                self.mkpath(os.path.dirname(target))
+                self.copy_file(source, target)
+
+    def get_outputs(self, include_bytecode: bool = True) -> list[str]:
+        """Lists what is written, for the record of the installation."""
+        return super().get_outputs(include_bytecode) + [
+            target for _, target in self._mim_files()
+        ]
+
+    def _mim_files(self) -> list[tuple[str, str]]:
+        """Pairs of source and target, relative to the root of the repository."""
+        files = [file for pattern in MIM_FILES for file in Path().glob(pattern)]
+        return [
+            (str(file), os.path.join(self.build_lib, MIM_FOLDER, str(file)))
+            for file in files
+            if file.name not in CLONE_ONLY
+        ]
+
+
 def compiled_ops() -> dict:
     """What setup() needs to build the compiled operators, if that is asked for.
 
@@ -34,12 +80,14 @@ def compiled_ops() -> dict:
         MMTAL_WITH_OPS: 1 builds them; needs torch and mmcv or mmcv-lite installed,
             and pip's --no-build-isolation so that they are found.
         FORCE_CUDA: 1 refuses to leave the CUDA kernels out, which otherwise are built
-            if torch is a CUDA build and nvcc is there; a GPU is not needed.
-        TORCH_CUDA_ARCH_LIST: architectures, e.g. "8.0 9.0+PTX".
+            if torch is a CUDA build and nvcc is there.
+        TORCH_CUDA_ARCH_LIST: architectures, e.g. "8.0 9.0+PTX"; needed where there is
+            no GPU to take them from.
     """
     if os.environ.get('MMTAL_WITH_OPS', '0') != '1':
         return {}
     try:
+        from torch.cuda import device_count
         from torch.utils import cpp_extension
         from torch.version import cuda as torch_cuda
     except ImportError as error:
@@ -60,6 +108,13 @@ def compiled_ops() -> dict:
         (Path(cpp_extension.CUDA_HOME) / 'bin').glob('nvcc*')
     )
     with_cuda = torch_cuda is not None and has_nvcc
+    if with_cuda and not (device_count() or os.environ.get('TORCH_CUDA_ARCH_LIST')):
+        # Torch takes the architectures of the GPUs that it sees.
+        remedy = 'for which GPUs? Set TORCH_CUDA_ARCH_LIST, e.g. "8.0 9.0+PTX"'
+        if forced:
+            raise SystemExit(f'FORCE_CUDA=1: no GPU is here, so {remedy}')
+        print(f'CUDA kernels are left out: no GPU is here, so {remedy}')
+        with_cuda = False
     if forced and not with_cuda:
         raise SystemExit(
             'FORCE_CUDA=1: this needs a CUDA build of torch (here: '
@@ -93,6 +148,8 @@ def compiled_ops() -> dict:
     )
 
 
+settings = compiled_ops()
+settings.setdefault('cmdclass', {})['build_py'] = BuildWithMim
 EXTRAS = ('build', 'mminstall', 'optional', 'export', 'tests', 'docs')
 
 setup(
@@ -109,17 +166,17 @@ setup(
     python_requires='>=3.9',
     install_requires=read_requirements('runtime'),
     extras_require={name: read_requirements(name) for name in EXTRAS},
+    # The versions that were tried: docs/compatibility.md.
     classifiers=[
         'Development Status :: 4 - Beta',
         'Intended Audience :: Science/Research',
         'Operating System :: OS Independent',
         'Programming Language :: Python :: 3',
         'Programming Language :: Python :: 3.9',
-        'Programming Language :: Python :: 3.10',
         'Programming Language :: Python :: 3.11',
         'Programming Language :: Python :: 3.12',
         'Topic :: Scientific/Engineering :: Artificial Intelligence',
     ],
     zip_safe=False,
-    **compiled_ops(),
+    **settings,
 )

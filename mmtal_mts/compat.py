@@ -13,7 +13,6 @@ import importlib
 import importlib.metadata
 import importlib.util
 import os
-import pickle
 import sys
 import warnings
 from dataclasses import dataclass
@@ -84,6 +83,7 @@ def apply() -> None:
     """
     check_opencv()
     check_versions()
+    check_numpy_of_torch()
     quiet_mmcv_lite()
     provide_drn()
     register_safe_globals()
@@ -136,6 +136,25 @@ def check_versions(requirements: tuple[Requirement, ...] = REQUIREMENTS) -> None
         raise StackError(
             f'{requirement.package} {version} is installed, but mmtal_mts {bound}. '
             f'Remedy: {requirement.remedy}'
+        )
+
+
+def check_numpy_of_torch() -> None:
+    """Checks that torch can read arrays of the installed numpy.
+
+    Raises:
+        StackError: For a torch before 2.3, which was built for numpy 1, with numpy 2.
+    """
+    torch_version, numpy_version = (
+        _installed_version(requirement)
+        for requirement in REQUIREMENTS
+        if requirement.module in ('torch', 'numpy')
+    )
+    if _digits(torch_version) < (2, 3, 0) and _digits(numpy_version) >= (2, 0, 0):
+        raise StackError(
+            f'torch {torch_version} was built for numpy 1, but numpy {numpy_version} '
+            "is installed. Remedy: pip install 'numpy<2' 'opencv-contrib-python<4.12', "
+            'or a newer torch'
         )
 
 
@@ -233,60 +252,20 @@ def provide_drn() -> None:
     MODELS.register_module(name='DRN', module=DRN)
 
 
-def _history_buffer_method(owner: type, name: str):
-    """The only ``getattr`` that a checkpoint may ask for.
-
-    Args:
-        owner: Must be mmengine's ``HistoryBuffer``.
-        name: Must be one of its statistics.
-
-    Raises:
-        pickle.UnpicklingError: On anything else.
-    """
-    from mmengine.logging import HistoryBuffer
-
-    allowed = {'min', 'max', 'current', 'mean', *HistoryBuffer._statistics_methods}
-    if owner is not HistoryBuffer or name not in allowed:
-        raise pickle.UnpicklingError(
-            f'The checkpoint asks for attribute {name!r} of {owner!r}; only the '
-            'statistics of mmengine HistoryBuffer are allowed'
-        )
-    return getattr(owner, name)
-
-
 def register_safe_globals() -> None:
     """Lets ``torch.load`` read mmengine checkpoints with weights-only loading on.
 
     From torch 2.6 on, weights-only is the default, and it refuses the training
-    history that mmengine keeps in each checkpoint: ``HistoryBuffer``, numpy arrays
-    and numpy scalars. Exactly these are allowed; ``getattr``, by which the history
-    names its statistics, is replaced by one that can do nothing else.
+    history that mmengine keeps in each checkpoint. Exactly that is allowed.
     """
-    import numpy as np
     import torch
 
-    if _digits(torch.__version__) < (2, 6, 0):
-        return
-    from mmengine.logging import HistoryBuffer
+    from mmtal_mts.utils.safe_loading import can_extend_torch, training_state_globals
 
-    try:
-        from numpy._core import multiarray
-    except ImportError:  # numpy 1
-        from numpy.core import multiarray
-
-    allowed: list = [
-        HistoryBuffer,
-        np.ndarray,
-        np.dtype,
-        (_history_buffer_method, 'builtins.getattr'),
-    ]
-    # The module was renamed in numpy 2; checkpoints of either must load.
-    for module in ('numpy.core.multiarray', 'numpy._core.multiarray'):
-        allowed.append((multiarray._reconstruct, f'{module}._reconstruct'))
-        allowed.append((multiarray.scalar, f'{module}.scalar'))
-    numeric = '?bBhHiIlLqQefd'
-    allowed += dict.fromkeys(type(np.dtype(code)) for code in numeric)
-    torch.serialization.add_safe_globals(allowed)
+    if can_extend_torch():
+        torch.serialization.add_safe_globals(
+            [(value, name) for name, value in training_state_globals().items()]
+        )
 
 
 def replace_pkg_resources() -> None:

@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
-import pickle
 import subprocess
 import sys
 import warnings
 from pathlib import Path
 
-import mmengine
-import numpy as np
 import pytest
-import torch
 from mmengine.config import Config
-from mmengine.logging import HistoryBuffer, MessageHub
 
 from mmtal_mts import compat
-
-TORCH_IS_STRICT = compat._digits(torch.__version__) >= (2, 6, 0)
-needs_strict_torch = pytest.mark.skipif(
-    not TORCH_IS_STRICT, reason='torch before 2.6 does not load weights-only'
-)
 
 
 def run_python(code: str, env: dict[str, str]) -> subprocess.CompletedProcess:
@@ -81,73 +71,6 @@ class TestDrn:
         assert 'mmaction.models.localizers.drn' not in sys.modules
 
 
-@pytest.fixture
-def no_safe_globals():
-    """Takes the allowed globals away for one test."""
-    allowed = torch.serialization.get_safe_globals()
-    torch.serialization.clear_safe_globals()
-    yield
-    torch.serialization.clear_safe_globals()
-    torch.serialization.add_safe_globals(allowed)
-
-
-@needs_strict_torch
-class TestSafeGlobals:
-    @pytest.fixture
-    def checkpoint(self, tmp_path) -> str:
-        """What MMEngine keeps of a training, numpy scalars of all kinds included."""
-        hub = MessageHub('test_safe_globals')
-        hub.update_scalar('train/loss', 2.5)
-        hub.update_scalar('train/loss', np.float64(1.5))
-        hub.update_scalar('train/count', 3)
-        for kind in (np.float32, np.float64, np.int32, np.int64, np.bool_):
-            hub.update_info(f'info_{kind.__name__}', kind(1))
-        path = str(tmp_path / 'epoch_1.pth')
-        torch.save({'state_dict': {}, 'message_hub': hub.state_dict()}, path)
-        return path
-
-    def test_fails_without_the_repair(self, checkpoint, no_safe_globals):
-        with pytest.raises(pickle.UnpicklingError, match='HistoryBuffer'):
-            torch.load(checkpoint)
-
-    def test_loads_with_the_repair(self, checkpoint, no_safe_globals):
-        compat.register_safe_globals()
-
-        hub = torch.load(checkpoint)['message_hub']
-
-        history = hub['log_scalars']['train/loss']
-        assert isinstance(history, HistoryBuffer)
-        assert history.mean() == 2.0
-        assert history.statistics('min') == 1.5
-        assert hub['runtime_info']['info_float32'] == np.float32(1)
-
-    def test_mmengine_itself_loads_it(self, checkpoint):
-        loaded = mmengine.runner.CheckpointLoader.load_checkpoint(checkpoint)
-
-        assert set(loaded) == {'state_dict', 'message_hub'}
-
-    @pytest.mark.parametrize(
-        'payload',
-        [
-            pytest.param((print, ('pwned',)), id='builtin'),
-            pytest.param((subprocess.check_call, (['true'],)), id='process'),
-            pytest.param((getattr, (HistoryBuffer, '__init__')), id='attribute'),
-            pytest.param((getattr, (np.ndarray, 'tofile')), id='other class'),
-            pytest.param((getattr, ('{}', 'format')), id='string'),
-        ],
-    )
-    def test_malicious_checkpoint_is_refused(self, tmp_path, payload):
-        class Payload:
-            def __reduce__(self):
-                return payload
-
-        path = tmp_path / 'evil.pth'
-        torch.save({'state_dict': {}, 'meta': Payload()}, path)
-
-        with pytest.raises(pickle.UnpicklingError):
-            torch.load(path)
-
-
 class TestVersions:
     def test_installed_stack_fits(self):
         compat.check_versions()
@@ -179,6 +102,26 @@ class TestVersions:
 
         assert f'{package} {version} is installed' in str(error.value)
         assert remedy in str(error.value)
+
+    @pytest.mark.parametrize(
+        ('torch_version', 'numpy_version', 'fits'),
+        [
+            ('2.0.0', '2.0.2', False),
+            ('2.2.2+cu121', '2.1.0', False),
+            ('2.0.0', '1.26.4', True),
+            ('2.3.0', '2.0.2', True),
+        ],
+    )
+    def test_numpy_that_torch_was_not_built_for(
+        self, monkeypatch, torch_version, numpy_version, fits
+    ):
+        versions = dict(torch=torch_version, numpy=numpy_version)
+        monkeypatch.setattr(compat.importlib.metadata, 'version', versions.get)
+        if fits:
+            compat.check_numpy_of_torch()
+            return
+        with pytest.raises(compat.StackError, match="'numpy<2'"):
+            compat.check_numpy_of_torch()
 
     @pytest.mark.parametrize('requirement', compat.REQUIREMENTS)
     def test_missing_package_names_the_remedy(self, monkeypatch, requirement):

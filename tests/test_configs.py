@@ -324,7 +324,24 @@ def metafile_models() -> dict[str, dict]:
 
 
 def test_metafiles_list_every_config():
-    assert sorted(metafile_models()) == sorted(f'configs/{name}' for name in CONFIGS)
+    files = {f'configs/{path.relative_to(ROOT)}' for path in ROOT.glob('[!_]*/*.py')}
+    assert set(metafile_models()) == files
+
+
+@pytest.mark.parametrize(
+    'name', [str(path.relative_to(ROOT)) for path in ROOT.glob('*/*-two-stream.py')]
+)
+def test_two_streams_have_the_parameters_of_both(name):
+    listed = metafile_models()
+    data = name.rpartition('-two-stream')[0].rpartition('_')[2]
+    single = [
+        model['Metadata']['Parameters']
+        for config, model in listed.items()
+        if Path(config).name.startswith('tal-mts_i3d')
+        and Path(config).stem.endswith((f'{data}-rgb', f'{data}-flow', f'48_{data}'))
+    ]
+    assert len(single) == 2
+    assert listed[f'configs/{name}']['Metadata']['Parameters'] == sum(single)
 
 
 @pytest.mark.parametrize('name', CONFIGS)

@@ -9,13 +9,8 @@ import sys
 try:
     from mmengine.config import DictAction
 
-    from mmtal_mts.apis import load_config, merge_options
-    from mmtal_mts.apis.inference import (
-        BatchInference,
-        Processes,
-        TALInferencer,
-        find_config,
-    )
+    from mmtal_mts.apis import find_config, load_config, merge_options
+    from mmtal_mts.apis.inference import BatchInference, Processes, TALInferencer
     from mmtal_mts.apis.outputs import FORMATS, Selection
     from mmtal_mts.datasets.extraction import FLOW_METHODS
     from mmtal_mts.utils import run_tool
@@ -41,7 +36,9 @@ def parse_args() -> argparse.Namespace:
         help='config file, or its name (default: the model of the quick start)',
     )
     parser.add_argument(
-        '--weights', help='checkpoint file (default: that of the model in zoo/)'
+        '--weights',
+        help='checkpoint file, or address of a released one (default: the released '
+        'weights of the model)',
     )
     parser.add_argument('--out', required=True, metavar='DIR', help='folder of results')
     parser.add_argument(

@@ -6,6 +6,8 @@ default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     # Stops at the first NaN or infinite loss, before it reaches the weights.
     invalid_loss=dict(type='InvalidLossHook'),
+    # A training that was interrupted ends as one that was not (docs/training.md).
+    epoch_seed=dict(type='EpochSeedHook'),
     logger=dict(type='LoggerHook', interval=10, ignore_last=False),
     param_scheduler=dict(type='ParamSchedulerHook'),
     # Several are kept, so that a kill while one is written leaves a whole one.

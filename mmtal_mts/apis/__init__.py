@@ -11,16 +11,30 @@ from mmtal_mts.apis.config import (
 )
 from mmtal_mts.apis.fusion import fuse_streams
 from mmtal_mts.apis.inference import TALInferencer
+from mmtal_mts.apis.model_zoo import (
+    ModelInfo,
+    find_config,
+    find_weights,
+    list_models,
+    load_model,
+    model_info,
+)
 from mmtal_mts.apis.release import publish_checkpoint
 from mmtal_mts.apis.run import build_runner, test, train
 
 __all__ = [
+    'ModelInfo',
     'TALInferencer',
     'build_runner',
     'check_checkpoint',
+    'find_config',
+    'find_weights',
     'fuse_streams',
+    'list_models',
     'load_config',
+    'load_model',
     'merge_options',
+    'model_info',
     'prepare_test_config',
     'prepare_train_config',
     'publish_checkpoint',

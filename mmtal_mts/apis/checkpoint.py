@@ -6,11 +6,11 @@ import os
 import pickle
 from collections.abc import Mapping
 
-import torch
 from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 
 from mmtal_mts.utils import UserError
+from mmtal_mts.utils.safe_loading import load_safely
 
 _EXAMPLES = 3
 
@@ -91,7 +91,7 @@ def read_checkpoint(path: str) -> Mapping:
             'Remedy: give the path of a .pth file, e.g. one of work_dirs/*/'
         )
     try:
-        checkpoint = torch.load(path, map_location='cpu', weights_only=True)
+        checkpoint = load_safely(path)
     except pickle.UnpicklingError as error:
         # Torch's own message advises to switch the safety off; ours does not.
         reason = str(error).split('WeightsUnpickler error:')[-1].split('. ')[0].strip()

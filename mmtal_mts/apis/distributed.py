@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import atexit
 import os
+from collections.abc import Mapping
+from datetime import timedelta
 
 import torch
 import torch.distributed as torch_dist
@@ -33,7 +35,8 @@ def prepare_distributed(cfg: Config) -> None:
             f'--launcher {launcher} needs CUDA GPUs, and torch sees none. '
             'Remedy: --launcher pytorch (tools/dist_train.sh) works on CPUs as well'
         )
-    backend = cfg.get('env_cfg', {}).get('dist_cfg', {}).get('backend', 'gloo')
+    settings = cfg.get('env_cfg', {}).get('dist_cfg', {})
+    backend = settings.get('backend', 'gloo')
     if backend == 'nccl':
         backend = 'gloo'
     cfg.merge_from_dict({'env_cfg.dist_cfg.backend': backend})
@@ -47,7 +50,7 @@ def prepare_distributed(cfg: Config) -> None:
     cfg.model_wrapper_cfg = wrapper
     if not torch_dist.is_initialized():
         try:
-            torch_dist.init_process_group(backend=backend)
+            torch_dist.init_process_group(backend=backend, **_timeout(settings))
         except ValueError as error:
             raise UserError(
                 f'--launcher pytorch: {error}. Remedy: start with '
@@ -56,6 +59,12 @@ def prepare_distributed(cfg: Config) -> None:
         # Gloo's threads must end before the interpreter does, or it may abort.
         atexit.register(_leave)
     os.environ.setdefault('LOCAL_RANK', os.environ.get('RANK', '0'))
+
+
+def _timeout(settings: Mapping) -> dict[str, timedelta]:
+    """How long to wait for other processes: ``dist_cfg.timeout`` in seconds."""
+    seconds = settings.get('timeout')
+    return {} if seconds is None else dict(timeout=timedelta(seconds=seconds))
 
 
 def _leave() -> None:

@@ -30,6 +30,7 @@ class OnnxDetector(nn.Module):
     Attributes:
         num_classes (int): K.
         classes (tuple[str, ...]): Their names, empty if the config had none.
+        meta (dict): The same, as a checkpoint has it.
 
     Raises:
         UserError: If the file is no export of this package.
@@ -49,6 +50,7 @@ class OnnxDetector(nn.Module):
         self.num_classes = json.loads(facts['mmtal_num_classes'])
         self.classes = tuple(json.loads(facts['mmtal_classes']))
         self.batch_size = json.loads(facts['mmtal_batch_size'])
+        self.meta = dict(dataset_meta=dict(classes=self.classes or None))
         self.decoder = TASK_UTILS.build(
             cfg.model.get('decoder') or dict(type='CoarseToFineDecoder')
         )

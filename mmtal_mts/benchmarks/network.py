@@ -14,12 +14,13 @@ from torch import Tensor, nn
 
 from mmtal_mts.apis.config import load_config
 from mmtal_mts.utils import UserError
+from mmtal_mts.utils.shipped_files import shipped_path
 
 from .plain_network import make_plain
 from .timing import Case
 
-AFSD_CONFIG = 'configs/_base_/models/afsd_i3d_thumos14.py'
-TAL_MTS_CONFIG = 'configs/_base_/models/tal-mts_i3d.py'
+AFSD_CONFIG = shipped_path('configs/_base_/models/afsd_i3d_thumos14.py')
+TAL_MTS_CONFIG = shipped_path('configs/_base_/models/tal-mts_i3d.py')
 
 
 def build_model(config: str | os.PathLike, device: str = 'cpu') -> nn.Module:

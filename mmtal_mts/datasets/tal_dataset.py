@@ -14,6 +14,7 @@ from mmengine.logging import print_log
 from mmtal_mts.structures.annotations import AnnotationError, load_annotations
 
 from .extraction_record import read_record
+from .item_randomness import ItemRandomness
 from .sampling import (
     FRAME_TEMPLATES,
     SourceProblems,
@@ -149,6 +150,7 @@ class TALDataset(BaseDataset):
         self.on_bad_video = on_bad_video
         self.class_agnostic = class_agnostic
         self._reported: set = set()
+        self._randomness = ItemRandomness()
         metainfo = dict(metainfo or {})
         if classes is not None:
             metainfo['classes'] = classes
@@ -250,6 +252,27 @@ class TALDataset(BaseDataset):
         return set((self.filter_cfg or {}).get('exclude_videos', ()))
 
     # Items
+
+    def set_epoch_seed(self, seed: int, epoch: int) -> None:
+        """Makes the augmentation of an item depend on seed, epoch and item only.
+
+        Args:
+            seed (int): Seed of the training.
+            epoch (int): From 0.
+        """
+        self._randomness.set(seed, epoch)
+
+    def __getitem__(self, idx: int) -> dict:
+        """Returns one window after the pipeline.
+
+        Args:
+            idx (int): Index of the window.
+
+        Returns:
+            dict: ``inputs`` and ``data_samples``.
+        """
+        with self._randomness.of(idx):
+            return super().__getitem__(idx)
 
     def get_data_info(self, idx: int) -> dict:
         """Returns one window, before the pipeline.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from mmtal_mts.engine.hooks import (
     BackboneWarmupHook,
     DetectionVisualizationHook,
+    EpochSeedHook,
     InvalidLossError,
     InvalidLossHook,
 )
@@ -12,6 +13,7 @@ from mmtal_mts.engine.hooks import (
 __all__ = [
     'BackboneWarmupHook',
     'DetectionVisualizationHook',
+    'EpochSeedHook',
     'InvalidLossError',
     'InvalidLossHook',
 ]

@@ -11,6 +11,8 @@ from collections.abc import Callable
 _INPUT_ERRORS = (ValueError, OSError, ImportError)
 # MMEngine's own complaints about a config, of types that bugs have as well.
 _CONFIG_COMPLAINTS = (' registry. ', 'class `')
+# Of torch.distributed.
+_LOST_PROCESS = ('DistBackendError', 'DistNetworkError')
 _WORKER_ERROR = re.compile(r'^[\w.]+(?:Error|Exception|Interrupt): ', re.MULTILINE)
 
 
@@ -28,8 +30,8 @@ def run_tool(main: Callable[[], None]) -> int:
         main: The tool.
 
     Returns:
-        The exit code: 0, 2 for bad input, 130 when interrupted, 141 when whoever reads
-        the output closed it.
+        The exit code: 0, 2 for bad input, 3 when another process of the job was lost,
+        130 when interrupted, 141 when whoever reads the output closed it.
     """
     try:
         main()
@@ -42,18 +44,40 @@ def run_tool(main: Callable[[], None]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except Exception as error:
-        if os.environ.get('MMTAL_DEBUG') == '1' or not is_input_error(error):
+        lost = is_lost_process(error)
+        if os.environ.get('MMTAL_DEBUG') == '1' or not (lost or is_input_error(error)):
             raise
         rank = os.environ.get('RANK')
         place = '' if rank is None else f' (process {rank})'
+        message = error_message(error)
+        if lost:
+            message = (
+                f'another process of the job was lost ({message.splitlines()[0]}). '
+                'The one that failed first says why; when that is mended, go on with '
+                '--resume'
+            )
         print(
-            f'\nerror{place}: {error_message(error)}\n'
-            '(MMTAL_DEBUG=1 shows where it came from)',
+            f'\nerror{place}: {message}\n(MMTAL_DEBUG=1 shows where it came from)',
             file=sys.stderr,
             flush=True,
         )
-        return 2
+        return 3 if lost else 2
     return 0
+
+
+def is_lost_process(error: Exception) -> bool:
+    """Says whether an exception is that other processes do not answer any more.
+
+    Args:
+        error: What was raised.
+
+    Returns:
+        True for what the communication between processes raises.
+    """
+    # Gloo has no class of its own, and the others are not in every torch.
+    return type(error).__name__ in _LOST_PROCESS or (
+        isinstance(error, RuntimeError) and '/gloo/' in str(error)
+    )
 
 
 def is_input_error(error: Exception) -> bool:

@@ -23,11 +23,20 @@ pipeline = [
     dict(type='FormatShape', input_format='NCTHW'),
     dict(type='PackTALInputs'),
 ]
+train_pipeline = [
+    dict(type='LoadClip'),
+    dict(type='Resize', scale=(40, 40), keep_ratio=False),
+    dict(type='RandomCrop', size=crop),
+    *pipeline[2:],
+]
 windows = dict(
     data_root=data_root, clip_len=64, window_stride=32, keep_ioa=0.5, pipeline=pipeline
 )
 train_dataloader = dict(
-    batch_size=2, num_workers=0, persistent_workers=False, dataset=windows
+    batch_size=2,
+    num_workers=0,
+    persistent_workers=False,
+    dataset=dict(windows, pipeline=train_pipeline),
 )
 val_dataloader = dict(
     batch_size=2, num_workers=0, persistent_workers=False, dataset=windows
@@ -37,7 +46,8 @@ val_evaluator = dict(ann_file=data_root + 'annotations.json')
 test_evaluator = val_evaluator
 patches = dict(crop_size=crop, patch_size=16, embed_dims=8, num_heads=2)
 model = dict(
-    backbone=dict(width=0.0625),
+    # Statistics of a batch would depend on who computes which part of it.
+    backbone=dict(width=0.0625, freeze_bn=True),
     neck=dict(
         pyramid=dict(
             in_channels=(48, 64), spatial_sizes=(2, 1), out_channels=32, num_levels=5

@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 import re
 import signal
+import socket
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -18,6 +20,17 @@ def metrics(output: str) -> dict[str, float]:
     """The last metrics that were logged."""
     line = [x for x in output.splitlines() if 'mAP@0.30:' in x][-1]
     return {k: float(v) for k, v in re.findall(r'(mAP\S*): ([0-9.]+)', line)}
+
+
+def logged_losses(work_dir: Path) -> list[dict[str, float]]:
+    """The losses of each iteration."""
+    (path,) = work_dir.glob('*/vis_data/scalars.json')
+    entries = [json.loads(line) for line in path.read_text().splitlines()]
+    return [
+        {key: value for key, value in entry.items() if 'loss' in key}
+        for entry in entries
+        if 'loss' in entry
+    ]
 
 
 @pytest.fixture(scope='module')
@@ -85,19 +98,31 @@ def test_two_processes_give_the_same_map(project, trained):
     assert metrics(tested) == metrics(output)
 
 
-def test_two_processes_train(project):
+def test_two_machines_train_as_one_process_does(project, trained):
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        port = probe.getsockname()[1]
     work_dir = project.folder / 'distributed'
-    code, output = project.run(
-        'bash',
-        str(project.tools / 'dist_train.sh'),
-        'config.py',
-        '2',
-        *('--work-dir', str(work_dir)),
-        *('--cfg-options', 'train_cfg.max_epochs=1', 'train_cfg.val_interval=1'),
-    )
-    assert code == 0, output
-    assert 'mAP' in metrics(output)
-    assert (work_dir / 'epoch_1.pth').exists()
+    jobs = [
+        project.start(
+            *('env', 'NNODES=2', f'NODE_RANK={rank}', f'PORT={port}'),
+            *('bash', str(project.tools / 'dist_train.sh'), 'config.py', '1'),
+            *('--work-dir', str(work_dir), '--seed', '0'),
+            *('--cfg-options', 'train_dataloader.batch_size=1'),
+        )
+        for rank in range(2)
+    ]
+    outputs = [job.communicate(timeout=240)[0] for job in jobs]
+    assert [job.returncode for job in jobs] == [0, 0], outputs[0]
+    assert 'mAP' in metrics(outputs[0])
+    assert (work_dir / 'epoch_2.pth').exists()
+    alone, together = logged_losses(trained[0]), logged_losses(work_dir)
+    assert len(alone) == len(together)
+    # The backbone alone, then everything. Rounding grows from step to step of Adam.
+    both = alone[:9]
+    assert 'loss_warmup_cls' in both[0] and 'loss_quality' in both[-1]
+    for one, two in zip(both, together):
+        assert two == pytest.approx(one, rel=1e-4)
 
 
 def test_a_killed_training_goes_on(project, trained):

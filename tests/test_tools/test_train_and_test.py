@@ -76,6 +76,35 @@ def test_train_resume_and_test(run, tools, tmp_path):
         assert len(pickle.load(file)) == 5
 
 
+def test_resume_is_exact_wherever_a_training_is_killed(run, tools):
+    # Together with what else has a state: averaged weights, gradients that add up,
+    # clipping, warm-up of the learning rate.
+    code, output = run(
+        *(sys.executable, str(tools / 'misc/try_resume.py'), TOY, 'trial'),
+        # While and right after a checkpoint is written, in validation, and later.
+        *('--points', '1', '2', '4', '7'),
+        *('--cfg-options', 'optim_wrapper.accumulative_counts=2'),
+        'optim_wrapper.clip_grad.max_norm=0.5',
+        *('default_hooks.ema.type=EMAHook', 'default_hooks.ema.momentum=0.1'),
+        *('param_scheduler.type=LinearLR', 'param_scheduler.by_epoch=False'),
+        'param_scheduler.end=6',
+    )
+
+    assert code == 0, output
+    verdicts = [line.split()[-1] for line in output.splitlines() if 'killed ' in line]
+    assert verdicts == ['equal'] * 4
+
+
+def test_a_lost_process_ends_the_job(run, tools):
+    code, output = run(
+        *('bash', str(tools / 'dist_train.sh'), TOY, '2', '--cfg-options'),
+        'default_hooks.loss_of_a_peer.type=LosePeerHook',
+    )
+
+    assert code != 0
+    assert 'another process of the job was lost' in output or 'Signal 9' in output
+
+
 def test_two_processes_without_gpu(run, tools, tmp_path):
     code, output = run(
         *('bash', str(tools / 'dist_train.sh'), TOY, '2'),

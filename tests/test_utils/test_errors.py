@@ -45,8 +45,19 @@ def test_bad_input_is_one_message(error, capsys, monkeypatch):
     assert 'Traceback' not in output
 
 
+def test_a_lost_process_is_one_message(capsys):
+    error = RuntimeError('[/x/gloo/transport/tcp/pair.cc:5] Connection closed by peer')
+
+    assert run_tool(raising(error)) == 3
+
+    output = capsys.readouterr().err
+    assert 'another process of the job was lost' in output
+    assert 'closed by peer' in output and '--resume' in output
+
+
 @pytest.mark.parametrize(
-    'error', [TypeError('bug'), KeyError('bug'), AttributeError('bug')]
+    'error',
+    [TypeError('bug'), KeyError('bug'), AttributeError('bug'), RuntimeError('bug')],
 )
 def test_bugs_keep_their_traceback(error):
     with pytest.raises(type(error)):

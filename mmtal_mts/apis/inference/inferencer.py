@@ -10,14 +10,12 @@ from typing import Union
 
 import numpy as np
 import torch
-from mmaction.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
-from mmengine.runner import load_checkpoint
 
-from mmtal_mts.apis.checkpoint import check_checkpoint
 from mmtal_mts.apis.config import load_config
 from mmtal_mts.apis.device import usable_device
+from mmtal_mts.apis.model_zoo import find_config, find_weights, load_model
 from mmtal_mts.apis.onnx_detector import OnnxDetector
 from mmtal_mts.apis.outputs.result import VideoResult
 from mmtal_mts.datasets.streaming import run_ahead
@@ -28,7 +26,6 @@ from mmtal_mts.evaluation.metrics.window_result import window_detections
 from mmtal_mts.models.detectors import TwoStreamTALMTS
 from mmtal_mts.utils import UserError
 
-from .model_files import find_config, find_weights
 from .window_pipeline import Stream, WindowPipeline
 
 Source = Union[str, os.PathLike, np.ndarray, Iterable[np.ndarray]]
@@ -45,8 +42,9 @@ class TALInferencer:
     Args:
         model (str | os.PathLike | Config): Config: a file, the name of one under
             ``configs/`` without ``.py``, or a config.
-        weights (str, optional): Checkpoint, or the ``.onnx`` file of an export. None
-            takes the checkpoint of this name in ``zoo/``.
+        weights (str, optional): Checkpoint: a file, or the address of a released one;
+            or the ``.onnx`` file of an export. None takes the released checkpoint, see
+            :func:`~mmtal_mts.apis.find_weights`.
         device (str, optional): E.g. 'cpu' or 'cuda:1'. None: the first GPU if there
             is one.
         batch_size (int): Windows that go through the network at once.
@@ -85,9 +83,8 @@ class TALInferencer:
         init_default_scope(self.cfg.get('default_scope', 'mmaction'))
         self.pipeline = WindowPipeline.from_config(self.cfg, frame_size, flow_method)
         self.merger = _merger(self.cfg)
-        self.model, meta = _build_model(self.cfg, self.weights)
-        self.model.to(self.device).eval()
-        self.classes = _classes(self.pipeline.classes, meta, self.model)
+        self.model = _load(self.cfg, self.weights, self.device)
+        self.classes = _classes(self.pipeline.classes, self.model.meta, self.model)
 
     def __call__(
         self, inputs: Source | Sequence[Source], *, fps: float | None = None
@@ -195,20 +192,11 @@ def _merger(cfg: Config) -> WindowMerger:
     )
 
 
-def _build_model(cfg: Config, weights: str | None) -> tuple[torch.nn.Module, dict]:
-    """The model with its weights, and the meta information of the checkpoint."""
+def _load(cfg: Config, weights: str, device: torch.device) -> torch.nn.Module:
+    """The network of a checkpoint or of an export."""
     if weights.endswith('.onnx'):
-        model = OnnxDetector(weights, cfg)
-        return model, dict(dataset_meta=dict(classes=model.classes or None))
-    settings = cfg.model.copy()
-    for network in (settings, settings.get('rgb', {}), settings.get('flow', {})):
-        if 'pretrained' in network.get('backbone', {}):
-            # The checkpoint holds the backbone too.
-            network['backbone']['pretrained'] = None
-    model = MODELS.build(settings)
-    check_checkpoint(model, weights)
-    checkpoint = load_checkpoint(model, weights, map_location='cpu', logger='silent')
-    return model, checkpoint.get('meta') or {}
+        return OnnxDetector(weights, cfg).to(device).eval()
+    return load_model(cfg, weights, device)
 
 
 def _classes(

@@ -117,6 +117,7 @@ class InceptionI3D(BaseModule):
             stage, channels = self._build_stage(name, channels, width, bn_momentum)
             self.add_module(name, stage)
             self.stage_channels[name] = channels
+        self._freeze_norms()
 
     @staticmethod
     def _build_stage(
@@ -208,13 +209,22 @@ class InceptionI3D(BaseModule):
     def train(self, mode: bool = True) -> InceptionI3D:
         """Sets the mode; frozen batch norms stay in evaluation mode."""
         super().train(mode)
-        if self.freeze_bn:
-            for module in self.modules():
-                if isinstance(module, nn.BatchNorm3d):
-                    module.eval()
-                    module.weight.requires_grad_(False)
-                    module.bias.requires_grad_(False)
+        self._freeze_norms()
         return self
+
+    def _freeze_norms(self) -> None:
+        """Freezes the batch norms if asked to.
+
+        From the start, too: the wrapper of distributed training, which is there before
+        the training begins, waits for the gradient of whatever requires one.
+        """
+        if not self.freeze_bn:
+            return
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm3d):
+                module.eval()
+                module.weight.requires_grad_(False)
+                module.bias.requires_grad_(False)
 
     def forward(self, frames: Tensor) -> tuple[Tensor, ...]:
         """Runs the network up to the last wanted endpoint.

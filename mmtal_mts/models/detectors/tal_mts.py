@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..heads.boundary_refine_head import RefineOutputs
 from ..heads.coarse_head import CoarseOutputs
-from ..utils import fit_neck, fit_warmup_head
+from ..utils import fit_neck, fit_warmup_head, mean_count, mean_over_ranks
 
 DATA_PREPROCESSOR = dict(
     type='ActionDataPreprocessor', mean=[127.5], std=[127.5], format_shape='NCTHW'
@@ -218,6 +218,22 @@ class TALMTS(BaseModel):
             losses['loss_consistency'] = self._consistency_loss(frames, data_samples)
         return losses
 
+    def parse_losses(
+        self, losses: dict[str, Tensor | list[Tensor]]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Adds up the losses.
+
+        Args:
+            losses: As from :meth:`loss`.
+
+        Returns:
+            The sum, to differentiate; and what is logged: each of them and the sum, as
+            means over the processes, so that the log is that of the whole batch.
+        """
+        total, logged = super().parse_losses(losses)
+        means = mean_over_ranks(torch.stack(list(logged.values())))
+        return total, dict(zip(logged, means))
+
     def _consistency_loss(
         self, frames: Tensor, data_samples: Sequence[ActionDataSample]
     ) -> Tensor:
@@ -228,6 +244,8 @@ class TALMTS(BaseModel):
         """
         found = [sample.get('consistency') for sample in data_samples]
         chosen = [i for i, item in enumerate(found) if item is not None]
+        # All processes take part, also those without such a clip.
+        share = len(chosen) / mean_count(frames.new_tensor(len(chosen)))
         if not chosen:
             return frames.new_zeros(())
         clips, segments = [], []
@@ -242,7 +260,8 @@ class TALMTS(BaseModel):
             features.frame_level, coarse, augmented
         )
         with torch.autocast(frames.device.type, enabled=False):
-            return self.refine_head.consistency_loss(boundary, torch.stack(segments))
+            loss = self.refine_head.consistency_loss(boundary, torch.stack(segments))
+        return loss * share
 
     def predict(
         self, frames: Tensor, data_samples: Sequence[ActionDataSample]

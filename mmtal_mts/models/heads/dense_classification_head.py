@@ -8,6 +8,8 @@ from mmengine.model import BaseModule
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
+from ..utils import mean_count
+
 
 @MODELS.register_module()
 class DenseClassificationHead(BaseModule):
@@ -95,12 +97,15 @@ class DenseClassificationHead(BaseModule):
             ]
         )
         inside = labels < self.num_classes
-        if not inside.any():
+        # All processes take part, also those without an action.
+        count = inside.sum()
+        share = count / mean_count(count)
+        if not count:
             return dict(
                 loss_warmup_cls=logits.sum() * 0.0, warmup_acc=logits.new_zeros(())
             )
         logits, labels = logits[inside], labels[inside]
         return dict(
-            loss_warmup_cls=self.loss_cls(logits, labels),
-            warmup_acc=(logits.argmax(dim=1) == labels).float().mean(),
+            loss_warmup_cls=self.loss_cls(logits, labels) * share,
+            warmup_acc=(logits.argmax(dim=1) == labels).float().mean() * share,
         )

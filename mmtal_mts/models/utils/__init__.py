@@ -1,5 +1,5 @@
 from .backbone_weights import load_backbone_weights
-from .distributed import mean_over_ranks
+from .distributed import mean_count, mean_over_ranks
 from .fitting import fit_neck, fit_warmup_head
 from .normalizer import LossNormalizer, check_normalizer, keep_chosen, loss_normalizer
 
@@ -11,5 +11,6 @@ __all__ = [
     'keep_chosen',
     'load_backbone_weights',
     'loss_normalizer',
+    'mean_count',
     'mean_over_ranks',
 ]

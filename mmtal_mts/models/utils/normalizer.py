@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .distributed import mean_over_ranks
+from .distributed import mean_count
 
 NORMALIZERS = ('batch', 'clip')
 
@@ -85,7 +85,7 @@ def loss_normalizer(positive: Tensor, normalize_by: str) -> LossNormalizer:
         See :class:`LossNormalizer`.
     """
     if normalize_by == 'batch':
-        count = mean_over_ranks(positive.sum()).clamp(min=1)
+        count = mean_count(positive.sum())
         return LossNormalizer(None, count)
     per_clip = positive.sum(dim=1, keepdim=True).clamp(min=1)
     weight = torch.ones_like(positive, dtype=torch.float32) / per_clip

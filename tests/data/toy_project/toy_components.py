@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
 import torch
-from mmaction.registry import DATASETS, METRICS, MODELS
+from mmaction.registry import DATASETS, HOOKS, METRICS, MODELS
+from mmengine import dist
 from mmengine.evaluator import BaseMetric
+from mmengine.hooks import Hook
 from mmengine.model import BaseModel
 from mmengine.structures import BaseDataElement
 from torch import nn
@@ -45,6 +50,8 @@ class ToyModel(BaseModel):
     def forward(self, inputs, data_samples=None, mode='tensor'):
         output = self.layer(torch.stack(inputs)).mean(1, keepdim=True)
         if mode == 'loss':
+            # As from dropout: an exact resume needs the same random numbers.
+            output = output + 0.01 * torch.randn_like(output)
             target = torch.stack([sample.target for sample in data_samples])
             return dict(loss_toy=(output - target).square().mean())
         if mode == 'predict':
@@ -66,3 +73,12 @@ class ToyMetric(BaseMetric):
 
     def compute_metrics(self, results):
         return dict(error=sum(results) / len(results), count=len(results))
+
+
+@HOOKS.register_module()
+class LosePeerHook(Hook):
+    """Kills the last process in the middle of the training."""
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        if batch_idx == 1 and dist.get_rank() == dist.get_world_size() - 1:
+            os.kill(os.getpid(), signal.SIGKILL)

@@ -74,7 +74,10 @@ def test_channels_last_changes_speed_only():
 
 
 def test_frozen_batch_norm_keeps_statistics_and_affine():
-    net = InceptionI3D(width=0.125, freeze_bn=True).train()
+    net = InceptionI3D(width=0.125, freeze_bn=True)
+    # Known before the training begins: distributed training looks then.
+    assert not any(p.requires_grad for k, p in net.named_parameters() if '.bn.' in k)
+    net.train()
     before = {k: v.clone() for k, v in net.state_dict().items() if '.bn.' in k}
     sum(y.sum() for y in net(torch.randn(1, 3, 16, 32, 32))).backward()
     after = net.state_dict()

@@ -1,0 +1,7 @@
+# Table VI on synthetic videos: baseline and STT.
+_base_ = ['./tal-mts_i3d-tiny_1xb4-128x48x48_synthetic.py']
+
+model = dict(
+    neck=dict(rfp=dict(num_merges=1)),
+    refine_head=dict(fsa=None),
+)
