@@ -12,7 +12,7 @@ try:
     from mmtal_mts.apis import load_config, merge_options
     from mmtal_mts.apis.export import export_model
     from mmtal_mts.apis.export_model import OUTPUTS
-    from mmtal_mts.apis.inference import find_config, find_weights
+    from mmtal_mts.apis.model_zoo import find_config, find_weights
     from mmtal_mts.utils import run_tool
 except ImportError as error:
     sys.exit(f'error: {error}')

@@ -15,7 +15,7 @@ try:
 
     from mmtal_mts.apis import load_config, merge_options
     from mmtal_mts.apis.feature_extraction import FeatureExtractor, extract_features
-    from mmtal_mts.apis.inference import find_config
+    from mmtal_mts.apis.model_zoo import find_config
     from mmtal_mts.datasets.extraction import FLOW_METHODS
     from mmtal_mts.utils import run_tool
 except ImportError as error:
