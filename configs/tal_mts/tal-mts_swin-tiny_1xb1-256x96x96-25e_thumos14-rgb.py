@@ -1,6 +1,6 @@
 # TAL-MTS on Swin-T (3-D) of MMAction2, Kinetics-400 weights (docs/backbones.md).
 _base_ = [
-    '../_base_/models/tal-mts_i3d.py',
+    '../_base_/models/tal-mts_backbone-adapter.py',
     '../_base_/datasets/thumos14.py',
     '../_base_/schedules/adam_25e.py',
     '../_base_/default_runtime.py',
@@ -13,12 +13,7 @@ weights = (
     '241016b2.pth'
 )
 model = dict(
-    data_preprocessor=dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375]),
     backbone=dict(
-        _delete_=True,
-        type='BackboneAdapter',
-        clip_len=256,
-        crop_size=96,
         pretrained=weights,
         backbone=dict(
             type='SwinTransformer3D',
@@ -35,9 +30,5 @@ model = dict(
             with_cp=True,
             frozen_stages=1,
         ),
-    ),
-    neck=dict(
-        pyramid=dict(in_channels=None, spatial_sizes=None),  # those of the backbone
-        stt=dict(first_stride=None),
     ),
 )

@@ -1,6 +1,6 @@
 # TAL-MTS on the ViT-B of VideoMAE, fine-tuned on Kinetics-400 (docs/backbones.md).
 _base_ = [
-    '../_base_/models/tal-mts_i3d.py',
+    '../_base_/models/tal-mts_backbone-adapter.py',
     '../_base_/datasets/thumos14.py',
     '../_base_/schedules/adam_25e.py',
     '../_base_/default_runtime.py',
@@ -11,12 +11,7 @@ weights = (
     'vit-base-p16_videomae-k400-pre_16x4x1_kinetics-400_20221013-860a3cd3.pth'
 )
 model = dict(
-    data_preprocessor=dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375]),
     backbone=dict(
-        _delete_=True,
-        type='BackboneAdapter',
-        clip_len=256,
-        crop_size=96,
         chunk_len=16,  # what it was trained on
         pretrained=weights,
         # VisionTransformer has no such options of its own.
@@ -35,9 +30,5 @@ model = dict(
             norm_cfg=dict(type='LN', eps=1e-6),
             return_feat_map=True,
         ),
-    ),
-    neck=dict(
-        pyramid=dict(in_channels=None, spatial_sizes=None),  # those of the backbone
-        stt=dict(first_stride=None),
     ),
 )
