@@ -59,9 +59,13 @@ class VideoReader:
 
     def _stamped_times(self) -> FrameTimes | None:
         try:
+            from av.error import FFmpegError
+        except ImportError:  # the other libraries know the average rate only
+            return None
+        try:
             return read_frame_times(self.path)
-        # PyAV, with exceptions of its own, is missing or cannot read this file.
-        except Exception:
+        except (FFmpegError, OSError):
+            # PyAV cannot read this file; whether another library can, it says itself.
             return None
 
     def read(self, indices: np.ndarray) -> Iterator[np.ndarray]:
