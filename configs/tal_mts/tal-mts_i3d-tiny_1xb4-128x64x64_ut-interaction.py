@@ -9,12 +9,10 @@ num_classes = len(classes)
 model = dict(
     coarse_head=dict(num_classes=num_classes),
     refine_head=dict(num_classes=num_classes),
-    warmup_head=dict(num_classes=num_classes),
 )
 
 data = dict(data_root=data_root, ann_file=ann_file, classes=classes)
-# A third of the minutes of the Weizmann timelines: windows twice as dense.
-train_dataloader = dict(dataset=dict(window_stride=16, **data))
+train_dataloader = dict(dataset=dict(**data))
 val_dataloader = dict(dataset=dict(**data))
 test_dataloader = val_dataloader
 val_evaluator = dict(ann_file=data_root + ann_file)
