@@ -189,7 +189,7 @@ def test_checkpoint_of_another_architecture(project, trained):
 
 def test_ablation_gives_what_train_and_test_give(project, trained):
     variants = [
-        {'name': 'all'},
+        {'name': 'all, with spaces'},
         {'name': 'wrong', 'cfg_options': {'model.neck.stt.patch_size': 7}},
     ]
     plan = {'work_dir': 'ablation', 'config': 'config.py', 'variants': variants}
@@ -208,4 +208,4 @@ def test_ablation_gives_what_train_and_test_give(project, trained):
     assert failed['result'] is None
     log = project.folder / failed['folder'] / 'train.log'
     assert 'patch_size' in log.read_text() and failed['failed'].endswith('train.log')
-    assert f'| all | {100 * mean_ap[0]:.1f} |' in output
+    assert f'| all, with spaces | {100 * mean_ap[0]:.1f} |' in output

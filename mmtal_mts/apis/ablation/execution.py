@@ -46,7 +46,6 @@ def commands(
     test = [
         *(sys.executable, str(tools_dir / 'test.py'), str(run.config), checkpoint),
         *('--work-dir', str(run.test_dir)),
-        *('--cfg-options', f'test_evaluator.dump_path={run.detections}'),
     ]
     return {'train': [*train, '--resume'] if resume else train, 'test': test}
 

@@ -6,6 +6,7 @@ import ast
 import copy
 import difflib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from pprint import pformat
 from typing import Any
@@ -149,7 +150,7 @@ def _run(
 ) -> AblationRun:
     length, unit = total_progress(cfg)
     folder = Path(plan.work_dir) / 'runs' / variant.name / f'{fold.name}_seed{seed}'
-    return AblationRun(
+    run = AblationRun(
         variant=variant,
         fold=fold,
         seed=seed,
@@ -160,6 +161,10 @@ def _run(
         evaluator=cfg.test_evaluator.to_dict(),
         classes=tuple(cfg.test_dataloader.dataset.classes),
     )
+    # Not as an option of tools/test.py: MMEngine removes the spaces of a value, and
+    # makes a list of one with a comma.
+    dump = f'test_evaluator["dump_path"] = {str(run.detections)!r}\n'
+    return replace(run, config_text=text + dump)
 
 
 def _refuse_equal_variants(

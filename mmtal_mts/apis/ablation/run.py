@@ -51,6 +51,7 @@ class AblationRun:
         seed (int): With which random numbers.
         folder (Path): Of all its files.
         config_text (str): Of the config, as Python; without the seed.
+            The detections of its test go to :attr:`detections`.
         max_progress (int): Epochs, or iterations where the config counts those.
         unit (str): 'epoch' or 'iteration'.
         evaluator (Mapping[str, Any]): ``test_evaluator`` of the config.

@@ -24,7 +24,6 @@ parser.add_argument('--work-dir')
 parser.add_argument('--seed', type=int)
 parser.add_argument('--no-validate', action='store_true')
 parser.add_argument('--resume', action='store_true')
-parser.add_argument('--cfg-options', nargs='+', default=[])
 args = parser.parse_args()
 settings = {}
 exec(open(args.config).read(), settings)
@@ -73,8 +72,7 @@ found += 'fold1' in evaluator['ann_file']
 results = {}
 for name, item in segments[:found]:
     results.setdefault(name, []).append(dict(item, score=0.5))
-options = dict(option.split('=', 1) for option in args.cfg_options)
-path = options['test_evaluator.dump_path']
+path = evaluator['dump_path']
 with open(path + '.part', 'w') as file:
     json.dump({'results': results}, file)
 os.rename(path + '.part', path)
