@@ -10,10 +10,8 @@ import argparse
 import sys
 
 try:
-    from mmengine.config import DictAction
-
     from mmtal_mts.apis import fuse_streams, load_config, merge_options
-    from mmtal_mts.utils import run_tool
+    from mmtal_mts.utils import CfgOptionsAction, run_tool
 except ImportError as error:
     sys.exit(f'error: {error}')
 
@@ -38,7 +36,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=CfgOptionsAction,
         metavar='KEY=VALUE',
         help='override settings of the config, e.g. '
         'test_evaluator.dump_path=detections.json test_evaluator.nms.sigma=0.3',

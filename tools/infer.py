@@ -7,13 +7,11 @@ import os
 import sys
 
 try:
-    from mmengine.config import DictAction
-
     from mmtal_mts.apis import find_config, load_config, merge_options
     from mmtal_mts.apis.inference import BatchInference, Processes, TALInferencer
     from mmtal_mts.apis.outputs import FORMATS, Selection
     from mmtal_mts.datasets.extraction import FLOW_METHODS
-    from mmtal_mts.utils import run_tool
+    from mmtal_mts.utils import CfgOptionsAction, run_tool
 except ImportError as error:
     sys.exit(f'error: {error}')
 
@@ -84,7 +82,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=CfgOptionsAction,
         metavar='KEY=VALUE',
         help='override settings of the config',
     )

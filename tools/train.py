@@ -7,10 +7,8 @@ import os
 import sys
 
 try:
-    from mmengine.config import DictAction
-
     from mmtal_mts.apis import load_config, prepare_train_config, train
-    from mmtal_mts.utils import run_tool
+    from mmtal_mts.utils import CfgOptionsAction, run_tool
 except ImportError as error:
     sys.exit(f'error: {error}')
 
@@ -51,7 +49,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=CfgOptionsAction,
         metavar='KEY=VALUE',
         help='override settings of the config, e.g. train_cfg.max_epochs=5 '
         'or "model.neck.levels=[1,2]"',

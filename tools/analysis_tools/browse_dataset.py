@@ -6,11 +6,9 @@ import argparse
 import sys
 
 try:
-    from mmengine.config import DictAction
-
     from mmtal_mts.apis import load_config
     from mmtal_mts.apis.dataset_browser import browse
-    from mmtal_mts.utils import UserError, run_tool
+    from mmtal_mts.utils import CfgOptionsAction, UserError, run_tool
 except ImportError as error:
     sys.exit(f'error: {error}')
 
@@ -29,7 +27,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=CfgOptionsAction,
         default={},
         metavar='KEY=VALUE',
         help='override settings of the config',

@@ -7,13 +7,11 @@ import os
 import sys
 
 try:
-    from mmengine.config import DictAction
-
     from mmtal_mts.apis import load_config, merge_options
     from mmtal_mts.apis.export import export_model
     from mmtal_mts.apis.export_model import OUTPUTS
     from mmtal_mts.apis.model_zoo import find_config, find_weights
-    from mmtal_mts.utils import run_tool
+    from mmtal_mts.utils import CfgOptionsAction, run_tool
 except ImportError as error:
     sys.exit(f'error: {error}')
 
@@ -45,7 +43,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=CfgOptionsAction,
         metavar='KEY=VALUE',
         help='override settings of the config',
     )

@@ -11,13 +11,11 @@ import sys
 from pathlib import Path
 
 try:
-    from mmengine.config import DictAction
-
     from mmtal_mts.apis import load_config, merge_options
     from mmtal_mts.apis.feature_extraction import FeatureExtractor, extract_features
     from mmtal_mts.apis.model_zoo import find_config
     from mmtal_mts.datasets.extraction import FLOW_METHODS
-    from mmtal_mts.utils import run_tool
+    from mmtal_mts.utils import CfgOptionsAction, run_tool
 except ImportError as error:
     sys.exit(f'error: {error}')
 
@@ -85,7 +83,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=CfgOptionsAction,
         metavar='KEY=VALUE',
         help='override settings of the config',
     )

@@ -18,13 +18,12 @@ from typing import Any
 
 try:
     import torch
-    from mmengine.config import DictAction
     from mmengine.hooks import Hook
     from mmengine.runner import Runner
 
     from mmtal_mts.apis import build_runner, load_config, prepare_train_config
     from mmtal_mts.apis.checkpoint import read_checkpoint
-    from mmtal_mts.utils import UserError, run_tool
+    from mmtal_mts.utils import CfgOptionsAction, UserError, run_tool
 except ImportError as error:
     sys.exit(f'error: {error}')
 
@@ -212,7 +211,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=CfgOptionsAction,
         metavar='KEY=VALUE',
         help='override settings of the config',
     )
