@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 
 import numpy as np
 import pytest
@@ -95,6 +96,38 @@ def test_onnx_computes_what_torch_computes(model, tmp_path, ends_with, batch):
             torch.testing.assert_close(
                 a.pred_instances[key], b.pred_instances[key], rtol=1e-3, atol=1e-4
             )
+
+
+@needs_onnx
+def test_documented_program_needs_nothing_of_ours(
+    tiny_model, tmp_path, repo_root, capsys, monkeypatch
+):
+    cfg = Config.fromfile(tiny_model.config)
+    cfg.crop_size = 32
+    export_model(cfg, tiny_model.weights, tmp_path / 'model.onnx', 'decoded')
+    clip = example_inputs(cfg, 1)
+    with torch.no_grad():
+        segments, scores = build_exported(cfg, tiny_model.weights, 'decoded')(clip)
+    page = (repo_root / 'docs/deployment.md').read_text(encoding='utf-8')
+    program = re.search(r'```python\n(import json.*?)```', page, re.DOTALL)[1]
+    # The weights are random, so nothing has a high score.
+    program = program.replace('> 0.3', '>= 0')
+    monkeypatch.chdir(tmp_path)
+    frames = clip[0].permute(1, 2, 3, 0).numpy()
+    capsys.readouterr()
+    exec(program, dict(frames=frames, window_offset=20))
+    lines = capsys.readouterr().out.splitlines()
+    fps = cfg.test_dataloader.dataset.sample_fps
+    wanted = [
+        f'{cfg.classes[label]}: {(start + 20) / fps:.2f} to {(end + 20) / fps:.2f} s, '
+        f'{score:.2f}'
+        for (start, end), row in zip(segments[0].tolist(), scores[0].tolist())
+        for label, score in enumerate(row)
+    ]
+    same = sum(a == b for a, b in zip(lines, wanted))
+    assert len(lines) == len(wanted) > 0
+    # Numbers that lie between two hundredths may be rounded to the other one.
+    assert same > 0.95 * len(wanted)
 
 
 def test_torch_export_computes_what_torch_computes(model, tmp_path):
