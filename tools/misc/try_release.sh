@@ -67,9 +67,9 @@ python "$ours/tools/dataset_converters/generate_synthetic.py" data/shapes \
 quiet python "$mim/tools/train.py" "$config"
 python "$mim/tools/test.py" "$config" "$checkpoint" | tail -n 1
 
-say 'mim train mmaction2, mim test mmaction2'
+say 'mim train mmaction, mim test mmaction2: two names of the same'
 rm -r work_dirs
-quiet mim train mmaction2 "$config"
+quiet mim train mmaction "$config"
 mim test mmaction2 "$config" --checkpoint "$checkpoint" | grep 'Epoch(test)' | tail -n 1
 
 say 'mim train mmtal_mts, mim test mmtal_mts'
