@@ -1,8 +1,9 @@
 # Timelines of the Weizmann actions, see docs/benchmark.md: real footage that trains on
 # two CPU cores. Another fold: change ann_file.
 #
-# The backbone starts from the model of the synthetic data, as the paper's starts from
-# Kinetics; neck and heads start from scratch.
+# The backbone starts from the baseline of the synthetic data, which has none of the
+# modules to compare, as the paper's starts from Kinetics; neck and heads start from
+# scratch.
 _base_ = ['./tal-mts_i3d-tiny_1xb4-128x48x48_synthetic.py']
 
 data_root = 'data/weizmann/'
@@ -26,7 +27,8 @@ model = dict(
     backbone=dict(
         init_cfg=dict(
             type='Pretrained',
-            checkpoint='zoo/tal-mts_i3d-tiny_1xb4-128x48x48_synthetic-f70b7a63.pth',
+            checkpoint='zoo/'
+            'ablation_baseline_i3d-tiny_1xb4-128x48x48_synthetic-7bc9a545.pth',
             prefix='backbone.',
         )
     ),

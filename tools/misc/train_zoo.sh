@@ -3,7 +3,7 @@
 #
 #   bash tools/misc/train_zoo.sh [NAME...]
 #
-# NAME is a config without .py; by default the variants of Table VI. Into zoo/ go the
+# NAME is a config without .py; by default the rows of Table VI. Into zoo/ go the
 # weights and NAME.log.json, the losses and learning rates of each logged iteration. What
 # is done is kept, and a training that was interrupted goes on. Run it in the environment
 # of the quick start, whose data set it uses or makes.
@@ -18,6 +18,7 @@ if ((${#names[@]} == 0)); then
     for variant in baseline rfp stt rfp-stt; do
         names+=("ablation_${variant}_i3d-tiny_1xb4-128x48x48_synthetic")
     done
+    names+=(tal-mts_i3d-tiny_1xb4-128x48x48_synthetic)
 fi
 
 "$python" tools/dataset_converters/generate_synthetic.py data/synthetic

@@ -24,7 +24,7 @@ model = dict(
             out_channels=512,
             num_levels=6,
         ),
-        rfp=dict(type='RefinedFeaturePyramid'),
+        rfp=dict(type='RefinedFeaturePyramid', cumulative=False),
         stt=dict(
             type='SpatialTemporalTransformer',
             clip_len=256,

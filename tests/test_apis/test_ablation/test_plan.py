@@ -153,6 +153,7 @@ def test_there_are_plans():
         'folds',
         'modules',
         'patches',
+        'rfp',
     }
 
 
@@ -177,6 +178,8 @@ def test_shipped_plans_fit_their_configs(path, tmp_path, monkeypatch):
     }
     if path.stem.startswith('folds'):
         assert list(has.items()) == [('TAL-MTS', 3)]
+    elif path.stem.startswith('rfp'):
+        assert set(has.values()) == {0}
     elif plan.axis is None:
         assert list(has.items()) == [
             ('AFSD baseline', 0),

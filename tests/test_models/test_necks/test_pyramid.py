@@ -60,23 +60,28 @@ def test_misfit_names_field_value_and_remedy():
         build(num_levels=1)
 
 
-def test_rfp_adds_all_coarser_levels():
+@pytest.mark.parametrize(
+    'cumulative, sums',
+    [(False, [11.0, 110.0, 1100.0, 1000.0]), (True, [1111.0, 1110.0, 1100.0, 1000.0])],
+)
+def test_rfp_adds_the_level_above_or_all_coarser_ones(cumulative, sums):
     levels = [torch.full((1, 2, n), float(10**i)) for i, n in enumerate((8, 4, 2, 1))]
-    refined = RefinedFeaturePyramid()(levels)
-    assert [x.unique().item() for x in refined] == [1111.0, 1110.0, 1100.0, 1000.0]
+    refined = RefinedFeaturePyramid(cumulative=cumulative)(levels)
+    assert [x.unique().item() for x in refined] == sums
     assert [x.shape for x in refined] == [x.shape for x in levels]
     assert not list(RefinedFeaturePyramid().parameters())
 
 
-@given(st.integers(0, 3), st.integers(1, 3))
-def test_rfp_against_index_arithmetic(merges, seed):
+@given(st.integers(0, 3), st.booleans(), st.integers(1, 3))
+def test_rfp_against_index_arithmetic(merges, cumulative, seed):
     generator = torch.Generator().manual_seed(seed)
     levels = [torch.randn(1, 2, n, generator=generator) for n in (8, 4, 2, 1)]
-    refined = RefinedFeaturePyramid(num_merges=merges)(levels)
+    refined = RefinedFeaturePyramid(merges, cumulative)(levels)
     expected = [x.clone() for x in levels]
+    above = expected if cumulative else levels
     for i in reversed(range(merges)):
         for t in range(expected[i].shape[-1]):
-            expected[i][..., t] += expected[i + 1][..., t // 2]
+            expected[i][..., t] += above[i + 1][..., t // 2]
     for a, b in zip(refined, expected):
         torch.testing.assert_close(a, b)
 
