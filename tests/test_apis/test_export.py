@@ -144,7 +144,9 @@ def test_normalisation_is_inside(tiny_model):
     clip = example_inputs(cfg, 1)
     assert clip.shape == (1, 3, 32, 32, 32) and 0 <= clip.min() <= clip.max() <= 255
     with torch.no_grad():
-        wanted = exported.model(clip / 127.5 - 1, mode='tensor')
+        # Rounded as the network does it: a last digit can move a boundary to another
+        # whole position, where it pools something else.
+        wanted = exported.model((clip - 127.5) / 127.5, mode='tensor')
         got = exported(clip)
     for a, b in zip(wanted.values(), got):
         torch.testing.assert_close(a, b)
