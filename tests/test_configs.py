@@ -260,6 +260,7 @@ def test_table_vi_switches_the_right_modules(name):
     prefix = next(key for key in MODULES if Path(name).name.startswith(key + '_'))
     merges, stt, fsa = MODULES[prefix]
     assert model.neck.rfp.get('num_merges') == merges
+    assert not model.neck.rfp.cumulative
     assert (model.neck.stt is not None) == stt == model.coarse_head.with_context
     assert (model.refine_head.fsa is not None) == fsa
 

@@ -64,6 +64,9 @@ model = dict(
 custom_hooks = [dict(type='BackboneWarmupHook', num_epochs=1)]
 train_cfg = dict(max_epochs=2, val_interval=2)
 default_hooks = dict(logger=dict(interval=1))
+# Small steps: rounding grows a hundredfold with each step of the full rate, and losses
+# of two runs could be compared for a few iterations only.
+optim_wrapper = dict(optimizer=dict(lr=1e-4))
 """
 
 

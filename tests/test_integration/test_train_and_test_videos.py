@@ -118,12 +118,11 @@ def test_two_machines_train_as_one_process_does(project, trained):
     assert (work_dir / 'epoch_2.pth').exists()
     alone, together = logged_losses(trained[0]), logged_losses(work_dir)
     assert len(alone) == len(together)
-    # The backbone alone, then everything before and after an update by it. Rounding
-    # (1e-8) grows by 10 to 30 times from there on, with each step of Adam.
-    both = alone[:8]
+    # The backbone alone, then everything. Rounding grows from step to step of Adam.
+    both = alone[:9]
     assert 'loss_warmup_cls' in both[0] and 'loss_quality' in both[-1]
     for one, two in zip(both, together):
-        assert two == pytest.approx(one, rel=1e-4)
+        assert two == pytest.approx(one, rel=2e-5)
 
 
 def test_a_killed_training_goes_on(project, trained):

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from mmengine.config import Config
 
 from mmtal_mts.apis.ablation import prepare_runs, read_plan
 from mmtal_mts.apis.config import load_config
@@ -180,6 +181,16 @@ def test_shipped_plans_fit_their_configs(path, tmp_path, monkeypatch):
         assert list(has.items()) == [('TAL-MTS', 3)]
     elif path.stem.startswith('rfp'):
         assert set(has.values()) == {0}
+        neck = {
+            run.variant.name: Config.fromstring(run.config_text, '.py').model.neck
+            for run in runs
+        }
+        assert [(n.rfp.get('num_merges'), n.rfp.cumulative) for n in neck.values()] == [
+            (1, False),
+            (None, False),
+            (2, True),
+            (None, True),
+        ]
     elif plan.axis is None:
         assert list(has.items()) == [
             ('AFSD baseline', 0),
