@@ -48,4 +48,5 @@ def test_real_timelines_start_from_released_models():
         'weizmann',
         'weizmann-flow',
         'ut-interaction',
+        'ut-interaction-flow',
     }

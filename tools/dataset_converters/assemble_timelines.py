@@ -34,6 +34,11 @@ def parse_args() -> argparse.Namespace:
         '--per-group', type=int, default=defaults.per_group, help='orders per group'
     )
     parser.add_argument(
+        '--shared-order',
+        action='store_true',
+        help='the same order(s) of labels for all groups',
+    )
+    parser.add_argument(
         '--gap',
         type=float,
         nargs=2,
@@ -86,6 +91,7 @@ def main() -> None:
         size=args.size,
         fps=args.fps,
         per_group=args.per_group,
+        shared_order=args.shared_order,
         gap=tuple(args.gap),
         made_background=not args.no_made_background,
         background_labels=tuple(args.background_from),

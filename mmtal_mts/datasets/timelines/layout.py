@@ -19,6 +19,9 @@ class TimelineSettings:
         fps: Frame rate.
         per_group: Timelines of each group, each in another order. Groups whose order
             is known (``source_frames``) give one.
+        shared_order: Whether timeline i of every group shows its labels in the same
+            random order, so that what comes before and after an action tells
+            something about it. Groups whose order is known keep theirs.
         gap: Shortest and longest stretch of made background in seconds between
             clips, where a group has no clips of background.
         made_background: Whether such stretches are made: from the temporal median
@@ -34,6 +37,7 @@ class TimelineSettings:
     size: int = 96
     fps: int = 25
     per_group: int = 1
+    shared_order: bool = False
     gap: tuple[float, float] = (1.0, 3.0)
     made_background: bool = True
     background_labels: tuple[str, ...] = ()
@@ -113,6 +117,7 @@ def plan_timelines(clips: Sequence[Clip], settings: TimelineSettings) -> list[Ti
             f'{len(groups)} group(s) cannot be split into {settings.folds} folds: '
             'lower folds, or group the clips by another field'
         )
+    labels = sorted({clip.actions[0][2] for clip in clips if clip.actions})
     timelines = []
     # Names that are numbers in the order of the numbers.
     names = sorted(groups, key=lambda name: (len(name), name))
@@ -124,7 +129,14 @@ def plan_timelines(clips: Sequence[Clip], settings: TimelineSettings) -> list[Ti
         ordered = all(clip.source_start is not None for clip in actions)
         for number in range(1 if ordered else settings.per_group):
             rng = np.random.default_rng([settings.seed, index, number])
-            parts = _arrange(members, actions, ordered, settings, rng)
+            if ordered:
+                shown = _in_recording_order(members)
+            else:
+                shown = [Part(actions[i]) for i in rng.permutation(len(actions))]
+                if settings.shared_order:
+                    order = np.random.default_rng([settings.seed, number])
+                    shown = _by_label(shown, order.permutation(labels).tolist())
+            parts = _arrange(members, shown, ordered, settings, rng)
             name = f'{group}_{number}'
             timelines.append(Timeline(name, group, index % settings.folds, parts))
     return timelines
@@ -132,19 +144,15 @@ def plan_timelines(clips: Sequence[Clip], settings: TimelineSettings) -> list[Ti
 
 def _arrange(
     members: Sequence[Clip],
-    actions: Sequence[Clip],
+    shown: Sequence[Part],
     ordered: bool,
     settings: TimelineSettings,
     rng: np.random.Generator,
 ) -> tuple[Part, ...]:
     background = [clip for clip in members if not clip.actions]
+    has_background = bool(background)
     if ordered:
-        shown = _in_recording_order(members)
         background = [clip for clip in background if clip.source_start is None]
-        has_background = len(members) > len(actions)
-    else:
-        shown = [Part(actions[i]) for i in rng.permutation(len(actions))]
-        has_background = bool(background)
     # Place i is before the clip i, the last one behind all.
     places = [i for i, part in enumerate(shown) if not part.skip_frames] + [len(shown)]
     slots = np.sort(rng.integers(0, len(places), size=len(background)))
@@ -158,6 +166,11 @@ def _arrange(
             parts.append(Part(neighbour, float(rng.uniform(*settings.gap))))
         parts += shown[place : place + 1]
     return tuple(parts)
+
+
+def _by_label(shown: Sequence[Part], labels: Sequence[str]) -> list[Part]:
+    """Parts in the order of labels; those of one label stay as they are."""
+    return sorted(shown, key=lambda part: labels.index(part.clip.actions[0][2]))
 
 
 def _in_recording_order(members: Sequence[Clip]) -> list[Part]:

@@ -152,7 +152,9 @@ PLANS = sorted((ROOT / 'configs/tal_mts/plans').glob('*.json'))
 def test_there_are_plans():
     assert {path.stem.split('_')[0] for path in PLANS} == {
         'folds',
+        'fsa',
         'modules',
+        'order',
         'patches',
         'rfp',
     }
@@ -196,6 +198,10 @@ def test_shipped_plans_fit_their_configs(path, tmp_path, monkeypatch):
             (2, True),
             (None, True),
         ]
+    elif path.stem.startswith('fsa'):
+        assert list(has.items()) == [('+ RFP + STT', 1), ('+ RFP + STT + FSA', 3)]
+    elif path.stem.startswith('order'):
+        assert list(has.items()) == [('AFSD baseline', 0), ('+ STT', 1)]
     elif plan.axis is None:
         assert list(has.items()) == [
             ('AFSD baseline', 0),

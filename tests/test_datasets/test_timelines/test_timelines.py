@@ -75,6 +75,46 @@ def test_unordered_clips_are_shuffled_with_background_around_each():
     assert planned == again
 
 
+def test_groups_share_the_orders_of_their_labels():
+    labels = 'bend', 'jump', 'run', 'walk', 'wave'
+    clips = [
+        clip(f'{g}_{label}{i}', g, actions=[(0.0, 1.0, label)])
+        for g in 'ab'
+        for label in labels
+        for i in range(1 if (g, label) == ('b', 'run') else 2)
+    ]
+    wanted = TimelineSettings(per_group=3, folds=2, shared_order=True)
+    planned = plan_timelines(clips, wanted)
+
+    def shown(timeline):
+        return [part.clip.clip_id[2:] for part in timeline.parts[1::2]]
+
+    def kinds(timeline):
+        return list(dict.fromkeys(name[:-1] for name in shown(timeline)))
+
+    first, second = planned[:3], planned[3:]
+    for one, other in zip(first, second):
+        assert kinds(one) == kinds(other) and sorted(kinds(one)) == sorted(labels)
+        assert len(shown(one)) == 10 and len(shown(other)) == 9
+    assert len({tuple(kinds(timeline)) for timeline in first}) == 3
+    # Gaps and the order of clips with one label are still each timeline's own.
+    assert len({timeline.parts[0].background_s for timeline in planned}) == 6
+    assert shown(first[0]) != shown(second[0])
+
+
+def test_a_known_order_is_stronger_than_a_shared_one():
+    clips = [
+        clip(f'{g}{i}', g, [(0.0, 1.0, label)], source=(100 * i, 100 * i + 50))
+        for g, names in dict(a='xyz', b='zyx').items()
+        for i, label in enumerate(names)
+    ]
+    settings = dict(folds=2, made_background=False)
+    known = plan_timelines(clips, TimelineSettings(**settings))
+    shared = plan_timelines(clips, TimelineSettings(**settings, shared_order=True))
+    assert known == shared
+    assert [p.clip.clip_id for p in known[0].parts] == ['a0', 'a1', 'a2']
+
+
 def test_known_order_is_kept_and_overlap_is_shown_once():
     clips = [
         clip('late', 'g', source=(90, 150)),
