@@ -1,5 +1,5 @@
-# Timelines of UT-Interaction by their optical flow, see docs/benchmark.md. Another fold:
-# change ann_file.
+# Timelines of UT-Interaction by their optical flow, see docs/benchmark.md. Another
+# fold: change ann_file.
 _base_ = ['./tal-mts_i3d-tiny_1xb4-128x64x64_weizmann-flow.py']
 
 data_root = 'data/ut_interaction/'
