@@ -1,18 +1,19 @@
 #!/usr/bin/env bash
 # Trains and tests on two machines, which are two network namespaces of this one.
 #
-#   sudo bash tools/misc/try_two_machines.sh CONFIG NEW_FOLDER [ARGUMENT_OF_TRAIN...]
+#   sudo env "PATH=$PATH" bash tools/misc/try_two_machines.sh CONFIG NEW_FOLDER [ARGUMENT_OF_TRAIN...]
 #
 # With one process per machine: trains by tools/dist_train.sh, compares the losses to
 # those of one process with the same total batch, tests by tools/dist_test.sh and compares
 # mAP. Then it kills the process of one machine, and then cuts the cable, and waits for
 # the job to end. CONFIG must be one that trains in a minute and whose batch statistics do
-# not matter (backbone.freeze_bn). Needs root, and "ip" of iproute2.
+# not matter (backbone.freeze_bn). Needs root (without PATH, sudo forgets which Python),
+# and "ip" of iproute2.
 #
 # Environment: PYTHON (python).
 set -euo pipefail
 if (($# < 2)) || [[ -e "$2" ]]; then
-    echo "usage: sudo bash $0 CONFIG NEW_FOLDER [ARGUMENT_OF_TRAIN...]" >&2
+    echo "usage: sudo env \"PATH=\$PATH\" bash $0 CONFIG NEW_FOLDER [ARGUMENT_OF_TRAIN...]" >&2
     exit 2
 fi
 [[ $(id -u) == 0 ]] || { echo 'error: namespaces need root: sudo bash ...' >&2; exit 2; }
@@ -31,7 +32,18 @@ tidy() {
         ip netns del "$space" 2>/dev/null || true
     done
 }
-trap tidy EXIT
+
+# A step that fails has said why in a log of its own.
+finish() {
+    local status=$? logs
+    tidy
+    logs=$(ls -t "$out"/*.log 2>/dev/null || true)
+    if ((status)) && [[ -n "$logs" ]]; then
+        tail -n 5 "${logs%%$'\n'*}" >&2
+        echo "error: that failed; the logs are $out/*.log" >&2
+    fi
+}
+trap finish EXIT
 
 connect() {
     tidy
