@@ -140,11 +140,13 @@ def _draw_curve(axes: Axes, lines: Sequence[PlotLine], axis: str) -> None:
         capsize=3,
         lw=1.6,
     )
-    for line in lines:
+    for line, following in zip(lines, [*lines[1:], None]):
+        # Right of the point, on the side that the curve leaves free.
+        rises = following is not None and following.mean > line.mean
         axes.annotate(
             f'{100 * line.mean:.1f}',
             (line.value, 100 * line.mean),
-            (8, 7),
+            (8, -12 if rises else 7),
             textcoords='offset points',
             color=INK,
             fontsize=9,
