@@ -48,7 +48,7 @@ def assemble_dataset(
     out_dir = Path(out_dir)
     timelines = plan_timelines(clips, settings)
     record = {
-        'settings': json.loads(json.dumps(asdict(settings))),
+        'settings': _as_json(settings),
         'clips': sorted(
             [clip.clip_id, clip.source_start, clip.source_end] for clip in clips
         ),
@@ -111,9 +111,19 @@ def _frames(
         yield from part.frames
 
 
+def _as_json(settings: TimelineSettings) -> dict:
+    """Settings as they come back from a file."""
+    return json.loads(json.dumps(asdict(settings)))
+
+
 def _check_record(out_dir: Path, record: dict) -> None:
     path = out_dir / 'settings.json'
-    if path.is_file() and json.loads(path.read_text(encoding='utf-8')) != record:
+    if not path.is_file():
+        return
+    saved = json.loads(path.read_text(encoding='utf-8'))
+    # A setting that is younger than the folder has its default there.
+    saved['settings'] = {**_as_json(TimelineSettings()), **saved['settings']}
+    if saved != record:
         raise FileExistsError(
             f'{out_dir} holds timelines of other settings or clips (see {path}): '
             'choose another folder, or remove it'
