@@ -102,6 +102,9 @@ class RunExecution:
         except BlockingIOError:
             self._lock.close()
             return False
+        # Of a call that was killed while it wrote a file; the lock is ours.
+        for leftover in self.run.folder.glob('.*.*'):
+            leftover.unlink()
         self.result = self.run.read_result()
         if self.result is not None:
             self._finish('done')

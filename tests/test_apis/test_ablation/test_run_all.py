@@ -132,6 +132,11 @@ def test_killed_at_any_moment_it_gives_the_same_table(project, resume):
     wanted_results = results(project)
     work = project.folder / 'work'
     work.rename(project.folder / 'uninterrupted')
+    # As left by a call that is killed in the middle of writing a file.
+    run = work / 'runs' / 'STT' / 'fold0_seed0'
+    run.mkdir(parents=True)
+    for leftover in ('.trained.a1b2c3.json', '.config.a1b2c3.py'):
+        (run / leftover).write_text('{')
     rng = random.Random(5)
     for _ in range(4):
         process = start_call(project, path)
