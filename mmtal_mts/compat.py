@@ -86,7 +86,7 @@ def apply() -> None:
     check_numpy_of_torch()
     quiet_mmcv_lite()
     provide_drn()
-    register_safe_globals()
+    register_checkpoint_loader()
     replace_pkg_resources()
 
 
@@ -252,20 +252,11 @@ def provide_drn() -> None:
     MODELS.register_module(name='DRN', module=DRN)
 
 
-def register_safe_globals() -> None:
-    """Lets ``torch.load`` read mmengine checkpoints with weights-only loading on.
+def register_checkpoint_loader() -> None:
+    """Lets everything load checkpoints by :mod:`mmtal_mts.utils.checkpoint`."""
+    from mmtal_mts.utils.checkpoint import register_safe_globals
 
-    From torch 2.6 on, weights-only is the default, and it refuses the training
-    history that mmengine keeps in each checkpoint. Exactly that is allowed.
-    """
-    import torch
-
-    from mmtal_mts.utils.safe_loading import can_extend_torch, training_state_globals
-
-    if can_extend_torch():
-        torch.serialization.add_safe_globals(
-            [(value, name) for name, value in training_state_globals().items()]
-        )
+    register_safe_globals()
 
 
 def replace_pkg_resources() -> None:

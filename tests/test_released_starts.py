@@ -9,7 +9,7 @@ from mmaction.registry import MODELS
 from mmengine.config import Config
 
 import mmtal_mts  # noqa: F401  registers the components
-from mmtal_mts.utils.safe_loading import load_safely
+from mmtal_mts.utils.checkpoint import load_checkpoint
 
 ROOT = Path(__file__).parents[1] / 'configs'
 
@@ -33,7 +33,7 @@ def test_released_starts_fit_their_backbones(name, monkeypatch):
     backbone = Config.fromfile(str(ROOT / name)).model.backbone
     start = backbone.pop('init_cfg')
     network = MODELS.build(backbone)
-    weights = load_safely(start.checkpoint)['state_dict']
+    weights = load_checkpoint(start.checkpoint)['state_dict']
     own = {
         key[len(start.prefix) :]: value
         for key, value in weights.items()

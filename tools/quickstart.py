@@ -27,7 +27,7 @@ try:
     from mmtal_mts.apis.timeline import plot_timelines
     from mmtal_mts.datasets.synthetic import generate_dataset
     from mmtal_mts.utils import UserError, latest_checkpoint, run_tool
-    from mmtal_mts.utils.json_files import write_json
+    from mmtal_mts.utils.io import write_json
 except ImportError as error:
     sys.exit(f'error: {error}')
 

@@ -12,7 +12,6 @@ from mmengine.config import Config
 
 from mmtal_mts.evaluation.functional.raw_outputs import is_raw_folder
 from mmtal_mts.utils import UserError, latest_checkpoint
-from mmtal_mts.utils.versions import torch_version
 
 _CONFIG_SUFFIXES = ('.py', '.json', '.yml', '.yaml')
 
@@ -100,7 +99,6 @@ def prepare_train_config(
             checkpoint_hook.pop('save_best', None)
     if amp:
         _switch_amp_on(cfg)
-    _leave_fused_to_gpus(cfg)
     if auto_scale_lr:
         if 'auto_scale_lr' not in cfg:
             raise UserError(
@@ -225,14 +223,6 @@ def _switch_amp_on(cfg: Config) -> None:
         )
     cfg.optim_wrapper.type = 'AmpOptimWrapper'
     cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
-
-
-def _leave_fused_to_gpus(cfg: Config) -> None:
-    """Takes ``fused`` from the optimizer where torch has none for CPUs."""
-    optimizer = (cfg.get('optim_wrapper') or {}).get('optimizer') or {}
-    old = torch_version() < (2, 4) and not torch.cuda.is_available()
-    if optimizer.get('fused') and old:
-        optimizer.fused = False
 
 
 def _seed(

@@ -19,7 +19,7 @@ from mmtal_mts.datasets.importers.registry import import_annotations
 from mmtal_mts.datasets.own_data import TRAINING, VALIDATION, split_by_video
 from mmtal_mts.structures.annotations import Annotations
 from mmtal_mts.utils import UserError
-from mmtal_mts.utils.whole_files import whole_file
+from mmtal_mts.utils.io import atomic_write
 
 Say = Callable[[str], None]
 
@@ -131,6 +131,6 @@ def check_with_plan(
         num_levels=plan.num_levels,
     )
     report = check_annotations(content, CheckSettings(windows, classes))
-    with whole_file(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(describe_check(report) + '\n', encoding='utf-8')
     say(f'{describe_findings(report.findings)}\n  the whole check: {path}')

@@ -36,8 +36,7 @@ from mmtal_mts.datasets.own_data import (
 from mmtal_mts.evaluation.diagnosis import diagnose
 from mmtal_mts.structures.annotations import load_annotations
 from mmtal_mts.utils import UserError, latest_checkpoint
-from mmtal_mts.utils.json_files import write_json
-from mmtal_mts.utils.whole_files import whole_file
+from mmtal_mts.utils.io import atomic_write, write_json
 
 
 @dataclass(frozen=True)
@@ -160,7 +159,7 @@ def prepare_custom_training(
     )
     text = config_text(cfg, reasons)
     _refuse_other_training(run, text)
-    with whole_file(run.config) as temporary:
+    with atomic_write(run.config) as temporary:
         temporary.write_text(text, encoding='utf-8')
     say(f'wrote {run.config}')
 

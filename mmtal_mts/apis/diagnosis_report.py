@@ -14,8 +14,7 @@ from mmtal_mts.evaluation.diagnosis.diagnose import Diagnosis
 from mmtal_mts.evaluation.diagnosis.errors import ERROR_KINDS, KINDS
 from mmtal_mts.evaluation.diagnosis.fixes import FIXES
 from mmtal_mts.evaluation.diagnosis.ranking import RECALL_POINTS
-from mmtal_mts.utils.json_files import write_json
-from mmtal_mts.utils.whole_files import whole_file
+from mmtal_mts.utils.io import atomic_write, write_json
 from mmtal_mts.visualization import diagnosis_plots as plots
 from mmtal_mts.visualization.bucket_plots import (
     Buckets,
@@ -48,7 +47,7 @@ def write_diagnosis(
     paths = Path(out_dir) / 'diagnosis.json', Path(out_dir) / 'report.html'
     write_json(paths[0], diagnosis.to_json())
     page = render_page(diagnosis, title, background_tiou)
-    with whole_file(paths[1]) as temporary:
+    with atomic_write(paths[1]) as temporary:
         temporary.write_text(page, encoding='utf-8')
     return paths
 

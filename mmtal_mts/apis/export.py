@@ -15,7 +15,7 @@ from mmengine.config import Config
 from torch import Tensor
 
 from mmtal_mts.utils import UserError
-from mmtal_mts.utils.whole_files import whole_file
+from mmtal_mts.utils.io import atomic_write
 
 from .export_model import (
     OUTPUTS,
@@ -89,7 +89,7 @@ def export_model(
     if suffix not in FORMATS.values():
         raise UserError(f'{path} must end with one of {", ".join(FORMATS.values())}')
     exported = build_exported(cfg, weights, ends_with)
-    with whole_file(path) as temporary, torch.no_grad():
+    with atomic_write(path) as temporary, torch.no_grad():
         facts = model_facts(cfg, exported)
         if suffix == '.onnx':
             facts['mmtal_batch_size'] = json.dumps(batch_size)

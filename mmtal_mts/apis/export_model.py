@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from mmtal_mts.models.detectors.tal_mts import DATA_PREPROCESSOR, TALMTS
 from mmtal_mts.models.task_modules.decoder import RAW_OUTPUTS
 from mmtal_mts.utils import UserError
-
-from .checkpoint import load_weights
+from mmtal_mts.utils.checkpoint import load_model_weights
 
 OUTPUTS = {'raw': ('points', *RAW_OUTPUTS), 'decoded': ('segments', 'scores')}
 """Names of the outputs by what the exported graph ends with."""
@@ -94,7 +93,7 @@ def build_exported(
     if 'pretrained' in settings['backbone']:
         settings['backbone']['pretrained'] = None  # the checkpoint holds it
     model = MODELS.build(settings)
-    model.load_state_dict(load_weights(model, weights))
+    load_model_weights(model, weights)
     return ExportedDetector(model.eval(), ends_with).eval()
 
 

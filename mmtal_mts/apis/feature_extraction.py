@@ -15,7 +15,6 @@ from mmaction.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from mmtal_mts.apis.checkpoint import load_weights
 from mmtal_mts.apis.device import usable_device
 from mmtal_mts.apis.inference.batch import BatchReport
 from mmtal_mts.apis.inference.progress import VideoProgress
@@ -28,8 +27,9 @@ from mmtal_mts.datasets.transforms.video_readers import VideoReadError
 from mmtal_mts.datasets.video_stream import VideoStream
 from mmtal_mts.models.detectors.tal_mts import DATA_PREPROCESSOR
 from mmtal_mts.utils import UserError
+from mmtal_mts.utils.checkpoint import load_model_weights
 from mmtal_mts.utils.errors import error_message
-from mmtal_mts.utils.whole_files import whole_file
+from mmtal_mts.utils.io import atomic_write
 
 RECORD_FILE = 'features.json'
 """Name of the file that says how the features of a folder were made."""
@@ -114,9 +114,7 @@ class FeatureExtractor:
         if weights is None:
             self.backbone.init_weights()
         else:
-            self.backbone.load_state_dict(
-                load_weights(self.backbone, os.fspath(weights), prefix='backbone.')
-            )
+            load_model_weights(self.backbone, weights, prefix='backbone.')
         preprocessor = cfg.model.get('data_preprocessor') or DATA_PREPROCESSOR
         self.preprocessor = MODELS.build(preprocessor)
         self.backbone.to(self.device).eval()
@@ -312,7 +310,7 @@ def extract_features(
             progress.begin(video.video_id)
             try:
                 features = extractor(video.path, progress.windows)
-                with whole_file(path) as temporary:
+                with atomic_write(path) as temporary:
                     np.save(temporary, features, allow_pickle=False)
             # Whatever is wrong with this video, the next one may be fine.
             except Exception as error:

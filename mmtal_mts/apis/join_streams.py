@@ -7,9 +7,9 @@ from mmaction.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from mmtal_mts.apis.checkpoint import load_weights, read_checkpoint
 from mmtal_mts.utils import UserError
-from mmtal_mts.utils.whole_files import whole_file
+from mmtal_mts.utils.checkpoint import check_fit, load_checkpoint, load_weights
+from mmtal_mts.utils.io import atomic_write
 
 
 def join_streams(cfg: Config, rgb: str, flow: str, out: str) -> None:
@@ -35,9 +35,10 @@ def join_streams(cfg: Config, rgb: str, flow: str, out: str) -> None:
     model = MODELS.build(cfg.model)
     weights, metas = {}, []
     for name, path in (('rgb', rgb), ('flow', flow)):
-        found = load_weights(getattr(model, name), path)
+        found = load_weights(path)
+        check_fit(getattr(model, name).state_dict(), found, path)
         weights.update({f'{name}.{key}': value for key, value in found.items()})
-        metas.append(read_checkpoint(path).get('meta') or {})
+        metas.append(load_checkpoint(path).get('meta') or {})
     classes = [(meta.get('dataset_meta') or {}).get('classes') for meta in metas]
     if None not in classes and list(classes[0]) != list(classes[1]):
         raise UserError(
@@ -45,5 +46,5 @@ def join_streams(cfg: Config, rgb: str, flow: str, out: str) -> None:
             f'{list(classes[1])}; both need the same order'
         )
     meta = dict(cfg=cfg.pretty_text, dataset_meta=metas[0].get('dataset_meta'))
-    with whole_file(out) as temporary:
+    with atomic_write(out) as temporary:
         torch.save(dict(meta=meta, state_dict=weights), temporary)

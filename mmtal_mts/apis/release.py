@@ -9,9 +9,9 @@ from pathlib import Path
 
 import torch
 
-from mmtal_mts.apis.checkpoint import read_checkpoint
 from mmtal_mts.utils import UserError
-from mmtal_mts.utils.whole_files import whole_file
+from mmtal_mts.utils.checkpoint import load_checkpoint
+from mmtal_mts.utils.io import atomic_write
 from mmtal_mts.version import __version__
 
 _KEPT_META = ('cfg', 'dataset_meta', 'epoch', 'iter', 'mmengine_version')
@@ -36,7 +36,7 @@ def publish_checkpoint(src: str, out_dir: str, name: str | None = None) -> str:
     Raises:
         UserError: If the checkpoint is no training's checkpoint.
     """
-    checkpoint = read_checkpoint(src)
+    checkpoint = load_checkpoint(src)
     meta = checkpoint.get('meta')
     if not isinstance(meta, Mapping) or 'cfg' not in meta:
         raise UserError(
@@ -53,6 +53,6 @@ def publish_checkpoint(src: str, out_dir: str, name: str | None = None) -> str:
         # Experiments are called CONFIG_DATE_TIME.
         name = meta.get('experiment_name', Path(src).stem).rsplit('_', 2)[0]
     path = Path(out_dir) / f'{name}-{digest}.pth'
-    with whole_file(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_bytes(content)
     return str(path)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmtal_mts.utils import UserError, json_files
-from mmtal_mts.utils.whole_files import whole_file
+from mmtal_mts.utils.io import atomic_write
 
 from .report import Report
 
@@ -37,7 +37,7 @@ def update_page(path: str | os.PathLike, report: Report) -> None:
         raise UserError(
             f'page {path} has {found} sections from {begin} to {end}; expected one'
         )
-    with whole_file(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(page, encoding='utf-8')
 
 

@@ -6,6 +6,7 @@ from .annotations import (
     VideoAnnotation,
     load_annotations,
 )
+from .segments import Segments, aligned_tiou, pairwise_tiou
 from .timebase import (
     frames_to_seconds,
     num_sampled_frames,
@@ -16,10 +17,13 @@ from .timebase import (
 __all__ = [
     'AnnotationError',
     'Annotations',
+    'Segments',
     'VideoAnnotation',
+    'aligned_tiou',
     'frames_to_seconds',
     'load_annotations',
     'num_sampled_frames',
+    'pairwise_tiou',
     'seconds_to_frames',
     'source_frame_indices',
 ]

@@ -10,7 +10,7 @@ from typing import Any
 
 from mmengine.logging import print_log
 
-from mmtal_mts.utils.files import read_text
+from mmtal_mts.utils.io import read_text
 
 from .annotation_entries import EntryParser, VideoAnnotation
 

@@ -1,75 +1,123 @@
-"""Arithmetic of segments that share a point: torch, differentiable.
-
-A location on the pyramid describes a segment by its distances to the start and to
-the end. Two segments described from the same point overlap by the smaller of the
-two distances on each side, which makes tIoU a matter of minima and sums.
-"""
+"""Segments with labels and scores, and their temporal IoU, in numpy."""
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from collections.abc import Iterable
+from dataclasses import dataclass
 
-_EPS = torch.finfo(torch.float32).eps
+import numpy as np
 
 
-def distance_tiou(pred: Tensor, target: Tensor) -> Tensor:
-    """tIoU of segments given as distances from the same point.
+@dataclass(frozen=True, eq=False)
+class Segments:
+    """Actions of one video or window: annotated ones, or detections with scores.
+
+    Whatever is handed over is brought to the dtypes and shapes below. The unit of time
+    is the user's; everything that this package stores or returns is in seconds of the
+    video.
+
+    Attributes:
+        segments: (S, 2) float64 start and end.
+        labels: (S,) int64 indices into the classes.
+        scores: (S,) float64; None for annotated actions.
+
+    Raises:
+        ValueError: The arrays have different lengths.
+    """
+
+    segments: np.ndarray
+    labels: np.ndarray
+    scores: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        """Brings the arrays to their dtypes and shapes."""
+        # The class is frozen for its users; this is its constructor.
+        set_field = object.__setattr__
+        set_field(
+            self, 'segments', np.asarray(self.segments, np.float64).reshape(-1, 2)
+        )
+        set_field(self, 'labels', np.asarray(self.labels, np.int64).reshape(-1))
+        if self.scores is not None:
+            set_field(self, 'scores', np.asarray(self.scores, np.float64).reshape(-1))
+        lengths = {
+            name: len(value) for name, value in vars(self).items() if value is not None
+        }
+        if len(set(lengths.values())) > 1:
+            raise ValueError(f'as many of each are needed per segment, got {lengths}')
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: np.ndarray | slice) -> Segments:
+        """The segments that a mask, a slice or positions select."""
+        scores = None if self.scores is None else self.scores[index]
+        return Segments(self.segments[index], self.labels[index], scores)
+
+    @classmethod
+    def empty(cls, with_scores: bool = False) -> Segments:
+        """No segment."""
+        return cls(np.zeros((0, 2)), np.zeros(0), np.zeros(0) if with_scores else None)
+
+    @classmethod
+    def concatenate(cls, parts: Iterable[Segments]) -> Segments:
+        """All segments of ``parts``, in order; they have scores if all parts have.
+
+        Args:
+            parts: All with scores, or all without. No part gives no segment, with
+                scores.
+
+        Raises:
+            ValueError: Some parts have scores and some have none.
+        """
+        parts = list(parts)
+        if not parts:
+            return cls.empty(with_scores=True)
+        scored = {part.scores is not None for part in parts}
+        if len(scored) > 1:
+            raise ValueError('segments with and without scores cannot be joined')
+        return cls(
+            np.concatenate([part.segments for part in parts]),
+            np.concatenate([part.labels for part in parts]),
+            np.concatenate([part.scores for part in parts]) if scored.pop() else None,
+        )
+
+
+def pairwise_tiou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Temporal intersection over union of every segment of ``a`` with ``b``.
+
+    A segment without a positive length (its end at or before its start) overlaps
+    nothing: its tIoU is 0 with everything, itself included, and never NaN.
 
     Args:
-        pred: (..., 2) distances to start and end.
-        target: (..., 2) distances to start and end.
+        a: Segments (A, 2) as start, end, in any one unit of time.
+        b: Segments (B, 2) in the same unit.
 
     Returns:
-        (...) tIoU. Negative when the point lies outside one segment by more than
-        the overlap on the other side; callers that need a tIoU clamp at 0.
+        tIoU (A, B), float64, in [0, 1].
     """
-    inter = torch.minimum(pred, target).sum(-1)
-    union = pred.sum(-1) + target.sum(-1) - inter
-    return inter / union.clamp(min=_EPS)
+    a = np.asarray(a, dtype=np.float64).reshape(-1, 2)
+    b = np.asarray(b, dtype=np.float64).reshape(-1, 2)
+    return _tiou(a[:, None], b[None, :])
 
 
-def distance_giou(pred: Tensor, target: Tensor) -> Tensor:
-    """Generalised tIoU of segments given as distances from the same point.
-
-    While the point lies in both segments, hull and union are the same and GIoU is
-    tIoU (which is why eq. 10 behaves like an IoU loss on positives).
+def aligned_tiou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """:func:`pairwise_tiou`, but of each segment of ``a`` with its partner in ``b``.
 
     Args:
-        pred: (..., 2) distances to start and end.
-        target: (..., 2) distances to start and end.
+        a: Segments (A, 2) as start, end, in any one unit of time.
+        b: Segments (A, 2) in the same unit.
 
     Returns:
-        (...) GIoU in (-1, 1].
+        tIoU (A,), float64, in [0, 1].
     """
-    inter = torch.minimum(pred, target).sum(-1)
-    union = (pred.sum(-1) + target.sum(-1) - inter).clamp(min=_EPS)
-    hull = torch.maximum(pred, target).sum(-1).clamp(min=_EPS)
-    return inter / union - (hull - union) / hull
+    return _tiou(np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64))
 
 
-def refine_distances(distances: Tensor, offsets: Tensor) -> Tensor:
-    """Applies refinement offsets to coarse distances (eq. 13).
-
-    Args:
-        distances: (..., 2) coarse distances.
-        offsets: (..., 2) change of each distance in units of half the coarse length.
-
-    Returns:
-        (..., 2) refined distances, in the unit of ``distances``.
-    """
-    return distances + 0.5 * distances.sum(-1, keepdim=True) * offsets
-
-
-def refinement_targets(distances: Tensor, target: Tensor) -> Tensor:
-    """The offsets that :func:`refine_distances` needs to reach the target.
-
-    Args:
-        distances: (..., 2) coarse distances, positive.
-        target: (..., 2) distances of the ground truth.
-
-    Returns:
-        (..., 2) offsets.
-    """
-    half = (0.5 * distances.sum(-1, keepdim=True)).clamp(min=_EPS)
-    return (target - distances) / half
+def _tiou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """tIoU of segments (..., 2) that broadcast."""
+    left = np.maximum(a[..., 0], b[..., 0])
+    right = np.minimum(a[..., 1], b[..., 1])
+    overlap = np.maximum(right - left, 0.0)
+    union = (a[..., 1] - a[..., 0]) + (b[..., 1] - b[..., 0]) - overlap
+    # A positive overlap implies two positive lengths, hence a positive union.
+    return np.divide(overlap, union, out=np.zeros_like(overlap), where=overlap > 0)

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from mmtal_mts.utils.whole_files import whole_file
+from mmtal_mts.utils.io import atomic_write
 
 from .class_row import FAINT, INK
 
@@ -85,7 +85,7 @@ def draw_ablation(
             color=FAINT,
             fontsize=8.5,
         )
-        with whole_file(out_path) as temporary:
+        with atomic_write(out_path) as temporary:
             figure.savefig(temporary, format='png')
 
 

@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from mmtal_mts.utils.whole_files import whole_file
+from mmtal_mts.utils.io import atomic_write
 
 _COLORS = ('#1f6feb', '#bf8700', '#1a7f37', '#8250df', '#cf222e')
 _INK, _FAINT, _GRID = '#1f2328', '#57606a', '#d8dee4'
@@ -50,7 +50,7 @@ def draw_annotation_statistics(
         figure.text(0.06, 0.94, title, fontsize=14, color=_INK, weight='bold')
     _draw_lengths(left, lengths_f, clip_len, level_strides)
     _draw_numbers(right, actions_per_video)
-    with whole_file(out_path) as temporary:
+    with atomic_write(out_path) as temporary:
         figure.savefig(temporary, format='png')
 
 

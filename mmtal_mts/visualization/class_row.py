@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 
-from mmtal_mts.structures.tiou import pairwise_tiou
+from mmtal_mts.structures.segments import pairwise_tiou
 
 INK, FAINT = '#24292f', '#6e7781'
 MATCH_TIOU = 0.5

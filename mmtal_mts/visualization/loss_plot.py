@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from mmtal_mts.utils.whole_files import whole_file
+from mmtal_mts.utils.io import atomic_write
 
 
 def draw_losses(
@@ -50,5 +50,5 @@ def draw_losses(
         axes.spines[side].set_visible(False)
     axes.set_title(title, loc='left', fontsize=12)
     axes.legend(frameon=False)
-    with whole_file(out_path) as temporary:
+    with atomic_write(out_path) as temporary:
         figure.savefig(temporary, format='png')

@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from mmtal_mts.utils.whole_files import whole_file
+from mmtal_mts.utils.io import atomic_write
 
 from .class_row import FAINT, INK, ClassRow
 from .film_strip import Frame
@@ -100,7 +100,7 @@ def draw_timelines(
         ValueError: If there is nothing to draw or a duration is not positive.
     """
     figure = _compose(timelines, classes, score_threshold, title)
-    with whole_file(out_path) as temporary:
+    with atomic_write(out_path) as temporary:
         figure.savefig(temporary, format='png')
 
 

@@ -199,18 +199,3 @@ class TestTest:
 
         with pytest.raises(UserError, match='has no test_evaluator'):
             prepare_test_config(cfg, checkpoint='a.pth')
-
-
-@pytest.mark.parametrize(
-    ('version', 'gpu', 'fused'),
-    [((2, 0), False, False), ((2, 4), False, True), ((2, 0), True, True)],
-)
-def test_fused_optimizers_are_for_gpus_in_older_torch(
-    tmp_path, monkeypatch, version, gpu, fused
-):
-    path = tmp_path / 'config.py'
-    path.write_text("optim_wrapper = dict(optimizer=dict(type='AdamW', fused=True))")
-    monkeypatch.setattr('mmtal_mts.apis.config.torch_version', lambda: version)
-    monkeypatch.setattr(torch.cuda, 'is_available', lambda: gpu)
-    cfg = prepare_train_config(load_config(path))
-    assert cfg.optim_wrapper.optimizer.fused == fused

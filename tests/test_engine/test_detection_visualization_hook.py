@@ -18,7 +18,7 @@ from mmengine.visualization import BaseVisBackend
 
 from mmtal_mts.engine import DetectionVisualizationHook
 from mmtal_mts.models.task_modules.decoder import CoarseToFineDecoder
-from mmtal_mts.structures.segments import refine_distances
+from mmtal_mts.models.utils.distances import refine_distances
 from mmtal_mts.utils import UserError
 
 CONFIG = 'configs/tal_mts/tal-mts_i3d-tiny_1xb4-128x48x48_synthetic.py'

@@ -8,7 +8,7 @@ import torch
 
 from mmtal_mts.evaluation.functional import Detections, WindowMerger
 from mmtal_mts.ops import boundary_max_pooling, soft_nms_1d
-from mmtal_mts.structures.tiou import pairwise_tiou
+from mmtal_mts.structures.segments import pairwise_tiou
 
 pytestmark = pytest.mark.full
 

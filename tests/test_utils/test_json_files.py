@@ -8,7 +8,7 @@ import os
 
 import pytest
 
-from mmtal_mts.utils.json_files import write_json
+from mmtal_mts.utils.io import write_json
 
 
 def test_numbers_and_names_come_back_exactly(tmp_path):

@@ -6,14 +6,14 @@ import os
 
 import pytest
 
-from mmtal_mts.utils.whole_files import whole_file
+from mmtal_mts.utils.io import atomic_write
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path):
     target = tmp_path / 'sub/x.txt'
-    with whole_file(target) as temporary:
+    with atomic_write(target) as temporary:
         temporary.write_text('first')
-    with pytest.raises(RuntimeError), whole_file(target) as temporary:
+    with pytest.raises(RuntimeError), atomic_write(target) as temporary:
         temporary.write_text('half')
         raise RuntimeError
     assert target.read_text() == 'first'
@@ -22,7 +22,7 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
 
 def test_permissions_are_those_of_any_new_file(tmp_path):
     (tmp_path / 'plain').touch()
-    with whole_file(tmp_path / 'whole') as temporary:
+    with atomic_write(tmp_path / 'whole') as temporary:
         temporary.touch()
     modes = {os.stat(tmp_path / name).st_mode for name in ('plain', 'whole')}
     assert len(modes) == 1

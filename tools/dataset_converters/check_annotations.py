@@ -20,7 +20,7 @@ from mmtal_mts.apis.annotation_check.repair import MODES
 from mmtal_mts.datasets.importers import SourceFile, read_class_names
 from mmtal_mts.structures.annotations import summarize_problems
 from mmtal_mts.utils import UserError, run_tool
-from mmtal_mts.utils.json_files import write_json
+from mmtal_mts.utils.io import write_json
 from mmtal_mts.visualization.annotation_plot import draw_annotation_statistics
 
 

@@ -15,7 +15,7 @@ from mmtal_mts.datasets.importers import (
 )
 from mmtal_mts.datasets.importers.report import describe_import
 from mmtal_mts.utils import run_tool
-from mmtal_mts.utils.json_files import write_json
+from mmtal_mts.utils.io import write_json
 
 
 def parse_args() -> argparse.Namespace:

@@ -12,7 +12,7 @@ from pathlib import Path
 try:
     from mmtal_mts.apis.model_zoo.tables import tables, with_table
     from mmtal_mts.utils import run_tool
-    from mmtal_mts.utils.whole_files import whole_file
+    from mmtal_mts.utils.io import atomic_write
 except ImportError as error:
     sys.exit(f'error: {error}')
 
@@ -43,7 +43,7 @@ def main() -> None:
         old = True
         print(f'{path} is {"old" if args.check else "written"}')
         if not args.check:
-            with whole_file(path) as temporary:
+            with atomic_write(path) as temporary:
                 temporary.write_text(content, encoding='utf-8')
     if args.check and old:
         sys.exit(1)

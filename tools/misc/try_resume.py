@@ -22,8 +22,8 @@ try:
     from mmengine.runner import Runner
 
     from mmtal_mts.apis import build_runner, load_config, prepare_train_config
-    from mmtal_mts.apis.checkpoint import read_checkpoint
     from mmtal_mts.utils import CfgOptionsAction, UserError, run_tool
+    from mmtal_mts.utils.checkpoint import load_checkpoint
 except ImportError as error:
     sys.exit(f'error: {error}')
 
@@ -169,7 +169,7 @@ class Trial:
     def result(self, name: str) -> dict[str, Any]:
         """The last checkpoint without what may differ."""
         path = (self.out / name / 'last_checkpoint').read_text(encoding='utf-8')
-        checkpoint = read_checkpoint(path.strip())
+        checkpoint = load_checkpoint(path.strip())
         kept = {k: v for k, v in checkpoint.items() if k not in _EXPECTED_TO_DIFFER}
         return dict(kept, epoch=checkpoint['meta']['epoch'])
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from mmtal_mts.utils import UserError, convert_afsd_state_dict, run_tool
-from mmtal_mts.utils.whole_files import whole_file
+from mmtal_mts.utils.io import atomic_write
 
 
 def parse_args() -> argparse.Namespace:
@@ -59,7 +59,7 @@ def main() -> None:
     except ValueError as error:
         raise UserError(f'{args.src}: {error}') from error
     content = dict(meta=dict(converted_from='AFSD'), state_dict=converted)
-    with whole_file(args.dst) as temporary:
+    with atomic_write(args.dst) as temporary:
         torch.save(content, temporary)
     print(f'{args.dst}: {len(converted)} tensors')
 

@@ -16,8 +16,7 @@ from typing import IO
 
 from mmtal_mts.utils import latest_checkpoint
 from mmtal_mts.utils.errors import is_input_error
-from mmtal_mts.utils.json_files import write_json
-from mmtal_mts.utils.whole_files import whole_file
+from mmtal_mts.utils.io import atomic_write, write_json
 
 from .outcome import evaluate_runs
 from .run import AblationRun, RunResult
@@ -110,7 +109,7 @@ class RunExecution:
             self._finish('done')
             return True
         if not self.run.config.is_file():
-            with whole_file(self.run.config) as temporary:
+            with atomic_write(self.run.config) as temporary:
                 temporary.write_text(self.run.config_text, encoding='utf-8')
         if self.run.trained.is_file():
             self._begin('test')

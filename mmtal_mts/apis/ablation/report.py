@@ -10,8 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from mmtal_mts.utils.json_files import write_json
-from mmtal_mts.utils.whole_files import whole_file
+from mmtal_mts.utils.io import atomic_write, write_json
 from mmtal_mts.visualization.ablation_plot import PlotLine, draw_ablation
 
 from .plan import AblationPlan
@@ -40,7 +39,7 @@ def write_report(
     summary = summarize(plan, runs)
     text = markdown(summary, failed or {})
     paths = [folder / 'table.md', folder / 'results.json']
-    with whole_file(paths[0]) as temporary:
+    with atomic_write(paths[0]) as temporary:
         temporary.write_text(text, encoding='utf-8')
     write_json(paths[1], as_json(summary, failed or {}))
     lines = [

@@ -11,7 +11,7 @@ from typing import Any
 
 from mmengine.config import ConfigDict
 
-from mmtal_mts.utils.json_files import write_json
+from mmtal_mts.utils.io import write_json
 
 from .plan import Fold, Variant
 

@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mmtal_mts.utils.whole_files import whole_file
+from mmtal_mts.utils.io import atomic_write
 
 FOLDER = '.finished'
 
@@ -76,7 +76,7 @@ class FinishedVideos:
             name (str): Name of the results.
             video (str): Video file.
         """
-        with whole_file(self._path(name)) as temporary:
+        with atomic_write(self._path(name)) as temporary:
             temporary.write_text(json.dumps(self._entry(video)), encoding='utf-8')
 
     def _path(self, name: str) -> Path:

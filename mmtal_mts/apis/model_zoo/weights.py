@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 
 from mmtal_mts.utils import UserError
+from mmtal_mts.utils.io import atomic_write
 from mmtal_mts.utils.shipped_files import shipped_folders
-from mmtal_mts.utils.whole_files import whole_file
 
 from .index import list_models, model_info
 
@@ -103,7 +103,7 @@ def fetch(url: str) -> Path:
         return check_hash(path)
     print(f'fetching {url}')
     try:
-        with whole_file(path) as temporary:
+        with atomic_write(path) as temporary:
             with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as response:
                 with open(temporary, 'wb') as file:
                     shutil.copyfileobj(response, file)

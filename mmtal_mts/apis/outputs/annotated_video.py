@@ -11,7 +11,7 @@ from matplotlib import font_manager
 from PIL import Image, ImageDraw, ImageFont
 
 from mmtal_mts.utils import UserError
-from mmtal_mts.utils.whole_files import whole_file
+from mmtal_mts.utils.io import atomic_write
 from mmtal_mts.visualization.class_row import class_color
 
 from .result import VideoResult
@@ -36,7 +36,7 @@ class AnnotatedVideoWriter(ResultWriter):
                 'array of frames. Remedy: leave mp4 out of the formats'
             )
         painter = Painter(self.selection(result))
-        with whole_file(path) as temporary:
+        with atomic_write(path) as temporary:
             encode_video(result.path, temporary, painter)
 
 

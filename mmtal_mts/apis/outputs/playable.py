@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mmtal_mts.utils.whole_files import whole_file
+from mmtal_mts.utils.io import atomic_write
 
 from .video_encoding import codec_name, encode_video
 
@@ -48,7 +48,7 @@ def write_preview(source: str, path: Path) -> None:
         source (str): Video file.
         path (Path): MP4 file to write.
     """
-    with whole_file(path) as temporary:
+    with atomic_write(path) as temporary:
         encode_video(source, temporary, _Shrinker(), crf=26)
 
 

@@ -14,8 +14,8 @@ import jinja2
 import numpy as np
 
 from mmtal_mts.datasets.frame_grabber import grab_frames
-from mmtal_mts.structures.tiou import pairwise_tiou
-from mmtal_mts.utils.whole_files import whole_file
+from mmtal_mts.structures.segments import pairwise_tiou
+from mmtal_mts.utils.io import atomic_write
 from mmtal_mts.visualization.class_row import MATCH_TIOU, class_color
 from mmtal_mts.visualization.film_strip import shrink_image
 
@@ -63,7 +63,7 @@ class HtmlReportWriter(ResultWriter):
             embedded=embedded,
             warnings=shown.warnings,
         )
-        with whole_file(path) as temporary:
+        with atomic_write(path) as temporary:
             temporary.write_text(page, encoding='utf-8')
 
     def _shown(self, result: VideoResult) -> VideoResult:

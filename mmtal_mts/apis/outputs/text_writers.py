@@ -6,7 +6,7 @@ import csv
 from pathlib import Path
 
 from mmtal_mts.evaluation.functional.detections import dump_detections
-from mmtal_mts.utils.whole_files import whole_file
+from mmtal_mts.utils.io import atomic_write
 
 from .result import VideoResult
 from .writer import ResultWriter
@@ -33,7 +33,7 @@ class CsvWriter(ResultWriter):
     def write(self, result: VideoResult, path: Path) -> None:
         """See :meth:`ResultWriter.write`."""
         with (
-            whole_file(path) as temporary,
+            atomic_write(path) as temporary,
             open(temporary, 'w', newline='', encoding='utf-8') as file,
         ):
             table = csv.writer(file)
@@ -68,7 +68,7 @@ class SrtWriter(ResultWriter):
             lines = [f'{_plain(name)} ({score:.2f})' for name, score in actions]
             times = f'{clock(start, ",")} --> {clock(end, ",")}'
             blocks.append('\n'.join([str(number), times, *lines, '']))
-        with whole_file(path) as temporary:
+        with atomic_write(path) as temporary:
             temporary.write_text('\n'.join(blocks), encoding='utf-8')
 
 
@@ -84,7 +84,7 @@ class VttWriter(ResultWriter):
             lines = [f'{_escape(name)} ({score:.2f})' for name, score in actions]
             times = f'{clock(start, ".")} --> {clock(end, ".")}'
             blocks.append('\n'.join([times, *lines, '']))
-        with whole_file(path) as temporary:
+        with atomic_write(path) as temporary:
             temporary.write_text('\n'.join(blocks), encoding='utf-8')
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mmtal_mts.utils import UserError
-from mmtal_mts.utils.json_files import write_json
+from mmtal_mts.utils.io import write_json
 
 from ..extraction_record import RECORD_FILE, read_raw_record
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.progress import track
 
-from mmtal_mts.utils.json_files import write_json
+from mmtal_mts.utils.io import write_json
 from mmtal_mts.utils.processes import exit_with_parent, fork_context
 
 from ..video_writer import write_video

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from rich.progress import track
 
-from mmtal_mts.utils.json_files import write_json
+from mmtal_mts.utils.io import write_json
 
 from ..video_writer import write_video
 from .clips import Clip

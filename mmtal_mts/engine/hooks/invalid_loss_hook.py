@@ -12,7 +12,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
-from mmtal_mts.utils.checkpoint_files import latest_checkpoint
+from mmtal_mts.utils.checkpoint import latest_checkpoint
 
 
 class InvalidLossError(RuntimeError):

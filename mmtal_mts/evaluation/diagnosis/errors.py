@@ -11,7 +11,7 @@ from mmtal_mts.evaluation.functional.video_matching import (
     Matching,
     group_equal,
 )
-from mmtal_mts.structures.tiou import pairwise_tiou
+from mmtal_mts.structures.segments import pairwise_tiou
 
 KINDS = (
     'true_positive',

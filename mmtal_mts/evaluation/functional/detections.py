@@ -11,8 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmtal_mts.utils.files import read_text
-from mmtal_mts.utils.whole_files import whole_file
+from mmtal_mts.utils.io import atomic_write, read_text
 
 UNKNOWN_LABEL = -1
 """Label index of a detection whose class name is not in the class list."""
@@ -93,7 +92,10 @@ def dump_detections(
         for video_id, found in detections.items()
     }
     content = {'version': 'VERSION 1.3', 'results': results, 'external_data': {}}
-    with whole_file(path) as temporary, open(temporary, 'w', encoding='utf-8') as file:
+    with (
+        atomic_write(path) as temporary,
+        open(temporary, 'w', encoding='utf-8') as file,
+    ):
         json.dump(content, file)
 
 

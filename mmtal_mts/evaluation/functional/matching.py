@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mmtal_mts.structures.tiou import aligned_tiou
+from mmtal_mts.structures.segments import aligned_tiou
 
 UNMATCHED = -1
 """In place of a segment: the detection is a false positive."""

@@ -12,8 +12,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from mmtal_mts.utils.json_files import write_json
-from mmtal_mts.utils.whole_files import whole_file
+from mmtal_mts.utils.io import atomic_write, write_json
 
 _INDEX = 'index.json'
 _LOCATION_KEYS = {
@@ -79,7 +78,7 @@ def write_window(folder: str | os.PathLike, key: WindowKey, window: RawWindow) -
         name: np.asarray(window.outputs[name], dtype=np.float32)
         for name in _LOCATION_KEYS
     }
-    with whole_file(path) as temporary:
+    with atomic_write(path) as temporary:
         np.savez(temporary, facts=np.array(json.dumps(window.facts)), **arrays)
 
 

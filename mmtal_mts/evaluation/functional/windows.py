@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmtal_mts.utils.whole_files import whole_file
+from mmtal_mts.utils.io import atomic_write
 
 from .detections import Detections
 from .merge import WindowMerger
@@ -79,7 +79,7 @@ def dump_windows(
     merged = Detections.concatenate(parts)
     nothing = [np.zeros(0, dtype=np.int64)]
     durations = [video.duration or np.nan for video in videos.values()]
-    with whole_file(path) as temporary, open(temporary, 'wb') as file:
+    with atomic_write(path) as temporary, open(temporary, 'wb') as file:
         np.savez_compressed(
             file,
             classes=np.array(list(classes), dtype=str),

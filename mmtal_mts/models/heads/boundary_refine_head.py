@@ -10,14 +10,14 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from ...ops import boundary_max_pooling
-from ...structures.segments import (
+from ..layers import ConvNormReLU1d, SameConv1d
+from ..task_modules import SegmentTargets
+from ..utils import check_normalizer, keep_chosen, loss_normalizer
+from ..utils.distances import (
     distance_tiou,
     refine_distances,
     refinement_targets,
 )
-from ..layers import ConvNormReLU1d, SameConv1d
-from ..task_modules import SegmentTargets
-from ..utils import check_normalizer, keep_chosen, loss_normalizer
 from .boundary_branch import BoundaryBranch
 from .class_conv import class_conv, uses_sigmoid
 from .coarse_head import CoarseOutputs

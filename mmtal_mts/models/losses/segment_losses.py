@@ -3,7 +3,7 @@ from __future__ import annotations
 from mmaction.registry import MODELS
 from torch import Tensor, nn
 
-from ...structures.segments import distance_giou
+from ..utils.distances import distance_giou
 from .reduction import weighted_sum
 
 

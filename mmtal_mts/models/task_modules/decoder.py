@@ -9,7 +9,7 @@ from mmaction.structures import ActionDataSample
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from ...structures.segments import refine_distances
+from ..utils.distances import refine_distances
 
 # Raw outputs that have a batch dimension; ``points`` has none.
 RAW_OUTPUTS = (

@@ -22,7 +22,7 @@ from mmtal_mts.datasets.importers import (
 from mmtal_mts.datasets.importers.report import describe_import
 from mmtal_mts.structures.annotations import load_annotations
 from mmtal_mts.utils import UserError
-from mmtal_mts.utils.json_files import write_json
+from mmtal_mts.utils.io import write_json
 
 
 @pytest.fixture

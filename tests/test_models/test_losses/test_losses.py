@@ -4,7 +4,7 @@ import pytest
 import torch
 from mmaction.registry import MODELS
 
-from mmtal_mts.structures.segments import (
+from mmtal_mts.models.utils.distances import (
     distance_giou,
     distance_tiou,
     refine_distances,

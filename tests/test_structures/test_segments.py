@@ -1,10 +1,11 @@
-"""Temporal IoU in numpy."""
+"""The carrier of segments, and temporal IoU in numpy."""
 
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from mmtal_mts.structures.tiou import aligned_tiou, pairwise_tiou
+from mmtal_mts.structures.segments import Segments, aligned_tiou, pairwise_tiou
 
 
 def test_closed_forms():
@@ -31,3 +32,22 @@ def test_aligned_segments_are_the_diagonal():
     a, b = random.integers(0, 6, (2, 50, 2)).astype(float)
     np.testing.assert_array_equal(aligned_tiou(a, b), pairwise_tiou(a, b).diagonal())
     assert aligned_tiou(np.zeros((0, 2)), np.zeros((0, 2))).shape == (0,)
+
+
+def test_carrier_brings_arrays_to_their_dtypes_and_selects():
+    found = Segments([[0, 1], [2, 4.5]], [1, 0], [0.5, 0.25])
+    assert (found.segments.dtype, found.labels.dtype) == (np.float64, np.int64)
+    best = found[found.scores > 0.3]
+    assert (best.segments.tolist(), best.labels.tolist()) == ([[0, 1]], [1])
+    both = Segments.concatenate([found, best])
+    assert both.scores.tolist() == [0.5, 0.25, 0.5]
+    assert len(Segments.concatenate([])) == len(Segments.empty()) == 0
+    assert Segments.concatenate([]).scores is not None
+
+
+def test_carrier_refuses_what_does_not_belong_together():
+    with pytest.raises(ValueError, match="'scores': 1"):
+        Segments([[0, 1], [2, 3]], [0, 0], [0.5])
+    scored, plain = Segments([[0, 1]], [0], [1]), Segments([[0, 1]], [0])
+    with pytest.raises(ValueError, match='with and without scores'):
+        Segments.concatenate([scored, plain])

@@ -5,28 +5,14 @@ from __future__ import annotations
 import pickle
 import subprocess
 
-import mmengine
 import numpy as np
 import pytest
 import torch
 from mmengine.logging import HistoryBuffer, MessageHub
+from mmengine.runner import CheckpointLoader
 
-from mmtal_mts import compat
-from mmtal_mts.utils import safe_loading
-from mmtal_mts.utils.safe_loading import can_extend_torch, load_safely
-
-needs_strict_torch = pytest.mark.skipif(
-    not can_extend_torch(), reason='torch before 2.6 does not load weights-only'
-)
-
-
-@pytest.fixture(params=['torch', 'pickle'])
-def loader(request, monkeypatch):
-    """What does the work: torch itself, or on older ones a limited unpickler."""
-    if request.param == 'pickle':
-        monkeypatch.setattr(safe_loading, 'can_extend_torch', lambda: False)
-    elif not can_extend_torch():
-        pytest.skip('torch before 2.6 does not load weights-only')
+from mmtal_mts.utils import UserError
+from mmtal_mts.utils.checkpoint import load_checkpoint, register_safe_globals
 
 
 @pytest.fixture
@@ -64,8 +50,9 @@ def checkpoint(tmp_path) -> str:
     return path
 
 
-def test_training_state(checkpoint, loader):
-    loaded = load_safely(checkpoint)
+@pytest.mark.parametrize('load', [load_checkpoint, CheckpointLoader.load_checkpoint])
+def test_training_state(checkpoint, load):
+    loaded = load(checkpoint)
 
     weight = loaded['state_dict']['weight']
     assert weight.dtype == torch.float16
@@ -89,7 +76,7 @@ def test_training_state(checkpoint, loader):
         pytest.param((torch.load, ('other.pth',)), id='torch'),
     ],
 )
-def test_malicious_checkpoint_is_refused(tmp_path, payload, loader):
+def test_malicious_checkpoint_is_refused(tmp_path, payload):
     class Payload:
         def __reduce__(self):
             return payload
@@ -97,24 +84,12 @@ def test_malicious_checkpoint_is_refused(tmp_path, payload, loader):
     path = tmp_path / 'evil.pth'
     torch.save({'state_dict': {}, 'meta': Payload()}, path)
 
-    with pytest.raises(pickle.UnpicklingError):
-        load_safely(path)
+    with pytest.raises(UserError, match='evil.pth holds something else'):
+        load_checkpoint(path)
 
 
-@needs_strict_torch
-class TestTorchItself:
-    """What MMEngine calls."""
-
-    def test_fails_without_the_repair(self, checkpoint, no_safe_globals):
-        with pytest.raises(pickle.UnpicklingError, match='HistoryBuffer'):
-            torch.load(checkpoint)
-
-    def test_loads_with_the_repair(self, checkpoint, no_safe_globals):
-        compat.register_safe_globals()
-
-        assert 'train/loss' in torch.load(checkpoint)['message_hub']['log_scalars']
-
-    def test_mmengine_itself_loads_it(self, checkpoint):
-        loaded = mmengine.runner.CheckpointLoader.load_checkpoint(checkpoint)
-
-        assert 'message_hub' in loaded
+def test_torch_itself_loads_with_the_repair_only(checkpoint, no_safe_globals):
+    with pytest.raises(pickle.UnpicklingError, match='HistoryBuffer'):
+        torch.load(checkpoint)
+    register_safe_globals()
+    assert 'train/loss' in torch.load(checkpoint)['message_hub']['log_scalars']

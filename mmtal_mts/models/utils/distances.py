@@ -1,0 +1,75 @@
+"""Arithmetic of segments that share a point: torch, differentiable.
+
+A location on the pyramid describes a segment by its distances to the start and to
+the end. Two segments described from the same point overlap by the smaller of the
+two distances on each side, which makes tIoU a matter of minima and sums.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+_EPS = torch.finfo(torch.float32).eps
+
+
+def distance_tiou(pred: Tensor, target: Tensor) -> Tensor:
+    """tIoU of segments given as distances from the same point.
+
+    Args:
+        pred: (..., 2) distances to start and end.
+        target: (..., 2) distances to start and end.
+
+    Returns:
+        (...) tIoU. Negative when the point lies outside one segment by more than
+        the overlap on the other side; callers that need a tIoU clamp at 0.
+    """
+    inter = torch.minimum(pred, target).sum(-1)
+    union = pred.sum(-1) + target.sum(-1) - inter
+    return inter / union.clamp(min=_EPS)
+
+
+def distance_giou(pred: Tensor, target: Tensor) -> Tensor:
+    """Generalised tIoU of segments given as distances from the same point.
+
+    While the point lies in both segments, hull and union are the same and GIoU is
+    tIoU (which is why eq. 10 behaves like an IoU loss on positives).
+
+    Args:
+        pred: (..., 2) distances to start and end.
+        target: (..., 2) distances to start and end.
+
+    Returns:
+        (...) GIoU in (-1, 1].
+    """
+    inter = torch.minimum(pred, target).sum(-1)
+    union = (pred.sum(-1) + target.sum(-1) - inter).clamp(min=_EPS)
+    hull = torch.maximum(pred, target).sum(-1).clamp(min=_EPS)
+    return inter / union - (hull - union) / hull
+
+
+def refine_distances(distances: Tensor, offsets: Tensor) -> Tensor:
+    """Applies refinement offsets to coarse distances (eq. 13).
+
+    Args:
+        distances: (..., 2) coarse distances.
+        offsets: (..., 2) change of each distance in units of half the coarse length.
+
+    Returns:
+        (..., 2) refined distances, in the unit of ``distances``.
+    """
+    return distances + 0.5 * distances.sum(-1, keepdim=True) * offsets
+
+
+def refinement_targets(distances: Tensor, target: Tensor) -> Tensor:
+    """The offsets that :func:`refine_distances` needs to reach the target.
+
+    Args:
+        distances: (..., 2) coarse distances, positive.
+        target: (..., 2) distances of the ground truth.
+
+    Returns:
+        (..., 2) offsets.
+    """
+    half = (0.5 * distances.sum(-1, keepdim=True)).clamp(min=_EPS)
+    return (target - distances) / half

@@ -1,0 +1,270 @@
+"""Loads checkpoints without ever running what they ask for; finds those of a work dir.
+
+Everything that reads weights comes through :func:`load_checkpoint`: the Runner's
+``load_from`` and resume (by MMEngine's ``CheckpointLoader``, in which it is
+registered), ``pretrained`` of backbones, the zoo, the tools.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.runner import CheckpointLoader
+from torch import Tensor, nn
+
+from .errors import UserError
+
+_EXAMPLES = 3
+
+
+def load_checkpoint(path: str | os.PathLike, map_location: Any = 'cpu') -> dict:
+    """Loads a local checkpoint or one at an address, weights only.
+
+    Args:
+        path: File that torch saved, or an address that MMEngine knows (``https://...``);
+            what it downloads is kept in torch's cache.
+        map_location: As in :func:`torch.load`.
+
+    Returns:
+        What the file holds.
+
+    Raises:
+        UserError: It is missing, torn, or holds more than weights and the state of a
+            training.
+    """
+    path = os.fspath(path)
+    if '://' in path:
+        return CheckpointLoader.load_checkpoint(path, map_location)
+    return _load_local(path, map_location)
+
+
+def load_weights(path: str | os.PathLike, prefix: str = '') -> dict[str, Tensor]:
+    """Reads the weights of a checkpoint.
+
+    Args:
+        path: As for :func:`load_checkpoint`.
+        prefix: Take only the weights whose keys begin so, e.g. ``'backbone.'`` for a
+            part of the network, and cut it off.
+
+    Returns:
+        The state dict, without the prefix that a wrapper for distributed training adds.
+
+    Raises:
+        UserError: The file is unusable or holds no such weights.
+    """
+    return _part(load_checkpoint(path), path, prefix)
+
+
+def check_fit(
+    wanted: Mapping[str, Tensor], found: Mapping[str, Tensor], path: str | os.PathLike
+) -> None:
+    """Checks that weights are those of a model, down to the last key and shape.
+
+    MMEngine only warns about keys that are missing or of another shape, and then goes
+    on with a model of partly random weights.
+
+    Args:
+        wanted: State dict of the model.
+        found: State dict of the checkpoint.
+        path: File to name in the message.
+
+    Raises:
+        UserError: Keys are missing, unknown or of another shape.
+    """
+    missing = [key for key in wanted if key not in found]
+    unexpected = [key for key in found if key not in wanted]
+    shapes = [
+        f'{key} is {tuple(found[key].shape)} instead of {tuple(wanted[key].shape)}'
+        for key in wanted
+        if key in found and found[key].shape != wanted[key].shape
+    ]
+    if not (missing or unexpected or shapes):
+        return
+    problems = [
+        f'{len(names)} {what} ({", ".join(names[:_EXAMPLES])}'
+        f'{", ..." if len(names) > _EXAMPLES else ""})'
+        for what, names in (
+            ('weights of the model are missing', missing),
+            ('weights are unknown to the model', unexpected),
+            ('have another shape', shapes),
+        )
+        if names
+    ]
+    fitting = len(wanted) - len(missing) - len(shapes)
+    raise UserError(
+        f'checkpoint {path} is of another architecture: {fitting} of the '
+        f"model's {len(wanted)} weights fit; {'; '.join(problems)}. "
+        'Remedy: use the config it was trained with'
+    )
+
+
+def load_model_weights(
+    model: nn.Module, path: str | os.PathLike, prefix: str = ''
+) -> dict:
+    """Loads a whole model, on the CPU and strictly.
+
+    Args:
+        model: The model, not wrapped.
+        path: As for :func:`load_checkpoint`.
+        prefix: Of the keys, where the model is a part of the one that was saved.
+
+    Returns:
+        The checkpoint's ``meta``.
+
+    Raises:
+        UserError: The file is unusable or of another architecture.
+    """
+    checkpoint = load_checkpoint(path)
+    weights = _part(checkpoint, path, prefix)
+    check_fit(model.state_dict(), weights, path)
+    model.load_state_dict(weights)
+    return checkpoint.get('meta') or {}
+
+
+def latest_checkpoint(work_dir: str | os.PathLike) -> str | None:
+    """Finds the newest checkpoint from which training can go on.
+
+    The one that the file ``last_checkpoint`` names comes first, also if the work dir
+    has been moved. If it is gone or torn (training was killed while writing), the
+    newest whole ``epoch_*.pth`` or ``iter_*.pth`` is taken.
+
+    Args:
+        work_dir: Folder of a training.
+
+    Returns:
+        Path of a whole checkpoint, or None.
+    """
+    work_dir = Path(work_dir)
+    candidates = []
+    pointer = work_dir / 'last_checkpoint'
+    if pointer.is_file():
+        named = Path(pointer.read_text(encoding='utf-8').strip())
+        candidates += [named, work_dir / named.name]
+    numbered = [*work_dir.glob('epoch_*.pth'), *work_dir.glob('iter_*.pth')]
+    candidates += sorted(numbered, key=_age, reverse=True)
+    return next((str(path) for path in candidates if _is_whole(path)), None)
+
+
+def best_checkpoint(work_dir: str | os.PathLike) -> str | None:
+    """Finds the newest whole ``best_*.pth`` of a training, or None."""
+    paths = sorted(Path(work_dir).glob('best_*.pth'), key=_age, reverse=True)
+    return next((str(path) for path in paths if _is_whole(path)), None)
+
+
+def register_safe_globals() -> None:
+    """Lets weights-only loading read what MMEngine keeps of a training.
+
+    Exactly the history of the losses and numpy numbers are allowed, and ``getattr``,
+    by which the history names its statistics, for nothing else.
+    """
+    from mmengine.logging import HistoryBuffer
+
+    try:
+        from numpy._core import multiarray
+    except ImportError:  # numpy 1
+        from numpy.core import multiarray
+
+    allowed: dict[str, Any] = {
+        f'{value.__module__}.{value.__qualname__}': value
+        for value in (HistoryBuffer, np.ndarray, np.dtype)
+    }
+    allowed['builtins.getattr'] = _history_buffer_method
+    # The module was renamed in numpy 2; checkpoints of either must load.
+    for module in ('numpy.core.multiarray', 'numpy._core.multiarray'):
+        allowed[f'{module}._reconstruct'] = multiarray._reconstruct
+        allowed[f'{module}.scalar'] = multiarray.scalar
+    for kind in {type(np.dtype(code)) for code in '?bBhHiIlLqQefd'}:
+        allowed[f'{kind.__module__}.{kind.__qualname__}'] = kind
+    torch.serialization.add_safe_globals(
+        [(value, name) for name, value in allowed.items()]
+    )
+
+
+def _history_buffer_method(owner: type, name: str) -> Any:
+    """The only ``getattr`` that a checkpoint may ask for."""
+    from mmengine.logging import HistoryBuffer
+
+    allowed = {'min', 'max', 'current', 'mean', *HistoryBuffer._statistics_methods}
+    if owner is not HistoryBuffer or name not in allowed:
+        raise pickle.UnpicklingError(
+            f'The checkpoint asks for attribute {name!r} of {owner!r}; only the '
+            'statistics of mmengine HistoryBuffer are allowed'
+        )
+    return getattr(owner, name)
+
+
+# '' is the scheme of local paths: what MMEngine loads comes through here too.
+@CheckpointLoader.register_scheme(prefixes='', force=True)
+def _load_local(filename: str, map_location: Any = 'cpu') -> dict:
+    """Loads a local file; see :func:`load_checkpoint`."""
+    filename = os.path.expanduser(filename)
+    if not os.path.isfile(filename):
+        raise UserError(
+            f'checkpoint {filename} does not exist. '
+            'Remedy: give the path of a .pth file, e.g. one of work_dirs/*/'
+        )
+    try:
+        checkpoint = torch.load(filename, map_location, weights_only=True)
+    except pickle.UnpicklingError as error:
+        # Torch's own message advises to switch the safety off; ours does not.
+        reason = str(error).split('WeightsUnpickler error:')[-1].split('. ')[0].strip()
+        raise UserError(
+            f'checkpoint {filename} holds something else than weights and a training '
+            f'state, so it was not loaded: {reason}. Remedy: use a checkpoint that '
+            'MMEngine wrote'
+        ) from error
+    # The legacy unpickler answers junk with whatever its opcodes lead to.
+    except Exception as error:
+        raise UserError(
+            f'checkpoint {filename} cannot be read, it may be torn or no checkpoint at '
+            f'all: {type(error).__name__}: {error}'
+        ) from error
+    if not isinstance(checkpoint, Mapping):
+        raise UserError(
+            f'checkpoint {filename} holds a {type(checkpoint).__name__}, not a dict'
+        )
+    return checkpoint
+
+
+def _part(
+    checkpoint: Mapping, path: str | os.PathLike, prefix: str
+) -> dict[str, Tensor]:
+    """The weights of a checkpoint whose keys have a prefix, without it."""
+    weights = checkpoint.get('state_dict', checkpoint)
+    if not isinstance(weights, Mapping) or not any(
+        isinstance(value, Tensor) for value in weights.values()
+    ):
+        raise UserError(
+            f'checkpoint {path} holds no weights: its keys are '
+            f'{sorted(map(str, checkpoint))[:10]}'
+        )
+    # A wrapper for distributed training puts its own prefix before each key.
+    weights = {key.removeprefix('module.'): value for key, value in weights.items()}
+    found = {
+        key.removeprefix(prefix): value
+        for key, value in weights.items()
+        if key.startswith(prefix)
+    }
+    if not found:
+        raise UserError(
+            f'checkpoint {path} holds no weights of {prefix.rstrip(".")}: its keys '
+            f'begin with {sorted({key.split(".")[0] for key in weights})[:10]}'
+        )
+    return found
+
+
+def _age(path: Path) -> tuple[float, str]:
+    """Sorts by time of writing, then by name."""
+    return path.stat().st_mtime, path.name
+
+
+def _is_whole(path: Path) -> bool:
+    """A torch file is a zip archive, whose index comes last."""
+    return path.is_file() and zipfile.is_zipfile(path)

@@ -1,0 +1,81 @@
+"""Reads and writes files; what is written is whole or not there."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+_GZIP_MAGIC = b'\x1f\x8b'
+
+
+@contextmanager
+def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
+    """Lets a file be written under a temporary name and renames it in the end.
+
+    If something fails, an older file of that name stays as it was.
+
+    Args:
+        path: File to write; missing folders are made.
+
+    Yields:
+        Where to write to, with the same extension.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(
+        dir=path.parent, prefix=f'.{path.stem}.', suffix=path.suffix
+    )
+    os.close(handle)
+    try:
+        yield Path(temporary)
+        # mkstemp lets only the owner read; a result is for everybody.
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def read_text(path: str | os.PathLike) -> str:
+    """Reads a text file, compressed with gzip or not, whatever its name.
+
+    Args:
+        path: File in UTF-8, with or without a byte order mark.
+
+    Raises:
+        OSError: It cannot be read or decompressed.
+        UnicodeDecodeError: It is not UTF-8.
+    """
+    content = Path(path).read_bytes()
+    if content.startswith(_GZIP_MAGIC):
+        try:
+            content = gzip.decompress(content)
+        except EOFError as error:
+            raise OSError(f'{path}: the gzip file is cut off') from error
+    return content.decode('utf-8-sig')
+
+
+def write_json(path: str | os.PathLike, content: Any) -> None:
+    """Writes a JSON file; numbers keep all their digits.
+
+    Args:
+        path: File to write; missing folders are made.
+        content: What to write.
+
+    Raises:
+        ValueError: A number is infinite or NaN, which JSON does not know.
+    """
+    with (
+        atomic_write(path) as temporary,
+        open(temporary, 'w', encoding='utf-8') as file,
+    ):
+        json.dump(content, file, indent=1, ensure_ascii=False, allow_nan=False)
+        file.write('\n')
