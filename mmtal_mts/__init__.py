@@ -1,25 +1,16 @@
 """TAL-MTS: temporal action localization with multi-temporal scales.
 
-A plugin of MMAction2: importing it repairs the installed stack where that is
-needed (:mod:`mmtal_mts.compat`) and registers every component in MMAction2's
-registries.
+A plugin of MMAction2: importing it repairs the installed stack where that is needed
+(:mod:`mmtal_mts.compat`) and registers every component in MMAction2's registries.
 """
 
-from __future__ import annotations
-
-from mmtal_mts import compat
-from mmtal_mts.version import __version__
+from . import compat
+from .version import __version__
 
 # Must come before the first import of ``mmaction.models``.
 compat.apply()
 
-from mmtal_mts import (  # noqa: E402
-    datasets,
-    engine,
-    evaluation,
-    models,
-    visualization,
-)
+from . import datasets, engine, evaluation, models, visualization  # noqa: E402
 
 __all__ = [
     '__version__',

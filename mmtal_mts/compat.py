@@ -1,10 +1,9 @@
 """Repairs of the installed OpenMMLab stack.
 
 :func:`apply` runs once, when ``mmtal_mts`` is imported, and must come before the
-first import of ``mmaction.models``. It first checks that the stack fits, with a
-message that names the remedy, then repairs what is known to be broken. A repair is
-applied only where its breakage is really there, so a fixed release upstream makes
-it disappear by itself.
+first import of ``mmaction.models``. It checks that the stack fits, with a message
+that names the remedy, then repairs what is known to be broken. A repair is applied
+only where its breakage is there, so a fixed release upstream makes it disappear.
 """
 
 from __future__ import annotations
@@ -12,67 +11,28 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
-import os
+import re
 import sys
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
 _DRN_PACKAGE = 'mmaction.models.localizers.drn'
 
+REQUIREMENTS = (
+    ('torch', 'torch', '2.6', None, "'torch>=2.6'"),
+    ('numpy', 'numpy', '1.26', None, "'numpy>=1.26'"),
+    ('mmengine', 'mmengine', '0.10.0', '1.0.0', "'mmengine>=0.10.0,<1.0.0'"),
+    ('mmcv', 'mmcv', '2.0.1', '2.2.0', "'mmcv-lite>=2.0.1,<2.2.0' (or mmcv)"),
+    ('importlib-metadata', 'importlib_metadata', '0', None, 'importlib-metadata'),
+    ('mmaction2', 'mmaction', '1.2.0', '2.0.0', "'mmaction2>=1.2.0,<2.0.0'"),
+)
+"""Package, its module, first version that fits, first that does not any more, and
+what to give to ``pip install``; in the order of import."""
+
 
 class StackError(ImportError):
     """An installed package is missing, broken or of a version that does not fit."""
-
-
-@dataclass(frozen=True)
-class Requirement:
-    """A package that must be importable, and the versions that are known to fit.
-
-    Args:
-        package: Name to show and to install.
-        module: Name to import.
-        low: First version that fits, or None.
-        high: First version that does not fit any more, or None.
-        remedy: What to type when it is missing or does not fit.
-    """
-
-    package: str
-    module: str
-    low: str | None
-    high: str | None
-    remedy: str
-
-
-_MMCV = "pip install 'mmcv-lite>=2.0.1,<2.2.0' (or mmcv of the same versions)"
-
-REQUIREMENTS = (
-    Requirement('torch', 'torch', '2.0', None, "pip install 'torch>=2.0'"),
-    Requirement('numpy', 'numpy', '1.23', None, "pip install 'numpy>=1.23'"),
-    Requirement(
-        'mmengine',
-        'mmengine',
-        '0.10.0',
-        '1.0.0',
-        "pip install 'mmengine>=0.10.0,<1.0.0'",
-    ),
-    Requirement('mmcv', 'mmcv', '2.0.1', '2.2.0', _MMCV),
-    Requirement(
-        'importlib-metadata',
-        'importlib_metadata',
-        None,
-        None,
-        'pip install importlib-metadata (mmaction2 uses it but does not require it)',
-    ),
-    Requirement(
-        'mmaction2',
-        'mmaction',
-        '1.2.0',
-        '2.0.0',
-        "pip install 'mmaction2>=1.2.0,<2.0.0'",
-    ),
-)
 
 
 def apply() -> None:
@@ -83,11 +43,14 @@ def apply() -> None:
     """
     check_opencv()
     check_versions()
-    check_numpy_of_torch()
-    quiet_mmcv_lite()
+    # About an operator that nothing here uses.
+    warnings.filterwarnings(
+        'ignore', message='Fail to import ``MultiScaleDeformableAttention``'
+    )
     provide_drn()
-    register_checkpoint_loader()
     replace_pkg_resources()
+    # Registers itself as the loader of every checkpoint.
+    importlib.import_module('mmtal_mts.utils.checkpoint')
 
 
 def check_opencv() -> None:
@@ -100,9 +63,8 @@ def check_opencv() -> None:
         importlib.import_module('cv2')
     except ImportError as error:
         remedy = 'pip install opencv-contrib-python'
-        if isinstance(error, ModuleNotFoundError) and error.name == 'cv2':
-            reason = 'OpenCV (cv2) is not installed'
-        else:
+        reason = 'OpenCV (cv2) is not installed'
+        if not (isinstance(error, ModuleNotFoundError) and error.name == 'cv2'):
             reason = f'OpenCV (cv2) is installed but does not import: {error}'
             remedy = (
                 'pip uninstall -y opencv-python opencv-contrib-python '
@@ -113,80 +75,45 @@ def check_opencv() -> None:
         raise StackError(f'{reason}. Remedy: {remedy}') from error
 
 
-def check_versions(requirements: tuple[Requirement, ...] = REQUIREMENTS) -> None:
+def check_versions() -> None:
     """Checks that every package of the stack is there in a version that fits.
-
-    Args:
-        requirements: What to check, in the order in which to import it.
 
     Raises:
         StackError: Names the package, its version, the versions that fit and the
             command that installs one.
     """
-    for requirement in requirements:
-        version = _installed_version(requirement)
-        if requirement.low is not None and _digits(version) < _digits(requirement.low):
-            bound = f'needs at least {requirement.low}'
-        elif requirement.high is not None and (
-            _digits(version) >= _digits(requirement.high)
-        ):
-            bound = f'needs a version before {requirement.high}'
+    for package, module, low, high, remedy in REQUIREMENTS:
+        remedy = f'Remedy: pip install {remedy}'
+        if importlib.util.find_spec(module) is None:
+            raise StackError(f'{package} is not installed. {remedy}')
+        version = _installed_version(package, module)
+        if _numbers(version) < _numbers(low):
+            bound = f'needs at least {low}'
+        elif high is not None and _numbers(version) >= _numbers(high):
+            bound = f'needs a version before {high}'
         else:
             continue
         raise StackError(
-            f'{requirement.package} {version} is installed, but mmtal_mts {bound}. '
-            f'Remedy: {requirement.remedy}'
+            f'{package} {version} is installed, but mmtal_mts {bound}. {remedy}'
         )
 
 
-def check_numpy_of_torch() -> None:
-    """Checks that torch can read arrays of the installed numpy.
-
-    Raises:
-        StackError: For a torch before 2.3, which was built for numpy 1, with numpy 2.
-    """
-    torch_version, numpy_version = (
-        _installed_version(requirement)
-        for requirement in REQUIREMENTS
-        if requirement.module in ('torch', 'numpy')
-    )
-    if _digits(torch_version) < (2, 3, 0) and _digits(numpy_version) >= (2, 0, 0):
-        raise StackError(
-            f'torch {torch_version} was built for numpy 1, but numpy {numpy_version} '
-            "is installed. Remedy: pip install 'numpy<2' 'opencv-contrib-python<4.12', "
-            'or a newer torch'
-        )
-
-
-def _installed_version(requirement: Requirement) -> str:
+def _installed_version(package: str, module: str) -> str:
     """Reads a version without running the package, whose own check may refuse."""
-    if importlib.util.find_spec(requirement.module) is None:
-        raise StackError(
-            f'{requirement.package} is not installed. Remedy: {requirement.remedy}'
-        )
     # ``mmcv`` is the module of two distributions, mmcv and mmcv-lite.
-    for name in (requirement.package, f'{requirement.package}-lite'):
+    for name in (package, f'{package}-lite'):
         try:
             return importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
     # A source tree on PYTHONPATH has no metadata.
-    module = importlib.import_module(requirement.module)
-    return getattr(module, '__version__', '0')
+    return getattr(importlib.import_module(module), '__version__', '0')
 
 
-def _digits(version: str) -> tuple[int, int, int]:
-    """Leading numbers of a version: ``'2.13.0+cpu'`` becomes ``(2, 13, 0)``."""
-    numbers = []
-    for part in version.split('+')[0].split('.')[:3]:
-        leading = ''
-        for char in part:
-            if not char.isdigit():
-                break
-            leading += char
-        numbers.append(int(leading or 0))
-    numbers += [0] * (3 - len(numbers))
-    return numbers[0], numbers[1], numbers[2]
+def _numbers(version: str) -> list[int]:
+    """The first three numbers of a version: ``'2.13.0+cpu'`` becomes [2, 13, 0]."""
+    parts = [re.match(r'\d*', part)[0] for part in version.split('+')[0].split('.')]
+    return [int(part or 0) for part in [*parts, '', ''][:3]]
 
 
 def full_flavour_problem() -> str | None:
@@ -194,46 +121,29 @@ def full_flavour_problem() -> str | None:
 
     Nothing of this package needs them; a config may name what MMDetection has.
     """
-    missing = [
-        name
-        for name, module in (('mmcv.ops', 'mmcv._ext'), ('mmdet', 'mmdet'))
-        if importlib.util.find_spec(module) is None
-    ]
-    if not missing:
-        return None
-    return (
-        f'{" and ".join(missing)}: only in the full flavour. '
-        'Remedy: bash tools/install_full.sh'
-    )
-
-
-def quiet_mmcv_lite() -> None:
-    """Silences one warning of mmcv-lite about an operator that we never use."""
-    warnings.filterwarnings(
-        'ignore', message='Fail to import ``MultiScaleDeformableAttention``'
-    )
+    modules = {'mmcv.ops': 'mmcv._ext', 'mmdet': 'mmdet'}
+    missing = [n for n in modules if importlib.util.find_spec(modules[n]) is None]
+    remedy = 'only in the full flavour. Remedy: bash tools/install_full.sh'
+    return f'{" and ".join(missing)}: {remedy}' if missing else None
 
 
 def provide_drn() -> None:
     """Stands in for the ``drn`` folder that the mmaction2 1.2.0 wheel lacks.
 
-    ``mmaction.models`` imports it unconditionally. The stand-in is registered as
-    ``DRN`` and says what is wrong as soon as somebody builds one.
+    ``mmaction.models`` imports it unconditionally. Building the stand-in says what
+    is wrong.
     """
     spec = importlib.util.find_spec('mmaction')
-    if spec is None or spec.origin is None or _DRN_PACKAGE in sys.modules:
-        return
     localizers = Path(spec.origin).parent / 'models' / 'localizers'
-    if not localizers.is_dir() or (localizers / 'drn').exists():
+    if _DRN_PACKAGE in sys.modules or (localizers / 'drn').exists():
         return
     if '.drn' not in (localizers / '__init__.py').read_text(encoding='utf-8'):
         return
 
     from mmaction.registry import MODELS
 
+    @MODELS.register_module()
     class DRN:
-        """Stands in for the localizer that is missing from the wheel."""
-
         def __init__(self, *args, **kwargs) -> None:
             raise NotImplementedError(
                 'DRN is missing from the installed mmaction2 wheel '
@@ -241,22 +151,10 @@ def provide_drn() -> None:
                 'Remedy: install mmaction2 from its source repository.'
             )
 
-    package = ModuleType(_DRN_PACKAGE)
-    package.__path__ = []
-    module = ModuleType(f'{_DRN_PACKAGE}.drn')
+    package, module = ModuleType(_DRN_PACKAGE), ModuleType(f'{_DRN_PACKAGE}.drn')
+    package.__path__, package.drn, module.DRN = [], module, DRN
     DRN.__module__ = module.__name__
-    module.DRN = DRN
-    package.drn = module
-    sys.modules[package.__name__] = package
-    sys.modules[module.__name__] = module
-    MODELS.register_module(name='DRN', module=DRN)
-
-
-def register_checkpoint_loader() -> None:
-    """Lets everything load checkpoints by :mod:`mmtal_mts.utils.checkpoint`."""
-    from mmtal_mts.utils.checkpoint import register_safe_globals
-
-    register_safe_globals()
+    sys.modules.update({package.__name__: package, module.__name__: module})
 
 
 def replace_pkg_resources() -> None:
@@ -284,19 +182,13 @@ def replace_pkg_resources() -> None:
 def _is_installed(package: str) -> bool:
     """Says whether a distribution or a regular module of that name is installed."""
     try:
-        importlib.metadata.distribution(package)
-    except importlib.metadata.PackageNotFoundError:
-        spec = importlib.util.find_spec(package)
-        return spec is not None and spec.origin is not None
-    return True
+        return bool(_get_installed_path(package))
+    except ModuleNotFoundError:
+        return False
 
 
 def _get_installed_path(package: str) -> str:
-    """Folder of an installed package, given its module or distribution name.
-
-    Raises:
-        ModuleNotFoundError: If there is none.
-    """
+    """Folder of an installed package, given its module or distribution name."""
     names = [package]
     try:
         top_level = importlib.metadata.distribution(package).read_text('top_level.txt')
@@ -306,7 +198,7 @@ def _get_installed_path(package: str) -> str:
     for name in names:
         spec = importlib.util.find_spec(name)
         if spec is not None and spec.origin is not None:
-            return os.path.dirname(spec.origin)
+            return str(Path(spec.origin).parent)
     raise ModuleNotFoundError(
         f'{package} is not installed. Remedy: pip install {package}'
     )

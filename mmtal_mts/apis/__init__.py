@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from mmtal_mts.apis.checkpoint import check_checkpoint
 from mmtal_mts.apis.config import (
     load_config,
     merge_options,
@@ -19,14 +18,12 @@ from mmtal_mts.apis.model_zoo import (
     load_model,
     model_info,
 )
-from mmtal_mts.apis.release import publish_checkpoint
-from mmtal_mts.apis.run import build_runner, test, train
+from mmtal_mts.apis.train import build_runner, test, train
 
 __all__ = [
     'ModelInfo',
     'TALInferencer',
     'build_runner',
-    'check_checkpoint',
     'find_config',
     'find_weights',
     'fuse_streams',
@@ -37,7 +34,6 @@ __all__ = [
     'model_info',
     'prepare_test_config',
     'prepare_train_config',
-    'publish_checkpoint',
     'test',
     'train',
 ]

@@ -10,8 +10,7 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 
-from mmtal_mts.evaluation.functional.raw_outputs import is_raw_folder
-from mmtal_mts.utils import UserError, latest_checkpoint
+from ..utils import UserError, latest_checkpoint
 
 _CONFIG_SUFFIXES = ('.py', '.json', '.yml', '.yaml')
 
@@ -26,7 +25,7 @@ def load_config(path: str | Path) -> Config:
         The config, with its ``filename``.
 
     Raises:
-        UserError: If it is missing, of a wrong kind or does not parse.
+        UserError: It is missing, of a wrong kind or does not parse.
     """
     path = Path(path)
     if not path.is_file():
@@ -46,11 +45,34 @@ def load_config(path: str | Path) -> Config:
 def _similar(path: Path) -> str:
     """Suggests configs of the same folder, or of ``configs/``, with close names."""
     folder = path.parent if path.parent.is_dir() else Path('configs')
-    known = {str(found.name): found for found in folder.rglob('*.py')}
+    known = {found.name: str(found) for found in folder.rglob('*.py')}
     close = difflib.get_close_matches(path.name, known, n=3)
     if not close:
         return ' Remedy: give the path of a file, e.g. one of configs/*/*.py'
-    return ' Did you mean ' + ' or '.join(str(known[name]) for name in close) + '?'
+    return ' Did you mean ' + ' or '.join(known[name] for name in close) + '?'
+
+
+def merge_options(cfg: Config, cfg_options: Mapping | None) -> Config:
+    """Merges ``--cfg-options`` into a config, in place.
+
+    Args:
+        cfg: The config.
+        cfg_options: Settings that override the config, by dotted name, or None.
+
+    Returns:
+        The same config.
+
+    Raises:
+        UserError: They do not fit the config.
+    """
+    try:
+        cfg.merge_from_dict(dict(cfg_options or {}))
+    except (KeyError, TypeError, AttributeError, AssertionError) as error:
+        raise UserError(
+            f'--cfg-options {dict(cfg_options)} does not fit config '
+            f'{cfg.filename}: {error}'
+        ) from error
+    return cfg
 
 
 def prepare_train_config(
@@ -88,15 +110,13 @@ def prepare_train_config(
         The same config.
 
     Raises:
-        UserError: If an option does not fit the config or the machine.
+        UserError: An option does not fit the config or the machine.
     """
     _merge_common(cfg, work_dir, launcher, cfg_options)
     if no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
         # Without validation there is no metric to choose the best checkpoint by.
-        checkpoint_hook = cfg.get('default_hooks', {}).get('checkpoint')
-        if checkpoint_hook is not None:
-            checkpoint_hook.pop('save_best', None)
+        (cfg.get('default_hooks', {}).get('checkpoint') or {}).pop('save_best', None)
     if amp:
         _switch_amp_on(cfg)
     if auto_scale_lr:
@@ -106,8 +126,17 @@ def prepare_train_config(
                 'Remedy: add auto_scale_lr = dict(base_batch_size=...)'
             )
         cfg.auto_scale_lr.enable = True
-    _seed(cfg, seed, diff_rank_seed, deterministic)
-    _choose_start(cfg, resume)
+    # The command line wins over the config, setting by setting.
+    given = dict(seed=seed, diff_rank_seed=diff_rank_seed, deterministic=deterministic)
+    given = {key: value for key, value in given.items() if value not in (None, False)}
+    cfg.randomness = {'seed': None, **(cfg.get('randomness') or {}), **given}
+    if resume == 'auto':
+        resume = latest_checkpoint(cfg.work_dir)
+        cfg.resume = False
+        if resume is None:
+            print(f'--resume: no checkpoint in {cfg.work_dir}, training starts anew')
+    if resume is not None:
+        cfg.resume, cfg.load_from = True, resume
     return cfg
 
 
@@ -130,7 +159,7 @@ def prepare_test_config(
             ``work_dirs/CONFIG_NAME``.
         dump: Pickle file for the raw predictions of all windows, or None.
         dump_raw: Folder for the raw outputs of the model in each window, which
-            ``tools/fuse_streams.py`` takes, or None.
+            ``fuse_streams.py`` takes, or None.
         launcher: ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
         cfg_options: Settings that override the config, by dotted name.
 
@@ -138,20 +167,23 @@ def prepare_test_config(
         The same config.
 
     Raises:
-        UserError: If an option does not fit the config or the machine.
+        UserError: An option does not fit the config or the machine.
     """
+    from ..evaluation.functional.raw_outputs import is_raw_folder
+
     _merge_common(cfg, work_dir, launcher, cfg_options)
-    if cfg.get('test_evaluator') is None:
+    metrics = cfg.get('test_evaluator')
+    if metrics is None:
         raise UserError(
             f'config {cfg.filename} has no test_evaluator, so it cannot be tested. '
             'Remedy: add test_dataloader, test_cfg and test_evaluator'
         )
-    cfg.resume = False
-    cfg.load_from = checkpoint
+    cfg.resume, cfg.load_from = False, checkpoint
+    more = []
     if dump is not None:
         if not dump.endswith(('.pkl', '.pickle')):
             raise UserError(f'--dump {dump} must end with .pkl or .pickle')
-        _add_metric(cfg, dict(type='DumpResults', out_file_path=dump))
+        more.append(dict(type='DumpResults', out_file_path=dump))
     if dump_raw is not None:
         if is_raw_folder(dump_raw):
             raise UserError(
@@ -159,48 +191,16 @@ def prepare_test_config(
                 'choose another folder, or remove this one'
             )
         cfg.model.keep_raw = True
-        _add_metric(cfg, dict(type='RawOutputWriter', folder=dump_raw))
-    return cfg
-
-
-def _add_metric(cfg: Config, metric: dict) -> None:
-    """Adds a metric behind those of the test."""
-    metrics = cfg.test_evaluator
-    metrics = list(metrics) if isinstance(metrics, (list, tuple)) else [metrics]
-    cfg.test_evaluator = [*metrics, metric]
-
-
-def merge_options(cfg: Config, cfg_options: Mapping | None) -> Config:
-    """Merges ``--cfg-options`` into a config, in place.
-
-    Args:
-        cfg: The config.
-        cfg_options: Settings that override the config, by dotted name, or None.
-
-    Returns:
-        The same config.
-
-    Raises:
-        UserError: If they do not fit the config.
-    """
-    if cfg_options:
-        try:
-            cfg.merge_from_dict(dict(cfg_options))
-        except (KeyError, TypeError, AttributeError, AssertionError) as error:
-            raise UserError(
-                f'--cfg-options {dict(cfg_options)} does not fit config '
-                f'{cfg.filename}: {error}'
-            ) from error
+        more.append(dict(type='RawOutputWriter', folder=dump_raw))
+    if more:
+        metrics = metrics if isinstance(metrics, (list, tuple)) else [metrics]
+        cfg.test_evaluator = [*metrics, *more]
     return cfg
 
 
 def _merge_common(
-    cfg: Config,
-    work_dir: str | None,
-    launcher: str,
-    cfg_options: Mapping | None,
+    cfg: Config, work_dir: str | None, launcher: str, cfg_options: Mapping | None
 ) -> None:
-    """What training and testing share."""
     merge_options(cfg, cfg_options)
     if work_dir is not None:
         cfg.work_dir = work_dir
@@ -223,32 +223,3 @@ def _switch_amp_on(cfg: Config) -> None:
         )
     cfg.optim_wrapper.type = 'AmpOptimWrapper'
     cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
-
-
-def _seed(
-    cfg: Config, seed: int | None, diff_rank_seed: bool, deterministic: bool
-) -> None:
-    """Lets the command line win over the config, setting by setting."""
-    randomness = dict(cfg.get('randomness') or {})
-    if seed is not None:
-        randomness['seed'] = seed
-    randomness.setdefault('seed', None)
-    if diff_rank_seed:
-        randomness['diff_rank_seed'] = True
-    if deterministic:
-        randomness['deterministic'] = True
-    cfg.randomness = randomness
-
-
-def _choose_start(cfg: Config, resume: str | None) -> None:
-    """Sets what the runner loads before training."""
-    if resume is None:
-        return
-    if resume == 'auto':
-        resume = latest_checkpoint(cfg.work_dir)
-        if resume is None:
-            print(f'--resume: no checkpoint in {cfg.work_dir}, training starts anew')
-            cfg.resume = False
-            return
-    cfg.resume = True
-    cfg.load_from = resume

@@ -26,7 +26,7 @@ from mmtal_mts.apis.custom_plan import plan_training
 from mmtal_mts.apis.diagnosis_report import write_diagnosis
 from mmtal_mts.apis.evaluation import load_evaluation_data
 from mmtal_mts.apis.held_out_reports import write_held_out_reports
-from mmtal_mts.apis.run import test, train
+from mmtal_mts.apis.train import test, train
 from mmtal_mts.apis.timeline import plot_timelines
 from mmtal_mts.datasets.own_data import (
     TRAINING,

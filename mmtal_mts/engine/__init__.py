@@ -1,12 +1,9 @@
 """Hooks for what cuts across training."""
 
-from __future__ import annotations
-
-from mmtal_mts.engine.hooks import (
+from .hooks import (
     BackboneWarmupHook,
     DetectionVisualizationHook,
     EpochSeedHook,
-    InvalidLossError,
     InvalidLossHook,
 )
 
@@ -14,6 +11,5 @@ __all__ = [
     'BackboneWarmupHook',
     'DetectionVisualizationHook',
     'EpochSeedHook',
-    'InvalidLossError',
     'InvalidLossHook',
 ]

@@ -16,10 +16,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from mmengine.logging import HistoryBuffer
+from mmengine.model import is_model_wrapper
 from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
 from .errors import UserError
+
+try:
+    from numpy._core import multiarray
+except ImportError:  # numpy 1
+    from numpy.core import multiarray
 
 _EXAMPLES = 3
 
@@ -59,7 +66,7 @@ def load_weights(path: str | os.PathLike, prefix: str = '') -> dict[str, Tensor]
     Raises:
         UserError: The file is unusable or holds no such weights.
     """
-    return _part(load_checkpoint(path), path, prefix)
+    return _weights(load_checkpoint(path), path, prefix)
 
 
 def check_fit(
@@ -122,10 +129,35 @@ def load_model_weights(
         UserError: The file is unusable or of another architecture.
     """
     checkpoint = load_checkpoint(path)
-    weights = _part(checkpoint, path, prefix)
+    weights = _weights(checkpoint, path, prefix)
     check_fit(model.state_dict(), weights, path)
     model.load_state_dict(weights)
     return checkpoint.get('meta') or {}
+
+
+def check_checkpoint(model: nn.Module, path: str, resume: bool = False) -> None:
+    """Checks that a checkpoint fits a model, before MMEngine loads it leniently.
+
+    Args:
+        model: The model, wrapped for distributed training or not.
+        path: Local checkpoint. Web addresses are left to MMEngine.
+        resume: Whether the state of the training is needed as well.
+
+    Raises:
+        UserError: The file is missing, unreadable or of another architecture.
+    """
+    if '://' in path:
+        return
+    checkpoint = load_checkpoint(path)
+    model = model.module if is_model_wrapper(model) else model
+    check_fit(model.state_dict(), _weights(checkpoint, path), path)
+    missing = {'meta', 'message_hub', 'optimizer'} - set(checkpoint)
+    if resume and missing:
+        raise UserError(
+            f'checkpoint {path} holds weights but not the state of a training '
+            f'({", ".join(sorted(missing))} missing), so nothing can be resumed from '
+            f'it. Remedy: start from its weights with --cfg-options load_from={path}'
+        )
 
 
 def latest_checkpoint(work_dir: str | os.PathLike) -> str | None:
@@ -164,13 +196,6 @@ def register_safe_globals() -> None:
     Exactly the history of the losses and numpy numbers are allowed, and ``getattr``,
     by which the history names its statistics, for nothing else.
     """
-    from mmengine.logging import HistoryBuffer
-
-    try:
-        from numpy._core import multiarray
-    except ImportError:  # numpy 1
-        from numpy.core import multiarray
-
     allowed: dict[str, Any] = {
         f'{value.__module__}.{value.__qualname__}': value
         for value in (HistoryBuffer, np.ndarray, np.dtype)
@@ -178,8 +203,8 @@ def register_safe_globals() -> None:
     allowed['builtins.getattr'] = _history_buffer_method
     # The module was renamed in numpy 2; checkpoints of either must load.
     for module in ('numpy.core.multiarray', 'numpy._core.multiarray'):
-        allowed[f'{module}._reconstruct'] = multiarray._reconstruct
-        allowed[f'{module}.scalar'] = multiarray.scalar
+        for name in ('_reconstruct', 'scalar'):
+            allowed[f'{module}.{name}'] = getattr(multiarray, name)
     for kind in {type(np.dtype(code)) for code in '?bBhHiIlLqQefd'}:
         allowed[f'{kind.__module__}.{kind.__qualname__}'] = kind
     torch.serialization.add_safe_globals(
@@ -189,8 +214,6 @@ def register_safe_globals() -> None:
 
 def _history_buffer_method(owner: type, name: str) -> Any:
     """The only ``getattr`` that a checkpoint may ask for."""
-    from mmengine.logging import HistoryBuffer
-
     allowed = {'min', 'max', 'current', 'mean', *HistoryBuffer._statistics_methods}
     if owner is not HistoryBuffer or name not in allowed:
         raise pickle.UnpicklingError(
@@ -200,10 +223,12 @@ def _history_buffer_method(owner: type, name: str) -> Any:
     return getattr(owner, name)
 
 
+register_safe_globals()
+
+
 # '' is the scheme of local paths: what MMEngine loads comes through here too.
 @CheckpointLoader.register_scheme(prefixes='', force=True)
 def _load_local(filename: str, map_location: Any = 'cpu') -> dict:
-    """Loads a local file; see :func:`load_checkpoint`."""
     filename = os.path.expanduser(filename)
     if not os.path.isfile(filename):
         raise UserError(
@@ -233,8 +258,8 @@ def _load_local(filename: str, map_location: Any = 'cpu') -> dict:
     return checkpoint
 
 
-def _part(
-    checkpoint: Mapping, path: str | os.PathLike, prefix: str
+def _weights(
+    checkpoint: Mapping, path: str | os.PathLike, prefix: str = ''
 ) -> dict[str, Tensor]:
     """The weights of a checkpoint whose keys have a prefix, without it."""
     weights = checkpoint.get('state_dict', checkpoint)
@@ -261,7 +286,6 @@ def _part(
 
 
 def _age(path: Path) -> tuple[float, str]:
-    """Sorts by time of writing, then by name."""
     return path.stat().st_mtime, path.name
 
 

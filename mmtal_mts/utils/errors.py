@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-# What bad input raises, here and in the libraries below.
-_INPUT_ERRORS = (ValueError, OSError, ImportError)
 # MMEngine's own complaints about a config, of types that bugs have as well.
 _CONFIG_COMPLAINTS = (' registry. ', 'class `')
 # Of torch.distributed.
@@ -18,6 +16,41 @@ _WORKER_ERROR = re.compile(r'^[\w.]+(?:Error|Exception|Interrupt): ', re.MULTILI
 
 class UserError(ValueError):
     """Bad input. The message names the file, the field, the value and the remedy."""
+
+
+class InvalidLossError(RuntimeError):
+    """Training met a loss or a gradient that is not a finite number.
+
+    Args:
+        what: The value that is not finite, e.g. ``'loss_cls is nan'``.
+        clips: The clips of the batch, of all processes.
+        epoch: Epoch, from 1.
+        iteration: Iteration, from 1.
+        checkpoint: Path of the last good checkpoint, or None.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        clips: Sequence[str],
+        epoch: int,
+        iteration: int,
+        checkpoint: str | None,
+    ) -> None:
+        self.what, self.clips, self.checkpoint = what, list(clips), checkpoint
+        rescue = 'No checkpoint has been saved yet'
+        if checkpoint is not None:
+            rescue = (
+                f'The last good checkpoint is {checkpoint}; '
+                f'go on from it with --resume {checkpoint}'
+            )
+        super().__init__(
+            f'Training stopped in epoch {epoch}, iteration {iteration}: {what}. '
+            f'Clips of the batch: {", ".join(self.clips)}. '
+            'The weights were not updated with it. '
+            f'{rescue}. Look at the frames and annotations of these clips; if they '
+            'are fine, lower the learning rate or set optim_wrapper.clip_grad.'
+        )
 
 
 def run_tool(main: Callable[[], None]) -> int:
@@ -44,7 +77,10 @@ def run_tool(main: Callable[[], None]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except Exception as error:
-        lost = is_lost_process(error)
+        # Gloo has no class of its own.
+        lost = type(error).__name__ in _LOST_PROCESS or (
+            isinstance(error, RuntimeError) and '/gloo/' in str(error)
+        )
         if os.environ.get('MMTAL_DEBUG') == '1' or not (lost or is_input_error(error)):
             raise
         rank = os.environ.get('RANK')
@@ -65,34 +101,9 @@ def run_tool(main: Callable[[], None]) -> int:
     return 0
 
 
-def is_lost_process(error: Exception) -> bool:
-    """Says whether an exception is that other processes do not answer any more.
-
-    Args:
-        error: What was raised.
-
-    Returns:
-        True for what the communication between processes raises.
-    """
-    # Gloo has no class of its own, and the others are not in every torch.
-    return type(error).__name__ in _LOST_PROCESS or (
-        isinstance(error, RuntimeError) and '/gloo/' in str(error)
-    )
-
-
 def is_input_error(error: Exception) -> bool:
-    """Says whether an exception is about what the user gave us.
-
-    Args:
-        error: What was raised.
-
-    Returns:
-        True for bad input, False for what looks like a bug.
-    """
-    # Only here, so that the message of a broken stack does not need mmengine.
-    from mmtal_mts.engine.hooks import InvalidLossError
-
-    if isinstance(error, (*_INPUT_ERRORS, InvalidLossError)):
+    """Says whether an exception is about what the user gave, and no bug."""
+    if isinstance(error, (ValueError, OSError, ImportError, InvalidLossError)):
         return True
     return isinstance(error, (KeyError, TypeError, AssertionError)) and any(
         complaint in str(error) for complaint in _CONFIG_COMPLAINTS
@@ -100,13 +111,9 @@ def is_input_error(error: Exception) -> bool:
 
 
 def error_message(error: Exception) -> str:
-    """The message of an exception, without the traceback a data worker adds.
+    """The message of an exception, without the traceback that a data worker adds.
 
-    Args:
-        error: What was raised.
-
-    Returns:
-        The message, without a traceback.
+    Where it is about something that only the full flavour has, the remedy is added.
     """
     message = str(error.args[0]) if isinstance(error, KeyError) else str(error)
     if 'Original Traceback' in message:
@@ -114,15 +121,8 @@ def error_message(error: Exception) -> str:
         if starts:
             message = message[starts[-1].end() :]
     message = message.strip() or type(error).__name__
-    return f'{message}{_flavour_hint(message)}'
+    if re.search(r'\bmmdet\b|\bmmcv\.(?:ops|_ext)\b', message):
+        from ..compat import full_flavour_problem
 
-
-def _flavour_hint(message: str) -> str:
-    """Where a message is about something that only the full flavour has, says so."""
-    if not re.search(r'\bmmdet\b|\bmmcv\.(?:ops|_ext)\b', message):
-        return ''
-    # Only here, for the same reason as above.
-    from mmtal_mts.compat import full_flavour_problem
-
-    problem = full_flavour_problem()
-    return '' if problem is None else f'\n{problem}'
+        message = '\n'.join(filter(None, [message, full_flavour_problem()]))
+    return message

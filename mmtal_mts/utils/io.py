@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from .errors import UserError
+
 _GZIP_MAGIC = b'\x1f\x8b'
 
 
@@ -61,6 +63,23 @@ def read_text(path: str | os.PathLike) -> str:
         except EOFError as error:
             raise OSError(f'{path}: the gzip file is cut off') from error
     return content.decode('utf-8-sig')
+
+
+def read_json(path: str | os.PathLike) -> Any:
+    """Reads a JSON file, compressed with gzip or not.
+
+    Args:
+        path: File in UTF-8.
+
+    Raises:
+        UserError: It is missing or no JSON.
+    """
+    try:
+        return json.loads(read_text(path))
+    except OSError as error:
+        raise UserError(f'{path} cannot be read: {error}') from error
+    except ValueError as error:
+        raise UserError(f'{path} is not valid JSON in UTF-8: {error}') from error
 
 
 def write_json(path: str | os.PathLike, content: Any) -> None:

@@ -17,10 +17,7 @@ def seed_from(numbers: Sequence[int]) -> None:
         numbers: Not negative, e.g. seed, epoch and rank. Other numbers give
             unrelated random numbers.
     """
-    python, numpy, pytorch = _seeds(numbers)
-    random.seed(python)
-    np.random.seed(numpy)
-    torch.manual_seed(pytorch)
+    torch.manual_seed(_seed_cpu(numbers))
 
 
 @contextmanager
@@ -34,10 +31,7 @@ def randomness_from(numbers: Sequence[int]) -> Iterator[None]:
         Nothing. Afterwards the generators go on where they were.
     """
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    python, numpy, pytorch = _seeds(numbers)
-    random.seed(python)
-    np.random.seed(numpy)
-    torch.default_generator.manual_seed(pytorch)
+    _seed_cpu(numbers)
     try:
         yield
     finally:
@@ -46,6 +40,10 @@ def randomness_from(numbers: Sequence[int]) -> Iterator[None]:
         torch.set_rng_state(states[2])
 
 
-def _seeds(numbers: Sequence[int]) -> list[int]:
-    """Three seeds that have nothing to do with each other."""
-    return np.random.SeedSequence(list(numbers)).generate_state(3).tolist()
+def _seed_cpu(numbers: Sequence[int]) -> int:
+    """Seeds each generator unlike the others; returns the seed of torch's."""
+    seeds = np.random.SeedSequence(list(numbers)).generate_state(3).tolist()
+    random.seed(seeds[0])
+    np.random.seed(seeds[1])
+    torch.default_generator.manual_seed(seeds[2])
+    return seeds[2]

@@ -6,15 +6,54 @@ import argparse
 import sys
 
 try:
+    import torch
+    from mmaction.registry import MODELS
+    from mmengine.config import Config
+    from mmengine.registry import init_default_scope
+
     from mmtal_mts.apis import load_config
-    from mmtal_mts.apis.join_streams import join_streams
-    from mmtal_mts.utils import run_tool
+    from mmtal_mts.utils import UserError, run_tool
+    from mmtal_mts.utils.checkpoint import load_model_weights
+    from mmtal_mts.utils.io import atomic_write
 except ImportError as error:
     sys.exit(f'error: {error}')
 
 
+def join_streams(cfg: Config, rgb: str, flow: str, out: str) -> None:
+    """Writes a checkpoint of a two-stream config.
+
+    Args:
+        cfg: Config whose model is a ``TwoStreamTALMTS``.
+        rgb: Checkpoint of the network of RGB.
+        flow: Checkpoint of the network of flow.
+        out: Checkpoint to write; holds weights only.
+
+    Raises:
+        UserError: A checkpoint is not one of that network, or both were trained with
+            other classes.
+    """
+    if cfg.model.get('type') != 'TwoStreamTALMTS':
+        raise UserError(
+            f'config {cfg.filename}: model.type is {cfg.model.get("type")!r}, but only '
+            "'TwoStreamTALMTS' has two streams"
+        )
+    init_default_scope(cfg.get('default_scope', 'mmaction'))
+    model = MODELS.build(cfg.model)
+    data = load_model_weights(model.rgb, rgb).get('dataset_meta') or {}
+    other = load_model_weights(model.flow, flow).get('dataset_meta') or {}
+    classes = data.get('classes'), other.get('classes')
+    if None not in classes and list(classes[0]) != list(classes[1]):
+        raise UserError(
+            f'{rgb} was trained with the classes {list(classes[0])}, {flow} with '
+            f'{list(classes[1])}; both need the same order'
+        )
+    meta = dict(cfg=cfg.pretty_text, dataset_meta=data)
+    with atomic_write(out) as temporary:
+        torch.save(dict(meta=meta, state_dict=model.state_dict()), temporary)
+
+
 def main() -> None:
-    """Joins."""
+    """Joins what the command line names."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config of a TwoStreamTALMTS model')
     parser.add_argument('rgb', help='checkpoint of the RGB network')

@@ -10,7 +10,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
 from torch import nn
 
-from mmtal_mts.apis.checkpoint import check_checkpoint
+from mmtal_mts.utils.checkpoint import check_checkpoint
 from mmtal_mts.apis.config import load_config
 
 from .configs import find_config

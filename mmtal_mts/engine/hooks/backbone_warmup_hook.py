@@ -8,7 +8,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import nn
 
-from mmtal_mts.utils.errors import UserError
+from ...utils import UserError
 
 
 @HOOKS.register_module()
@@ -36,9 +36,6 @@ class BackboneWarmupHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Checks that the model can be warmed up.
 
-        Args:
-            runner: The runner of the training.
-
         Raises:
             UserError: The model has no ``warmup_head``, or training does not count
                 epochs.
@@ -51,7 +48,7 @@ class BackboneWarmupHook(Hook):
                 f'train_cfg.type is {type(runner.train_loop).__name__}: use '
                 'EpochBasedTrainLoop'
             )
-        if getattr(self._model(runner), 'warmup_head', None) is None:
+        if getattr(_model(runner), 'warmup_head', None) is None:
             raise UserError(
                 f'BackboneWarmupHook(num_epochs={self.num_epochs}) is in custom_hooks, '
                 'but model.warmup_head is not set: add a DenseClassificationHead '
@@ -59,12 +56,8 @@ class BackboneWarmupHook(Hook):
             )
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """Switches the model.
-
-        Args:
-            runner: The runner of the training.
-        """
-        model = self._model(runner)
+        """Switches the model."""
+        model = _model(runner)
         warming_up = runner.epoch < self.num_epochs
         if model.warming_up and not warming_up:
             runner.logger.info('The backbone is warmed up: all modules train from here')
@@ -77,14 +70,9 @@ class BackboneWarmupHook(Hook):
         model.warming_up = warming_up
 
     def after_train(self, runner: Runner) -> None:
-        """Leaves the model as it was built.
+        """Leaves the model as it was built."""
+        _model(runner).warming_up = False
 
-        Args:
-            runner: The runner of the training.
-        """
-        self._model(runner).warming_up = False
 
-    @staticmethod
-    def _model(runner: Runner) -> nn.Module:
-        model = runner.model
-        return model.module if is_model_wrapper(model) else model
+def _model(runner: Runner) -> nn.Module:
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model

@@ -9,7 +9,7 @@ from mmengine import dist
 from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
-from mmtal_mts.utils.randomness import seed_from
+from ...utils.randomness import seed_from
 
 
 @HOOKS.register_module()
@@ -21,9 +21,9 @@ class EpochSeedHook(Hook):
     would have had. With it, it ends with the same weights, bit for bit.
 
     Data sets with a method ``set_epoch_seed(seed, epoch)``, as
-    :class:`~mmtal_mts.datasets.TALDataset`, are told as well: they draw the random
-    numbers of an item from seed, epoch and item, so that several processes augment as
-    one does. Trainings that count iterations instead of epochs stay as they are.
+    :class:`~mmtal_mts.datasets.TALDataset`, get both: they draw the random numbers of
+    an item from seed, epoch and item, so that several processes augment as one does.
+    Trainings that count iterations instead of epochs stay as they are.
     """
 
     priority = 'VERY_HIGH'
@@ -32,11 +32,7 @@ class EpochSeedHook(Hook):
         self._seed: int | None = None
 
     def before_train(self, runner: Runner) -> None:
-        """Takes the seed, which a resumed training has from its checkpoint.
-
-        Args:
-            runner: The runner of the training.
-        """
+        """Takes the seed, which a resumed training has from its checkpoint."""
         self._seed = None
         if not isinstance(runner.train_loop, EpochBasedTrainLoop):
             return
@@ -48,11 +44,7 @@ class EpochSeedHook(Hook):
             sampler.seed = self._seed
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """Seeds the process and its data sets.
-
-        Args:
-            runner: The runner of the training.
-        """
+        """Seeds the process and its data sets."""
         if self._seed is None:
             return
         seed_from((self._seed, runner.epoch, dist.get_rank()))

@@ -18,7 +18,7 @@ from mmaction.structures import ActionDataSample
 from mmengine.config import Config
 from mmengine.structures import InstanceData
 
-from mmtal_mts.utils import convert_afsd_state_dict
+from afsd_to_mmtal import convert_afsd_state_dict
 
 ROOT = Path(__file__).resolve().parents[3]
 GOLDENS = ROOT / 'tests' / 'data' / 'goldens'

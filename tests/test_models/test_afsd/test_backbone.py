@@ -8,7 +8,7 @@ import torch
 
 from mmtal_mts.models import InceptionI3D
 from mmtal_mts.models.backbones.inception_i3d import _STAGES
-from mmtal_mts.utils.afsd_checkpoint import afsd_key_map
+from afsd_to_mmtal import afsd_key_map
 
 from .reference import (
     afsd_weight,

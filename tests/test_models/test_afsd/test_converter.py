@@ -8,7 +8,8 @@ import sys
 import pytest
 import torch
 
-from mmtal_mts.utils import convert_afsd_state_dict, run_tool
+from afsd_to_mmtal import convert_afsd_state_dict
+from mmtal_mts.utils import run_tool
 
 from .reference import CONFIGS, ROOT, build_config_model, load_json
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from mmtal_mts.evaluation.functional import Detections, WindowMerger
+from mmtal_mts.evaluation.functional import merge_windows
+from mmtal_mts.structures import Segments
 from mmtal_mts.models import CoarseToFineDecoder
 
 from .reference import background_last, load_arrays
@@ -70,10 +71,9 @@ def test_final_detections_of_three_windows(case):
         found = decoder.to_instances(
             segments[0], scores[0], offset, float(THUMOS['sample_fps'])
         )
-        windows.append(Detections(found.segments, found.scores, found.labels))
-    merged = WindowMerger(
-        dict(sigma=float(sigma), min_score=0.001, max_keep=5000), clamp=False
-    ).merge(windows)
+        windows.append(Segments(found.segments, found.labels, found.scores))
+    nms = dict(sigma=float(sigma), min_score=0.001, max_keep=5000)
+    merged = merge_windows(windows, None, dict(nms=nms, clamp=False))
     expected = THUMOS[f'det/{case}']
     for label in range(20):
         ours = merged[merged.labels == label]
@@ -96,11 +96,9 @@ def test_final_detections_of_activitynet(case):
     video_scores = dict(labels=[7], scores=[float(ANET['cls_score'])])
     found = decoder.to_instances(segments[0], scores[0], 0, fps, video_scores)
     assert set(found.labels.tolist()) == {7}
-    merger = WindowMerger(
-        dict(sigma=float(ANET['sigma']), min_score=min_score, max_keep=5000),
-        clamp=False,
-    )
-    merged = merger.merge([Detections(found.segments, found.scores, found.labels)])
+    nms = dict(sigma=float(ANET['sigma']), min_score=min_score, max_keep=5000)
+    windows = [Segments(found.segments, found.labels, found.scores)]
+    merged = merge_windows(windows, None, dict(nms=nms, clamp=False))
     # The original cuts to the video, and drops what is empty, only after soft-NMS.
     segments = np.clip(merged.segments, 0, duration)
     ours = np.column_stack([segments, merged.scores])

@@ -12,7 +12,7 @@ import torch
 from mmengine.runner import load_checkpoint
 
 from mmtal_mts.models.detectors.tal_mts import RawOutputs
-from mmtal_mts.utils.afsd_checkpoint import afsd_key_map
+from afsd_to_mmtal import afsd_key_map
 
 from .reference import (
     ROOT,

@@ -12,7 +12,7 @@ from mmaction.structures import ActionDataSample
 from mmengine.config import Config
 
 from mmtal_mts.apis import fuse_streams, load_config, prepare_test_config
-from mmtal_mts.apis.join_streams import join_streams
+from join_streams import join_streams
 from mmtal_mts.evaluation import RawOutputWriter, TALMetric
 from mmtal_mts.evaluation.functional.raw_outputs import RawOutputFolder
 from mmtal_mts.utils import UserError

@@ -1,4 +1,4 @@
-"""Settings of a config on the command line."""
+"""What command line tools share: settings of a config, and a place for tables."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from mmengine.config import DictAction
+from rich.console import Console
 
 # Stands for a space where MMEngine would remove it; no argument can contain it.
 _SPACE = '\0'
+_FILE_WIDTH = 160
 
 
 class CfgOptionsAction(DictAction):
@@ -35,14 +37,7 @@ class CfgOptionsAction(DictAction):
         values: Sequence[str],
         option_string: str | None = None,
     ) -> None:
-        """Adds the settings to the dict of the option.
-
-        Args:
-            parser (ArgumentParser): Of the program.
-            namespace (Namespace): Where the dict is.
-            values (Sequence[str]): ``KEY=VALUE``, each.
-            option_string (str, optional): Name of the option.
-        """
+        """Adds the settings to the dict of the option; see :mod:`argparse`."""
         for item in values:
             key, equals, _ = item.partition('=')
             if not key.strip() or not equals:
@@ -60,3 +55,16 @@ def _restore(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return type(value)(_restore(item) for item in value)
     return value.replace(_SPACE, ' ') if isinstance(value, str) else value
+
+
+def result_console() -> Console:
+    """Standard output as a place for tables.
+
+    Returns:
+        As wide as the terminal; in a file or a pipe wide enough for any table, whose
+        numbers would be cut off otherwise.
+    """
+    console = Console()
+    if not console.is_terminal:
+        console.width = max(console.width, _FILE_WIDTH)
+    return console
