@@ -1,23 +1,30 @@
 """Conversions between the time units of the project.
 
 Units: ``_s`` seconds of the video, ``_f`` positions on the grid of sampled frames
-(fractional allowed), source frames (integers, 0-based, as the decoder counts them).
+(fractional allowed), ``_cells`` positions on a level of a feature pyramid, source
+frames (integers, 0-based, as the decoder counts them). Functions that take values take
+numbers, numpy arrays and torch tensors alike.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
-from typing import Union
+from typing import TypeVar
 
 import numpy as np
 
-ArrayLike = Union[float, np.ndarray]
+# Numbers, numpy arrays or torch tensors.
+Values = TypeVar('Values')
 
 # Relative distance up to which a measured rate counts as the fraction it is close to.
 # Float32 frame rates, as some decoders report them, are off by up to 6e-8.
 _RATE_TOLERANCE = 1e-7
 # Slack in sampled frames for durations that are sums of floats, e.g. 29.999999999.
 _COUNT_TOLERANCE = 1e-6
+# No picture stays for an hour, and frames are not far out of order.
+_MAX_GAP_S, _MAX_STEP_BACK_S = 3600, 10
 
 
 def _check_rate(value: float, name: str) -> float:
@@ -33,10 +40,10 @@ def exact_rate(fps: float) -> Fraction:
     """Finds the fraction that a measured rate stands for.
 
     Args:
-        fps (float): Positive rate.
+        fps: Positive rate.
 
     Returns:
-        Fraction: 29.97003 becomes 30000/1001.
+        E.g. 30000/1001 for 29.97003.
     """
     simple = Fraction(fps).limit_denominator(1001)
     if abs(float(simple) - fps) <= _RATE_TOLERANCE * fps:
@@ -44,15 +51,20 @@ def exact_rate(fps: float) -> Fraction:
     return Fraction(fps).limit_denominator(10**6)
 
 
-def frames_to_seconds(frames_f: ArrayLike, sample_fps: float) -> ArrayLike:
+def length_tolerance_s(duration_s: float) -> float:
+    """By how much a source may miss its annotated duration: one second, or 2 %."""
+    return max(1.0, 0.02 * duration_s)
+
+
+def frames_to_seconds(frames_f: Values, sample_fps: float) -> Values:
     """Converts positions on the sampled grid to seconds of the video.
 
     Args:
-        frames_f (float | np.ndarray): Sampled frames, any shape.
-        sample_fps (float): Rate of the sampled grid.
+        frames_f: Sampled frames, any shape.
+        sample_fps: Rate of the sampled grid.
 
     Returns:
-        float | np.ndarray: Seconds, same shape.
+        Seconds, same shape.
 
     Raises:
         ValueError: If the rate is not positive and finite.
@@ -60,20 +72,65 @@ def frames_to_seconds(frames_f: ArrayLike, sample_fps: float) -> ArrayLike:
     return frames_f / _check_rate(sample_fps, 'sample_fps')
 
 
-def seconds_to_frames(seconds_s: ArrayLike, sample_fps: float) -> ArrayLike:
+def seconds_to_frames(seconds_s: Values, sample_fps: float) -> Values:
     """Converts seconds of the video to positions on the sampled grid.
 
     Args:
-        seconds_s (float | np.ndarray): Seconds, any shape.
-        sample_fps (float): Rate of the sampled grid.
+        seconds_s: Seconds, any shape.
+        sample_fps: Rate of the sampled grid.
 
     Returns:
-        float | np.ndarray: Sampled frames (fractional), same shape.
+        Sampled frames (fractional), same shape.
 
     Raises:
         ValueError: If the rate is not positive and finite.
     """
     return seconds_s * _check_rate(sample_fps, 'sample_fps')
+
+
+def window_to_video_s(
+    frames_f: Values, window_offset: float, sample_fps: float
+) -> Values:
+    """Converts positions in a window to seconds of its video.
+
+    Args:
+        frames_f: Sampled frames from the beginning of the window, any shape.
+        window_offset: First sampled frame of the window in the video.
+        sample_fps: Rate of the sampled grid.
+
+    Returns:
+        Seconds, same shape.
+
+    Raises:
+        ValueError: If the rate is not positive and finite.
+    """
+    return frames_to_seconds(frames_f + window_offset, sample_fps)
+
+
+def cells_to_frames(cells: Values, stride: float) -> Values:
+    """Converts positions on a pyramid level to sampled frames.
+
+    Args:
+        cells: Positions or lengths on the level, any shape.
+        stride: Sampled frames per cell.
+
+    Returns:
+        Sampled frames, same shape.
+    """
+    return cells * stride
+
+
+def frames_to_cells(frames_f: Values, stride: float) -> Values:
+    """Converts sampled frames to positions on a pyramid level.
+
+    Args:
+        frames_f: Sampled frames, any shape.
+        stride: Sampled frames per cell.
+
+    Returns:
+        Positions or lengths on the level, same shape.
+    """
+    return frames_f / stride
 
 
 def num_sampled_frames(
@@ -88,13 +145,13 @@ def num_sampled_frames(
     Give either ``duration_s``, or ``num_source_frames`` with ``source_fps``.
 
     Args:
-        sample_fps (float): Rate of the sampled grid.
-        duration_s (float, optional): Length of the video in seconds.
-        num_source_frames (int, optional): Length of the video in source frames.
-        source_fps (float, optional): Frame rate of the source.
+        sample_fps: Rate of the sampled grid.
+        duration_s: Length of the video in seconds.
+        num_source_frames: Length of the video in source frames.
+        source_fps: Frame rate of the source.
 
     Returns:
-        int: Number of sampled frames.
+        Number of sampled frames.
 
     Raises:
         ValueError: If the length is missing, given twice, or not positive.
@@ -133,16 +190,16 @@ def source_frame_indices(
     2, 5, 8, ... The arithmetic is rational, so no rounding error shifts a frame.
 
     Args:
-        first (int): First sampled frame k.
-        count (int): Number of sampled frames.
-        source_fps (float): Frame rate of the source.
-        sample_fps (float): Rate of the sampled grid.
-        total_source_frames (int, optional): If given, indices are clamped to the
-            last existing source frame; a caller that must know whether the video
-            is long enough leaves it out and compares by itself.
+        first: First sampled frame k.
+        count: Number of sampled frames.
+        source_fps: Frame rate of the source.
+        sample_fps: Rate of the sampled grid.
+        total_source_frames: If given, indices are clamped to the last existing source
+            frame; a caller that must know whether the video is long enough leaves it
+            out and compares by itself.
 
     Returns:
-        np.ndarray: (count,) int64, not decreasing.
+        (count,) int64, not decreasing.
 
     Raises:
         ValueError: If a rate is not positive, or ``first`` or ``count`` is negative.
@@ -161,3 +218,152 @@ def source_frame_indices(
     if total_source_frames is not None:
         indices = np.minimum(indices, total_source_frames - 1)
     return indices
+
+
+@dataclass(frozen=True, eq=False)
+class FrameTimes:
+    """The frames of a video in presentation order, and when each is shown.
+
+    Attributes:
+        num_frames: Number of frames.
+        fps: Frame rate; the average one if it varies.
+        starts_s: (num_frames,) seconds since the first frame, not decreasing. None if
+            frame i begins at ``i / fps``.
+        end_s: End of the last frame, with ``starts_s``.
+    """
+
+    num_frames: int
+    fps: float
+    starts_s: np.ndarray | None = None
+    end_s: float | None = None
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds from the first frame to the end of the last one."""
+        if self.starts_s is None:
+            return frames_to_seconds(self.num_frames, self.fps)
+        return self.end_s
+
+    def start_s(self, index: int) -> float:
+        """The seconds at which a frame begins; those after the end begin with it."""
+        if self.starts_s is None:
+            return frames_to_seconds(index, self.fps)
+        return float(self.starts_s[index] if index < self.num_frames else self.end_s)
+
+    def count(self, sample_fps: float) -> int:
+        """Counts the complete sampling intervals, at least one."""
+        if self.starts_s is None:
+            return num_sampled_frames(
+                sample_fps, num_source_frames=self.num_frames, source_fps=self.fps
+            )
+        return num_sampled_frames(sample_fps, duration_s=self.end_s)
+
+    def indices(self, first: int, count: int, sample_fps: float) -> np.ndarray:
+        """Finds the source frame that stands for each sampled frame.
+
+        Sampled frame k is the last one that begins before ``(k + 1) / sample_fps``:
+        for a constant rate that of :func:`source_frame_indices`.
+
+        Args:
+            first: First sampled frame k.
+            count: Number of sampled frames.
+            sample_fps: Rate of the sampled grid.
+
+        Returns:
+            (count,) int64, not decreasing. Sampled frames that are not wholly in the
+            video have indices of frames that do not exist.
+        """
+        if self.starts_s is None:
+            return source_frame_indices(first, count, self.fps, sample_fps)
+        rate = exact_rate(sample_fps)
+        numbers = np.arange(first + 1, first + count + 1, dtype=np.float64)
+        ends_s = numbers * rate.denominator / rate.numerator
+        found = np.searchsorted(self.starts_s, ends_s, side='left') - 1
+        # Rounding of a duration must not count as a frame.
+        beyond = np.ceil((ends_s - self.end_s) * self.fps - 1e-6)
+        return np.maximum(found, 0) + np.maximum(beyond, 0).astype(np.int64)
+
+    def shown_at(self, times_s: Sequence[float] | np.ndarray) -> np.ndarray:
+        """Finds the frames that are on screen at some times.
+
+        Args:
+            times_s: (M,) seconds.
+
+        Returns:
+            (M,) int64; the first or last frame for times out of the video.
+        """
+        times_s = np.asarray(times_s, dtype=np.float64)
+        if self.starts_s is None:
+            found = seconds_to_frames(times_s, self.fps).astype(np.int64)
+        else:
+            found = np.searchsorted(self.starts_s, times_s, side='right') - 1
+        return np.clip(found, 0, self.num_frames - 1)
+
+
+def times_from_stamps(
+    stamps: Sequence[int | None],
+    tick: Fraction | None,
+    rate: Fraction | None,
+    last_s: Fraction | None = None,
+) -> FrameTimes | None:
+    """Makes times from the time stamps of all frames.
+
+    At a constant frame rate, time stamps are rounded to the container's tick. As long
+    as they agree with the rate, the exact time ``index / rate`` is taken; from the
+    first one that disagrees on, the time stamps alone count.
+
+    Args:
+        stamps: In any order; None where a frame has none.
+        tick: Seconds per unit of the stamps.
+        rate: Average frame rate.
+        last_s: How long the last frame stays.
+
+    Returns:
+        None if they tell nothing.
+    """
+    if not stamps or (rate is None and (None in stamps or tick is None)):
+        return None
+    if None in stamps or tick is None:
+        # Without all of them, order and time can only be counted.
+        return FrameTimes(len(stamps), float(rate))
+    off = np.sort(np.array(stamps, dtype=np.int64))
+    off = off - off[0]
+    numbers = np.arange(len(off))
+    starts = off * tick.numerator / tick.denominator
+    end = Fraction(int(off[-1])) * tick
+    if rate is not None:
+        exact = numbers * rate.denominator / rate.numerator
+        ticks_off = np.abs(off - exact / float(tick))
+        irregular = np.flatnonzero(ticks_off > 1 + 1e-6)
+        if not len(irregular):
+            return FrameTimes(len(off), float(rate))
+        starts[: irregular[0]] = exact[: irregular[0]]
+        starts = np.maximum.accumulate(starts)
+    if last_s is None:
+        last_s = 1 / rate if rate else Fraction(1, 25)
+    end += last_s
+    fps = float(rate) if rate else float(len(off) / end)
+    return FrameTimes(len(off), fps, starts, float(end))
+
+
+def unwrap_stamps(
+    stamps: Sequence[int], tick: Fraction, rate: Fraction | None
+) -> list[int]:
+    """Lets time stamps go on where their counter wrapped or began anew.
+
+    Args:
+        stamps: In decoding order.
+        tick: Seconds per unit of the stamps.
+        rate: Average frame rate.
+
+    Returns:
+        As many stamps, equal to the given ones if there is no such place.
+    """
+    values = np.array(stamps, dtype=np.int64)
+    steps = np.diff(values)
+    seconds = steps * float(tick)
+    step = max(round(1 / (rate * tick)), 1) if rate else 1
+    jumps = (seconds > _MAX_GAP_S) | (seconds < -_MAX_STEP_BACK_S)
+    shift = np.cumsum(np.where(jumps, step - steps, 0))
+    values[1:] += shift
+    return values.tolist()

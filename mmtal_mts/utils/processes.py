@@ -10,6 +10,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 Report = Callable[[Any], None]
@@ -126,3 +127,24 @@ def _describe_end(exit_code: int) -> str:
             'damaged, or the memory too small for so many workers'
         )
     return f'its process ended without a result (exit code {exit_code})'
+
+
+def run_ahead(items: Iterable[Any], depth: int) -> Iterator[Any]:
+    """Makes items in a thread of their own, up to ``depth`` of them in advance.
+
+    Args:
+        items: Consumed in the thread. What it raises is raised here.
+        depth: How many items at most are made in advance.
+
+    Yields:
+        The items, in order.
+    """
+    iterator, end = iter(items), object()
+    pool = ThreadPoolExecutor(1, thread_name_prefix='run_ahead')
+    try:
+        waiting = deque(pool.submit(next, iterator, end) for _ in range(max(depth, 1)))
+        while (item := waiting.popleft().result()) is not end:
+            waiting.append(pool.submit(next, iterator, end))
+            yield item
+    finally:
+        pool.shutdown(cancel_futures=True)

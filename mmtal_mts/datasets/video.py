@@ -1,0 +1,388 @@
+"""Reading videos by exact frame numbers and times.
+
+Frame i is the i-th frame in presentation order. Frames are upright (rotation flags
+applied) arrays (H, W, 3) of uint8 RGB.
+"""
+
+from __future__ import annotations
+
+import bisect
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from av.error import FFmpegError
+
+from ..structures.timebase import FrameTimes, length_tolerance_s
+from .video_file import (
+    VideoReadError,
+    one_line,
+    open_video,
+    scan_video,
+    upright_rgb,
+    write_video,
+)
+
+__all__ = ['ArrayReader', 'VideoReadError', 'VideoReader', 'write_video']
+
+Prepare = Callable[[np.ndarray], np.ndarray]
+
+# Up to this distance in frames, decoding on is cheaper than seeking.
+_SEEK_FROM = 64
+# Open files that a process got from its parent by being forked. Closing one would
+# wait for decoding threads that are not there.
+_INHERITED: list[Any] = []
+
+
+class _Reader:
+    """What readers have in common: times, and frames that are kept for a while."""
+
+    path: str
+    num_frames: int | None
+    times: FrameTimes
+    announced_s: float | None = None
+    first_frame_s: float = 0.0
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+        self._kept: dict[Prepare | None, dict[int, np.ndarray]] = {}
+
+    @property
+    def fps(self) -> float:
+        """Frame rate; the average one if it varies."""
+        return self.times.fps
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds from the first frame to the end of the last one."""
+        return self.times.duration_s
+
+    def read(
+        self, indices: Sequence[int] | np.ndarray, prepare: Prepare | None = None
+    ) -> list[np.ndarray]:
+        """Reads frames, for ascending calls without decoding one twice.
+
+        The frames of a call are kept until the next one, which may share them. They
+        are not writable for that reason.
+
+        Args:
+            indices: (M,) frames in any order, repeated ones allowed.
+            prepare: What is done to a frame before it is kept, e.g. to scale it. Each
+                one that was used once prepares every further frame as well, so that
+                two streams are made of one pass.
+
+        Returns:
+            M arrays. A damaged frame is replaced by the next one that can be decoded.
+            Fewer than M if the file holds no frame from the next wanted one on.
+        """
+        indices = np.asarray(indices, dtype=np.int64)
+        if not len(indices):
+            return []
+        unique = np.unique(indices)
+        kept = self._kept.setdefault(prepare, {})
+        for frames in self._kept.values():
+            for index in [i for i in frames if not unique[0] <= i <= unique[-1]]:
+                del frames[index]
+        for index in unique.tolist():
+            if index in kept:
+                continue
+            image = self._frame(index)
+            if image is None:
+                break
+            for step, frames in self._kept.items():
+                if index not in frames:
+                    frames[index] = image if step is None else step(image)
+                    frames[index].flags.writeable = False
+        found: list[np.ndarray] = []
+        for index in indices.tolist():
+            if index not in kept:
+                break
+            found.append(kept[index])
+        return found
+
+    def at(self, times_s: Sequence[float]) -> list[np.ndarray]:
+        """Reads the frames that are on screen at some times.
+
+        Args:
+            times_s: (M,) ascending seconds since the first frame; at times after the
+                end it is the last frame.
+
+        Returns:
+            M arrays, fewer if the file is damaged.
+
+        Raises:
+            VideoReadError: If nothing can be decoded.
+        """
+        found: list[np.ndarray] = []
+        for index in self.times.shown_at(times_s).tolist():
+            found += self.read([index]) or found[-1:]
+        if not found and len(times_s):
+            raise VideoReadError(f'{self.path}: no frame can be decoded')
+        return found
+
+    def frames(self) -> Iterator[tuple[int, np.ndarray]]:
+        """Yields all frames that can be decoded, in order, and keeps none.
+
+        Yields:
+            Frame number and picture.
+
+        Raises:
+            VideoReadError: If there is none.
+        """
+        raise NotImplementedError
+
+    def _frame(self, index: int) -> np.ndarray | None:
+        """The frame, or the one that stands for it; None after the end."""
+        raise NotImplementedError
+
+
+class VideoReader(_Reader):
+    """Reads a video file; goes on where the last call ended, seeks where that pays.
+
+    Opening reads the packets of the whole file once, without decoding them. What is
+    damaged is left out and told in ``warnings``.
+
+    Args:
+        path: Video file.
+        num_threads: Decoding threads; 0 lets the library choose. One is best with
+            several data loader workers.
+        default_fps: Rate where the file does not tell its own.
+
+    Attributes:
+        path: As given.
+        num_frames: Number of frames.
+        times: When each of them is shown.
+        announced_s: Duration according to the file's header, if it has one.
+        first_frame_s: When players show the first frame; later than 0 if the sound
+            begins before it.
+        warnings: What was wrong with the file, as far as it was read.
+
+    Raises:
+        VideoReadError: If it cannot be opened, has no video stream or tells no rate.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        num_threads: int = 1,
+        default_fps: float | None = None,
+    ) -> None:
+        super().__init__()
+        self.path = os.fspath(path)
+        self._num_threads = num_threads
+        if not os.path.isfile(self.path):
+            raise VideoReadError(f'{self.path}: no such video file')
+        facts = os.stat(self.path)
+        scan = scan_video(self.path, facts.st_mtime_ns, facts.st_size)
+        self.num_frames = scan.num_frames
+        times = scan.times
+        if times is None and default_fps is None:
+            raise VideoReadError(
+                f'{self.path}: the file does not tell its frame rate; add "fps" to its '
+                'entry in the annotation and give the annotation'
+            )
+        self.times = times or FrameTimes(self.num_frames, default_fps)
+        self.announced_s, self.first_frame_s = scan.announced_s, scan.first_frame_s
+        self.warnings += scan.warnings
+        if self.announced_s and self.announced_s - self.duration_s > length_tolerance_s(
+            self.announced_s
+        ):
+            self.warnings.append(
+                f'ends at {self.duration_s:.2f} s, though its header announces '
+                f'{self.announced_s:.2f} s'
+            )
+        self._stamps, self._key_indices = scan.stamps, scan.key_indices
+        self._container: Any = None
+        self._pid = os.getpid()
+        self._decoder: Iterator[tuple[int, Any]] = iter(())
+        self._current: tuple[int, Any] | None = None
+        self._damaged = 0
+
+    def close(self) -> None:
+        """Closes the file; it is opened again where needed."""
+        if self._container is not None:
+            self._container.close()
+        self._container, self._decoder, self._current = None, iter(()), None
+
+    def frames(self) -> Iterator[tuple[int, np.ndarray]]:
+        """See :meth:`_Reader.frames`."""
+        self.close()
+        self._start()
+        for index, frame in self._decoder:
+            yield index, upright_rgb(frame)
+        if self._current is None:
+            raise VideoReadError(f'{self.path}: no frame can be decoded')
+
+    def _frame(self, index: int) -> np.ndarray | None:
+        if index >= self.num_frames:
+            return None
+        if self._container is not None and self._pid != os.getpid():
+            # The place in the file is shared with the process that opened it.
+            _INHERITED.append((self._container, self._decoder))
+            self._container, self._decoder, self._current = None, iter(()), None
+        at = -1 if self._current is None else self._current[0]
+        nearest = bisect.bisect_right(self._key_indices, index) - 1
+        key = self._key_indices[nearest] if nearest >= 0 else 0
+        if self._container is None or index < at or key - at > _SEEK_FROM:
+            self._start(key)
+            # Where decoding and presentation order differ, a container may seek to the
+            # key frame after the one that was asked for.
+            if key and (self._current is None or self._current[0] > index):
+                self._start()
+        while self._current is None or self._current[0] < index:
+            if next(self._decoder, None) is None:
+                return None
+        # A frame that is damaged and missing is replaced by the one after it.
+        return upright_rgb(self._current[1])
+
+    def _start(self, key: int = 0) -> None:
+        """Opens the file, or seeks, to decode from a key frame on."""
+        if self._container is None:
+            self._container, self._pid = open_video(self.path), os.getpid()
+            stream = self._container.streams.video[0]
+            stream.codec_context.thread_count = self._num_threads
+            if self._num_threads != 1:
+                stream.thread_type = 'AUTO'
+        elif not key:
+            self.close()
+            self._start()
+            return
+        stream = self._container.streams.video[0]
+        if key:
+            self._container.seek(int(self._stamps[key]), stream=stream, backward=True)
+        self._current = None
+        self._decoder = self._decode(stream)
+        if key:
+            next(self._decoder, None)
+
+    def _decode(self, stream: Any) -> Iterator[tuple[int, Any]]:
+        """Yields what can be decoded, with its number, and tells of what cannot."""
+        count, damaged = 0, 0
+        packets = self._container.demux(stream)
+        while True:
+            try:
+                packet = next(packets, None)
+            except FFmpegError as error:
+                self._warn(f'reading stopped early: {one_line(error)}')
+                packet = None
+            # The last packet of demux() is empty: it empties the decoder.
+            try:
+                frames = stream.decode(packet)
+            except EOFError:
+                break
+            except FFmpegError:
+                damaged += 1
+                frames = []
+            for frame in frames:
+                index, count = count, count + 1
+                if self._stamps is not None:
+                    if frame.pts is None or frame.pts < self._stamps[0]:
+                        continue
+                    index = int(np.searchsorted(self._stamps, frame.pts))
+                self._current = index, frame
+                yield self._current
+            if packet is None:
+                break
+        if damaged > self._damaged:
+            self._damaged = damaged
+            self.warnings = [w for w in self.warnings if 'damaged packets' not in w]
+            self._warn(f'{damaged} damaged packets were left out')
+
+    def _warn(self, message: str) -> None:
+        if message not in self.warnings:
+            self.warnings.append(message)
+
+
+class ArrayReader(_Reader):
+    """Frames that are in memory already, or made one after another.
+
+    Args:
+        frames: (H, W, 3) uint8 RGB each; an array (T, H, W, 3) is one possibility, a
+            generator another. Of a generator, the frames from the first one of the
+            latest call on are held.
+        fps: Their rate.
+
+    Attributes:
+        num_frames: None until a generator has ended.
+
+    Raises:
+        ValueError: If the rate is not positive.
+        VideoReadError: If there is no frame.
+    """
+
+    path = 'frames'
+
+    def __init__(
+        self, frames: Sequence[np.ndarray] | Iterable[np.ndarray], fps: float
+    ) -> None:
+        super().__init__()
+        if not (np.isfinite(fps) and fps > 0):
+            raise ValueError(f'fps must be positive, got {fps}')
+        self._fps = fps
+        self._is_sequence = hasattr(frames, '__len__')
+        self._frames = frames if self._is_sequence else iter(frames)
+        self._held: deque[np.ndarray] = deque()
+        self._first = 0
+        self.num_frames = len(frames) if self._is_sequence else None
+        if not self.reaches(0):
+            raise VideoReadError('there is no frame')
+        self.announced_s = self.duration_s if self._is_sequence else None
+
+    @property
+    def times(self) -> FrameTimes:
+        """When each frame is shown; of a generator those that were read so far."""
+        known = self.num_frames
+        if known is None:
+            known = self._first + len(self._held)
+        return FrameTimes(known, self._fps)
+
+    def reaches(self, index: int) -> bool:
+        """Whether there is a frame of this number; a generator is read up to it."""
+        while self.num_frames is None and self._first + len(self._held) <= index:
+            image = next(self._frames, None)
+            if image is None:
+                self.num_frames = self._first + len(self._held)
+            else:
+                self._held.append(self._checked(image, self._first + len(self._held)))
+        return self.num_frames is None or index < self.num_frames
+
+    def read(
+        self, indices: Sequence[int] | np.ndarray, prepare: Prepare | None = None
+    ) -> list[np.ndarray]:
+        """See :meth:`_Reader.read`."""
+        while self._held and self._first < min(indices):
+            self._held.popleft()
+            self._first += 1
+        return super().read(indices, prepare)
+
+    def frames(self) -> Iterator[tuple[int, np.ndarray]]:
+        """See :meth:`_Reader.frames`."""
+        index = 0
+        while self.reaches(index):
+            yield index, self.read([index])[0]
+            index += 1
+
+    def _frame(self, index: int) -> np.ndarray | None:
+        if not self.reaches(index):
+            return None
+        if self._is_sequence:
+            return self._checked(self._frames[index], index).view()
+        if index < self._first:
+            raise VideoReadError(
+                f'frame {index} of a generator cannot be had again; give an array'
+            )
+        return self._held[index - self._first].view()
+
+    @staticmethod
+    def _checked(image: Any, index: int) -> np.ndarray:
+        image = np.asarray(image)
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+            raise VideoReadError(
+                f'frame {index} is {image.dtype} {image.shape}, but frames must be '
+                'uint8 RGB pictures (H, W, 3)'
+            )
+        if not image.size:
+            raise VideoReadError(f'frame {index} is empty: {image.shape}')
+        return image

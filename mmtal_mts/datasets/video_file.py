@@ -1,0 +1,173 @@
+"""Video files by PyAV: opening them, what their packets tell, and writing them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import av
+import numpy as np
+from av.error import FFmpegError
+
+from ..structures.timebase import (
+    FrameTimes,
+    exact_rate,
+    frames_to_seconds,
+    times_from_stamps,
+    unwrap_stamps,
+)
+from ..utils.io import atomic_write
+
+# Constant quality: visually clean, yet small files despite the sensor noise. Macroblock
+# trees of x264 make the bytes of small pictures differ from one process to the next.
+_X264 = {'crf': '20', 'preset': 'veryfast', 'threads': '1', 'mbtree': '0'}
+
+
+class VideoReadError(ValueError):
+    """A video, frame folder or array that cannot be read as needed.
+
+    Takes one finished message, so that it survives the way out of a data loader's
+    worker process.
+    """
+
+
+@dataclass(frozen=True)
+class VideoScan:
+    """What the packets of a file tell without being decoded.
+
+    Attributes:
+        num_frames: Number of frames.
+        times: When they are shown; None if the file does not tell its rate.
+        stamps: Ascending time stamps; None if frames can only be counted.
+        key_indices: Frames that decoding may begin with.
+        announced_s: Duration according to the header.
+        first_frame_s: When players show the first frame.
+        warnings: What is wrong with the file.
+    """
+
+    num_frames: int
+    times: FrameTimes | None
+    stamps: np.ndarray | None
+    key_indices: list[int]
+    announced_s: float | None
+    first_frame_s: float
+    warnings: tuple[str, ...]
+
+
+def open_video(path: str) -> Any:
+    """Opens a file that has a video stream; the caller closes the container."""
+    try:
+        container = av.open(path)
+    except (FFmpegError, OSError, ValueError) as error:
+        reason = one_line(error) if os.path.getsize(path) else 'it is empty'
+        raise VideoReadError(
+            f'{path}: cannot be opened as a video ({reason}). Play or re-encode it, '
+            'for instance by "ffmpeg -i IN -c:v libx264 OUT.mp4"'
+        ) from error
+    if not container.streams.video:
+        container.close()
+        raise VideoReadError(f'{path}: has no video stream')
+    return container
+
+
+# Windows of the same video are asked for again and again, in every epoch.
+@lru_cache(maxsize=512)
+def scan_video(path: str, modified: int, size: int) -> VideoScan:
+    """Reads the packets of a file; the time and size are what the cache goes by."""
+    packets, warnings = [], []
+    with open_video(path) as container:
+        stream = container.streams.video[0]
+        average = stream.average_rate or stream.guessed_rate
+        rate, tick = exact_rate(float(average)) if average else None, stream.time_base
+        announced_s = _announced_s(container, stream, rate)
+        first_frame_s = 0.0
+        if stream.start_time and container.start_time is not None:
+            begin = float(stream.start_time * tick)
+            first_frame_s = max(begin - container.start_time / av.time_base, 0.0)
+        try:
+            for packet in container.demux(stream):
+                if packet.size and not getattr(packet, 'is_discard', False):
+                    packets.append((packet.pts, packet.duration, packet.is_keyframe))
+        except FFmpegError as error:
+            warnings.append(f'reading stopped early: {one_line(error)}')
+    if not packets:
+        raise VideoReadError(f'{path}: no frame can be decoded')
+    stamps = [pts for pts, _, _ in packets]
+    last_s, ordered, keys = None, None, []
+    if None not in stamps and tick:
+        unwrapped = unwrap_stamps(stamps, tick, rate)
+        last = packets[int(np.argmax(unwrapped))][1]
+        last_s = last * tick if last else None
+        # Without unique time stamps frames can only be counted from the beginning.
+        if unwrapped == stamps and len(set(stamps)) == len(stamps):
+            ordered = np.sort(np.array(stamps, dtype=np.int64))
+            key_stamps = [pts for pts, _, is_key in packets if is_key]
+            keys = np.sort(np.searchsorted(ordered, key_stamps)).tolist()
+        stamps = unwrapped
+    times = times_from_stamps(stamps, tick, rate, last_s)
+    return VideoScan(
+        len(packets), times, ordered, keys, announced_s, first_frame_s, tuple(warnings)
+    )
+
+
+def _announced_s(container: Any, stream: Any, rate: Any) -> float | None:
+    """The longest duration that the header tells; a cut file may tell two."""
+    lengths = [0.0]
+    if stream.duration and stream.time_base:
+        lengths.append(float(stream.duration * stream.time_base))
+    elif container.duration:
+        lengths.append(container.duration / av.time_base)
+    if rate:
+        lengths.append(frames_to_seconds(stream.frames, float(rate)))
+    return max(lengths) or None
+
+
+def upright_rgb(frame: Any) -> np.ndarray:
+    """Converts a frame of PyAV, and turns it as its rotation flag says."""
+    image = frame.to_ndarray(format='rgb24')
+    # Degrees counter-clockwise; older PyAV does not know the rotation.
+    turns = int(round(getattr(frame, 'rotation', 0) / 90)) % 4
+    return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
+
+
+def one_line(error: Exception) -> str:
+    """The first line of what an error says."""
+    text = getattr(error, 'strerror', None) or str(error).strip()
+    return text.split('\n')[0] or type(error).__name__
+
+
+def write_video(path: str | os.PathLike, frames: Iterable[np.ndarray], fps: int) -> int:
+    """Encodes frames as H.264 in an mp4 file with a key frame every second.
+
+    The file appears under its name only when it is complete. The bytes depend on the
+    frames alone (one encoder thread, no time stamps of the clock).
+
+    Args:
+        path: The mp4 file to write.
+        frames: (H, W, 3) uint8 RGB frames of one size, even in both directions.
+        fps: Frames per second.
+
+    Returns:
+        The number of frames written.
+    """
+    count = 0
+    with (
+        atomic_write(path) as temporary,
+        av.open(str(temporary), 'w', format='mp4') as container,
+    ):
+        stream = container.add_stream('libx264', rate=fps, options=dict(_X264))
+        stream.pix_fmt = 'yuv420p'
+        stream.codec_context.gop_size = fps
+        # Without reordered frames every decoder seeks exactly.
+        stream.codec_context.max_b_frames = 0
+        for frame in frames:
+            if not count:
+                stream.height, stream.width = frame.shape[:2]
+            picture = av.VideoFrame.from_ndarray(frame, format='rgb24')
+            container.mux(stream.encode(picture))
+            count += 1
+        container.mux(stream.encode(None))
+    return count
