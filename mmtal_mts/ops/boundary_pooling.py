@@ -1,4 +1,4 @@
-"""Boundary max pooling of AFSD (BP in eq. 6)."""
+"""Boundary max pooling of AFSD (BP in eq. 6): compiled, or vectorised in torch."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .compiled import compiled_max_pooling, takes_compiled
-from .vectorized_pooling import clamp_bounds, vectorized_max_pooling
+from .compiled import compiled_ops_problem, takes_compiled
 
 
 def boundary_max_pooling(features: Tensor, segments: Tensor) -> Tensor:
@@ -20,9 +19,8 @@ def boundary_max_pooling(features: Tensor, segments: Tensor) -> Tensor:
     is the single position of its start. The gradient goes to the first maximum. There
     is no gradient for the segments. NaN wins a maximum, as in :func:`torch.max`.
 
-    Runs compiled where the operators were built for the device
-    (:func:`~mmtal_mts.ops.compiled_ops_problem` tells), else in vectorised torch, with
-    the same results.
+    Runs compiled where the operators were built for the device (see
+    :func:`~mmtal_mts.ops.compiled_ops_problem`), else in torch, with the same results.
 
     Args:
         features: (N, C, T) with an even C.
@@ -57,10 +55,10 @@ def boundary_max_pooling_levels(
         return tuple(map(boundary_max_pooling, levels, segments))
     # In torch a call costs more than a short level: all levels in one.
     joined, offset = [], 0
-    for level, regions in zip(levels, segments):
+    for level, regions in zip(levels, segments, strict=True):
         _check(level, regions)
         # Clamped to its level, no region reaches into a neighbour.
-        joined.append(clamp_bounds(regions, level.shape[2]) + offset)
+        joined.append(_clamp_bounds(regions, level.shape[2]) + offset)
         offset += level.shape[2]
     pooled = vectorized_max_pooling(torch.cat(list(levels), 2), torch.cat(joined, 1))
     return pooled.split([regions.shape[1] for regions in segments], dim=2)
@@ -72,12 +70,145 @@ def _check(features: Tensor, segments: Tensor) -> None:
             f'features has shape {tuple(features.shape)}; expected (N, C, T) with an '
             'even C and T >= 1'
         )
-    if (
-        segments.ndim != 3
-        or segments.shape[2] != 4
-        or segments.shape[0] != features.shape[0]
-    ):
+    if segments.ndim != 3 or segments.shape[::2] != (features.shape[0], 4):
         raise ValueError(
             f'segments has shape {tuple(segments.shape)}; expected '
             f'({features.shape[0]}, S, 4)'
         )
+
+
+def compiled_max_pooling(features: Tensor, segments: Tensor) -> Tensor:
+    """:func:`boundary_max_pooling`, compiled, for shapes that were checked."""
+    return torch.ops.mmtal_mts.boundary_max_pooling(features, segments)[0]
+
+
+def vectorized_max_pooling(features: Tensor, segments: Tensor) -> Tensor:
+    """:func:`boundary_max_pooling` in torch, for shapes that were checked.
+
+    A sparse table holds the maxima over 1, 2, 4, ... positions from each position on;
+    two of them cover any range, so the cost per segment does not depend on its length.
+
+    Args:
+        features: (N, C, T).
+        segments: (N, S, 4).
+
+    Returns:
+        (N, C, S).
+    """
+    n, channels = features.shape[:2]
+    # The table depends on the length, which is a tensor while torch.jit traces.
+    length = int(features.shape[2])
+    # Starts and ends side by side: (2N, C/2, T) and (2N, S, 2).
+    halves = features.reshape(2 * n, channels // 2, length)
+    bounds = _clamp_bounds(segments, length).unflatten(-1, (2, 2))
+    first, second = (
+        place[:, None].expand(-1, channels // 2, -1)
+        for place in _places_in_table(bounds.transpose(1, 2).flatten(0, 1), length)
+    )
+    shape = (n, channels, segments.shape[1])
+    if torch.is_grad_enabled() and features.requires_grad:
+        with torch.no_grad():
+            index = _first_maxima(halves, first, second)
+        return features.gather(2, index.reshape(shape))
+    # Without gradients it does not matter which maximum is the first.
+    rows = [halves]
+    for k in range(length.bit_length() - 1):
+        rows.append(torch.maximum(*_neighbours(rows[-1], 2**k)))
+    table = torch.cat(rows, dim=2)
+    pooled = torch.maximum(table.gather(2, first), table.gather(2, second))
+    return pooled.reshape(shape)
+
+
+def _clamp_bounds(segments: Tensor, length: int) -> Tensor:
+    """Bounds as int64 within 0..length-1, truncated towards zero; NaN is 0."""
+    # Clamping first keeps infinities and huge floats inside int64; it commutes with
+    # the truncation because the limits are integers.
+    bounds = torch.nan_to_num(segments.detach().double())
+    return bounds.clamp(0, length - 1).long()
+
+
+def _places_in_table(bounds: Tensor, length: int) -> tuple[Tensor, Tensor]:
+    """Places (B, S) of the two blocks that cover each range of ``bounds`` (B, S, 2).
+
+    The first block is flush with the first position, the second with the last.
+    """
+    left, right = bounds.unbind(-1)
+    right = torch.maximum(left, right)
+    size = torch.ones_like(left)
+    row = torch.zeros_like(left)
+    for k in range(1, length.bit_length()):
+        # Row k - 1 of the table, with length - 2**(k - 1) + 1 entries, is skipped.
+        longer = right - left + 1 >= 2**k
+        row = row + longer * (length - 2 ** (k - 1) + 1)
+        size = torch.where(longer, 2**k, size)
+    return row + left, row + right + 1 - size
+
+
+def _neighbours(block: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Pairs of neighbouring blocks of ``size`` positions."""
+    count = block.shape[2] - size
+    return block.narrow(2, 0, count), block.narrow(2, size, count)
+
+
+def _first_maxima(x: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    """Position (B, C, S) of the first maximum of each range of ``x`` (B, C, T).
+
+    ``first`` and ``second`` (B, C, S) are the places in the table of its two blocks.
+    """
+    length = int(x.shape[2])
+    positions = torch.arange(length, device=x.device, dtype=torch.int32)
+    values, indices = [x], [positions.expand_as(x)]
+    for k in range(length.bit_length() - 1):
+        a, b = _neighbours(values[-1], 2**k)
+        index_a, index_b = _neighbours(indices[-1], 2**k)
+        keep = _is_first(a, b)
+        values.append(torch.where(keep, a, b))
+        indices.append(torch.where(keep, index_a, index_b))
+    value, index = torch.cat(values, dim=2), torch.cat(indices, dim=2)
+    keep = _is_first(value.gather(2, first), value.gather(2, second))
+    return torch.where(keep, index.gather(2, first), index.gather(2, second)).long()
+
+
+def _is_first(a: Tensor, b: Tensor) -> Tensor:
+    """Whether ``a``, which comes first, is the maximum of both; NaN is."""
+    return (a >= b) | (a != a)
+
+
+def _register_with_torch() -> None:
+    """Shapes and gradients of the compiled operator and of its backward."""
+    name = 'mmtal_mts::boundary_max_pooling'
+
+    def shapes(features: Tensor, segments: Tensor) -> tuple[Tensor, Tensor]:
+        shape = (features.shape[0], features.shape[1], segments.shape[1])
+        values = features.new_empty(shape)
+        return values, features.new_empty(shape, dtype=torch.int32)
+
+    def save(ctx, inputs, output) -> None:
+        ctx.save_for_backward(output[1])
+        ctx.length = inputs[0].shape[2]
+
+    def backward(ctx, grad: Tensor, _grad_index: None) -> tuple[Tensor, None]:
+        (index,) = ctx.saved_tensors
+        # Deterministic where torch.use_deterministic_algorithms asks for it.
+        operator = torch.ops.mmtal_mts.boundary_max_pooling_backward
+        return operator(grad, index, ctx.length), None
+
+    def backward_shapes(grad: Tensor, index: Tensor, length: int) -> Tensor:
+        return grad.new_empty((grad.shape[0], grad.shape[1], length))
+
+    def save_index(ctx, inputs, output) -> None:
+        ctx.save_for_backward(inputs[1])
+
+    def backward_of_backward(ctx, grad: Tensor) -> tuple[Tensor, None, None]:
+        (index,) = ctx.saved_tensors
+        return grad.gather(2, index.long()), None, None
+
+    register = torch.library.register_autograd
+    torch.library.register_fake(name, shapes)
+    register(name, backward, setup_context=save)
+    torch.library.register_fake(f'{name}_backward', backward_shapes)
+    register(f'{name}_backward', backward_of_backward, setup_context=save_index)
+
+
+if compiled_ops_problem() is None:
+    _register_with_torch()

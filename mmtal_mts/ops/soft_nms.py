@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Callable, Union
+from collections.abc import Callable
 
 import numpy as np
 import torch
 
-from .compiled import compiled_ops_problem, compiled_soft_nms
+from .compiled import compiled_ops_problem
 
-Array = Union[np.ndarray, torch.Tensor]
+Array = np.ndarray | torch.Tensor
 Decay = Callable[[np.ndarray], np.ndarray]
 
 METHODS = ('gaussian', 'linear', 'hard')
@@ -47,27 +47,23 @@ def soft_nms_1d(
     the operators were built, else one after the other in numpy.
 
     Args:
-        segments (np.ndarray | torch.Tensor): Segments (S, 2) as start, end, in any
-            one unit of time.
-        scores (np.ndarray | torch.Tensor): Scores (S,), not negative.
-        groups (np.ndarray | torch.Tensor, optional): Group (S,) of each segment,
-            integers. Segments of different groups have nothing to do with each other.
-            None: a single group.
-        method (str): 'gaussian', 'linear' or 'hard'.
-        sigma (float): Width of the Gaussian; larger lowers less.
-        iou_threshold (float): Only for 'linear' and 'hard'.
-        min_score (float): Segments below it, at the start or after lowering, are
-            removed.
-        max_keep (int, optional): Stop after so many segments of a group. None keeps
-            all.
+        segments: (S, 2) start and end, in any one unit of time.
+        scores: (S,), not negative; of the same type as the segments.
+        groups: (S,) integers, the group of each segment. Segments of different groups
+            do not affect each other. None: a single group.
+        method: 'gaussian', 'linear' or 'hard'.
+        sigma: Width of the Gaussian; larger lowers less.
+        iou_threshold: Only for 'linear' and 'hard'.
+        min_score: Segments below it, at the start or after lowering, are removed.
+        max_keep: Most segments to keep of a group. None keeps all.
 
     Returns:
-        tuple: Kept segments (M, 2), their lowered scores (M,), by ascending group and
-        in a group descending, and their positions in the input (M,), int64. The first
-        two are of the type, dtype and device of the inputs.
+        Kept segments (M, 2), their lowered scores (M,), by ascending group and in a
+        group descending, and their positions in the input (M,), int64. The first two
+        are of the type, dtype and device of the inputs.
 
     Raises:
-        ValueError: If a shape, a value or a setting is unusable.
+        ValueError: A shape, a value or a setting is unusable.
     """
     decay = _decay(method, sigma, iou_threshold)
     if not min_score >= 0:
@@ -81,20 +77,19 @@ def soft_nms_1d(
     bounds = np.array([0, *begins, len(order)])
     boxes, values = boxes[order], values[order]
     if compiled_ops_problem() is None:
-        picked, lowered = compiled_soft_nms(
-            boxes,
-            values,
-            bounds,
-            METHODS.index(method),
-            sigma,
-            iou_threshold,
-            min_score,
-            max_keep,
+        inputs = map(torch.from_numpy, (boxes, values, bounds))
+        limit = -1 if max_keep is None else max_keep
+        found = torch.ops.mmtal_mts.soft_nms(
+            *inputs, METHODS.index(method), sigma, iou_threshold, min_score, limit
         )
+        picked, lowered = (part.numpy() for part in found)
     else:
-        picked, lowered = _suppress_groups(
-            boxes, values, bounds, decay, min_score, max_keep
-        )
+        parts = []
+        for first, last in zip(bounds[:-1], bounds[1:], strict=True):
+            own, live = boxes[first:last], values[first:last]
+            kept, scores_left = _suppress(own, live, decay, min_score, max_keep)
+            parts.append((first + kept, scores_left))
+        picked, lowered = map(np.concatenate, zip(*parts, strict=True))
     kept = order[picked]
     if isinstance(segments, torch.Tensor):
         index = torch.from_numpy(kept).to(segments.device)
@@ -167,25 +162,6 @@ def _checked_groups(groups: Array | None, count: int) -> np.ndarray:
             f'{groups.shape} of {groups.dtype}'
         )
     return groups
-
-
-def _suppress_groups(
-    boxes: np.ndarray,
-    live: np.ndarray,
-    bounds: np.ndarray,
-    decay: Decay,
-    min_score: float,
-    max_keep: int | None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """:func:`_suppress` on each group; ``bounds`` (G + 1,) is where they begin."""
-    picked, lowered = [], []
-    for first, last in zip(bounds[:-1], bounds[1:]):
-        own, scores = _suppress(
-            boxes[first:last], live[first:last], decay, min_score, max_keep
-        )
-        picked.append(own + first)
-        lowered.append(scores)
-    return np.concatenate(picked), np.concatenate(lowered)
 
 
 def _suppress(

@@ -12,8 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmtal_mts.ops import boundary_max_pooling, compiled_ops_problem
-from mmtal_mts.ops.compiled import compiled_max_pooling
-from mmtal_mts.ops.vectorized_pooling import vectorized_max_pooling
+from mmtal_mts.ops.boundary_pooling import compiled_max_pooling, vectorized_max_pooling
 
 GOLDEN_FILE = Path(__file__).parent.parent / 'data/goldens/a_boundary_pooling.npz'
 with np.load(GOLDEN_FILE) as data:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from mmtal_mts.evaluation.functional import Detections, WindowMerger
+from mmtal_mts.evaluation.functional import merge_windows
+from mmtal_mts.structures import Segments
 from mmtal_mts.ops import boundary_max_pooling, soft_nms_1d
 from mmtal_mts.structures.segments import pairwise_tiou
 
@@ -68,8 +69,9 @@ def test_classes_are_suppressed_one_by_one_as_in_batched_nms():
 
     segments, scores = random_segments(240)
     labels = torch.arange(240) % 4
-    found = Detections(segments.numpy(), scores.numpy(), labels.numpy())
-    merged = WindowMerger(dict(sigma=0.4, min_score=0.05)).merge([found])
+    found = Segments(segments.numpy(), labels.numpy(), scores.numpy())
+    test_cfg = dict(nms=dict(sigma=0.4, min_score=0.05))
+    merged = merge_windows([found], None, test_cfg)
     boxes, index = batched_nms(
         as_boxes(segments),
         scores,

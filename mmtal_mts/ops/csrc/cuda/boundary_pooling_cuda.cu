@@ -10,7 +10,6 @@
 #include <algorithm>
 
 #include "../boundary_pooling.h"
-#include "../range_bounds.h"
 #include "pytorch_device_registry.hpp"
 
 namespace mmtal_mts {
