@@ -26,7 +26,7 @@ env_cfg = dict(
 log_processor = dict(type='LogProcessor', window_size=20, by_epoch=True)
 # Add dict(type='TensorboardVisBackend') to see the curves in TensorBoard.
 vis_backends = [dict(type='LocalVisBackend')]
-visualizer = dict(type='ActionVisualizer', vis_backends=vis_backends)
+visualizer = dict(type='TALVisualizer', vis_backends=vis_backends)
 
 log_level = 'INFO'
 load_from = None

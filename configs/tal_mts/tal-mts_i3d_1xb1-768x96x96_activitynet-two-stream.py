@@ -10,6 +10,7 @@ model = dict(
     type='TwoStreamTALMTS',
     rgb={{_base_.model}},
     flow=mmengine.config.Config.fromfile(flow).model.to_dict(),
+    test_cfg={{_base_.model.test_cfg}},
 )
 
 test_pipeline = [

@@ -11,12 +11,12 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
+from mmtal_mts.models.dense_heads import RAW_OUTPUTS
 from mmtal_mts.models.detectors.tal_mts import DATA_PREPROCESSOR, TALMTS
-from mmtal_mts.models.task_modules.decoder import RAW_OUTPUTS
 from mmtal_mts.utils import UserError
 from mmtal_mts.utils.checkpoint import load_model_weights
 
-OUTPUTS = {'raw': ('points', *RAW_OUTPUTS), 'decoded': ('segments', 'scores')}
+OUTPUTS = {'raw': RAW_OUTPUTS, 'decoded': ('segments', 'scores')}
 """Names of the outputs by what the exported graph ends with."""
 
 
@@ -61,7 +61,7 @@ class ExportedDetector(nn.Module):
             inputs = (inputs - self.mean) / self.std
         outputs = self.model(inputs, mode='tensor')
         if self.ends_with == 'decoded':
-            return self.model.decoder.decode(outputs, num_frames)
+            return self.model.refine_head.decode(outputs, num_frames)
         return tuple(outputs[name] for name in OUTPUTS['raw'])
 
 

@@ -6,7 +6,6 @@ import os
 from collections.abc import Sequence
 
 import torch
-from mmaction.registry import TASK_UTILS
 from mmaction.structures import ActionDataSample
 from mmengine.config import Config
 from mmengine.evaluator import Evaluator
@@ -19,6 +18,12 @@ from mmtal_mts.evaluation.functional.raw_outputs import (
     WindowKey,
     differences,
 )
+from mmtal_mts.models.detectors import (
+    check_weights,
+    predict_streams,
+    refine_head_without_weights,
+)
+from mmtal_mts.models.utils import complete_test_cfg
 from mmtal_mts.utils import UserError
 
 _MAX_NAMED = 10
@@ -35,7 +40,7 @@ def fuse_streams(
     folder is decoded and evaluated again, with the settings of the config.
 
     Args:
-        cfg: Config with ``model.decoder`` and ``test_evaluator``.
+        cfg: Config with ``model.test_cfg`` and ``test_evaluator``.
         folders: Folders that ``tools/test.py --dump-raw`` wrote, one per network.
         weights: Weight of each network; None weighs all the same.
 
@@ -49,8 +54,9 @@ def fuse_streams(
     init_default_scope(cfg.get('default_scope', 'mmaction'))
     if cfg.get('test_evaluator') is None:
         raise UserError(f'config {cfg.filename} has no test_evaluator')
-    decoder = TASK_UTILS.build(_decoder(cfg))
-    weights = decoder.check_weights(weights, len(folders))
+    head = refine_head_without_weights(cfg.model)
+    test_cfg = complete_test_cfg(cfg.model.get('test_cfg'))
+    weights = check_weights(weights, len(folders))
     streams = [RawOutputFolder(folder) for folder in folders]
     check_windows(streams)
     evaluator = Evaluator(cfg.test_evaluator)
@@ -59,22 +65,16 @@ def fuse_streams(
         windows = [stream.load(key) for stream in streams]
         _check_match(key, windows, streams)
         sample = _sample(key, windows)
-        decoder.predict_streams(
+        predict_streams(
+            head,
             [_batch_of_one(window) for window in windows],
             windows[0].facts['num_frames'],
             [sample],
+            test_cfg,
             weights,
         )
         evaluator.process(data_samples=[sample], data_batch=None)
     return evaluator.evaluate(len(streams[0].keys))
-
-
-def _decoder(cfg: Config) -> dict:
-    """The decoder of a model, also of one that wraps two networks."""
-    model = cfg.get('model') or {}
-    if 'decoder' not in model and 'rgb' in model:
-        model = model['rgb']
-    return model.get('decoder') or dict(type='CoarseToFineDecoder')
 
 
 def check_windows(streams: Sequence[RawOutputFolder]) -> None:

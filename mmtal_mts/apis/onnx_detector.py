@@ -6,11 +6,16 @@ import json
 from collections.abc import Sequence
 
 import torch
-from mmaction.registry import TASK_UTILS
 from mmaction.structures import ActionDataSample
 from mmengine.config import Config
 from torch import Tensor, nn
 
+from mmtal_mts.models.detectors import predict_streams, refine_head_without_weights
+from mmtal_mts.models.utils import (
+    add_pred_to_datasample,
+    complete_test_cfg,
+    select_detections,
+)
 from mmtal_mts.utils import UserError
 
 from .export import onnx_session
@@ -25,7 +30,7 @@ class OnnxDetector(nn.Module):
 
     Args:
         path (str): ONNX file.
-        cfg (Config): The config that it was exported from, for its decoder.
+        cfg (Config): The config that it was exported from, for its head and test_cfg.
 
     Attributes:
         num_classes (int): K.
@@ -51,9 +56,8 @@ class OnnxDetector(nn.Module):
         self.classes = tuple(json.loads(facts['mmtal_classes']))
         self.batch_size = json.loads(facts['mmtal_batch_size'])
         self.meta = dict(dataset_meta=dict(classes=self.classes or None))
-        self.decoder = TASK_UTILS.build(
-            cfg.model.get('decoder') or dict(type='CoarseToFineDecoder')
-        )
+        self.head = refine_head_without_weights(cfg.model)
+        self.test_cfg = complete_test_cfg(cfg.model.get('test_cfg'))
 
     def to(self, device: torch.device | str) -> OnnxDetector:
         """Moves to a GPU if onnxruntime can use it."""
@@ -83,17 +87,15 @@ class OnnxDetector(nn.Module):
         outputs = self._run(inputs)
         samples: Sequence[ActionDataSample] = data['data_samples']
         if self.ends_with == 'raw':
-            named = dict(zip(('points', *RAW_OUTPUTS), outputs))
-            return self.decoder.predict_streams([named], inputs.shape[2], samples)
-        for sample, segments, scores in zip(samples, *outputs):
-            sample.pred_instances = self.decoder.to_instances(
-                segments,
-                scores,
-                sample.window_offset,
-                sample.sample_fps,
-                sample.get('video_scores'),
+            named = dict(zip(RAW_OUTPUTS, outputs))
+            return predict_streams(
+                self.head, [named], inputs.shape[2], samples, self.test_cfg
             )
-        return list(samples)
+        found = [
+            select_detections(segments, scores, sample, self.test_cfg)
+            for sample, segments, scores in zip(samples, *outputs, strict=True)
+        ]
+        return add_pred_to_datasample(samples, found, self.test_cfg)
 
     def _run(self, inputs: Tensor) -> list[Tensor]:
         """Outputs of N clips, in batches of the size that was exported."""

@@ -1,52 +1,9 @@
-from .backbones import BackboneAdapter, FeatureEmbedding, InceptionI3D
-from .detectors import TALMTS, TwoStreamTALMTS
-from .heads import BoundaryRefineHead, CoarseHead, FrameSelfAttention
-from .losses import (
-    BoundaryBCELoss,
-    BoundaryTripletLoss,
-    QualityBCELoss,
-    SegmentGIoULoss,
-    SegmentSmoothL1Loss,
-    SoftmaxFocalLoss,
-)
-from .necks import (
-    FrameLevelFeature,
-    MultiTemporalScaleNeck,
-    RefinedFeaturePyramid,
-    SpatialTemporalTransformer,
-    TemporalPyramid,
-)
-from .task_modules import (
-    BoundaryCurveGenerator,
-    BoundaryRegionGenerator,
-    CoarseToFineDecoder,
-    SegmentAssigner,
-    SegmentPointGenerator,
-)
+"""Networks, and the parts that they are built from."""
 
-__all__ = [
-    'BackboneAdapter',
-    'BoundaryBCELoss',
-    'BoundaryCurveGenerator',
-    'BoundaryRefineHead',
-    'BoundaryRegionGenerator',
-    'BoundaryTripletLoss',
-    'CoarseHead',
-    'CoarseToFineDecoder',
-    'FeatureEmbedding',
-    'FrameLevelFeature',
-    'FrameSelfAttention',
-    'InceptionI3D',
-    'MultiTemporalScaleNeck',
-    'QualityBCELoss',
-    'RefinedFeaturePyramid',
-    'SegmentAssigner',
-    'SegmentGIoULoss',
-    'SegmentPointGenerator',
-    'SegmentSmoothL1Loss',
-    'SoftmaxFocalLoss',
-    'SpatialTemporalTransformer',
-    'TALMTS',
-    'TemporalPyramid',
-    'TwoStreamTALMTS',
-]
+from .backbones import *  # noqa: F403
+from .dense_heads import *  # noqa: F403
+from .detectors import *  # noqa: F403
+from .layers import *  # noqa: F403
+from .losses import *  # noqa: F403
+from .necks import *  # noqa: F403
+from .task_modules import *  # noqa: F403

@@ -75,6 +75,5 @@ val_evaluator = dict(
     subset='validation',
     on_invalid='clamp',
     tiou_thresholds=(0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95),
-    nms=dict(method='gaussian', sigma=0.85, min_score=1e-9, max_keep=5000),
 )
 test_evaluator = val_evaluator

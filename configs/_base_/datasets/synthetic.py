@@ -69,6 +69,5 @@ val_evaluator = dict(
     ann_file=data_root + ann_file,
     subset='test',
     tiou_thresholds=(0.3, 0.4, 0.5, 0.6, 0.7),
-    nms=dict(method='gaussian', sigma=0.5, min_score=0.001),
 )
 test_evaluator = val_evaluator

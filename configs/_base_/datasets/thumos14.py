@@ -97,6 +97,5 @@ val_evaluator = dict(
     protocol='thumos14-afsd',
     tiou_thresholds=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7),
     average_over=(0.3, 0.4, 0.5, 0.6, 0.7),
-    nms=dict(method='gaussian', sigma=0.5, min_score=0.001, max_keep=5000),
 )
 test_evaluator = val_evaluator

@@ -74,5 +74,10 @@ model = dict(
         loss_quality=dict(type='QualityBCELoss', loss_weight=1.0),
         init_cfg=dict(type='Xavier', layer='Conv1d', distribution='uniform'),
     ),
-    decoder=dict(type='CoarseToFineDecoder', score_thr=0.01),
+    test_cfg=dict(
+        score_thr=0.01,
+        nms=dict(method='gaussian', sigma=0.5, min_score=0.001, max_keep=5000),
+        max_per_video=None,
+        clamp=True,
+    ),
 )

@@ -30,5 +30,5 @@ model = dict(
         normalize_by='clip',
         loss_loc=dict(loss_weight=1.0),
     ),
-    decoder=dict(score_thr=1e-9),
+    test_cfg=dict(score_thr=1e-9, nms=dict(sigma=0.85, min_score=1e-9)),
 )

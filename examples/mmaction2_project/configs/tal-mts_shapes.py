@@ -52,7 +52,6 @@ val_evaluator = dict(
     ann_file=data_root + ann_file,
     subset='test',
     tiou_thresholds=(0.3, 0.5, 0.7),
-    nms=dict(method='gaussian', sigma=0.5),
 )
 test_evaluator = val_evaluator
 
@@ -125,7 +124,7 @@ model = dict(
         loss_loc=dict(type='SegmentSmoothL1Loss'),
         loss_quality=dict(type='QualityBCELoss'),
     ),
-    decoder=dict(type='CoarseToFineDecoder', score_thr=0.01),
+    test_cfg=dict(score_thr=0.01, nms=dict(method='gaussian', sigma=0.5)),
 )
 
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=2, val_interval=2)

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from mmtal_mts.datasets.windows import training_windows
-from mmtal_mts.models.task_modules.point_generator import SegmentPointGenerator
-from mmtal_mts.models.task_modules.segment_assigner import SegmentAssigner
+from mmtal_mts.models.task_modules import SegmentPointGenerator
+from mmtal_mts.models.task_modules import SegmentAssigner
 from mmtal_mts.structures.timebase import seconds_to_frames
 
 from .findings import Findings

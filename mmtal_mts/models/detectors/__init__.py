@@ -1,4 +1,18 @@
-from .tal_mts import TALMTS
-from .two_stream import TwoStreamTALMTS
+from .tal_mts import DATA_PREPROCESSOR, TALMTS
+from .two_stream_tal_mts import (
+    TwoStreamTALMTS,
+    check_weights,
+    mean_raw_outputs,
+    predict_streams,
+    refine_head_without_weights,
+)
 
-__all__ = ['TALMTS', 'TwoStreamTALMTS']
+__all__ = [
+    'DATA_PREPROCESSOR',
+    'TALMTS',
+    'TwoStreamTALMTS',
+    'check_weights',
+    'mean_raw_outputs',
+    'predict_streams',
+    'refine_head_without_weights',
+]

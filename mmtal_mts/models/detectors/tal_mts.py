@@ -1,47 +1,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
-from mmaction.registry import MODELS, TASK_UTILS
+from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
 from mmengine.model import BaseModel
 from torch import Tensor
 
-from ..heads.boundary_refine_head import RefineOutputs
-from ..heads.coarse_head import CoarseOutputs
-from ..utils import fit_neck, fit_warmup_head, mean_count, mean_over_ranks
+from ..dense_heads import raw_outputs
+from ..necks import NeckFeatures, fit_neck, fit_warmup_head
+from ..utils import (
+    add_pred_to_datasample,
+    complete_test_cfg,
+    mean_count,
+    mean_over_ranks,
+)
 
 DATA_PREPROCESSOR = dict(
     type='ActionDataPreprocessor', mean=[127.5], std=[127.5], format_shape='NCTHW'
 )
 """Maps frames in 0..255 to [-1, 1]."""
-
-
-class RawOutputs(NamedTuple):
-    """Everything both heads say about a batch of clips.
-
-    Attributes:
-        level_points: L tensors (T_l,) location centres in sampled frames.
-        coarse: Output of the coarse head.
-        refined: Output of the refine head.
-    """
-
-    level_points: list[Tensor]
-    coarse: CoarseOutputs
-    refined: RefineOutputs
-
-    def as_dict(self) -> dict[str, Tensor]:
-        """All levels joined: what ``TALMTS.forward(mode='tensor')`` returns."""
-        return dict(
-            points=torch.cat(list(self.level_points)),
-            coarse_distances=torch.cat(self.coarse.distances, dim=1),
-            coarse_logits=torch.cat(self.coarse.logits, dim=1),
-            refine_offsets=self.refined.offsets,
-            refine_logits=self.refined.logits,
-            quality_logits=self.refined.quality_logits,
-        )
 
 
 def as_clips(inputs: Tensor) -> Tensor:
@@ -82,8 +61,18 @@ class TALMTS(BaseModel):
         neck: Config of the neck.
         coarse_head: Config of the coarse head.
         refine_head: Config of the refine head.
-        decoder: Config of the decoder, with the score threshold before NMS.
-        point_generator: Config of the location centres.
+        test_cfg: Settings of everything behind the network, each of which may be left
+            out:
+
+            - ``score_thr`` (0.01): only higher scores of a location and class count.
+            - ``nms`` (``None``): settings of :func:`~mmtal_mts.ops.soft_nms_1d` over
+              the windows of a video, class by class; ``None`` keeps everything.
+            - ``max_per_video`` (``None``): how many detections of a video are kept.
+            - ``clamp`` (``True``): cut segments to the video.
+            - ``fusion`` (``'raw'``): how :class:`TwoStreamTALMTS` joins segments.
+
+            They go into the metainfo of every predicted sample, where the metric
+            finds them.
         data_preprocessor: Config of the data preprocessor; by default frames in
             0..255 are mapped to [-1, 1].
         warmup_head: Config of a head that trains the backbone alone while
@@ -100,8 +89,7 @@ class TALMTS(BaseModel):
         neck: dict,
         coarse_head: dict,
         refine_head: dict,
-        decoder: dict | None = None,
-        point_generator: dict | None = None,
+        test_cfg: dict | None = None,
         data_preprocessor: dict | None = None,
         warmup_head: dict | None = None,
         keep_raw: bool = False,
@@ -118,11 +106,13 @@ class TALMTS(BaseModel):
                 f'refine_head.num_classes={self.refine_head.num_classes}: set both to '
                 'the number of classes'
             )
-        self.decoder = TASK_UTILS.build(decoder or dict(type='CoarseToFineDecoder'))
-        self._check_sigmoid()
-        self.point_generator = TASK_UTILS.build(
-            point_generator or dict(type='SegmentPointGenerator')
-        )
+        if self.coarse_head.use_sigmoid != self.refine_head.use_sigmoid:
+            raise ValueError(
+                f'coarse_head.loss_cls.use_sigmoid={self.coarse_head.use_sigmoid}, but '
+                f'refine_head.loss_cls.use_sigmoid={self.refine_head.use_sigmoid}: let '
+                'them agree; losses such as mmdet.FocalLoss have it by themselves'
+            )
+        self.test_cfg = complete_test_cfg(test_cfg)
         self.warmup_head = None
         if warmup_head is not None:
             self.warmup_head = MODELS.build(fit_warmup_head(warmup_head, self.backbone))
@@ -151,11 +141,7 @@ class TALMTS(BaseModel):
               while ``warming_up``, those of ``warmup_head`` alone.
             - ``'predict'``: the data samples with ``pred_instances``: ``segments``
               (S, 2) in seconds of the video, ``scores``, ``labels``, before NMS.
-            - ``'tensor'``: ``points`` (P,) location centres in sampled frames,
-              ``coarse_distances`` (N, P, 2) in sampled frames, ``coarse_logits``
-              (N, P, K+1), ``refine_offsets`` (N, P, 2), ``refine_logits``
-              (N, P, K+1), ``quality_logits`` (N, P); K instead of K+1 where the
-              classification losses work on sigmoids.
+            - ``'tensor'``: :func:`~mmtal_mts.models.dense_heads.raw_outputs`.
 
         Raises:
             ValueError: Another mode, or inputs of another shape.
@@ -166,34 +152,18 @@ class TALMTS(BaseModel):
         if mode == 'predict':
             return self.predict(frames, data_samples)
         if mode == 'tensor':
-            return self.extract(frames).as_dict()
+            return self._forward(frames)
         raise ValueError(f"mode={mode!r}: choose 'loss', 'predict' or 'tensor'")
 
-    def _check_sigmoid(self) -> None:
-        """What the heads predict is what the decoder decodes, or a ValueError."""
-        found = {
-            'coarse_head.loss_cls': self.coarse_head.use_sigmoid,
-            'refine_head.loss_cls': self.refine_head.use_sigmoid,
-            'decoder': self.decoder.use_sigmoid,
-        }
-        if len(set(found.values())) > 1:
-            settings = ', '.join(f'{key}.use_sigmoid={x}' for key, x in found.items())
-            raise ValueError(
-                f'{settings}: let them agree. Losses such as mmdet.FocalLoss have '
-                'use_sigmoid=True by themselves; the decoder must be told'
-            )
+    def extract_feat(self, frames: Tensor) -> NeckFeatures:
+        """Runs backbone and neck on (N, C, T, H, W) frames."""
+        return self.neck(self.backbone(frames), frames)
 
-    def extract(self, frames: Tensor) -> RawOutputs:
-        """Runs backbone, neck and both heads on (N, C, T, H, W) frames."""
-        features = self.neck(self.backbone(frames), frames)
-        level_points = self.point_generator.level_points(
-            [level.shape[-1] for level in features.pyramid],
-            frames.shape[2],
-            frames.device,
-        )
+    def _forward(self, frames: Tensor) -> dict[str, Tensor]:
+        """What both heads say about (N, C, T, H, W) frames."""
+        features = self.extract_feat(frames)
         coarse = self.coarse_head(features)
-        refined = self.refine_head(features.frame_level, coarse, level_points, frames)
-        return RawOutputs(level_points, coarse, refined)
+        return raw_outputs(coarse, self.refine_head(features, coarse))
 
     def loss(
         self, frames: Tensor, data_samples: Sequence[ActionDataSample]
@@ -204,19 +174,30 @@ class TALMTS(BaseModel):
             return self.warmup_head.loss(
                 self.backbone(frames), frames.shape[2], gt_instances
             )
-        raw = self.extract(frames)
-        with torch.autocast(frames.device.type, enabled=False):
-            targets = self.coarse_head.get_targets(raw.level_points, gt_instances)
-            losses = self.coarse_head.loss_by_feat(raw.coarse, targets)
-            losses.update(
-                self.refine_head.loss_by_feat(raw.refined, raw.coarse, targets)
-            )
-            losses.update(
-                self.refine_head.boundary_loss(raw.refined.boundary, gt_instances)
-            )
+        features = self.extract_feat(frames)
+        losses, coarse, targets = self.coarse_head.loss_and_predict(
+            features, gt_instances
+        )
+        losses.update(self.refine_head.loss(features, coarse, targets, gt_instances))
         if self.refine_head.loss_consistency is not None:
             losses['loss_consistency'] = self._consistency_loss(frames, data_samples)
         return losses
+
+    def predict(
+        self, frames: Tensor, data_samples: Sequence[ActionDataSample]
+    ) -> list[ActionDataSample]:
+        """Writes the detections into the data samples; see :meth:`forward`."""
+        features = self.extract_feat(frames)
+        found, raw = self.refine_head.predict(
+            features, self.coarse_head(features), data_samples, self.test_cfg
+        )
+        return add_pred_to_datasample(
+            data_samples,
+            found,
+            self.test_cfg,
+            raw if self.keep_raw else None,
+            frames.shape[2],
+        )
 
     def parse_losses(
         self, losses: dict[str, Tensor | list[Tensor]]
@@ -232,7 +213,7 @@ class TALMTS(BaseModel):
         """
         total, logged = super().parse_losses(losses)
         means = mean_over_ranks(torch.stack(list(logged.values())))
-        return total, dict(zip(logged, means))
+        return total, dict(zip(logged, means, strict=True))
 
     def _consistency_loss(
         self, frames: Tensor, data_samples: Sequence[ActionDataSample]
@@ -254,20 +235,10 @@ class TALMTS(BaseModel):
             clips.append(frames[i].index_select(1, order))
             segments.append(torch.as_tensor(found[i]['segments']).float())
         augmented = torch.stack(clips)
-        features = self.neck(self.backbone(augmented), augmented)
-        coarse = self.coarse_head(features)
+        features = self.extract_feat(augmented)
         boundary = self.refine_head.boundary_features(
-            features.frame_level, coarse, augmented
+            features, self.coarse_head(features)
         )
         with torch.autocast(frames.device.type, enabled=False):
             loss = self.refine_head.consistency_loss(boundary, torch.stack(segments))
         return loss * share
-
-    def predict(
-        self, frames: Tensor, data_samples: Sequence[ActionDataSample]
-    ) -> list[ActionDataSample]:
-        """Decodes the clips into the data samples; see :meth:`forward`."""
-        outputs = self.extract(frames).as_dict()
-        return self.decoder.predict_streams(
-            [outputs], frames.shape[2], data_samples, keep_raw=self.keep_raw
-        )

@@ -1,14 +1,27 @@
-from .channels_last import contiguous_like, pointwise_conv3d
-from .conv import ConvNormReLU1d, SameConv1d
-from .padding import pad_same
-from .transformer import FramePatchEmbedding, TransformerEncoderLayer
+from .conv import (
+    ConvNormReLU1d,
+    SameConv1d,
+    contiguous_like,
+    pad_same,
+    pointwise_conv3d,
+    same_padding,
+)
+from .transformer import (
+    FramePatchEmbedding,
+    FrameSelfAttention,
+    TransformerEncoderLayer,
+    transformer_encoder,
+)
 
 __all__ = [
     'ConvNormReLU1d',
     'FramePatchEmbedding',
+    'FrameSelfAttention',
     'SameConv1d',
     'TransformerEncoderLayer',
     'contiguous_like',
     'pad_same',
     'pointwise_conv3d',
+    'same_padding',
+    'transformer_encoder',
 ]

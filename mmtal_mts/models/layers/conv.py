@@ -1,3 +1,5 @@
+"""Convolutions with dynamic SAME padding, and the fast layout of maps on a CPU."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -6,13 +8,93 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .padding import pad_same
+
+def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
+    """SAME padding in front of and behind one axis, the TensorFlow rule.
+
+    The output has ``ceil(size / stride)`` positions.
+
+    Args:
+        size: Positions on the axis.
+        kernel: Kernel size.
+        stride: Stride.
+
+    Returns:
+        ``(front, behind)``; ``behind`` is ``front`` or ``front + 1``.
+    """
+    size = int(size)  # a tensor while torch.jit traces, as export to ONNX does
+    total = max(kernel - (size % stride or stride), 0)
+    return total // 2, total - total // 2
+
+
+def pad_same(
+    x: Tensor, kernel: Sequence[int], stride: Sequence[int]
+) -> tuple[Tensor, tuple[int, ...]]:
+    """Splits SAME padding into what a convolution can do itself and the rest.
+
+    A convolution pads both sides alike for free. Only where the two sides differ
+    does the tensor have to be copied into a larger one.
+
+    Args:
+        x: (N, C, *axes).
+        kernel: Kernel size per axis.
+        stride: Stride per axis.
+
+    Returns:
+        The tensor (padded only where the sides differ) and the symmetric padding
+        per axis that is left to the convolution.
+    """
+    pads = [
+        same_padding(n, k, s)
+        for n, k, s in zip(x.shape[2:], kernel, stride, strict=True)
+    ]
+    if all(front == behind for front, behind in pads):
+        return x, tuple(front for front, _ in pads)
+    flat = [side for pair in reversed(pads) for side in pair]
+    return F.pad(x, flat), (0,) * len(pads)
+
+
+def is_channels_last(x: Tensor) -> bool:
+    """Whether the channels of a cell of (N, C, T, H, W) lie side by side.
+
+    True also for some of the channels of a channels-last map.
+    """
+    return x.stride(1) == 1
+
+
+def contiguous_like(x: Tensor, like: Tensor) -> Tensor:
+    """``x`` (N, C, T, H, W) without gaps, channels-last if ``like`` is."""
+    if is_channels_last(like):
+        return x.contiguous(memory_format=torch.channels_last_3d)
+    return x.contiguous()
+
+
+def pointwise_conv3d(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Convolution with a kernel of one cell and stride 1.
+
+    Channels-last maps are already the rows of a matrix. Torch's convolution would
+    often leave that layout here (on a CPU with one thread and one clip), and every
+    layer behind it would be slow.
+
+    Args:
+        x: (N, C, T, H, W).
+        weight: (C', C, 1, 1, 1).
+        bias: (C',) or None.
+
+    Returns:
+        (N, C', T, H, W) in the layout of ``x``.
+    """
+    if not is_channels_last(x):
+        return F.conv3d(x, weight, bias)
+    rows = F.linear(x.permute(0, 2, 3, 4, 1), weight.flatten(1), bias)
+    return rows.permute(0, 4, 1, 2, 3)
 
 
 class SameConv1d(nn.Conv1d):
     """1-D convolution with dynamic SAME padding: (N, C, T) -> (N, C', ceil(T/s))."""
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, C, T) -> (N, C', ceil(T / stride))."""
         x, padding = pad_same(x, self.kernel_size, self.stride)
         return F.conv1d(x, self.weight, self.bias, self.stride, padding)
 
@@ -31,8 +113,7 @@ class SameConv1d(nn.Conv1d):
         gap = levels[0].new_zeros(*levels[0].shape[:2], self.kernel_size[0] // 2)
         parts = [part for level in levels for part in (level, gap)][:-1]
         joined = self(torch.cat(parts, dim=2))
-        outputs = joined.split([part.shape[2] for part in parts], dim=2)
-        return outputs[::2]
+        return joined.split([part.shape[2] for part in parts], dim=2)[::2]
 
 
 class ConvNormReLU1d(nn.Module):
@@ -41,9 +122,9 @@ class ConvNormReLU1d(nn.Module):
     Args:
         in_channels: Channels of the input.
         out_channels: Channels of the output.
-        kernel_size: Kernel size. Defaults to 3.
-        stride: Stride. Defaults to 1.
-        num_groups: Groups of the normalisation. Defaults to 32.
+        kernel_size: Kernel size.
+        stride: Stride.
+        num_groups: Groups of the normalisation.
     """
 
     def __init__(
@@ -63,12 +144,5 @@ class ConvNormReLU1d(nn.Module):
         return F.relu(self.norm(self.conv(x)))
 
     def forward_levels(self, levels: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """The unit on every level of a pyramid, normalised level by level.
-
-        Args:
-            levels: L tensors (N, C, T_l). The stride must be 1.
-
-        Returns:
-            L tensors (N, C', T_l).
-        """
+        """The unit on L levels (N, C, T_l) at stride 1, normalised level by level."""
         return tuple(F.relu(self.norm(x)) for x in self.conv.forward_levels(levels))

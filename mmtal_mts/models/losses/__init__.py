@@ -1,8 +1,11 @@
 from .boundary_losses import BoundaryBCELoss, BoundaryTripletLoss
-from .box_loss import SegmentBoxLoss, build_distance_loss
-from .focal_loss import SoftmaxFocalLoss
-from .quality_loss import QualityBCELoss
-from .segment_losses import SegmentGIoULoss, SegmentSmoothL1Loss
+from .focal_loss import QualityBCELoss, SoftmaxFocalLoss
+from .segment_losses import (
+    SegmentBoxLoss,
+    SegmentGIoULoss,
+    SegmentSmoothL1Loss,
+    build_distance_loss,
+)
 
 __all__ = [
     'BoundaryBCELoss',

@@ -1,13 +1,23 @@
-from .frame_level_feature import FrameLevelFeature
-from .multi_temporal_scale_neck import MultiTemporalScaleNeck
-from .refined_feature_pyramid import RefinedFeaturePyramid
+from .multi_temporal_scale_neck import (
+    MultiTemporalScaleNeck,
+    NeckFeatures,
+    fit_neck,
+    fit_warmup_head,
+)
 from .spatial_temporal_transformer import SpatialTemporalTransformer
-from .temporal_pyramid import TemporalPyramid
+from .temporal_pyramid import (
+    FrameLevelFeature,
+    RefinedFeaturePyramid,
+    TemporalPyramid,
+)
 
 __all__ = [
     'FrameLevelFeature',
     'MultiTemporalScaleNeck',
+    'NeckFeatures',
     'RefinedFeaturePyramid',
     'SpatialTemporalTransformer',
     'TemporalPyramid',
+    'fit_neck',
+    'fit_warmup_head',
 ]

@@ -1,11 +1,15 @@
+"""The neck as a whole, and what its config leaves to the backbone."""
+
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from mmaction.registry import MODELS
 from mmengine.model import BaseModule
-from torch import Tensor
+from torch import Tensor, nn
 
 
 class NeckFeatures(NamedTuple):
@@ -15,11 +19,13 @@ class NeckFeatures(NamedTuple):
         pyramid: f, L levels (N, C', T_l).
         context: f_l of STT, L levels (N, C', T_l), or ``None`` without STT.
         frame_level: f_a^c (N, C', T).
+        frames: (N, C, T, H, W) normalised frames, read by FSA.
     """
 
     pyramid: tuple[Tensor, ...]
     context: tuple[Tensor, ...] | None
     frame_level: Tensor
+    frames: Tensor
 
 
 @MODELS.register_module()
@@ -75,12 +81,13 @@ class MultiTemporalScaleNeck(BaseModule):
                     f'the pyramid of {[x.shape[-1] for x in levels]}: let '
                     'neck.stt.first_stride and num_levels agree with the pyramid'
                 )
-        return NeckFeatures(levels, context, self.frame_feature(levels[0], num_frames))
+        frame_level = self.frame_feature(levels[0], num_frames)
+        return NeckFeatures(levels, context, frame_level, frames)
 
     @staticmethod
     def _check_lengths(levels: Sequence[Tensor], num_frames: int) -> None:
         fits = all(num_frames % x.shape[-1] == 0 for x in levels)
-        halves = all(a.shape[-1] == 2 * b.shape[-1] for a, b in zip(levels, levels[1:]))
+        halves = all(a.shape[-1] == 2 * b.shape[-1] for a, b in pairwise(levels))
         if not fits or not halves:
             finest = max(num_frames // levels[0].shape[-1], 1)
             stride = finest * 2 ** (len(levels) - 1)
@@ -89,3 +96,60 @@ class MultiTemporalScaleNeck(BaseModule):
                 f'{[x.shape[-1] for x in levels]} positions; clip_len must be a '
                 f'multiple of {stride} for {len(levels)} levels'
             )
+
+
+def fit_neck(neck: dict, backbone: nn.Module) -> dict:
+    """Fills in what a neck's config leaves to the backbone.
+
+    Args:
+        neck: Config of the neck. None as ``pyramid.in_channels``,
+            ``pyramid.spatial_sizes`` or ``stt.first_stride`` means: those of the
+            backbone.
+        backbone: One that tells its ``maps``, as
+            :class:`~mmtal_mts.models.BackboneAdapter` does; any other leaves the
+            config as it is.
+
+    Returns:
+        The config without None at these places.
+
+    Raises:
+        ValueError: The config leaves something to a backbone that does not tell.
+    """
+    neck = copy.deepcopy(neck)
+    maps = getattr(backbone, 'maps', None)
+    told = maps and dict(
+        in_channels=tuple(m.channels for m in maps),
+        spatial_sizes=tuple(m.size for m in maps),
+        first_stride=maps[0].stride,
+    )
+    for part, key in (
+        ('pyramid', 'in_channels'),
+        ('pyramid', 'spatial_sizes'),
+        ('stt', 'first_stride'),
+    ):
+        settings = neck.get(part) or {}
+        if key not in settings or settings[key] is not None:
+            continue
+        if told is None:
+            raise ValueError(
+                f'neck.{part}.{key} is None, but {type(backbone).__name__} does not '
+                'tell its maps: give the values, or put the backbone into a '
+                'BackboneAdapter'
+            )
+        settings[key] = told[key]
+    return neck
+
+
+def fit_warmup_head(head: dict, backbone: nn.Module) -> dict:
+    """Fills in ``in_channels`` of a warm-up head where it is None.
+
+    Args:
+        head: Config of a :class:`~mmtal_mts.models.DenseClassificationHead`.
+        backbone: See :func:`fit_neck`.
+
+    Returns:
+        The config.
+    """
+    if head.get('in_channels', 0) is not None:
+        return head
+    return dict(head, in_channels=backbone.maps[head.get('feat_index', 0)].channels)

@@ -5,7 +5,7 @@ from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from ..layers import ConvNormReLU1d, FramePatchEmbedding, TransformerEncoderLayer
+from ..layers import ConvNormReLU1d, FramePatchEmbedding, transformer_encoder
 
 
 @MODELS.register_module()
@@ -59,22 +59,14 @@ class SpatialTemporalTransformer(BaseModule):
             raise ValueError(f'first_stride={first_stride} must be a power of two')
         self.clip_len = clip_len
         self.num_levels = num_levels
-
-        def encoder(depth: int) -> nn.Sequential:
-            return nn.Sequential(
-                *(
-                    TransformerEncoderLayer(embed_dims, num_heads, mlp_ratio, dropout)
-                    for _ in range(depth)
-                )
-            )
-
         self.patch_embedding = FramePatchEmbedding(
             patch_size, crop_size, in_channels, embed_dims
         )
-        self.spatial_encoder = encoder(spatial_depth)
+        encoder = (embed_dims, num_heads, mlp_ratio, dropout)
+        self.spatial_encoder = transformer_encoder(spatial_depth, *encoder)
         self.temporal_position = nn.Parameter(torch.zeros(clip_len, embed_dims))
         nn.init.trunc_normal_(self.temporal_position, std=0.02)
-        self.temporal_encoder = encoder(temporal_depth)
+        self.temporal_encoder = transformer_encoder(temporal_depth, *encoder)
         self.linear = nn.Linear(embed_dims, out_channels)
         self.downsamples = nn.ModuleList(
             ConvNormReLU1d(out_channels, out_channels, 3, 2, num_groups)

@@ -1,3 +1,5 @@
+"""The pyramid over the backbone maps (Sec. III-B), RFP, the frame-level feature."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -48,9 +50,9 @@ class TemporalPyramid(BaseModule):
         in_channels: Channels of each backbone map, finest first.
         spatial_sizes: Side of each backbone map in cells: crop size over spatial
             stride, (6, 3) for Mixed_4f and Mixed_5c at 96 pixels.
-        out_channels: Channels C' of every level. Defaults to 512.
-        num_levels: Number L of levels. Defaults to 6.
-        num_groups: Groups of the group normalisation. Defaults to 32.
+        out_channels: Channels C' of every level.
+        num_levels: Number L of levels.
+        num_groups: Groups of the group normalisation.
         init_cfg: MMEngine initialisation config.
     """
 
@@ -75,7 +77,7 @@ class TemporalPyramid(BaseModule):
         self.num_levels = num_levels
         self.collapses = nn.ModuleList(
             SpatialCollapse(channels, out_channels, size, num_groups)
-            for channels, size in zip(in_channels, spatial_sizes)
+            for channels, size in zip(in_channels, spatial_sizes, strict=True)
         )
         self.downsamples = nn.ModuleList(
             ConvNormReLU1d(out_channels, out_channels, 3, 2, num_groups)
@@ -95,7 +97,9 @@ class TemporalPyramid(BaseModule):
             ValueError: A map has other channels or another size than configured.
         """
         self._check(feats)
-        levels = [collapse(x) for collapse, x in zip(self.collapses, feats)]
+        levels = [
+            collapse(x) for collapse, x in zip(self.collapses, feats)
+        ]
         for downsample in self.downsamples:
             levels.append(downsample(levels[-1]))
         return tuple(levels)
@@ -117,3 +121,77 @@ class TemporalPyramid(BaseModule):
                     f'{expected[1]}; spatial_sizes is the crop size divided by the '
                     'spatial stride of the map (16 for Mixed_4f, 32 for Mixed_5c)'
                 )
+
+
+@MODELS.register_module()
+class RefinedFeaturePyramid(BaseModule):
+    """RFP: passes semantics from coarse levels to fine ones (Sec. III-B).
+
+    Each level receives the one above it, ``f_l = p_l + nearest_up(p_{l+1})``, without
+    parameters. ``num_merges=1`` adds level 1 into level 0 and nothing else, which is
+    what the AFSD baseline does; ``num_merges=0`` leaves the pyramid as it is.
+
+    Args:
+        num_merges: How many of the finest levels receive the level above them.
+            ``None`` merges all levels.
+        cumulative: Pass on what has been received as well, top-down, as an FPN does:
+            ``f_l = p_l + nearest_up(f_{l+1})``. The finest level is then the sum of
+            all. The text of the paper allows both; docs/benchmark.md compares them.
+    """
+
+    def __init__(self, num_merges: int | None = None, cumulative: bool = False) -> None:
+        super().__init__()
+        if num_merges is not None and num_merges < 0:
+            raise ValueError(f'num_merges={num_merges}: use None or a number >= 0')
+        self.num_merges = num_merges
+        self.cumulative = cumulative
+
+    def forward(self, levels: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """(N, C', T_l) per level, finest first -> the same shapes."""
+        refined = list(levels)
+        merges = len(levels) - 1
+        if self.num_merges is not None:
+            merges = min(merges, self.num_merges)
+        for i in reversed(range(merges)):
+            above = (refined if self.cumulative else levels)[i + 1]
+            refined[i] = refined[i] + F.interpolate(above, size=refined[i].shape[-1])
+        return tuple(refined)
+
+
+@MODELS.register_module()
+class FrameLevelFeature(BaseModule):
+    """The frame-level feature f_a^c: the finest level, one column a frame.
+
+    The paper says "linear interpolate" where AFSD takes the nearest position; both
+    are offered. Three convolution units follow, as in AFSD.
+
+    Args:
+        channels: Channels C' of the pyramid.
+        interpolation: ``'linear'`` or ``'nearest'``.
+        num_groups: Groups of the group normalisation.
+        init_cfg: MMEngine initialisation config.
+    """
+
+    def __init__(
+        self,
+        channels: int = 512,
+        interpolation: str = 'linear',
+        num_groups: int = 32,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        if interpolation not in ('linear', 'nearest'):
+            raise ValueError(
+                f"interpolation={interpolation!r}: choose 'linear' or 'nearest'"
+            )
+        self.interpolation = interpolation
+        self.units = nn.Sequential(
+            ConvNormReLU1d(channels, channels, 3, 1, num_groups),
+            ConvNormReLU1d(channels, channels, 3, 1, num_groups),
+            ConvNormReLU1d(channels, channels, 1, 1, num_groups),
+        )
+
+    def forward(self, finest: Tensor, num_frames: int) -> Tensor:
+        """(N, C', T_0) -> (N, C', T), T = ``num_frames``."""
+        frames = F.interpolate(finest, size=num_frames, mode=self.interpolation)
+        return self.units(frames)

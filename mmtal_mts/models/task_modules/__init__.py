@@ -1,14 +1,13 @@
-from .boundary_curves import BoundaryCurveGenerator
-from .boundary_regions import BoundaryRegionGenerator
-from .decoder import CoarseToFineDecoder
-from .point_generator import SegmentPointGenerator
-from .segment_assigner import SegmentAssigner, SegmentTargets
+from .assigners import SegmentAssigner, SegmentTargets
+from .boundary_regions import BoundaryCurveGenerator, BoundaryRegionGenerator
+from .coders import SegmentCoder
+from .prior_generators import SegmentPointGenerator
 
 __all__ = [
     'BoundaryCurveGenerator',
     'BoundaryRegionGenerator',
-    'CoarseToFineDecoder',
     'SegmentAssigner',
+    'SegmentCoder',
     'SegmentPointGenerator',
     'SegmentTargets',
 ]

@@ -1,16 +1,34 @@
-from .backbone_weights import load_backbone_weights
-from .distributed import mean_count, mean_over_ranks
-from .fitting import fit_neck, fit_warmup_head
-from .normalizer import LossNormalizer, check_normalizer, keep_chosen, loss_normalizer
+from .distances import distance_giou, distance_tiou
+from .loss_utils import (
+    LossNormalizer,
+    check_normalizer,
+    class_conv,
+    keep_chosen,
+    loss_normalizer,
+    mean_count,
+    mean_over_ranks,
+    uses_sigmoid,
+    weighted_sum,
+)
+from .prediction import (
+    add_pred_to_datasample,
+    complete_test_cfg,
+    select_detections,
+)
 
 __all__ = [
     'LossNormalizer',
+    'add_pred_to_datasample',
     'check_normalizer',
-    'fit_neck',
-    'fit_warmup_head',
+    'class_conv',
+    'complete_test_cfg',
+    'distance_giou',
+    'distance_tiou',
     'keep_chosen',
-    'load_backbone_weights',
     'loss_normalizer',
     'mean_count',
     'mean_over_ranks',
+    'select_detections',
+    'uses_sigmoid',
+    'weighted_sum',
 ]

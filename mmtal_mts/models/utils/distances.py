@@ -46,30 +46,3 @@ def distance_giou(pred: Tensor, target: Tensor) -> Tensor:
     union = (pred.sum(-1) + target.sum(-1) - inter).clamp(min=_EPS)
     hull = torch.maximum(pred, target).sum(-1).clamp(min=_EPS)
     return inter / union - (hull - union) / hull
-
-
-def refine_distances(distances: Tensor, offsets: Tensor) -> Tensor:
-    """Applies refinement offsets to coarse distances (eq. 13).
-
-    Args:
-        distances: (..., 2) coarse distances.
-        offsets: (..., 2) change of each distance in units of half the coarse length.
-
-    Returns:
-        (..., 2) refined distances, in the unit of ``distances``.
-    """
-    return distances + 0.5 * distances.sum(-1, keepdim=True) * offsets
-
-
-def refinement_targets(distances: Tensor, target: Tensor) -> Tensor:
-    """The offsets that :func:`refine_distances` needs to reach the target.
-
-    Args:
-        distances: (..., 2) coarse distances, positive.
-        target: (..., 2) distances of the ground truth.
-
-    Returns:
-        (..., 2) offsets.
-    """
-    half = (0.5 * distances.sum(-1, keepdim=True)).clamp(min=_EPS)
-    return (target - distances) / half

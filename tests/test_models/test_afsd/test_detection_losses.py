@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from mmtal_mts.models.heads.boundary_refine_head import RefineOutputs
-from mmtal_mts.models.heads.coarse_head import CoarseOutputs
+from mmtal_mts.models.dense_heads import RefineOutputs
+from mmtal_mts.models.dense_heads import CoarseOutputs
 
 from .reference import background_last, build_config_model, clip_samples, load_arrays
 
@@ -81,7 +81,7 @@ def test_values_and_gradients(models, variant, case):
         inputs['prop_loc'], inputs['prop_conf'], inputs['center'].squeeze(-1)
     )
     model.refine_head.refine_iou_thr = float(data[f'{case}/piou'])
-    points = model.point_generator.level_points(lengths, num_frames)
+    points = model.coarse_head.point_generator.level_points(lengths, num_frames)
     in_frames = [rows * np.float64([num_frames, num_frames, 1]) for rows in targets]
     gt_instances = [sample.gt_instances for sample in clip_samples(in_frames)]
     assigned = model.coarse_head.get_targets(points, gt_instances)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from mmengine.runner import load_checkpoint
 
-from mmtal_mts.models.detectors.tal_mts import RawOutputs
+from mmtal_mts.models.dense_heads import raw_outputs
 from afsd_to_mmtal import afsd_key_map
 
 from .reference import (
@@ -74,39 +74,36 @@ def run_head(model, feats, num_frames):
     """Everything behind the backbone; without STT and FSA no pixel is read."""
     frames = torch.empty(len(feats[0]), 3, num_frames, 1, 1)
     features = model.neck(feats, frames)
-    points = model.point_generator.level_points(
-        [level.shape[-1] for level in features.pyramid], num_frames
-    )
     coarse = model.coarse_head(features)
-    refined = model.refine_head(features.frame_level, coarse, points, frames)
-    return RawOutputs(points, coarse, refined)
+    return coarse, model.refine_head(features, coarse)
 
 
-def losses_of(model, raw, targets):
+def losses_of(model, outputs, targets):
+    coarse, refined = outputs
     gt_instances = [sample.gt_instances for sample in clip_samples(targets)]
-    assigned = model.coarse_head.get_targets(raw.level_points, gt_instances)
-    losses = model.coarse_head.loss_by_feat(raw.coarse, assigned)
-    losses.update(model.refine_head.loss_by_feat(raw.refined, raw.coarse, assigned))
-    losses.update(model.refine_head.boundary_loss(raw.refined.boundary, gt_instances))
+    assigned = model.coarse_head.get_targets(coarse.level_points, gt_instances)
+    losses = model.coarse_head.loss_by_feat(coarse, assigned)
+    losses.update(model.refine_head.loss_by_feat(refined, coarse, assigned))
+    losses.update(model.refine_head.boundary_loss(refined.boundary, gt_instances))
     return losses
 
 
-def check_outputs(model, raw, golden, suffix=''):
-    outputs = raw.as_dict()
+def check_outputs(raw, golden, suffix=''):
+    outputs = raw_outputs(*raw)
     for theirs, (ours, tolerance) in OUTPUTS.items():
         expected = golden[theirs + suffix]
         if 'conf' in theirs:
             expected = background_last(expected)
         found = outputs[ours].detach().numpy().reshape(expected.shape)
         np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance)
-    num_frames = raw.refined.boundary.frame_level.shape[-1]
+    num_frames = raw[1].boundary.frame_level.shape[-1]
     priors = golden['priors'][0, :, 0]
     np.testing.assert_allclose(outputs['points'] / num_frames, priors, atol=1e-7)
 
 
 def check_boundary_features(raw, golden):
     for i, side in enumerate(('start', 'end')):
-        for name, feature in zip(('', '_loc_prop', '_conf_prop'), raw.refined.boundary):
+        for name, feature in zip(('', '_loc_prop', '_conf_prop'), raw[1].boundary):
             half = feature.detach().chunk(2, dim=1)[i].mT.contiguous()
             key = f'{side}{name}'
             assert tuple(half.shape) == tuple(golden[f'{key}/shape'])
@@ -115,14 +112,14 @@ def check_boundary_features(raw, golden):
 
 
 def check_regions(model, raw, golden):
-    distances = torch.cat(raw.coarse.distances, 1)
-    num_frames = raw.refined.boundary.frame_level.shape[-1]
-    points = torch.cat(raw.level_points)
+    distances = torch.cat(raw[0].distances, 1)
+    num_frames = raw[1].boundary.frame_level.shape[-1]
+    points = torch.cat(raw[0].level_points)
     frame = model.refine_head.regions.frame_regions(points, distances)
     level = torch.cat(
         [
             model.refine_head.regions.level_regions(d, num_frames)
-            for d in raw.coarse.distances
+            for d in raw[0].distances
         ],
         dim=1,
     )
@@ -171,7 +168,7 @@ def test_head_alone_on_two_clips(model):
     expected = load_json('g_head_batch2_grads.json')
     feats = [f.requires_grad_() for f in reference_features('thumos14', 2)]
     raw = run_head(model, feats, 256)
-    check_outputs(model, raw, golden)
+    check_outputs(raw, golden)
     check_boundary_features(raw, golden)
     check_regions(model, raw, golden)
 
@@ -215,7 +212,9 @@ def test_complete_network_forward_losses_and_gradients(model):
     )
     model = model.double()
     captured, handles = endpoints(model.backbone)
-    raw = model.extract(as_input(reference_clip()).double())
+    features = model.extract_feat(as_input(reference_clip()).double())
+    coarse = model.coarse_head(features)
+    raw = coarse, model.refine_head(features, coarse)
     for handle in handles:
         handle.remove()
     for name, output in captured.items():
@@ -223,8 +222,8 @@ def test_complete_network_forward_losses_and_gradients(model):
         np.testing.assert_allclose(
             found, golden[f'backbone/{name}/values'], atol=1e-4, err_msg=name
         )
-    check_outputs(model, raw, golden)
-    check_outputs(model, raw, golden, '_f64')
+    check_outputs(raw, golden)
+    check_outputs(raw, golden, '_f64')
     check_boundary_features(raw, golden)
     check_regions(model, raw, golden)
 
@@ -243,7 +242,7 @@ def test_complete_network_forward_losses_and_gradients(model):
             assert norm == pytest.approx(double['grads'][key][0], rel=1e-5), key
 
     segments = torch.tensor([expected['ssl_segments_frames']])
-    consistency = model.refine_head.consistency_loss(raw.refined.boundary, segments)
+    consistency = model.refine_head.consistency_loss(raw[1].boundary, segments)
     consistency = consistency / model.refine_head.loss_consistency.loss_weight
     assert consistency.item() == pytest.approx(exact['ssl_unweighted'], rel=1e-5)
     model.zero_grad(set_to_none=True)
@@ -277,12 +276,12 @@ def test_head_of_activitynet(dtype):
     check_boundary_features(raw, golden)
     check_regions(model, raw, golden)
     if dtype == torch.float64:
-        check_outputs(model, raw, golden, '_f64')
+        check_outputs(raw, golden, '_f64')
         return
     # Distances of up to 2,000 frames: AFSD's own float32 is off by 2e-3 of a frame.
-    distances = torch.cat(raw.coarse.distances, 1).numpy()
+    distances = torch.cat(raw[0].distances, 1).numpy()
     np.testing.assert_allclose(distances, golden['loc'], rtol=1e-5, atol=1e-3)
-    logits = raw.as_dict()
+    logits = raw_outputs(*raw)
     for theirs, (ours, tolerance) in list(OUTPUTS.items())[1:]:
         expected = golden[theirs]
         if 'conf' in theirs:

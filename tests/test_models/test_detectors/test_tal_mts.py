@@ -146,7 +146,7 @@ def test_clip_without_any_action(cfg):
 
 
 def test_predict_gives_seconds_of_the_video(cfg):
-    cfg.decoder.score_thr = 0.0
+    cfg.test_cfg.score_thr = 0.0
     model = build(cfg).eval()
     at_start = run(model, 1, 'predict', [sample()])[0].pred_instances
     moved = run(model, 1, 'predict', [sample(offset=40, fps=8.0)])[0].pred_instances

@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmtal_mts.models.backbones.i3d_layers import InceptionBlock
+from mmtal_mts.models.backbones.inception_i3d import InceptionBlock
 from mmtal_mts.models.layers import contiguous_like, pointwise_conv3d
 from mmtal_mts.models.necks.temporal_pyramid import SpatialCollapse
 

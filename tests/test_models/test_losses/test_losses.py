@@ -4,11 +4,10 @@ import pytest
 import torch
 from mmaction.registry import MODELS
 
+from mmtal_mts.models.task_modules import SegmentCoder
 from mmtal_mts.models.utils.distances import (
     distance_giou,
     distance_tiou,
-    refine_distances,
-    refinement_targets,
 )
 
 
@@ -95,5 +94,6 @@ def test_quality_loss_by_hand():
 def test_refinement_targets_invert_refinement():
     distances = torch.rand(20, 2) * 30 + 0.1
     target = torch.rand(20, 2) * 30
-    offsets = refinement_targets(distances, target)
-    torch.testing.assert_close(refine_distances(distances, offsets), target)
+    coder = SegmentCoder()
+    offsets = coder.encode(distances, target)
+    torch.testing.assert_close(coder.refine(distances, offsets), target)

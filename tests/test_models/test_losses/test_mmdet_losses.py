@@ -7,13 +7,13 @@ import torch
 import torch.nn.functional as F
 from mmengine.structures import InstanceData
 
-from mmtal_mts.models.heads import (
+from mmtal_mts.models.dense_heads import (
     BoundaryRefineHead,
     CoarseHead,
     DenseClassificationHead,
 )
-from mmtal_mts.models.heads.boundary_refine_head import RefineOutputs
-from mmtal_mts.models.heads.coarse_head import CoarseOutputs
+from mmtal_mts.models.dense_heads import RefineOutputs
+from mmtal_mts.models.dense_heads import CoarseOutputs
 from mmtal_mts.models.losses import build_distance_loss
 from mmtal_mts.models.task_modules import SegmentPointGenerator
 

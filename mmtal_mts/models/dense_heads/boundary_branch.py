@@ -46,7 +46,10 @@ class BoundaryBranch(nn.Module):
         boundary = self.level.forward_levels(feats)
         on_level = boundary_max_pooling_levels(boundary, level_regions)
         parts = zip(
-            self.frame.forward_levels(pooled), on_level, self.own.forward_levels(feats)
+            self.frame.forward_levels(pooled),
+            on_level,
+            self.own.forward_levels(feats),
+            strict=True,
         )
         refined = self.fuse.forward_levels([torch.cat(part, dim=1) for part in parts])
         return refined, boundary[0]

@@ -4,8 +4,9 @@ import pytest
 import torch
 from mmengine.structures import InstanceData
 
-from mmtal_mts.models.heads import BoundaryRefineHead, CoarseHead, FrameSelfAttention
-from mmtal_mts.models.necks.multi_temporal_scale_neck import NeckFeatures
+from mmtal_mts.models.dense_heads import BoundaryRefineHead, CoarseHead
+from mmtal_mts.models.layers import FrameSelfAttention
+from mmtal_mts.models.necks import NeckFeatures
 from mmtal_mts.models.task_modules import SegmentPointGenerator
 from mmtal_mts.ops import boundary_max_pooling, boundary_max_pooling_levels
 
@@ -19,7 +20,10 @@ def features(batch=1, context=True, channels=8):
     levels = tuple(torch.rand(batch, channels, n) for n in LENGTHS)
     other = tuple(torch.rand(batch, channels, n) for n in LENGTHS)
     return NeckFeatures(
-        levels, other if context else None, torch.rand(batch, channels, T)
+        levels,
+        other if context else None,
+        torch.rand(batch, channels, T),
+        torch.randn(batch, 3, T, 8, 8),
     )
 
 
@@ -150,7 +154,7 @@ def test_fsa_equation_5_step_by_step():
 def run_refine(head, batch=1):
     coarse = coarse_head()(features(batch))
     inputs = features(batch)
-    return head(inputs.frame_level, coarse, points(), frames(batch)), coarse, inputs
+    return head(inputs, coarse), coarse, inputs
 
 
 def test_refine_head_equation_6_location_by_location():
@@ -205,12 +209,13 @@ def test_fsa_is_fused_back_and_off_by_none():
         num_heads=2,
     )
     head = refine_head(fsa=fsa)
-    coarse_feature, clip = torch.rand(1, 8, T), frames()
-    fused = head.frame_level(coarse_feature, clip)
-    expected = head.frame_fuse(torch.cat([coarse_feature, head.fsa(clip)], 1))
+    inputs = features()
+    fused = head.frame_level(inputs)
+    both = torch.cat([inputs.frame_level, head.fsa(inputs.frames)], 1)
+    expected = head.frame_fuse(both)
     torch.testing.assert_close(fused, expected)
     plain = refine_head()
-    assert plain.frame_level(coarse_feature, clip) is coarse_feature
+    assert plain.frame_level(inputs) is inputs.frame_level
     assert not any(
         'fsa' in name or 'fuse' == name for name, _ in plain.named_children()
     )
@@ -220,7 +225,7 @@ def test_no_gradient_flows_through_the_regions():
     head, coarse_module = refine_head(), coarse_head()
     inputs = features()
     coarse = coarse_module(inputs)
-    outputs = head(inputs.frame_level, coarse, points(), frames())
+    outputs = head(inputs, coarse)
     outputs.offsets.sum().backward()
     assert coarse_module.loc_conv.weight.grad is None
     assert coarse_module.loc_tower[0].conv.weight.grad.abs().sum() > 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mmtal_mts.models.utils import distributed as module
+from mmtal_mts.models.utils import loss_utils as module
 from mmtal_mts.models.utils import loss_normalizer, mean_count, mean_over_ranks
 
 

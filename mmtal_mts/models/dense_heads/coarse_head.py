@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from itertools import pairwise
 
 import torch
 from mmaction.registry import MODELS, TASK_UTILS
@@ -12,27 +12,16 @@ from torch import Tensor, nn
 
 from ..layers import ConvNormReLU1d, SameConv1d
 from ..losses import build_distance_loss
-from ..necks.multi_temporal_scale_neck import NeckFeatures
+from ..necks import NeckFeatures
 from ..task_modules import SegmentTargets
-from ..utils import check_normalizer, keep_chosen, loss_normalizer
-from .class_conv import class_conv, uses_sigmoid
-
-
-class CoarseOutputs(NamedTuple):
-    """Output of the coarse head, level by level.
-
-    Attributes:
-        loc_feats: f_loc, L tensors (N, C', T_l).
-        cls_feats: f_cls, L tensors (N, C', T_l).
-        distances: L tensors (N, T_l, 2) in sampled frames.
-        logits: L tensors (N, T_l, K+1), background last; (N, T_l, K) with a loss over
-            sigmoids.
-    """
-
-    loc_feats: tuple[Tensor, ...]
-    cls_feats: tuple[Tensor, ...]
-    distances: tuple[Tensor, ...]
-    logits: tuple[Tensor, ...]
+from ..utils.loss_utils import (
+    check_normalizer,
+    class_conv,
+    keep_chosen,
+    loss_normalizer,
+    uses_sigmoid,
+)
+from .outputs import CoarseOutputs
 
 
 @MODELS.register_module()
@@ -54,11 +43,12 @@ class CoarseHead(BaseModule):
             or every ``'clip'`` by its own, averaged over the clips (AFSD on
             ActivityNet).
         num_groups: Groups of the group normalisation.
-        loss_cls: Config of the classification loss (eq. 8). One over sigmoids, such as
-            ``mmdet.FocalLoss``, needs ``decoder.use_sigmoid=True``.
+        loss_cls: Config of the classification loss (eq. 8); one over sigmoids, such as
+            ``mmdet.FocalLoss``, has no background.
         loss_loc: Config of the localisation loss (eq. 10), also one between boxes, such
             as ``mmdet.GIoULoss``.
         assigner: Config of the label assignment.
+        point_generator: Config of the location centres.
         init_cfg: MMEngine initialisation config.
     """
 
@@ -75,6 +65,7 @@ class CoarseHead(BaseModule):
         loss_cls: dict | None = None,
         loss_loc: dict | None = None,
         assigner: dict | None = None,
+        point_generator: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -95,7 +86,7 @@ class CoarseHead(BaseModule):
             return nn.Sequential(
                 *(
                     ConvNormReLU1d(a, b, num_groups=num_groups)
-                    for a, b in zip(widths, widths[1:])
+                    for a, b in pairwise(widths)
                 )
             )
 
@@ -108,6 +99,9 @@ class CoarseHead(BaseModule):
         self.cls_conv = class_conv(channels, num_classes, 3, self.loss_cls)
         self.scales = nn.ModuleList(Scale(1.0) for _ in range(num_levels))
         self.assigner = TASK_UTILS.build(assigner or dict(type='SegmentAssigner'))
+        self.point_generator = TASK_UTILS.build(
+            point_generator or dict(type='SegmentPointGenerator')
+        )
 
     def forward(self, features: NeckFeatures) -> CoarseOutputs:
         """Predicts every level.
@@ -135,7 +129,9 @@ class CoarseHead(BaseModule):
             )
         mixed = pyramid
         if context is not None:
-            mixed = [torch.cat(pair, dim=1) for pair in zip(pyramid, context)]
+            mixed = [
+                torch.cat(pair, dim=1) for pair in zip(pyramid, context)
+            ]
         loc_feats, cls_feats = pyramid, mixed
         for unit in self.loc_tower:
             loc_feats = unit.forward_levels(loc_feats)
@@ -148,12 +144,40 @@ class CoarseHead(BaseModule):
                 self.loc_conv.forward_levels(loc_feats),
                 self.scales,
                 self.distance_factors,
+                strict=True,
             )
         ]
         logits = [
             x.transpose(1, 2).float() for x in self.cls_conv.forward_levels(cls_feats)
         ]
-        return CoarseOutputs(loc_feats, cls_feats, tuple(distances), tuple(logits))
+        level_points = self.point_generator.level_points(
+            [level.shape[-1] for level in pyramid],
+            features.frames.shape[2],
+            pyramid[0].device,
+        )
+        return CoarseOutputs(
+            loc_feats, cls_feats, tuple(distances), tuple(logits), level_points
+        )
+
+    def loss_and_predict(
+        self, features: NeckFeatures, gt_instances: Sequence[InstanceData]
+    ) -> tuple[dict[str, Tensor], CoarseOutputs, SegmentTargets]:
+        """Losses of this head, and what the refine head starts from.
+
+        Args:
+            features: Output of the neck.
+            gt_instances: Per clip ``segments`` (G, 2) in sampled frames and
+                ``labels`` (G,).
+
+        Returns:
+            The losses (:meth:`loss_by_feat`), the outputs (:meth:`forward`) and the
+            targets (:meth:`get_targets`).
+        """
+        outputs = self(features)
+        with torch.autocast(features.frames.device.type, enabled=False):
+            targets = self.get_targets(outputs.level_points, gt_instances)
+            losses = self.loss_by_feat(outputs, targets)
+        return losses, outputs, targets
 
     def get_targets(
         self, level_points: Sequence[Tensor], gt_instances: Sequence[InstanceData]
@@ -172,7 +196,7 @@ class CoarseHead(BaseModule):
             self.assigner.assign(level_points, gt.segments, gt.labels, self.num_classes)
             for gt in gt_instances
         ]
-        labels, distances = zip(*pairs)
+        labels, distances = zip(*pairs, strict=True)
         return SegmentTargets(torch.stack(labels), torch.stack(distances))
 
     def loss_by_feat(
@@ -196,6 +220,6 @@ class CoarseHead(BaseModule):
         )
         loss_loc = self.loss_loc(
             *keep_chosen(positive, distances, targets.distances),
-            **normalizer.at_distances(positive),
+            **normalizer.at(positive, per_distance=True),
         )
         return dict(loss_coarse_cls=loss_cls, loss_coarse_loc=loss_loc)

@@ -8,7 +8,7 @@ from mmengine.model import BaseModule
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
-from ..utils import mean_count
+from ..utils.loss_utils import mean_count
 
 
 @MODELS.register_module()
@@ -88,14 +88,14 @@ class DenseClassificationHead(BaseModule):
         points = self.point_generator.level_points(
             [logits.shape[1]], num_frames, logits.device
         )
-        labels = torch.stack(
-            [
-                self.assigner.assign(points, gt.segments, gt.labels, self.num_classes)[
-                    0
-                ]
+        labels, _ = zip(
+            *(
+                self.assigner.assign(points, gt.segments, gt.labels, self.num_classes)
                 for gt in gt_instances
-            ]
+            ),
+            strict=True,
         )
+        labels = torch.stack(labels)  # (N, T_i)
         inside = labels < self.num_classes
         # All processes take part, also those without an action.
         count = inside.sum()

@@ -4,7 +4,7 @@ import pytest
 import torch
 from mmengine.structures import InstanceData
 
-from mmtal_mts.models.heads import DenseClassificationHead
+from mmtal_mts.models.dense_heads import DenseClassificationHead
 
 N, C, T0, T, K = 2, 4, 8, 32, 3
 

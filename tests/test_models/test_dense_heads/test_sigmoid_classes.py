@@ -10,8 +10,8 @@ from mmaction.registry import MODELS
 from mmengine.config import Config
 from torch import nn
 
-from mmtal_mts.models.heads import BoundaryRefineHead, CoarseHead
-from mmtal_mts.models.necks.multi_temporal_scale_neck import NeckFeatures
+from mmtal_mts.models.dense_heads import BoundaryRefineHead, CoarseHead
+from mmtal_mts.models.necks import NeckFeatures
 from mmtal_mts.models.task_modules import CoarseToFineDecoder
 
 K = 3

@@ -1,11 +1,14 @@
 from .boundary_refine_head import BoundaryRefineHead
 from .coarse_head import CoarseHead
 from .dense_classification_head import DenseClassificationHead
-from .frame_self_attention import FrameSelfAttention
+from .outputs import RAW_OUTPUTS, CoarseOutputs, RefineOutputs, raw_outputs
 
 __all__ = [
+    'RAW_OUTPUTS',
     'BoundaryRefineHead',
     'CoarseHead',
+    'CoarseOutputs',
     'DenseClassificationHead',
-    'FrameSelfAttention',
+    'RefineOutputs',
+    'raw_outputs',
 ]

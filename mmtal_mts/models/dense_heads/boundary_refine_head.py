@@ -1,59 +1,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 from mmaction.registry import MODELS, TASK_UTILS
+from mmaction.structures import ActionDataSample
 from mmengine.model import BaseModule
 from mmengine.structures import InstanceData
 from torch import Tensor
 
 from ...ops import boundary_max_pooling
 from ..layers import ConvNormReLU1d, SameConv1d
+from ..necks import NeckFeatures
 from ..task_modules import SegmentTargets
-from ..utils import check_normalizer, keep_chosen, loss_normalizer
-from ..utils.distances import (
-    distance_tiou,
-    refine_distances,
-    refinement_targets,
+from ..utils.distances import distance_tiou
+from ..utils.loss_utils import (
+    check_normalizer,
+    class_conv,
+    keep_chosen,
+    loss_normalizer,
+    uses_sigmoid,
 )
+from ..utils.prediction import select_detections
 from .boundary_branch import BoundaryBranch
-from .class_conv import class_conv, uses_sigmoid
-from .coarse_head import CoarseOutputs
-
-
-class BoundaryFeatures(NamedTuple):
-    """Features that boundary pooling reads, before it.
-
-    In each, the first half of the channels stands for starts, the second for ends.
-
-    Attributes:
-        frame_level: f_a (N, C', T).
-        loc: Finest level of the localisation branch (N, 2C', T_0).
-        cls: Finest level of the classification branch (N, 2C', T_0).
-    """
-
-    frame_level: Tensor
-    loc: Tensor
-    cls: Tensor
-
-
-class RefineOutputs(NamedTuple):
-    """Output of the refine head over all P locations.
-
-    Attributes:
-        offsets: (N, P, 2) change of the coarse distances in units of half the coarse
-            length.
-        logits: (N, P, K+1), background last; (N, P, K) with a loss over sigmoids.
-        quality_logits: (N, P).
-        boundary: Features for the optional boundary loss.
-    """
-
-    offsets: Tensor
-    logits: Tensor
-    quality_logits: Tensor
-    boundary: BoundaryFeatures | None = None
+from .outputs import BoundaryFeatures, CoarseOutputs, RefineOutputs, raw_outputs
 
 
 @MODELS.register_module()
@@ -81,8 +51,8 @@ class BoundaryRefineHead(BaseModule):
         normalize_by: Whether losses are divided by the (refined) positives of the
             ``'batch'`` or every ``'clip'`` by its own, averaged over the clips.
         num_groups: Groups of the group normalisation.
-        loss_cls: Config of the classification loss (eq. 9). One over sigmoids, such as
-            ``mmdet.FocalLoss``, needs ``decoder.use_sigmoid=True``.
+        loss_cls: Config of the classification loss (eq. 9); one over sigmoids, such as
+            ``mmdet.FocalLoss``, has no background.
         loss_loc: Config of the offset loss (eq. 11).
         loss_quality: Config of the quality loss (eq. 12).
         loss_boundary: Config of the optional start/end loss on the boundary features
@@ -91,6 +61,7 @@ class BoundaryRefineHead(BaseModule):
             (:class:`BoundaryTripletLoss`, part of AFSD), which needs the transform
             ``CutInsertBackground`` and a second pass through the network; ``None``
             switches it off.
+        coder: Config of the coder of segments.
         regions: Config of the boundary regions.
         curves: Config of the boundary curves of ``loss_boundary``.
         init_cfg: MMEngine initialisation config.
@@ -112,6 +83,7 @@ class BoundaryRefineHead(BaseModule):
         loss_quality: dict | None = None,
         loss_boundary: dict | None = None,
         loss_consistency: dict | None = None,
+        coder: dict | None = None,
         regions: dict | None = None,
         curves: dict | None = None,
         init_cfg: dict | None = None,
@@ -144,40 +116,33 @@ class BoundaryRefineHead(BaseModule):
         self.loss_quality = MODELS.build(loss_quality or dict(type='QualityBCELoss'))
         self.loss_boundary = loss_boundary and MODELS.build(loss_boundary)
         self.loss_consistency = loss_consistency and MODELS.build(loss_consistency)
+        self.coder = TASK_UTILS.build(coder or dict(type='SegmentCoder'))
         self.regions = TASK_UTILS.build(regions or dict(type='BoundaryRegionGenerator'))
         self.curves = TASK_UTILS.build(curves or dict(type='BoundaryCurveGenerator'))
 
-    def frame_level(self, coarse_feature: Tensor, frames: Tensor) -> Tensor:
-        """f_a (N, C', T) from f_a^c (N, C', T) and the frames (N, C, T, H, W)."""
+    def frame_level(self, features: NeckFeatures) -> Tensor:
+        """f_a (N, C', T) from f_a^c and, with FSA, the frames."""
         if self.fsa is None:
-            return coarse_feature
-        both = torch.cat([coarse_feature, self.fsa(frames)], dim=1)
+            return features.frame_level
+        both = torch.cat([features.frame_level, self.fsa(features.frames)], dim=1)
         return self.frame_fuse(both)
 
-    def forward(
-        self,
-        frame_feature: Tensor,
-        coarse: CoarseOutputs,
-        level_points: Sequence[Tensor],
-        frames: Tensor,
-    ) -> RefineOutputs:
+    def forward(self, features: NeckFeatures, coarse: CoarseOutputs) -> RefineOutputs:
         """Refines the coarse predictions.
 
         Args:
-            frame_feature: f_a^c (N, C', T).
+            features: Output of the neck.
             coarse: Output of the coarse head.
-            level_points: L tensors (T_l,) location centres in sampled frames.
-            frames: (N, C, T, H, W) normalised frames, read by FSA.
 
         Returns:
             See :class:`RefineOutputs`.
         """
-        feature = self.frame_level(frame_feature, frames)
+        feature = self.frame_level(features)  # (N, C', T)
         num_frames = feature.shape[-1]
         distances = [d.detach() for d in coarse.distances]
         frame_regions = self.regions.frame_regions(
-            torch.cat(list(level_points)), torch.cat(distances, dim=1)
-        )
+            torch.cat(list(coarse.level_points)), torch.cat(distances, dim=1)
+        )  # (N, P, 4)
         # Both branches and all levels pool the same feature: once is enough.
         pooled = boundary_max_pooling(feature, frame_regions)
         pooled = pooled.split([d.shape[1] for d in distances], dim=2)
@@ -202,23 +167,38 @@ class BoundaryRefineHead(BaseModule):
         )
 
     def boundary_features(
-        self, frame_feature: Tensor, coarse: CoarseOutputs, frames: Tensor
+        self, features: NeckFeatures, coarse: CoarseOutputs
     ) -> BoundaryFeatures:
-        """The boundary features alone, without refining anything.
-
-        Args:
-            frame_feature: f_a^c (N, C', T).
-            coarse: Output of the coarse head.
-            frames: (N, C, T, H, W) normalised frames, read by FSA.
-
-        Returns:
-            See :class:`BoundaryFeatures`.
-        """
+        """The boundary features alone, without refining anything; see forward."""
         return BoundaryFeatures(
-            self.frame_level(frame_feature, frames),
+            self.frame_level(features),
             self.loc_branch.level(coarse.loc_feats[0]),
             self.cls_branch.level(coarse.cls_feats[0]),
         )
+
+    def loss(
+        self,
+        features: NeckFeatures,
+        coarse: CoarseOutputs,
+        targets: SegmentTargets,
+        gt_instances: Sequence[InstanceData],
+    ) -> dict[str, Tensor]:
+        """Refined terms of eq. 7 and the start/end loss, if there is one.
+
+        Args:
+            features: Output of the neck.
+            coarse: Output of the coarse head.
+            targets: Targets of the coarse head.
+            gt_instances: Per clip ``segments`` (G, 2) in sampled frames.
+
+        Returns:
+            Those of :meth:`loss_by_feat` and :meth:`boundary_loss`.
+        """
+        outputs = self(features, coarse)
+        with torch.autocast(features.frames.device.type, enabled=False):
+            losses = self.loss_by_feat(outputs, coarse, targets)
+            losses.update(self.boundary_loss(outputs.boundary, gt_instances))
+        return losses
 
     def loss_by_feat(
         self, outputs: RefineOutputs, coarse: CoarseOutputs, targets: SegmentTargets
@@ -242,10 +222,10 @@ class BoundaryRefineHead(BaseModule):
         loss_cls = self.loss_cls(
             outputs.logits.flatten(0, 1), labels.flatten(), **normalizer.everywhere()
         )
-        wanted = refinement_targets(distances.detach(), targets.distances)
+        wanted = self.coder.encode(distances.detach(), targets.distances)
         loss_loc = self.loss_loc(
             *keep_chosen(refined, outputs.offsets, wanted),
-            **normalizer.at_distances(refined),
+            **normalizer.at(refined, per_distance=True),
         )
         return dict(
             loss_refine_cls=loss_cls,
@@ -280,7 +260,8 @@ class BoundaryRefineHead(BaseModule):
             targets.distances,
             outputs.quality_logits,
         )
-        tiou = distance_tiou(refine_distances(distances, offsets), wanted).clamp(min=0)
+        tiou = distance_tiou(self.coder.refine(distances, offsets), wanted)
+        tiou = tiou.clamp(min=0)
         if not self.quality_target_grad:
             tiou = tiou.detach()
         return self.loss_quality(
@@ -305,10 +286,10 @@ class BoundaryRefineHead(BaseModule):
         curves = torch.stack(
             [self.curves.curves(gt.segments, num_frames) for gt in gt_instances], dim=1
         ).to(features.frame_level.device)  # (2, N, T)
-        halves = zip(*(feature.chunk(2, dim=1) for feature in features))
+        halves = zip(*(feature.chunk(2, dim=1) for feature in features), strict=True)
         start, end = (
             self.loss_boundary(frame_level, [loc, cls], curve)
-            for (frame_level, loc, cls), curve in zip(halves, curves)
+            for (frame_level, loc, cls), curve in zip(halves, curves, strict=True)
         )
         return dict(loss_start=start, loss_end=end)
 
@@ -331,3 +312,81 @@ class BoundaryRefineHead(BaseModule):
             for feature in features
         ]
         return self.loss_consistency(pooled[0], pooled[1:])
+
+    def predict(
+        self,
+        features: NeckFeatures,
+        coarse: CoarseOutputs,
+        data_samples: Sequence[ActionDataSample],
+        test_cfg: dict,
+    ) -> tuple[list[InstanceData], dict[str, Tensor]]:
+        """Detections of a batch, before NMS.
+
+        Args:
+            features: Output of the neck.
+            coarse: Output of the coarse head.
+            data_samples: See :meth:`predict_by_feat`.
+            test_cfg: See :meth:`predict_by_feat`.
+
+        Returns:
+            What :meth:`predict_by_feat` returns, and the :func:`raw_outputs`.
+        """
+        raw = raw_outputs(coarse, self(features, coarse))
+        num_frames = features.frames.shape[2]
+        return self.predict_by_feat(raw, num_frames, data_samples, test_cfg), raw
+
+    def decode(self, raw: dict[str, Tensor], num_frames: int) -> tuple[Tensor, Tensor]:
+        """Segments and scores of all locations (eq. 13), without any threshold.
+
+        Args:
+            raw: See :func:`raw_outputs`.
+            num_frames: Frames T of the clip; segments are clamped to [0, T].
+
+        Returns:
+            segments (N, P, 2) in sampled frames of the clip and scores (N, P, K)
+            without background.
+        """
+        segments = self.coder.decode(
+            raw['points'],
+            raw['coarse_distances'].float(),
+            raw['refine_offsets'].float(),
+            num_frames,
+        )
+        coarse, refined = (
+            logits.sigmoid() if self.use_sigmoid else logits.softmax(-1)[..., :-1]
+            for logits in (raw['coarse_logits'].float(), raw['refine_logits'].float())
+        )
+        quality = raw['quality_logits'].float().sigmoid()  # (N, P)
+        return segments, 0.5 * (coarse + refined) * quality[..., None]
+
+    def predict_by_feat(
+        self,
+        raw: dict[str, Tensor],
+        num_frames: int,
+        data_samples: Sequence[ActionDataSample],
+        test_cfg: dict,
+        segments: Tensor | None = None,
+    ) -> list[InstanceData]:
+        """Detections of a batch from what both heads say, before NMS.
+
+        Args:
+            raw: See :func:`raw_outputs`.
+            num_frames: Frames T of the clip.
+            data_samples: N data samples with the metainfo ``window_offset``,
+                ``sample_fps`` and optionally ``video_scores``.
+            test_cfg: With ``score_thr``.
+            segments: (N, P, 2) in sampled frames of the clip, in the place of those
+                that ``raw`` describes.
+
+        Returns:
+            Per clip ``segments`` (S, 2) in seconds of the video, ``scores`` (S,) and
+            ``labels`` (S,), see :func:`~mmtal_mts.models.utils.select_detections`.
+        """
+        with torch.autocast(raw['points'].device.type, enabled=False):
+            decoded, scores = self.decode(raw, num_frames)
+            if segments is None:
+                segments = decoded
+        return [
+            select_detections(*one, test_cfg)
+            for one in zip(segments, scores, data_samples, strict=True)
+        ]

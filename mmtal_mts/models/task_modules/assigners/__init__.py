@@ -1,0 +1,3 @@
+from .segment_assigner import SegmentAssigner, SegmentTargets
+
+__all__ = ['SegmentAssigner', 'SegmentTargets']

@@ -1,0 +1,3 @@
+from .point_generator import SegmentPointGenerator
+
+__all__ = ['SegmentPointGenerator']
