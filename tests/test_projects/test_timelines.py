@@ -1,0 +1,317 @@
+"""Timelines: which clip comes when, and what is seen and annotated in the video."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import assemble_timelines
+import numpy as np
+import pytest
+from assemble_timelines import assemble_dataset, letterbox, measure, read_clip, render
+from clips import Clip, TimelineSettings, place_background, plan_timelines, read_clips
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mmtal_mts.datasets.video import VideoReadError, write_video
+from mmtal_mts.structures.annotations import load_annotations
+
+FPS = 10
+ONE = dict(size=32, fps=FPS, folds=1, made_background=False)
+
+
+def clip(name, group, actions=((0.0, 1.0, 'run'),), source=(None, None)):
+    return Clip(name, f'{name}.mp4', group, tuple(actions), *source)
+
+
+def names(parts):
+    return [part.clip.clip_id for part in parts]
+
+
+def test_unordered_clips_are_shuffled_with_background_around_each():
+    clips = [clip(f'{g}{i}', g) for g in 'ab' for i in range(6)]
+    planned = plan_timelines(clips, TimelineSettings(per_group=3, folds=2))
+    assert [t.name for t in planned] == ['a_0', 'a_1', 'a_2', 'b_0', 'b_1', 'b_2']
+    assert [t.fold for t in planned] == [0, 0, 0, 1, 1, 1]
+    for timeline in planned:
+        made = [part.background_s for part in timeline.parts[::2]]
+        assert len(made) == 7 and all(1.0 <= length <= 3.0 for length in made)
+        shown = names(timeline.parts[1::2])
+        assert sorted(shown) == [f'{timeline.group}{i}' for i in range(6)]
+    assert len({tuple(names(t.parts[1::2])) for t in planned[:3]}) == 3
+    assert planned == plan_timelines(clips, TimelineSettings(per_group=3, folds=2))
+
+
+def test_groups_share_the_orders_of_their_labels():
+    labels = 'bend', 'jump', 'run', 'walk', 'wave'
+    clips = [
+        clip(f'{g}_{label}{i}', g, actions=[(0.0, 1.0, label)])
+        for g in 'ab'
+        for label in labels
+        for i in range(1 if (g, label) == ('b', 'run') else 2)
+    ]
+    wanted = TimelineSettings(per_group=3, folds=2, shared_order=True)
+    planned = plan_timelines(clips, wanted)
+    shown = [[name[2:] for name in names(t.parts[1::2])] for t in planned]
+    kinds = [list(dict.fromkeys(name[:-1] for name in one)) for one in shown]
+    assert kinds[:3] == kinds[3:] and sorted(kinds[0]) == sorted(labels)
+    assert [len(one) for one in shown] == [10] * 3 + [9] * 3
+    assert len({tuple(one) for one in kinds}) == 3
+    # Gaps and the order of clips with one label are still each timeline's own.
+    assert len({timeline.parts[0].background_s for timeline in planned}) == 6
+    assert shown[0] != shown[3]
+
+
+def test_a_known_order_is_stronger_than_a_shared_one():
+    clips = [
+        clip(f'{g}{i}', g, [(0.0, 1.0, label)], source=(100 * i, 100 * i + 50))
+        for g, order in dict(a='xyz', b='zyx').items()
+        for i, label in enumerate(order)
+    ]
+    known, shared = (
+        plan_timelines(clips, TimelineSettings(**{**ONE, 'shared_order': shared}))
+        for shared in (False, True)
+    )
+    assert known == shared and names(known[0].parts) == ['a0', 'a1', 'a2']
+
+
+def test_known_order_is_kept_and_overlap_is_shown_once():
+    clips = [
+        clip('late', 'g', source=(90, 150)),
+        clip('early', 'g', source=(0, 100)),
+        clip('inside', 'g', source=(20, 80)),
+        *(clip(f'room{i}', 'g', actions=()) for i in range(20)),
+    ]
+    for seed in range(5):
+        wanted = TimelineSettings(folds=1, per_group=5, seed=seed)
+        (timeline,) = plan_timelines(clips, wanted)
+        shown = names(timeline.parts)
+        # Background without a place does not part what clips share.
+        first = shown.index('early')
+        assert shown[first : first + 3] == ['early', 'inside', 'late']
+        assert [n for n in shown if 'room' in n] == [f'room{i}' for i in range(20)]
+        skipped = {p.clip.clip_id: p.skip_frames for p in timeline.parts}
+        assert (skipped['early'], skipped['inside'], skipped['late']) == (0, 80, 10)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 4), st.integers(1, 4), st.integers(0, 9))
+def test_a_group_is_tested_in_one_fold(num_groups, folds, seed):
+    clips = [clip(f'{g}_{i}', str(g)) for g in range(num_groups) for i in range(2)]
+    wanted = TimelineSettings(folds=folds, seed=seed, per_group=2)
+    if num_groups < folds:
+        with pytest.raises(ValueError, match='folds'):
+            plan_timelines(clips, wanted)
+        return
+    folds_of = {}
+    for timeline in plan_timelines(clips, wanted):
+        folds_of.setdefault(timeline.group, set()).add(timeline.fold)
+    assert all(len(found) == 1 for found in folds_of.values())
+    assert {fold for found in folds_of.values() for fold in found} == set(range(folds))
+
+
+def test_background_is_made_of_the_nearest_clip_with_the_named_labels():
+    still, moving = (0.0, 1.0, 'wave'), (0.0, 1.0, 'walk')
+    clips = [clip(f'wave{i}', 'g', [still]) for i in range(4)]
+    clips += [clip(f'walk{i}', 'g', [moving]) for i in range(2)]
+    wanted = TimelineSettings(folds=1, background_labels=('walk', 'run'))
+    (timeline,) = plan_timelines(clips, wanted)
+    made, shown = names(timeline.parts[::2]), names(timeline.parts[1::2])
+    walks = [i for i, name in enumerate(shown) if name.startswith('walk')]
+    assert len(made) == 7
+    for place, name in enumerate(made):
+        gaps = {shown[i]: abs(i + 0.5 - place) for i in walks}
+        assert gaps[name] == min(gaps.values())
+    with pytest.raises(ValueError, match='group g has no clip with only walk, run'):
+        plan_timelines(clips[:4], wanted)
+
+
+@pytest.mark.parametrize(
+    'wrong', [{'size': 31}, {'fps': 0}, {'gap': (2, 1)}, {'folds': 0}]
+)
+def test_bad_settings_are_named(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        TimelineSettings(**wrong)
+
+
+def test_a_group_without_actions_is_refused():
+    with pytest.raises(ValueError, match='no clip with an action'):
+        plan_timelines([clip('a', 'g', actions=())], TimelineSettings(folds=1))
+
+
+def test_background_finds_its_place_by_its_crop():
+    # Labels are frames 22..28 and 42..48; windows of four frames before each.
+    act = ((0.2, 0.8, 'run'),)
+    clips = [clip('act1', 'g', act, (20, 30)), clip('act2', 'g', act, (40, 50))]
+    clips += [clip(f'w{i}', 'g', ()) for i in range(1, 6)]
+    widths = dict(act1=32, act2=64, w1=32, w2=34, w3=64, w4=64, w5=96)
+
+    def facts(one):
+        return (32, widths[one.clip_id]), 10 if one.actions else 4, FPS
+
+    placed = {c.clip_id: c for c in place_background(clips, facts)}
+    found = {n: (c.source_start, c.source_end) for n, c in placed.items()}
+    # Eight frames in the middle of 0..22, and eight of 28..42; no action has w5's box.
+    assert found['w1'] == (7, 11) and found['w2'] == (11, 15)
+    assert found['w3'] == (31, 35) and found['w4'] == (35, 39)
+    assert found['w5'] == (None, None)
+    (timeline,) = plan_timelines(list(placed.values()), TimelineSettings(folds=1))
+    shown = [name for name in names(timeline.parts) if name != 'w5']
+    assert shown == ['w1', 'w2', 'act1', 'w3', 'w4', 'act2']
+    # Six frames before the first label have room for one window of four.
+    early = dataclasses.replace(clips[0], source_start=4, source_end=14)
+    placed = place_background([early, *clips[1:]], facts)
+    known = [c.clip_id for c in placed if c.source_start is not None]
+    assert known == ['act1', 'act2', 'w1', 'w3', 'w4']
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    """Clips of a still grey room in which a white square walks from left to right."""
+    out = tmp_path_factory.mktemp('clips')
+    database = {}
+    for group in ('ann', 'bob'):
+        for number, label in enumerate(('run', 'walk')):
+            frames = np.full((20, 32, 32, 3), 60 + 60 * number, np.uint8)
+            for i, frame in enumerate(frames):
+                frame[12:20, i * 28 // 20 : i * 28 // 20 + 4] = 255
+            write_video(out / f'{group}_{label}.mp4', frames, FPS)
+            item = dict(label=label, segment=[0.0, 2.0])
+            database[f'{group}_{label}'] = dict(group=group, annotations=[item])
+    (out / 'clips.json').write_text(json.dumps(dict(database=database)))
+    return out
+
+
+def test_annotations_agree_with_the_frames(folder, tmp_path):
+    clips = read_clips(folder / 'clips.json', folder)
+    wanted = TimelineSettings(size=32, fps=20, folds=2, gap=(0.5, 1.0))
+    first, _ = assemble_dataset(clips, tmp_path, wanted, progress=False)
+    annotations = load_annotations(str(first))
+    assert annotations.classes == ('run', 'walk')
+    subsets = {v.video_id: v.subset for v in annotations.videos.values()}
+    assert subsets == {'ann_0': 'test', 'bob_0': 'training'}
+    for video in annotations.videos.values():
+        path = tmp_path / 'videos' / video.file
+        frames, times = read_clip(Clip('x', str(path), 'x', ()))
+        assert times.fps == 20 and len(frames) == pytest.approx(video.duration * 20)
+        # A walker is white; an empty room is nowhere.
+        walker = frames.reshape(len(frames), -1).max(axis=1) > 220
+        inside = np.zeros(len(frames), bool)
+        for start, end in video.actions.segments:
+            assert end - start == pytest.approx(2.0)
+            inside[round(start * 20) : round(end * 20)] = True
+        np.testing.assert_array_equal(walker, inside)
+
+
+def test_a_second_call_makes_what_is_missing_and_the_same(folder, tmp_path):
+    clips = read_clips(folder / 'clips.json', folder)
+    wanted = TimelineSettings(size=32, folds=2)
+    assemble_dataset(clips, tmp_path, wanted, progress=False)
+    content = {p: p.read_bytes() for p in tmp_path.rglob('*') if p.is_file()}
+    assert len(content) == 7
+    kept = tmp_path / 'videos' / 'ann_0.mp4'
+    stamp = kept.stat().st_mtime_ns
+    for suffix in ('json', 'mp4'):
+        (tmp_path / 'videos' / f'bob_0.{suffix}').unlink()
+    assemble_dataset(clips, tmp_path, wanted, progress=False)
+    assert kept.stat().st_mtime_ns == stamp
+    assert {p: p.read_bytes() for p in content} == content
+    with pytest.raises(FileExistsError, match='other settings'):
+        assemble_dataset(clips, tmp_path, TimelineSettings(folds=1), progress=False)
+
+
+@pytest.mark.parametrize(
+    ('spans', 'changes', 'lengths', 'actions'),
+    [
+        # The first 0.3 s of the second action are in frames of the first clip.
+        (
+            [(0.5, 1.5, (0, 20)), (0.5, 2.0, (12, 32))],
+            {},
+            [20, 12],
+            [[(0.5, 1.5)], [(-0.3, 1.2)]],
+        ),
+        # An action that was wholly shown before keeps its time.
+        (
+            [(0.5, 1.5, (0, 20)), (0.2, 1.0, (0, 20))],
+            {},
+            [20, 0],
+            [[(0.5, 1.5)], [(-1.8, -1.0)]],
+        ),
+        ([(0.0, 1.0, ())], {'clip_fps': 20}, [10], [[(0.0, 1.0)]]),
+        ([(0.0, np.inf, ())], {}, [20], [[(0.0, 2.0)]]),
+    ],
+)
+def test_actions_keep_their_time(folder, spans, changes, lengths, actions):
+    path = str(folder / 'ann_run.mp4')
+    clips = [
+        Clip(str(i), path, 'g', ((start, end, 'run'),), *source)
+        for i, (start, end, source) in enumerate(spans)
+    ]
+    wanted = TimelineSettings(**{**ONE, **changes})
+    (timeline,) = plan_timelines(clips, wanted)
+    parts = list(render(timeline, wanted))
+    assert [len(frames) for frames, _ in parts] == lengths
+    found = [[pytest.approx(item[:2]) for item in part] for _, part in parts]
+    assert found == actions
+
+
+def test_an_action_behind_its_clip_is_named(folder):
+    late = Clip('b', str(folder / 'ann_run.mp4'), 'g', ((2.5, 3.0, 'run'),))
+    (timeline,) = plan_timelines([late], TimelineSettings(**ONE))
+    with pytest.raises(VideoReadError, match='the action run begins at 2.50 s'):
+        list(render(timeline, TimelineSettings(**ONE)))
+
+
+def test_csv_lists_clips_and_background(folder, tmp_path):
+    (tmp_path / 'clips.csv').write_text(
+        'video,label,start,end,person\n'
+        'ann_run.mp4,run,,,ann\nann_walk,walk,0.5,1.5,ann\nbob_run,,,,bob\n'
+    )
+    first, second, third = read_clips(tmp_path / 'clips.csv', folder, 'person')
+    assert first.actions == ((0.0, float('inf'), 'run'),) and first.clip_id == 'ann_run'
+    assert second.actions == ((0.5, 1.5, 'walk'),) and second.group == 'ann'
+    assert third.actions == () and third.group == 'bob'
+    assert measure(third) == ((32, 32), 20, FPS)
+
+
+def test_letterbox_keeps_the_shape():
+    square = letterbox(np.full((10, 40, 3), 200, np.uint8), 20)
+    rows = square[:, 0, 0] > 0
+    assert rows.sum() == 5 and rows[7:12].all()
+    assert letterbox(np.zeros((1, 500, 3), np.uint8), 16).shape == (16, 16, 3)
+
+
+ITEM = '{"annotations": [{"label": "x", "segment": [2, 1]}]}'
+
+
+@pytest.mark.parametrize(
+    ('name', 'content', 'message'),
+    [
+        ('a.json', '{', 'expected'),
+        ('a.json', '{"database": {}}', 'no clip'),
+        ('a.json', '{"database": {"none": {}}}', 'no video .*none'),
+        ('a.json', f'{{"database": {{"ann_run": {ITEM}}}}}', 'has no length'),
+        (
+            'a.json',
+            '{"database": {"ann_run": {"source_frames": [5, 5]}}}',
+            'source_frames',
+        ),
+        ('a.csv', 'file,label\nx,run\n', "'video'.* columns video, label"),
+        ('a.csv', 'video,label,start,end\nann_run,run,a,1\n', 'line 2'),
+    ],
+)
+def test_bad_lists_are_named(folder, tmp_path, name, content, message):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(ValueError, match=message) as caught:
+        read_clips(tmp_path / name, folder)
+    assert name in str(caught.value)
+
+
+def test_the_command_line_sets_the_settings(folder, tmp_path, monkeypatch, capsys):
+    arguments = [str(folder / 'clips.json'), str(folder), str(tmp_path / 'out')]
+    arguments += ['--size', '32', '--folds', '2', '--no-made-background']
+    monkeypatch.setattr('sys.argv', ['assemble_timelines.py', *arguments])
+    assemble_timelines.main()
+    assert '1 videos to train on, 1 to test, 4 actions' in capsys.readouterr().out
+    record = json.loads((tmp_path / 'out' / 'settings.json').read_text())['settings']
+    assert record['size'] == 32 and record['made_background'] is False
