@@ -7,10 +7,11 @@ import os
 import sys
 
 try:
-    from mmtal_mts.apis import find_config, load_config, merge_options
-    from mmtal_mts.apis.inference import BatchInference, Processes, TALInferencer
-    from mmtal_mts.apis.outputs import FORMATS, Selection
-    from mmtal_mts.datasets.extraction import FLOW_METHODS
+    from mmtal_mts.apis import TALInferencer, find_config, load_config, merge_options
+    from mmtal_mts.apis.batch_inference import BatchInference, join_processes
+    from mmtal_mts.apis.video_result import Selection
+    from mmtal_mts.apis.writers import FORMATS
+    from mmtal_mts.datasets.flow import FLOW_METHODS
     from mmtal_mts.utils import CfgOptionsAction, run_tool
 except ImportError as error:
     sys.exit(f'error: {error}')
@@ -21,78 +22,71 @@ DEMO_MODEL = 'tal-mts_i3d-tiny_1xb4-128x48x48_synthetic'
 def parse_args() -> argparse.Namespace:
     """Parses the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
+    add = parser.add_argument
+    add(
         'inputs',
         nargs='+',
         metavar='INPUT',
         help='video file, folder, quoted pattern, or .txt file with one per line',
     )
-    parser.add_argument(
+    add(
         '--model',
         '--config',
         default=DEMO_MODEL,
         help='config file, or its name (default: the model of the quick start)',
     )
-    parser.add_argument(
+    add(
         '--weights',
         help='checkpoint file, or address of a released one (default: the released '
         'weights of the model)',
     )
-    parser.add_argument('--out', required=True, metavar='DIR', help='folder of results')
-    parser.add_argument(
+    add('--out', required=True, metavar='DIR', help='folder of results')
+    add(
         '--formats',
         type=names,
         default=('json', 'html'),
         metavar='A,B',
         help=f'some of {",".join(FORMATS)} (default: json,html)',
     )
-    parser.add_argument(
-        '--score-thr', type=float, default=0.2, help='lowest score (default: 0.2)'
-    )
-    parser.add_argument(
+    add('--score-thr', type=float, default=0.2, help='lowest score (default: 0.2)')
+    add(
         '--top-k',
         type=int,
         default=100,
-        help='at most so many actions per video, 0 for all (default: 100)',
+        help='largest number of actions per video, 0 for all (default: 100)',
     )
-    parser.add_argument(
-        '--classes', type=names, metavar='A,B', help='only these actions'
-    )
-    parser.add_argument(
-        '--annotations', metavar='FILE', help='ground truth to show beside detections'
-    )
-    parser.add_argument('--device', help='e.g. cpu or cuda:0 (default: a GPU if any)')
-    parser.add_argument('--batch-size', type=int, default=1, help='windows at once')
-    parser.add_argument('--amp', action='store_true', help='mixed precision')
-    parser.add_argument(
+    add('--classes', type=names, metavar='A,B', help='only these actions')
+    add('--annotations', metavar='FILE', help='ground truth to show beside detections')
+    add('--device', help='e.g. cpu or cuda:0 (default: a GPU if any)')
+    add('--batch-size', type=int, default=1, help='windows at once')
+    add('--amp', action='store_true', help='mixed precision')
+    add(
         '--frame-size',
         type=int,
         metavar='PIXELS',
         help='scale frames to this square first; for configs whose data are arrays',
     )
-    parser.add_argument(
+    add(
         '--flow-method',
         choices=FLOW_METHODS,
         default='tvl1',
         help='for configs with optical flow; as in their training (default: tvl1)',
     )
-    parser.add_argument(
-        '--overwrite', action='store_true', help='do finished videos again'
-    )
-    parser.add_argument(
+    add('--overwrite', action='store_true', help='do finished videos again')
+    add(
         '--cfg-options',
         nargs='+',
         action=CfgOptionsAction,
         metavar='KEY=VALUE',
         help='override settings of the config',
     )
-    parser.add_argument(
+    add(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],
         default='none',
         help='split the videos over processes',
     )
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+    add('--local_rank', '--local-rank', type=int, default=0)
     return parser.parse_args()
 
 
@@ -105,29 +99,28 @@ def main() -> None:
     """Processes all videos."""
     args = parse_args()
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    processes = Processes(args.launcher)
-    cfg = merge_options(load_config(find_config(args.model)), args.cfg_options)
-    inferencer = TALInferencer(
-        cfg,
-        args.weights,
-        args.device or processes.device,
-        batch_size=args.batch_size,
-        amp=args.amp,
-        frame_size=args.frame_size,
-        flow_method=args.flow_method,
-    )
-    run = BatchInference(
-        inferencer,
-        args.out,
-        args.formats,
-        Selection(args.score_thr, args.top_k or None, args.classes),
-        args.annotations,
-        args.overwrite,
-    )
-    report = run(args.inputs, processes)
-    if processes.rank == 0:
-        print(f'{report.summary()}\nresults are in {args.out}')
-    processes.close()
+    with join_processes(args.launcher) as (rank, device):
+        cfg = merge_options(load_config(find_config(args.model)), args.cfg_options)
+        inferencer = TALInferencer(
+            cfg,
+            args.weights,
+            args.device or device,
+            batch_size=args.batch_size,
+            amp=args.amp,
+            frame_size=args.frame_size,
+            flow_method=args.flow_method,
+        )
+        run = BatchInference(
+            inferencer,
+            args.out,
+            args.formats,
+            Selection(args.score_thr, args.top_k or None, args.classes),
+            args.annotations,
+            args.overwrite,
+        )
+        report = run(args.inputs)
+        if rank == 0:
+            print(f'{report.summary()}\nresults are in {args.out}')
     if report.failed:
         sys.exit(1)
 

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmtal_mts.apis.outputs import VIDEO_SUFFIXES
-from mmtal_mts.datasets.sources import VIDEO_EXTENSIONS
-from mmtal_mts.utils import UserError
+from ..datasets.sources import VIDEO_EXTENSIONS
+from ..utils import UserError
+from .video_result import VIDEO_SUFFIXES
 
 _LIST_SUFFIXES = ('.txt', '.lst')
 
@@ -20,9 +20,9 @@ class VideoInput:
     """A video file and the name that its results get.
 
     Attributes:
-        path (str): As given.
-        name (str): Unique among the inputs; a file name without its extension if
-            that is enough.
+        path: As given.
+        name: Unique among the inputs; a file name without its extension if that is
+            enough.
     """
 
     path: str
@@ -35,28 +35,26 @@ def find_videos(
     """Lists the videos that inputs stand for.
 
     Args:
-        inputs (Sequence[str | os.PathLike]): Each a video file, a folder (searched
-            with its subfolders for known extensions), a glob pattern, or a list file
-            (``.txt``: one of these per line, relative to the file's folder; lines
-            that begin with # are skipped). Videos that are results of an earlier
-            run are left out of folders and patterns.
-        reserved (Iterable[str]): Names that no video may get.
+        inputs: Each a video file, a folder (searched with its subfolders for known
+            extensions), a glob pattern, or a list file (``.txt``: one of these per
+            line, relative to the file's folder; lines that begin with # are skipped).
+            Videos that are results of an earlier run are left out of folders and
+            patterns.
+        reserved: Names that no video may get.
 
     Returns:
-        list[VideoInput]: In order, each file once.
+        The videos in order, each file once.
 
     Raises:
-        UserError: If an input stands for nothing.
+        UserError: An input stands for nothing.
     """
     unique: dict[str, str] = {}
     for item in inputs:
         for path in _expand(os.fspath(item)):
             unique.setdefault(os.path.realpath(path), path)
     paths = list(unique.values())
-    return [
-        VideoInput(path, name)
-        for path, name in zip(paths, _unique_names(paths, set(reserved)))
-    ]
+    names = _unique_names(paths, set(reserved))
+    return [VideoInput(*pair) for pair in zip(paths, names, strict=True)]
 
 
 def _expand(item: str) -> list[str]:
@@ -65,33 +63,31 @@ def _expand(item: str) -> list[str]:
     if path.is_file():
         return _read_list(path) if path.suffix in _LIST_SUFFIXES else [item]
     if path.is_dir():
-        found = sorted(
+        files = (
             str(file)
             for file in path.rglob('*')
-            if file.suffix.lower() in VIDEO_EXTENSIONS
-            and not file.name.startswith('.')
-            and not file.name.endswith(VIDEO_SUFFIXES)
-            and file.is_file()
+            if file.suffix.lower() in VIDEO_EXTENSIONS and not file.name.startswith('.')
         )
-        if not found:
-            raise UserError(
-                f'folder {item} holds no video; known extensions are '
-                f'{", ".join(VIDEO_EXTENSIONS)}'
-            )
-        return found
-    if glob.has_magic(item):
-        found = sorted(
-            file
-            for file in glob.glob(item, recursive=True)
-            if os.path.isfile(file) and not file.endswith(VIDEO_SUFFIXES)
+        problem = f'folder {item} holds no video; known extensions are ' + ', '.join(
+            VIDEO_EXTENSIONS
         )
-        if not found:
-            raise UserError(f'pattern {item} matches no file')
-        return found
-    raise UserError(
-        f'input {item} does not exist. Remedy: give video files, folders, quoted '
-        'patterns like "videos/*.mp4", or a .txt file with one of these per line'
+    elif glob.has_magic(item):
+        files = glob.iglob(item, recursive=True)
+        problem = f'pattern {item} matches no file'
+    else:
+        files = iter(())
+        problem = (
+            f'input {item} does not exist. Remedy: give video files, folders, quoted '
+            'patterns like "videos/*.mp4", or a .txt file with one of these per line'
+        )
+    found = sorted(
+        file
+        for file in files
+        if os.path.isfile(file) and not file.endswith(VIDEO_SUFFIXES)
     )
+    if not found:
+        raise UserError(problem)
+    return found
 
 
 def _read_list(path: Path) -> list[str]:
@@ -99,8 +95,8 @@ def _read_list(path: Path) -> list[str]:
         lines = path.read_text(encoding='utf-8-sig').splitlines()
     except UnicodeDecodeError as error:
         raise UserError(f'list file {path} is not UTF-8 text: {error}') from error
-    entries = [line.strip() for line in lines if line.strip()]
-    entries = [line for line in entries if not line.startswith('#')]
+    entries = [line.strip() for line in lines]
+    entries = [line for line in entries if line and not line.startswith('#')]
     if not entries:
         raise UserError(f'list file {path} names no video')
     found = []
@@ -110,23 +106,22 @@ def _read_list(path: Path) -> list[str]:
             raise UserError(f'list file {path} names another list, {entry}')
         # A missing file is a broken video: the others are not held up by it.
         is_pattern = glob.has_magic(entry) and not target.exists()
-        if target.is_dir() or is_pattern:
-            found += _expand(str(target))
-        else:
-            found.append(str(target))
+        several = target.is_dir() or is_pattern
+        found += _expand(str(target)) if several else [str(target)]
     return found
 
 
 def _unique_names(paths: Sequence[str], reserved: set[str]) -> list[str]:
     """The stem where it is unique, else more and more of the path."""
-    candidates = [
+    names: list[str] = [''] * len(paths)
+    for candidate in (
         lambda path: Path(path).stem,
         lambda path: Path(path).name,
         lambda path: '_'.join(Path(path).resolve().parts[-2:]),
-    ]
-    names: list[str] = [''] * len(paths)
-    for candidate in candidates:
-        proposed = [name or candidate(path) for name, path in zip(names, paths)]
+    ):
+        proposed = [
+            name or candidate(path) for name, path in zip(names, paths, strict=True)
+        ]
         folded = [name.casefold() for name in proposed]
         for index, name in enumerate(folded):
             if folded.count(name) == 1 and name not in reserved:

@@ -1,16 +1,19 @@
-"""Writing a video again with other pictures, at its own times and with its sound."""
+"""Writes a video again with other pictures, at its own times and with its sound."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
+import cv2
 import numpy as np
 
-from mmtal_mts.datasets.video_stream import VideoStream
+from ..datasets.video import VideoReader
+from ..utils.io import atomic_write
 
 Draw = Callable[[np.ndarray, float], np.ndarray]
 """Gets a picture (H, W, 3) and its time in seconds, returns another picture."""
@@ -19,48 +22,54 @@ Draw = Callable[[np.ndarray, float], np.ndarray]
 _TICK = Fraction(1, 90_000)
 # Sound that mp4 files may hold as it is.
 _MP4_SOUND = ('aac', 'mp3', 'ac3', 'eac3', 'opus', 'flac', 'alac')
+_PLAYABLE = {
+    '.mp4': ('h264', 'vp9', 'av1'),
+    '.m4v': ('h264',),
+    '.mov': ('h264',),
+    '.webm': ('vp8', 'vp9', 'av1'),
+}
+# 8 bits, colours at half the resolution: what every browser decodes.
+_PIXELS = ('yuv420p', 'yuvj420p')
+_MAX_PREVIEW_HEIGHT = 480
 
 
-def encode_video(
-    source: str, path: Path, draw: Draw, crf: int = 23, preset: str = 'veryfast'
-) -> None:
+def encode_video(source: str, path: Path, draw: Draw, crf: int = 23) -> None:
     """Decodes a video, changes its pictures and writes an H.264 mp4 file.
 
     Frames keep their times, also at a varying frame rate. Sound is copied if mp4
     files can hold it, and left out otherwise.
 
     Args:
-        source (str): Video file.
-        path (Path): File to write.
-        draw (Callable): Makes the new pictures, all of one size.
-        crf (int): Quality, lower is better.
-        preset (str): Speed of the encoder.
+        source: Video file.
+        path: File to write.
+        draw: Makes the new pictures, all of one size.
+        crf: Quality, lower is better.
 
     Raises:
-        VideoReadError: If nothing can be decoded.
+        VideoReadError: Nothing can be decoded.
     """
-    import av
-
     with ExitStack() as stack:
-        stream = VideoStream(source)
+        reader = stack.enter_context(closing(VideoReader(source, 0)))
         output = stack.enter_context(
             av.open(str(path), 'w', format='mp4', options={'movflags': '+faststart'})
         )
-        video = output.add_stream('libx264', options=dict(crf=str(crf), preset=preset))
+        options = dict(crf=str(crf), preset='veryfast')
+        video = output.add_stream('libx264', options=options)
         video.pix_fmt = 'yuv420p'
         video.codec_context.time_base = _TICK
         sound = _Sound(stack.enter_context(av.open(source)), output)
         last = -1
-        for frame in stream.frames():
-            image = _even(draw(frame.image, float(frame.time)))
+        for index, frame in reader.frames():
+            time = reader.times.start_s(index)
+            image = _even(draw(frame, time))
             if last < 0:
                 video.height, video.width = image.shape[:2]
             picture = av.VideoFrame.from_ndarray(image, format='rgb24')
-            last = max(round(frame.time / _TICK), last + 1)
+            last = max(round(time / _TICK), last + 1)
             picture.pts, picture.time_base = last, _TICK
             packets = video.encode(picture)
             # Sound of the same time goes next to the pictures.
-            for packet in sound.until(float(frame.time)):
+            for packet in sound.until(time):
                 output.mux(packet)
             output.mux(packets)
         output.mux(video.encode(None))
@@ -68,29 +77,53 @@ def encode_video(
             output.mux(packet)
 
 
-def codec_name(stream: Any) -> str:
-    """The name of a codec, whichever decoder is used for it.
+def is_playable(path: Path) -> bool:
+    """Says by container, codec and pixel format whether common browsers play a file."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        return (
+            codec_name(stream) in _PLAYABLE.get(path.suffix.lower(), ())
+            and stream.codec_context.pix_fmt in _PIXELS
+        )
+
+
+def write_preview(source: str, path: Path) -> None:
+    """Converts a video to a small one that browsers play.
 
     Args:
-        stream (av.stream.Stream): Sound or pictures.
+        source: Video file.
+        path: MP4 file to write.
+    """
+    size: tuple[int, int] | None = None
 
-    Returns:
-        str: E.g. 'mp3' and not 'mp3float', 'av1' and not 'libdav1d'.
+    def shrink(image: np.ndarray, _: float) -> np.ndarray:
+        nonlocal size
+        height, width = image.shape[:2]
+        # All pictures get the size of the first, or a smaller one.
+        if size is None:
+            scale = min(1.0, _MAX_PREVIEW_HEIGHT / height)
+            size = max(2, round(width * scale)), max(2, round(height * scale))
+        if (width, height) == size:
+            return image
+        return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+    with atomic_write(path) as temporary:
+        encode_video(source, temporary, shrink, crf=26)
+
+
+def codec_name(stream: Any) -> str:
+    """The name of a stream's codec, whichever decoder is used for it.
+
+    E.g. 'mp3' and not 'mp3float', 'av1' and not 'libdav1d'.
     """
     codec = stream.codec_context.codec
     return getattr(codec, 'canonical_name', codec.name)
 
 
 class _Sound:
-    """The packets of the first audio stream, moved to the clock of the frames.
-
-    Args:
-        container (av.container.InputContainer): The source.
-        output (av.container.OutputContainer): Gets a stream for the sound.
-    """
+    """The packets of the first audio stream, moved to the clock of the frames."""
 
     def __init__(self, container: Any, output: Any) -> None:
-        self._stream = None
         self._waiting: Any = None
         audio = container.streams.audio
         if not audio or codec_name(audio[0]) not in _MP4_SOUND:
@@ -101,24 +134,22 @@ class _Sound:
             self._stream = output.add_stream_from_template(audio[0])
         video = container.streams.video[0]
         start = (video.start_time or 0) * video.time_base
-        self._shift = round(start / audio[0].time_base)
-        self._packets = self._usable(container.demux(audio[0]))
+        shift = round(start / audio[0].time_base)
+        self._packets = self._usable(container.demux(audio[0]), shift)
         self._waiting = next(self._packets, None)
 
-    def _usable(self, packets: Iterator[Any]) -> Iterator[Any]:
-        import av
-
-        last = None
+    @staticmethod
+    def _usable(packets: Iterator[Any], shift: int) -> Iterator[Any]:
+        last = -1
         try:
             for packet in packets:
                 if packet.dts is None or packet.pts is None:
                     continue
-                packet.dts -= self._shift
-                packet.pts -= self._shift
-                if packet.dts < 0 or (last is not None and packet.dts <= last):
-                    continue
-                last = packet.dts
-                yield packet
+                packet.dts -= shift
+                packet.pts -= shift
+                if packet.dts > last:
+                    last = packet.dts
+                    yield packet
         # A damaged end costs the rest of the sound, not the pictures.
         except av.error.FFmpegError:
             return

@@ -2,33 +2,28 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
-from mmtal_mts.apis.outputs import (
-    AnnotatedVideoWriter,
-    Selection,
-    TimelineWriter,
-    VideoResult,
-)
-from mmtal_mts.apis.outputs.playable import is_playable, write_preview
-from mmtal_mts.apis.outputs.video_encoding import codec_name
-from mmtal_mts.datasets.frame_grabber import grab_frames
-from mmtal_mts.datasets.video_stream import VideoStream
-from mmtal_mts.evaluation.functional.detections import Detections
+from mmtal_mts.apis.annotated_video import AnnotatedVideoWriter
+from mmtal_mts.apis.video_encoding import codec_name, is_playable, write_preview
+from mmtal_mts.apis.video_result import Selection, VideoResult
+from mmtal_mts.apis.writers import TimelineWriter
+from mmtal_mts.datasets.video import VideoReader
+from mmtal_mts.structures import Segments
 from mmtal_mts.utils import UserError
-
-av = pytest.importorskip('av')
 
 
 def result(path, duration, segments=((0.5, 1.0),), name='jump'):
     scores = np.linspace(0.9, 0.5, len(segments))
-    found = Detections(segments, scores, np.zeros(len(segments)))
+    found = Segments(segments, np.zeros(len(segments)), scores)
     return VideoResult('v', found, (name,), duration, path and str(path))
 
 
 def times_and_sound(path):
-    frames = [float(frame.time) for frame in VideoStream(path).frames()]
+    reader = VideoReader(path)
+    frames = [reader.times.start_s(index) for index, _ in reader.frames()]
     with av.open(str(path)) as container:
         return frames, [codec_name(s) for s in container.streams.audio]
 
@@ -61,18 +56,18 @@ def test_sound_that_begins_before_the_pictures(tmp_path, make_video):
         lengths = {s.type: float(s.duration * s.time_base) for s in container.streams}
     assert lengths['video'] == pytest.approx(2, abs=0.15)
     assert lengths['audio'] == pytest.approx(2, abs=0.15)
-    assert VideoStream(out).first_frame_s == pytest.approx(0, abs=0.1)
+    assert VideoReader(out).first_frame_s == pytest.approx(0, abs=0.1)
 
 
 def test_annotated_video_shows_what_happens(tmp_path, make_video):
     path = make_video(tmp_path / 'v.mp4', 40, 20, size=(48, 32))
     out = tmp_path / 'out.mp4'
     AnnotatedVideoWriter(Selection()).write(result(path, 2.0), out)
-    (_, before), (_, during) = grab_frames(out, [0.25, 0.75])
+    before, during = VideoReader(out).at([0.25, 0.75])
     # Enlarged, and with a panel below.
     assert before.shape == during.shape and before.shape[1] == 480
     assert before.shape[0] > 320
-    (_, plain_before), (_, plain) = grab_frames(path, [0.25, 0.75])
+    plain_before, plain = VideoReader(path).at([0.25, 0.75])
     corner, rest = np.s_[8:24, 10:60], np.s_[100:300, 20:200]
     # The label covers the corner with a dark ground, and only while it happens.
     assert abs(before[corner].mean() - plain_before[:, :20].mean()) < 12
@@ -121,5 +116,4 @@ def test_what_browsers_play(tmp_path, make_video):
         preview = Path(source).with_suffix('.preview.mp4')
         write_preview(source, preview)
         assert is_playable(preview)
-    (_, image), *_ = grab_frames(preview, [0])
-    assert image.shape == (480, 640, 3)
+    assert VideoReader(preview).at([0])[0].shape == (480, 640, 3)

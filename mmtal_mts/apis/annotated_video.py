@@ -9,14 +9,13 @@ import cv2
 import numpy as np
 from matplotlib import font_manager
 from PIL import Image, ImageDraw, ImageFont
+from PIL.ImageColor import getrgb
 
-from mmtal_mts.utils import UserError
-from mmtal_mts.utils.io import atomic_write
-from mmtal_mts.visualization.class_row import class_color
-
-from .result import VideoResult
+from ..utils import UserError
+from ..utils.io import atomic_write
+from ..visualization import class_color
 from .video_encoding import encode_video
-from .writer import VIDEO_SUFFIXES, ResultWriter
+from .video_result import VIDEO_SUFFIXES, ResultWriter, VideoResult
 
 _MIN_WIDTH, _MAX_WIDTH = 480, 1280
 _MAX_ROWS = 8
@@ -46,14 +45,12 @@ class Painter:
     Small videos are enlarged, so that there is room for text.
 
     Args:
-        result (VideoResult): Selected detections.
+        result: Selected detections.
     """
 
     def __init__(self, result: VideoResult) -> None:
         self.result = result
         self._size: tuple[int, int] | None = None
-        self._panel: np.ndarray | None = None
-        self._left = 0
         # One label is drawn again only when it or its score changes.
         self._label = lru_cache(maxsize=256)(self._draw_label)
 
@@ -61,11 +58,11 @@ class Painter:
         """Draws one frame.
 
         Args:
-            image (np.ndarray): (H, W, 3) uint8 RGB.
-            time (float): Seconds.
+            image: (H, W, 3) uint8 RGB.
+            time: Seconds.
 
         Returns:
-            np.ndarray: A larger picture, of the same size for each frame.
+            A larger picture, of the same size for each frame.
         """
         if self._size is None:
             self._prepare(*image.shape[:2])
@@ -84,7 +81,8 @@ class Painter:
             top = bottom + pad // 3
             if top >= height:
                 break
-        self._draw_cursor(canvas[height:], time)
+        x = self._x(time)
+        canvas[height + 2 : -2, x : x + 2] = 255
         return canvas
 
     def _prepare(self, height: int, width: int) -> None:
@@ -92,9 +90,8 @@ class Painter:
         new_width = int(np.clip(width, _MIN_WIDTH, _MAX_WIDTH)) // 2 * 2
         self._size = new_width, max(2, round(height * new_width / width) // 2 * 2)
         self._font_size = max(13, new_width // 45)
-        self._font = ImageFont.truetype(
-            font_manager.findfont('DejaVu Sans'), self._font_size
-        )
+        font = font_manager.findfont('DejaVu Sans')
+        self._font = ImageFont.truetype(font, self._font_size)
         found = self.result.detections
         # The classes with the best detections, in label order.
         labels = sorted(list(dict.fromkeys(found.labels.tolist()))[:_MAX_ROWS])
@@ -106,18 +103,19 @@ class Painter:
         height = (len(labels) * row + 2 * pad + 1) // 2 * 2
         panel = Image.new('RGB', (new_width, height), _PANEL)
         draw = ImageDraw.Draw(panel)
-        for position, (label, name) in enumerate(zip(labels, names)):
+        for position, (label, name) in enumerate(zip(labels, names, strict=True)):
             top = pad + position * row
             draw.text((pad, top + row / 2), name, _TEXT, self._font, anchor='lm')
             bottom = top + row - 4
             draw.rectangle((self._left, top + 3, new_width - pad - 1, bottom), _TRACK)
-            chosen = np.flatnonzero(found.labels == label)
             # The best come last, on top.
-            for index in chosen[::-1]:
-                x0, x1 = (self._x(time) for time in found.segments[index])
-                color = Image.new('RGB', (1, 1), class_color(label)).getpixel((0, 0))
+            for index in np.flatnonzero(found.labels == label)[::-1]:
+                x0, x1 = map(self._x, found.segments[index])
                 strength = 0.35 + 0.65 * float(np.clip(found.scores[index], 0, 1))
-                fill = tuple(round(strength * c + (1 - strength) * 42) for c in color)
+                fill = tuple(
+                    round(strength * channel + (1 - strength) * 42)
+                    for channel in getrgb(class_color(label))
+                )
                 draw.rectangle((x0, top + 3, max(x1, x0 + 1), bottom), fill)
         self._panel = np.asarray(panel)
 
@@ -147,8 +145,7 @@ class Painter:
 
     def _draw_label(self, label: int, score: float) -> np.ndarray:
         """A name on its colour."""
-        name = ' '.join(self.result.classes[label].split())
-        text = f'{name}  {score:.2f}'
+        text = f'{" ".join(self.result.classes[label].split())}  {score:.2f}'
         pad = self._font_size // 2
         size = (round(self._font.getlength(text)) + 3 * pad, self._font_size + 2 * pad)
         image = Image.new('RGB', size, _PANEL)
@@ -156,7 +153,3 @@ class Painter:
         draw.rectangle((0, 0, pad - 1, size[1]), class_color(label))
         draw.text((2 * pad, size[1] / 2), text, _TEXT, self._font, anchor='lm')
         return np.asarray(image)
-
-    def _draw_cursor(self, panel: np.ndarray, time: float) -> None:
-        x = self._x(time)
-        panel[2:-2, x : x + 2] = 255

@@ -11,14 +11,10 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from mmtal_mts.apis.outputs import (
-    GroundTruth,
-    HtmlReportWriter,
-    Selection,
-    VideoResult,
-)
-from mmtal_mts.apis.outputs.report import relative_url
-from mmtal_mts.evaluation.functional.detections import Detections
+from mmtal_mts.apis.report import HtmlReportWriter
+from mmtal_mts.apis.report.report import relative_url
+from mmtal_mts.apis.video_result import Selection, VideoResult
+from mmtal_mts.structures import Segments
 
 CHROMIUM = shutil.which('chromium') or shutil.which('google-chrome')
 EVIL = (
@@ -62,8 +58,8 @@ class Page(HTMLParser):
 
 
 def result(path=None, classes=('run', 'jump'), name='v', **more):
-    found = Detections(
-        [[1, 3], [2, 4], [0, 9.5], [5, 6]], [0.9, 0.5, 0.3, 0.01], [0, 1, 0, 1]
+    found = Segments(
+        [[1, 3], [2, 4], [0, 9.5], [5, 6]], [0, 1, 0, 1], [0.9, 0.5, 0.3, 0.01]
     )
     path = None if path is None else str(path)
     return VideoResult(name, found, tuple(classes), 10.0, path, **more)
@@ -75,7 +71,7 @@ def page(shown, path, **options):
 
 
 def test_detections_and_ground_truth(tmp_path):
-    truth = GroundTruth(np.array([[1.0, 4.0], [7.0, 8.0]]), np.array([0, 1]))
+    truth = Segments([[1.0, 4.0], [7.0, 8.0]], [0, 1])
     data = page(result(ground_truth=truth), tmp_path / 'v.html').data
     assert data['threshold'] == 0.4 and data['duration'] == 10
     # Those below the threshold are there for the slider, down to 0.05.
@@ -141,8 +137,8 @@ def test_many_detections_are_limited(tmp_path, make_video):
     video = make_video(tmp_path / 'v.mp4', 100, 10)
     rng = np.random.default_rng(0)
     starts = rng.uniform(0, 9, 2000)
-    found = Detections(
-        np.c_[starts, starts + 0.5], np.linspace(1, 0.1, 2000), np.zeros(2000)
+    found = Segments(
+        np.c_[starts, starts + 0.5], np.zeros(2000), np.linspace(1, 0.1, 2000)
     )
     shown = VideoResult('v', found, ('run',), 10.0, video)
     data = page(shown, tmp_path / 'v.html').data
@@ -155,7 +151,7 @@ def test_many_detections_are_limited(tmp_path, make_video):
 def test_names_cannot_become_markup(text, tmp_path, make_video):
     video = make_video(tmp_path / f'{text.replace("/", "")}.mp4', 3)
     clean = page(result(video), tmp_path / 'clean.html', max_embedded=0)
-    truth = GroundTruth(np.array([[1.0, 4.0]]), np.array([0]))
+    truth = Segments([[1.0, 4.0]], [0])
     dirty = page(
         result(
             video, (text, text + '2'), text, ground_truth=truth, warnings=(text, text)
@@ -196,7 +192,7 @@ def test_only_its_own_script_runs_and_nothing_is_loaded(tmp_path):
 @pytest.mark.skipif(CHROMIUM is None, reason='needs Chromium')
 def test_page_in_a_browser(tmp_path, make_video):
     video = make_video(tmp_path / 'v.mp4', 100, 10)
-    truth = GroundTruth(np.array([[1.0, 3.2], [7.0, 8.0]]), np.array([0, 1]))
+    truth = Segments([[1.0, 3.2], [7.0, 8.0]], [0, 1])
     shown = result(video, EVIL[:2], EVIL[2], ground_truth=truth)
     page(shown, tmp_path / 'v.html')
     done = subprocess.run(

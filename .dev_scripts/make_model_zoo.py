@@ -1,18 +1,73 @@
-"""Tables of the models, for people, from the metafiles."""
+"""Writes the tables of models in README.md, docs/model_zoo.md and zoo/README.md.
+
+What they say comes from configs/*/metafile.yml.
+"""
 
 from __future__ import annotations
 
+import argparse
+import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from mmtal_mts.utils import UserError
+from mmtal_mts.apis.model_zoo import metafile_entries
+from mmtal_mts.utils import UserError, run_tool
+from mmtal_mts.utils.io import atomic_write
 
-from .index import INDEX, ModelInfo, read_index
-from .weights import FOLDER
-
-BEGIN = '<!-- begin: written by tools/misc/make_model_zoo.py -->'
+ROOT = Path(__file__).resolve().parents[1]
+BEGIN = '<!-- begin: written by .dev_scripts/make_model_zoo.py -->'
 END = '<!-- end -->'
+FOLDER = 'zoo'
 _NOTHING = ''
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What the metafiles say of a model; metrics are in percent."""
+
+    name: str
+    collection: str
+    config: str
+    data: str
+    modality: str
+    epochs: int | None
+    parameters: int
+    weights: str | None
+    command: str | None
+    measured: Mapping[str, float]
+    paper: Mapping[str, float]
+
+    @classmethod
+    def from_entry(cls, entry: Mapping) -> ModelInfo:
+        """Takes the entry of a metafile.
+
+        Raises:
+            UserError: It lacks a field.
+        """
+        try:
+            metadata, weights = entry['Metadata'], entry.get('Weights')
+            measured: dict[str, float] = {}
+            for result in entry.get('Results', ()):
+                measured.update(result['Metrics'])
+            return cls(
+                name=entry['Name'],
+                collection=entry['In Collection'],
+                config=entry['Config'],
+                data=metadata['Training Data'],
+                modality=metadata['Modality'],
+                epochs=metadata.get('Epochs'),
+                parameters=metadata['Parameters'],
+                weights=weights and Path(weights).name,
+                command=metadata.get('Command'),
+                measured=measured,
+                paper=metadata.get('Paper Metrics', {}),
+            )
+        except KeyError as error:
+            raise UserError(
+                f'model {entry["Name"]!r} of the metafiles lacks the field {error}. '
+                'Remedy: fill it in as the other models do'
+            ) from error
 
 
 def tables(root: Path) -> dict[Path, str]:
@@ -24,7 +79,7 @@ def tables(root: Path) -> dict[Path, str]:
     Returns:
         Markdown by the file in which it belongs, between ``BEGIN`` and ``END``.
     """
-    models = read_index(root / INDEX)
+    models = [ModelInfo.from_entry(entry) for entry in metafile_entries().values()]
     released = [model for model in models if model.weights is not None]
     return {
         root / 'README.md': _overview(models),
@@ -163,3 +218,39 @@ def _percent(metrics: Mapping[str, float]) -> str:
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [head, ['---'] * len(head), *rows]
     return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
+
+
+def parse_args() -> argparse.Namespace:
+    """Parses the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        '--root',
+        type=Path,
+        default=ROOT,
+        help='root of the repository (default: that of this tool)',
+    )
+    parser.add_argument(
+        '--check', action='store_true', help='write nothing, fail if a table is old'
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Writes or checks the tables."""
+    args = parse_args()
+    old = False
+    for path, table in tables(args.root).items():
+        content = with_table(path, table)
+        if content == path.read_text(encoding='utf-8'):
+            continue
+        old = True
+        print(f'{path} is {"old" if args.check else "written"}')
+        if not args.check:
+            with atomic_write(path) as temporary:
+                temporary.write_text(content, encoding='utf-8')
+    if args.check and old:
+        sys.exit(1)
+
+
+if __name__ == '__main__':
+    sys.exit(run_tool(main))

@@ -2,18 +2,15 @@
 const data = JSON.parse(document.getElementById('data').textContent);
 const $ = (id) => document.getElementById(id);
 const video = $('video');
-const duration = data.duration;
+const { duration } = data;
 const state = {
   threshold: data.threshold, query: '', off: new Set(), sort: 'start', down: false, time: 0, chosen: null,
 };
 data.detections.forEach((d, i) => { d.rank = i; });
 
 // All text goes through textContent: nothing in the data can become markup.
-function element(tag, className, text) {
-  const node = document.createElement(tag);
-  if (className) node.className = className;
-  if (text !== undefined) node.textContent = text;
-  return node;
+function element(tag, className = '', text = '', properties = {}) {
+  return Object.assign(document.createElement(tag), { className, textContent: text }, properties);
 }
 
 function clock(seconds, digits = 1) {
@@ -25,14 +22,12 @@ function clock(seconds, digits = 1) {
   return hours ? `${hours}:${String(minutes).padStart(2, '0')}:${rest}` : `${minutes}:${rest}`;
 }
 
-function sought(label) {
-  return data.classes[label].name.toLowerCase().includes(state.query.toLowerCase());
-}
-
-function visible() {
-  return data.detections.filter((d) => d.score >= state.threshold && !state.off.has(d.label)
-    && sought(d.label));
-}
+const share = (time) => `${(100 * time) / duration}%`;
+const byStart = (a, b) => a.start - b.start || a.rank - b.rank;
+const sought = (label) => data.classes[label].name.toLowerCase().includes(state.query.toLowerCase());
+const visible = () => data.detections.filter(
+  (d) => d.score >= state.threshold && !state.off.has(d.label) && sought(d.label),
+);
 
 // Playing
 
@@ -46,11 +41,6 @@ function seek(time, play) {
   showTime();
 }
 
-function readTime() {
-  // Where the sound begins before the pictures, the player's clock does too.
-  state.time = Math.max(video.currentTime - data.first_frame, 0);
-}
-
 function choose(detection, play) {
   state.chosen = detection;
   seek(detection.start, play);
@@ -58,16 +48,20 @@ function choose(detection, play) {
   document.querySelectorAll(`[data-rank="${detection.rank}"]`).forEach((node) => node.classList.add('on'));
 }
 
+function readTime() {
+  // Where the sound begins before the pictures, the player's clock does too.
+  state.time = Math.max(video.currentTime - data.first_frame, 0);
+  showTime();
+}
+
 function showTime() {
-  const cursor = $('cursor');
-  cursor.style.left = `${100 * Math.min(state.time / duration, 1)}%`;
-  const now = $('now');
-  if (!now) return;
+  $('cursor').style.left = share(Math.min(state.time, duration));
+  if (!$('now')) return;
   const best = new Map();
   for (const d of visible()) {
     if (d.start <= state.time && state.time < d.end && !best.has(d.label)) best.set(d.label, d);
   }
-  now.replaceChildren(...[...best.values()].slice(0, 6).map((d) => {
+  $('now').replaceChildren(...[...best.values()].slice(0, 6).map((d) => {
     const chip = element('span', 'chip', `${data.classes[d.label].name} ${d.score.toFixed(2)}`);
     chip.style.setProperty('--c', data.classes[d.label].color);
     return chip;
@@ -75,10 +69,9 @@ function showTime() {
 }
 
 function follow() {
-  if (video && !video.paused) {
+  if (!video.paused) {
     readTime();
-    showTime();
-    const { scroller, left } = { scroller: $('scroller'), left: $('cursor').offsetLeft };
+    const [scroller, left] = [$('scroller'), $('cursor').offsetLeft];
     if (left < scroller.scrollLeft || left > scroller.scrollLeft + scroller.clientWidth) {
       scroller.scrollLeft = left - scroller.clientWidth / 8;
     }
@@ -93,7 +86,7 @@ const THIN = 5;
 
 function lanes(segments) {
   const ends = [];
-  return segments.slice().sort((a, b) => a.start - b.start || b.score - a.score).map((d) => {
+  return segments.sort((a, b) => a.start - b.start || b.score - a.score).map((d) => {
     let lane = ends.findIndex((end) => end <= d.start);
     if (lane < 0) lane = ends.push(0) - 1;
     ends[lane] = d.end;
@@ -101,12 +94,26 @@ function lanes(segments) {
   });
 }
 
-function bar(d, className, title) {
-  const node = element('div', className);
-  node.style.left = `${(100 * d.start) / duration}%`;
-  node.style.width = `${(100 * Math.max(d.end - d.start, 0)) / duration}%`;
-  node.title = title;
+function bar(d, className, title, top, act) {
+  const node = element('div', className, '', { title: `${title}, ${clock(d.start)} – ${clock(d.end)}` });
+  Object.assign(node.style, { left: share(d.start), width: share(Math.max(d.end - d.start, 0)), top: `${top}px` });
+  node.addEventListener('click', (event) => { event.stopPropagation(); act(); });
   return node;
+}
+
+function nameButton(label, count, height) {
+  const { name, color } = data.classes[label];
+  const off = state.off.has(label);
+  const button = element('button', 'name', '', { type: 'button', title: `${name}: click to hide or show` });
+  button.style.height = `${height}px`;
+  button.style.setProperty('--c', color);
+  button.setAttribute('aria-pressed', String(!off));
+  button.append(element('i'), element('span', '', name), element('b', '', count));
+  button.addEventListener('click', () => {
+    if (off) state.off.delete(label); else state.off.add(label);
+    draw();
+  });
+  return button;
 }
 
 function drawTimeline() {
@@ -116,52 +123,29 @@ function drawTimeline() {
   for (const label of Object.keys(data.classes).map(Number).filter(sought)) {
     const { name, color } = data.classes[label];
     const truth = (data.truth || []).filter((t) => t.label === label);
-    const off = state.off.has(label);
     const found = lanes(shown.filter((d) => d.label === label));
-    if (!off && !found.length && !truth.length) continue;
+    if (!state.off.has(label) && !found.length && !truth.length) continue;
     const count = found.reduce((most, [, lane]) => Math.max(most, lane + 1), 0);
-    const row = element('div', count > 6 ? 'row thin' : 'row');
-    row.style.setProperty('--c', color);
-    let top = 6;
-    if (truth.length) {
-      for (const t of truth) {
-        const node = bar(t, 'bar truth', `ground truth: ${name}, ${clock(t.start)} – ${clock(t.end)}`);
-        node.style.top = `${top}px`;
-        node.addEventListener('click', (event) => { event.stopPropagation(); seek(t.start); });
-        row.append(node);
-      }
-      top += 13;
-    }
     // Many overlapping detections share the height of a few.
-    const step = count > 6 ? THIN : LANE;
+    const thin = count > 6;
+    const step = thin ? THIN : LANE;
+    const row = element('div', thin ? 'row thin' : 'row');
+    row.style.setProperty('--c', color);
+    row.append(...truth.map((t) => bar(t, 'bar truth', `ground truth: ${name}`, 6, () => seek(t.start))));
+    const top = truth.length ? 19 : 6;
     for (const [d, lane] of found) {
-      const node = bar(d, 'bar', `${name} ${d.score.toFixed(2)}, ${clock(d.start)} – ${clock(d.end)}`);
-      node.style.top = `${top + lane * step}px`;
-      node.style.height = `${step - (count > 6 ? 1 : 2)}px`;
-      node.style.opacity = 0.3 + 0.7 * d.score;
+      const className = d === state.chosen ? 'bar on' : 'bar';
+      const node = bar(d, className, `${name} ${d.score.toFixed(2)}`, top + lane * step, () => choose(d));
+      Object.assign(node.style, { height: `${step - (thin ? 1 : 2)}px`, opacity: 0.3 + 0.7 * d.score });
       node.dataset.rank = d.rank;
-      if (d === state.chosen) node.classList.add('on');
-      node.addEventListener('click', (event) => { event.stopPropagation(); choose(d); });
       row.append(node);
     }
     const height = Math.max(top + count * step + 6, 30);
     row.style.height = `${height}px`;
     rows.push(row);
-    const button = element('button', 'name');
-    button.type = 'button';
-    button.style.height = `${height}px`;
-    button.style.setProperty('--c', color);
-    button.setAttribute('aria-pressed', String(!off));
-    button.title = `${name}: click to hide or show`;
-    button.append(element('i'), element('span', '', name), element('b', '', found.length));
-    button.addEventListener('click', () => {
-      if (off) state.off.delete(label); else state.off.add(label);
-      draw();
-    });
-    legend.push(button);
+    legend.push(nameButton(label, found.length, height));
   }
-  const cursor = $('cursor') || element('div');
-  cursor.id = 'cursor';
+  const cursor = $('cursor') || element('div', '', '', { id: 'cursor' });
   $('legend').replaceChildren(...legend);
   $('rows').replaceChildren(...rows, cursor);
 }
@@ -174,7 +158,7 @@ function drawAxis() {
   // The last label would be cut off at the edge.
   for (let i = 0; i * step < duration - 0.02 * step && ticks.length < 500; i += 1) {
     const tick = element('div', 'tick');
-    tick.style.left = `${(100 * i * step) / duration}%`;
+    tick.style.left = share(i * step);
     if (((duration - i * step) / duration) * width > 40) {
       tick.append(element('span', '', clock(i * step, step < 1 ? 1 : 0)));
     }
@@ -190,19 +174,22 @@ const columns = [
   ['length', 'length', 'number wide'], ['score', 'score', 'number'],
 ];
 if (data.truth) columns.push(['tiou', 'tIoU', 'number wide']);
-const value = {
-  label: (d) => data.classes[d.label].name, length: (d) => d.end - d.start, start: (d) => d.start,
-  end: (d) => d.end, score: (d) => d.score, tiou: (d) => d.tiou,
-};
+
+function value(d, key) {
+  if (key === 'label') return data.classes[d.label].name;
+  return key === 'length' ? d.end - d.start : d[key];
+}
 
 function drawHead() {
   $('head').replaceChildren(...columns.map(([key, title, className]) => {
     const head = element('th', className);
     if (!title) return head;
-    const mark = state.sort === key ? (state.down ? ' ↓' : ' ↑') : '';
-    if (mark) head.setAttribute('aria-sort', state.down ? 'descending' : 'ascending');
-    const button = element('button', '', title + mark);
-    button.type = 'button';
+    let mark = '';
+    if (state.sort === key) {
+      mark = state.down ? ' ↓' : ' ↑';
+      head.setAttribute('aria-sort', state.down ? 'descending' : 'ascending');
+    }
+    const button = element('button', '', title + mark, { type: 'button' });
     button.addEventListener('click', () => {
       state.down = state.sort === key ? !state.down : key === 'score' || key === 'tiou';
       state.sort = key;
@@ -213,49 +200,46 @@ function drawHead() {
   }));
 }
 
-function cell(d, key, className) {
-  const node = element('td', className);
-  if (key === 'label') {
-    const button = element('button', 'play', data.classes[d.label].name);
-    button.type = 'button';
-    button.title = 'play from its start';
+const cells = {
+  label(node, d) {
     node.style.setProperty('--c', data.classes[d.label].color);
-    node.append(button);
-  } else if (key === 'thumbs') {
-    for (const index of d.thumbs || []) {
-      if (!data.pictures[index]) continue;
-      const image = element('img');
-      image.src = data.pictures[index];
-      image.alt = '';
-      image.loading = 'lazy';
-      node.append(image);
-    }
-  } else if (key === 'score') {
+    const properties = { type: 'button', title: 'play from its start' };
+    node.append(element('button', 'play', data.classes[d.label].name, properties));
+  },
+  thumbs(node, d) {
+    const sources = (d.thumbs || []).map((index) => data.pictures[index]).filter(Boolean);
+    node.append(...sources.map((src) => element('img', '', '', { alt: '', loading: 'lazy', src })));
+  },
+  score(node, d) {
     const meter = element('span', 'meter');
     const fill = element('i');
     fill.style.width = `${100 * d.score}%`;
     meter.append(fill);
     node.append(meter, d.score.toFixed(2));
-  } else if (key === 'tiou') {
+  },
+  tiou(node, d) {
     node.textContent = d.tiou.toFixed(2);
     node.classList.add(d.tiou >= data.match ? 'hit' : 'miss');
-  } else {
-    node.textContent = key === 'length' ? `${(d.end - d.start).toFixed(1)} s` : clock(d[key]);
-  }
-  return node;
-}
+  },
+  length(node, d) { node.textContent = `${(d.end - d.start).toFixed(1)} s`; },
+  start(node, d) { node.textContent = clock(d.start); },
+  end(node, d) { node.textContent = clock(d.end); },
+};
 
 function drawTable() {
-  const read = value[state.sort];
   const sign = state.down ? -1 : 1;
   const shown = visible().sort((a, b) => {
-    const [x, y] = [read(a), read(b)];
-    return sign * (x < y ? -1 : x > y ? 1 : 0) || a.start - b.start || a.rank - b.rank;
+    const [x, y] = [value(a, state.sort), value(b, state.sort)];
+    return sign * (x < y ? -1 : x > y ? 1 : 0) || byStart(a, b);
   });
   $('body').replaceChildren(...shown.map((d) => {
     const row = element('tr', d === state.chosen ? 'on' : '');
     row.dataset.rank = d.rank;
-    row.append(...columns.map(([key, , className]) => cell(d, key, className)));
+    row.append(...columns.map(([key, , className]) => {
+      const node = element('td', className);
+      cells[key](node, d);
+      return node;
+    }));
     row.addEventListener('click', () => choose(d, true));
     return row;
   }));
@@ -294,15 +278,15 @@ function setThreshold(threshold) {
 }
 
 function setZoom() {
-  const scroller = $('scroller');
-  const middle = $('cursor').offsetLeft / $('rows').clientWidth;
-  $('rows').style.width = `${100 * 2 ** Number($('zoom').value)}%`;
+  const [scroller, rows] = [$('scroller'), $('rows')];
+  const middle = $('cursor').offsetLeft / rows.clientWidth;
+  rows.style.width = `${100 * 2 ** Number($('zoom').value)}%`;
   drawAxis();
-  scroller.scrollLeft = middle * $('rows').clientWidth - scroller.clientWidth / 2;
+  scroller.scrollLeft = middle * rows.clientWidth - scroller.clientWidth / 2;
 }
 
 function step(direction) {
-  const shown = visible().sort((a, b) => a.start - b.start || a.rank - b.rank);
+  const shown = visible().sort(byStart);
   const at = shown.indexOf(state.chosen);
   let next;
   if (at >= 0 && Math.abs(state.chosen.start - state.time) < 0.3) next = shown[at + direction];
@@ -324,19 +308,16 @@ const keys = {
   '/': () => $('search').focus(),
 };
 document.addEventListener('keydown', (event) => {
+  const { key, target } = event;
   if (event.ctrlKey || event.metaKey || event.altKey) return;
-  const { target } = event;
   if (target.id === 'search') {
-    if (event.key === 'Escape') { target.value = state.query = ''; target.blur(); draw(); }
+    if (key === 'Escape') { target.value = state.query = ''; target.blur(); draw(); }
     return;
   }
-  const arrow = event.key.startsWith('Arrow');
-  if (arrow && target.type === 'range') return;
-  if (event.key === ' ' && target.closest('button, summary')) return;
-  const act = keys[event.key];
-  if (!act) return;
+  if (!keys[key] || (key.startsWith('Arrow') && target.type === 'range')) return;
+  if (key === ' ' && target.closest('button, summary')) return;
   event.preventDefault();
-  act(event);
+  keys[key](event);
 });
 $('threshold').addEventListener('input', (event) => setThreshold(Number(event.target.value)));
 $('zoom').addEventListener('input', setZoom);
@@ -353,9 +334,7 @@ if (video) {
     const bytes = Uint8Array.from(atob(embedded.textContent), (c) => c.charCodeAt(0));
     video.src = URL.createObjectURL(new Blob([bytes], { type: 'video/mp4' }));
   }
-  for (const name of ['seeked', 'timeupdate', 'pause']) {
-    video.addEventListener(name, () => { readTime(); showTime(); });
-  }
+  for (const name of ['seeked', 'timeupdate', 'pause']) video.addEventListener(name, readTime);
   video.addEventListener('error', () => { $('unplayable').hidden = false; });
   requestAnimationFrame(follow);
 }

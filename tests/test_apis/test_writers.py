@@ -9,16 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmtal_mts.apis.outputs import (
+from mmtal_mts.apis.video_result import Selection, VideoResult
+from mmtal_mts.apis.writers import (
     ActivityNetWriter,
     CsvWriter,
-    Selection,
     SrtWriter,
-    VideoResult,
     VttWriter,
+    clock,
+    cues,
 )
-from mmtal_mts.apis.outputs.text_writers import clock, cues
-from mmtal_mts.evaluation.functional.detections import Detections, load_detections
+from mmtal_mts.evaluation.functional.detections import load_detections
+from mmtal_mts.structures import Segments
 from mmtal_mts.utils import UserError
 
 CLASSES = ('run', 'jump', 'sit')
@@ -27,8 +28,8 @@ ALL = Selection(0.0, None)
 
 def result(*rows, classes=CLASSES):
     rows = sorted(rows, key=lambda row: -row[3])
-    found = Detections(
-        [row[:2] for row in rows], [row[3] for row in rows], [row[2] for row in rows]
+    found = Segments(
+        [row[:2] for row in rows], [row[2] for row in rows], [row[3] for row in rows]
     )
     return VideoResult('v', found, tuple(classes), 100.0)
 

@@ -1,0 +1,262 @@
+"""Models by name: their configs, their weights, and the networks of both."""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import os
+import re
+from pathlib import Path
+
+import torch
+from mmaction.registry import MODELS
+from mmengine.config import Config
+from mmengine.infer import BaseInferencer
+from mmengine.registry import init_default_scope
+from torch import nn
+
+from ..utils import UserError
+from ..utils.checkpoint import load_checkpoint, load_model_weights
+from .config import load_config
+
+_NAMED_HASH = re.compile(r'-([0-9a-f]{8,64})\.pth$')
+
+
+def list_models(pattern: str = '*', *, with_weights: bool = False) -> list[str]:
+    """Lists the models that can be asked for by name.
+
+    Args:
+        pattern: Only names like this, with ``*`` and ``?``.
+        with_weights: Only those with released weights.
+
+    Returns:
+        Names, in the order of the metafiles.
+
+    Example:
+        >>> list_models('*thumos14-rgb')
+        ['afsd_i3d_1xb1-256x96x96-16e_thumos14-rgb', ...]
+    """
+    return [
+        name
+        for name, entry in metafile_entries().items()
+        if fnmatch.fnmatchcase(name, pattern)
+        and not (with_weights and 'Weights' not in entry)
+    ]
+
+
+def metafile_entries() -> dict[str, dict]:
+    """What the metafiles of ``model-index.yml`` say of each model, by its name."""
+    entries = BaseInferencer._get_models_from_metafile(str(_root()))
+    return {entry['Name']: entry for entry in entries}
+
+
+def find_config(model: str | os.PathLike) -> Path:
+    """Finds the config of a model.
+
+    Args:
+        model: A config file, or a name of :func:`list_models`.
+
+    Returns:
+        A file, which need not exist if ``model`` is a path.
+
+    Raises:
+        UserError: No model has the name.
+    """
+    path = Path(model)
+    if path.suffix in ('.py', '.json', '.yml', '.yaml') or path.is_file():
+        return path
+    entries = metafile_entries()
+    if str(model) not in entries:
+        known = '\n  '.join(sorted(entries))
+        raise UserError(
+            f'model {str(model)!r} is unknown; those of the metafiles are\n  {known}'
+        )
+    return _root() / entries[str(model)]['Config']
+
+
+def find_weights(model: str | os.PathLike | None) -> Path:
+    """Finds the released weights of a model, and checks that they are whole.
+
+    They are searched for in the environment variable ``MMTAL_ZOO`` if it is set (a
+    folder, or the web address of one), else where the metafile says: in the clone, in
+    the current folder, or at an address.
+
+    Args:
+        model: Its name, or its config file.
+
+    Returns:
+        The checkpoint ``NAME-HASH.pth``.
+
+    Raises:
+        UserError: There is none, or its content is not what its name says.
+    """
+    name = Path(model or 'config').name.removesuffix('.py')
+    listed = metafile_entries().get(name, {}).get('Weights')
+    if listed is None:
+        raise UserError(
+            f'no weights of {name} were released. Remedy: train it by tools/train.py '
+            'and give its checkpoint, e.g. --weights work_dirs/NAME/epoch_5.pth. '
+            f'Models with weights: {", ".join(list_models(with_weights=True))}'
+        )
+    zoo = os.environ.get('MMTAL_ZOO')
+    if zoo:
+        listed = f'{zoo.rstrip("/")}/{listed.rsplit("/", 1)[-1]}'
+    if '://' in listed:
+        return local_weights(listed)
+    places = [_root() / listed, Path(listed)]
+    found = next((path for path in places if path.is_file()), None)
+    if found is None:
+        raise UserError(
+            f'the weights of {name} are neither {" nor ".join(map(str, places))}. '
+            'Remedy: say where released files are, by MMTAL_ZOO=FOLDER_OR_URL'
+        )
+    return check_hash(found)
+
+
+def local_weights(weights: str | os.PathLike) -> Path:
+    """Makes a checkpoint local; it is fetched once.
+
+    Args:
+        weights: A file, or the web address of a released one, ``.../NAME-HASH.pth``.
+
+    Returns:
+        The file; of an address, the one among the checkpoints of :mod:`torch.hub`.
+
+    Raises:
+        UserError: The address names no hash, the file is not there or not the right
+            one; then nothing is kept.
+    """
+    url = os.fspath(weights)
+    if '://' not in url:
+        return Path(url)
+    name = url.rsplit('/', 1)[-1]
+    digest = _NAMED_HASH.search(name)
+    if digest is None:
+        raise UserError(
+            f'{url} does not end with -HASH.pth, so that what comes could not be '
+            'checked. Remedy: fetch it yourself and give the file'
+        )
+    path = Path(torch.hub.get_dir(), 'checkpoints', name)
+    if path.is_file():
+        return check_hash(path)
+    print(f'fetching {url}')
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        torch.hub.download_url_to_file(url, str(path), digest[1], progress=False)
+    except OSError as error:
+        raise UserError(
+            f'{url} cannot be fetched ({error}). Remedy: check the address and the '
+            'network, or fetch it elsewhere and give the file'
+        ) from error
+    except RuntimeError as error:
+        raise UserError(
+            f'{url} is damaged or another file: {error}. Remedy: get it again'
+        ) from error
+    return path
+
+
+def check_hash(path: Path) -> Path:
+    """Checks that a file is the one that its name ``NAME-HASH.pth`` promises.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The same path.
+
+    Raises:
+        UserError: Its SHA-256 does not begin with the hash.
+    """
+    wanted = _NAMED_HASH.search(path.name)[1]
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if not found.startswith(wanted):
+        raise UserError(
+            f'{path}: the SHA-256 of the content begins with {found[: len(wanted)]}, '
+            f'not with {wanted} as its name says, so it is damaged or another file. '
+            'Remedy: get it again'
+        )
+    return path
+
+
+def checkpoint_config(weights: str | os.PathLike) -> Config:
+    """The config that MMEngine kept in a checkpoint.
+
+    Args:
+        weights: As for :func:`local_weights`.
+
+    Raises:
+        UserError: There is none.
+    """
+    text = (load_checkpoint(local_weights(weights)).get('meta') or {}).get('cfg')
+    if not isinstance(text, str):
+        raise UserError(f'{weights} holds no config. Remedy: give the config too')
+    return Config.fromstring(text, '.py')
+
+
+def init_model(
+    model: str | os.PathLike | Config,
+    weights: str | os.PathLike | None = None,
+    device: str | None = None,
+) -> nn.Module:
+    """Loads a network to work with; to run it on videos see :class:`.TALInferencer`.
+
+    Args:
+        model: Name of a model, a config file or a config.
+        weights: Checkpoint: a file, or the address of a released one; or the ``.onnx``
+            file of an export. By default the released weights of the model.
+        device: See :func:`usable_device`.
+
+    Returns:
+        The network in evaluation mode, with the attributes ``cfg``, the config, and
+        ``meta``, what its checkpoint says of itself.
+
+    Raises:
+        UserError: The config, the weights or the device are unusable, or do not fit.
+
+    Example:
+        >>> model = init_model('tal-mts_i3d-tiny_1xb4-128x48x48_synthetic')
+    """
+    cfg = model if isinstance(model, Config) else load_config(find_config(model))
+    path = local_weights(weights) if weights else find_weights(cfg.filename)
+    place = usable_device(device)
+    init_default_scope(cfg.get('default_scope', 'mmaction'))
+    if path.suffix == '.onnx':
+        from .onnx_detector import OnnxDetector
+
+        network = OnnxDetector(str(path), cfg)
+    else:
+        settings = cfg.model.copy()
+        for part in (settings, settings.get('rgb', {}), settings.get('flow', {})):
+            if 'pretrained' in part.get('backbone', {}):
+                # The checkpoint holds the backbone too.
+                part['backbone']['pretrained'] = None
+        network = MODELS.build(settings)
+        network.meta = load_model_weights(network, path)
+    network.cfg = cfg
+    return network.to(place).eval()
+
+
+def usable_device(name: str | None) -> torch.device:
+    """Checks that a device is there.
+
+    Args:
+        name: E.g. 'cpu' or 'cuda:1'. None: the first GPU if there is one.
+
+    Raises:
+        UserError: Torch cannot use it.
+    """
+    name = name or ('cuda' if torch.cuda.is_available() else 'cpu')
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(
+            f'device {name!r} is not usable: {str(error).splitlines()[0]}. '
+            'Remedy: --device cpu, or cuda:N with a GPU that torch sees'
+        ) from error
+    return device
+
+
+def _root() -> Path:
+    """The clone, or what a wheel carries of it."""
+    return Path(BaseInferencer._get_repo_or_mim_dir('mmtal_mts'))

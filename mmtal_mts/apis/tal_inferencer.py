@@ -1,0 +1,284 @@
+"""Detects actions in videos, for a person or another program."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmaction.registry import INFERENCERS
+from mmengine.config import Config
+from mmengine.dataset import Compose, pseudo_collate
+from mmengine.infer import BaseInferencer
+from torch import nn
+
+from ..datasets.video import ArrayReader, VideoReader
+from ..evaluation.functional.post_processing import merge_windows, predicted_segments
+from ..structures import Segments
+from ..utils import UserError
+from ..utils.processes import run_ahead
+from ..visualization import Timeline, render_timelines
+from .config import load_config
+from .model_zoo import checkpoint_config, find_config, find_weights, init_model
+from .video_result import Selection, VideoResult
+
+Source = str | os.PathLike | np.ndarray | Iterable[np.ndarray]
+"""Video file; or frames (T, H, W, 3) uint8 RGB, an array or one by one."""
+
+
+@INFERENCERS.register_module()
+class TALInferencer(BaseInferencer):
+    """Finds the actions of videos with a trained model.
+
+    Windows, preprocessing, ``model.test_cfg`` and class names are those of the config,
+    so that the detections are those of ``tools/test.py``. Decoding runs ahead of the
+    network in a thread; memory does not grow with the length of a video.
+
+    MMEngine's base class takes all inputs for one list of predictions; here each
+    video has many windows and a result of its own, so :meth:`__call__` goes through
+    :meth:`preprocess`, :meth:`forward` and :meth:`postprocess` for each of them.
+
+    Args:
+        model: Config: a file, a name of :func:`.list_models`, or a config. None: the
+            one that is in the checkpoint.
+        weights: Checkpoint: a file, or the address of a released one; or the ``.onnx``
+            file of an export. None: the released checkpoint of the model.
+        device: E.g. 'cpu' or 'cuda:1'. None: the first GPU if there is one.
+        batch_size: Windows that go through the network at once.
+        amp: Mixed precision: float16 on GPUs, bfloat16 on CPUs.
+        frame_size: Side in pixels to which frames are scaled first, for configs whose
+            data are arrays of frames or flow of that size.
+        flow_method: How optical flow is computed, for configs that use it.
+
+    Attributes:
+        classes: Names of the labels.
+
+    Raises:
+        UserError: The config, the checkpoint or the device is unusable.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike | Config | None = None,
+        weights: str | os.PathLike | None = None,
+        device: str | None = None,
+        *,
+        batch_size: int = 1,
+        amp: bool = False,
+        frame_size: int | None = None,
+        flow_method: str = 'tvl1',
+    ) -> None:
+        if batch_size < 1:
+            raise UserError(f'batch size must be at least 1, got {batch_size}')
+        if model is None and weights is None:
+            raise UserError('a model or a checkpoint with its config is needed')
+        if model is None:
+            model = checkpoint_config(weights)
+        elif not isinstance(model, Config):
+            model = load_config(find_config(model))
+        self.weights = os.fspath(weights or find_weights(model.filename))
+        self.batch_size, self.amp = batch_size, amp
+        self.frame_size, self.flow_method = frame_size, flow_method
+        super().__init__(model, self.weights, device, 'mmaction', show_progress=False)
+        self.classes = _classes(self.cfg, self.dataset_cfg, self.model)
+
+    def __call__(
+        self, inputs: Source | Sequence[Source], *, fps: float | None = None
+    ) -> VideoResult | list[VideoResult]:
+        """Finds the actions of one or several videos.
+
+        Args:
+            inputs: Video file; or frames (T, H, W, 3) uint8 RGB as an array, or one
+                by one as a generator; or a list or tuple of several of these.
+            fps: Frame rate of arrays and generators.
+
+        Returns:
+            As many results as inputs, a list for a list.
+
+        Raises:
+            VideoReadError: A video is unreadable.
+            UserError: Frames come without ``fps``.
+        """
+        if isinstance(inputs, (list, tuple)):
+            return [self.detect(item, fps=fps) for item in inputs]
+        return self.detect(inputs, fps=fps)
+
+    def detect(
+        self,
+        source: Source,
+        *,
+        video_id: str | None = None,
+        fps: float | None = None,
+        report: Callable[[int, int | None], None] | None = None,
+    ) -> VideoResult:
+        """Finds the actions of one video.
+
+        Args:
+            source: See :meth:`__call__`.
+            video_id: Name of the video, by default that of the file.
+            fps: Frame rate of an array or generator.
+            report: Called after each batch with the number of windows that are done
+                and, as far as it is known, of all windows.
+
+        Returns:
+            All detections after NMS.
+        """
+        is_file = isinstance(source, (str, os.PathLike))
+        if not is_file and fps is None:
+            raise UserError('frames need their rate. Remedy: give fps=...')
+        reader = VideoReader(source, 0) if is_file else ArrayReader(source, fps)
+        if video_id is None:
+            video_id = Path(source).stem if is_file else 'frames'
+        preds: list[Segments] = []
+        total = self.count_windows(reader)
+        for batch in run_ahead(self.preprocess(reader, self.batch_size, video_id), 1):
+            preds += self.forward(batch)
+            if report is not None:
+                report(len(preds), total)
+        return self.postprocess(preds, reader=reader, video_id=video_id)
+
+    def preprocess(
+        self, inputs: VideoReader | ArrayReader, batch_size: int, video_id: str
+    ) -> Iterator[dict]:
+        """Runs the windows of a video through the test pipeline.
+
+        Args:
+            inputs: The video.
+            batch_size: Windows in a batch.
+            video_id: Name of the video.
+
+        Yields:
+            Batches: lists ``inputs`` of (C, T, H, W), and their ``data_samples``.
+        """
+        from ..datasets.windows import video_windows
+
+        windows = video_windows(inputs, video_id, **self.window_cfg)
+        for chunk in self._get_chunk_data(map(self.pipeline, windows), batch_size):
+            yield self.collate_fn(chunk)
+
+    @torch.inference_mode()
+    def forward(self, inputs: dict) -> list[Segments]:
+        """Detects in the windows of a batch.
+
+        Args:
+            inputs: A batch of :meth:`preprocess`.
+
+        Returns:
+            Detections of each window in seconds of the video, before NMS.
+        """
+        device = torch.device(self.device)
+        dtype = torch.float16 if device.type == 'cuda' else torch.bfloat16
+        with torch.autocast(device.type, dtype=dtype, enabled=self.amp):
+            samples = self.model.test_step(inputs)
+        return [predicted_segments(sample) for sample in samples]
+
+    def postprocess(
+        self,
+        preds: Sequence[Segments],
+        visualization: Any = None,
+        *,
+        reader: VideoReader | ArrayReader,
+        video_id: str,
+    ) -> VideoResult:
+        """Joins the windows of a video by ``model.test_cfg``.
+
+        Args:
+            preds: Detections of each window.
+            visualization: Not used; results are shown by :mod:`.writers`.
+            reader: The video.
+            video_id: Its name.
+        """
+        return VideoResult(
+            video_id,
+            merge_windows(preds, reader.duration_s, self.model.test_cfg),
+            self.classes,
+            reader.duration_s,
+            reader.path if isinstance(reader, VideoReader) else None,
+            warnings=tuple(reader.warnings),
+            first_frame_s=reader.first_frame_s,
+        )
+
+    def visualize(
+        self, inputs: Sequence[Source], preds: Sequence[VideoResult], **kwargs: Any
+    ) -> list[np.ndarray]:
+        """Draws a timeline of each result; see :mod:`.writers` for more.
+
+        Args:
+            inputs: Not used.
+            preds: Results.
+            **kwargs: Settings of :class:`.Selection`.
+
+        Returns:
+            Pictures (H, W, 3) uint8 RGB.
+        """
+        shown = [Selection(**kwargs)(result) for result in preds]
+        return [
+            render_timelines(
+                [Timeline(r.video_id, r.duration, r.detections, r.ground_truth)],
+                r.classes,
+            )
+            for r in shown
+        ]
+
+    def _load_model_from_metafile(self, model: str) -> tuple[Config, str]:
+        return load_config(find_config(model)), os.fspath(find_weights(model))
+
+    def _init_model(self, cfg: Config, weights: str, device: str | None) -> nn.Module:
+        self.dataset_cfg = _dataset_cfg(cfg)
+        return init_model(cfg, weights, device)
+
+    def _init_collate(self, cfg: Config) -> Callable:
+        return pseudo_collate
+
+    def _init_visualizer(self, cfg: Config) -> None:
+        return None
+
+
+def _dataset_cfg(cfg: Config) -> dict:
+    """Settings of the test data set of a config, without wrappers."""
+    loader = cfg.get('test_dataloader') or cfg.get('val_dataloader')
+    if not loader:
+        raise UserError(
+            f'config {cfg.filename} has no test_dataloader, whose pipeline and '
+            'window settings are needed'
+        )
+    settings = loader['dataset']
+    while 'dataset' in settings:
+        settings = settings['dataset']
+    kind = settings.get('type', 'TALDataset')
+    if kind == 'TALFeatureDataset':
+        raise UserError(
+            f'{cfg.filename} reads features, not videos. Remedy: make those of the '
+            'videos by tools/misc/extract_features.py, then use tools/test.py'
+        )
+    if kind != 'TALDataset':
+        raise UserError(f'test_dataloader of {cfg.filename} is not a TALDataset')
+    return settings
+
+
+def _classes(cfg: Config, dataset_cfg: dict, model: nn.Module) -> tuple[str, ...]:
+    """Class names, from the config or else the checkpoint."""
+    if dataset_cfg.get('class_agnostic'):
+        classes = ('action',)
+    else:
+        trained = model.meta.get('dataset_meta')
+        metas = filter(None, (dataset_cfg, dataset_cfg.get('metainfo'), trained))
+        found = (meta.get('classes') for meta in metas)
+        classes = next(filter(None, found), None)
+    if classes is None:
+        raise UserError(
+            'neither the config nor the checkpoint names the classes. Remedy: set '
+            'test_dataloader.dataset.classes in the config'
+        )
+    num_classes = getattr(model, 'num_classes', None)
+    if num_classes is None:
+        num_classes = cfg.model.get('rgb', cfg.model).coarse_head.num_classes
+    if len(classes) != num_classes:
+        raise UserError(
+            f'the config names {len(classes)} classes, but its model has '
+            f'num_classes={num_classes}. Remedy: make both the same'
+        )
+    return tuple(classes)
