@@ -4,47 +4,50 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import torch
+from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
 from mmengine.config import Config
 from torch import Tensor, nn
 
-from mmtal_mts.models.detectors import predict_streams, refine_head_without_weights
-from mmtal_mts.models.utils import (
+from ..models.dense_heads import RAW_OUTPUTS
+from ..models.utils import (
     add_pred_to_datasample,
     complete_test_cfg,
     select_detections,
 )
-from mmtal_mts.utils import UserError
+from ..utils import UserError
 
-from .export import onnx_session
-from .export_model import RAW_OUTPUTS
+OUTPUTS = {'raw': RAW_OUTPUTS, 'decoded': ('segments', 'scores')}
+"""Names of the outputs by what the exported graph ends with."""
 
 
 class OnnxDetector(nn.Module):
-    """Runs an ONNX file of :func:`.export_model` as if it were the model itself.
+    """Runs an ONNX file of ``tools/deployment/export.py`` like the model itself.
 
-    :class:`~mmtal_mts.apis.inference.TALInferencer` takes it where ``weights`` ends
-    with ``.onnx``, so that windows, NMS and all outputs are the same.
+    :class:`.TALInferencer` takes it where ``weights`` ends with ``.onnx``, so that
+    windows, NMS and all outputs are the same.
 
     Args:
-        path (str): ONNX file.
-        cfg (Config): The config that it was exported from, for its head and test_cfg.
+        path: ONNX file.
+        cfg: The config that it was exported from.
 
     Attributes:
-        num_classes (int): K.
-        classes (tuple[str, ...]): Their names, empty if the config had none.
-        meta (dict): The same, as a checkpoint has it.
+        num_classes: K.
+        classes: Their names, empty if the config had none.
+        meta: The same, as a checkpoint has it.
+        test_cfg: Settings behind the network, see :class:`.TALMTS`.
 
     Raises:
-        UserError: If the file is no export of this package.
+        UserError: The file is no export of this package.
     """
 
     def __init__(self, path: str, cfg: Config) -> None:
         super().__init__()
         self._path = path
-        self.session = onnx_session(path, ['CPUExecutionProvider'])
+        self.session = onnx_session(path)
         facts = self.session.get_modelmeta().custom_metadata_map
         if 'mmtal_ends_with' not in facts:
             raise UserError(
@@ -56,8 +59,10 @@ class OnnxDetector(nn.Module):
         self.classes = tuple(json.loads(facts['mmtal_classes']))
         self.batch_size = json.loads(facts['mmtal_batch_size'])
         self.meta = dict(dataset_meta=dict(classes=self.classes or None))
-        self.head = refine_head_without_weights(cfg.model)
         self.test_cfg = complete_test_cfg(cfg.model.get('test_cfg'))
+        # It decodes; its weights are in the file and take no memory here.
+        with torch.device('meta'):
+            self._head = MODELS.build(cfg.model.refine_head)
 
     def to(self, device: torch.device | str) -> OnnxDetector:
         """Moves to a GPU if onnxruntime can use it."""
@@ -77,24 +82,25 @@ class OnnxDetector(nn.Module):
         """Detects in windows.
 
         Args:
-            data (dict): ``inputs``, N tensors (C, T, H, W) uint8 or (C, T), and their
+            data: ``inputs``, N tensors (C, T, H, W) uint8 or (C, T), and their
                 ``data_samples``.
 
         Returns:
-            list[ActionDataSample]: With ``pred_instances``, before NMS.
+            The data samples with ``pred_instances``, before NMS.
         """
         inputs = torch.stack([item.float() for item in data['inputs']])
         outputs = self._run(inputs)
-        samples: Sequence[ActionDataSample] = data['data_samples']
+        samples = data['data_samples']
         if self.ends_with == 'raw':
-            named = dict(zip(RAW_OUTPUTS, outputs))
-            return predict_streams(
-                self.head, [named], inputs.shape[2], samples, self.test_cfg
+            raw = dict(zip(OUTPUTS['raw'], outputs, strict=True))
+            found = self._head.predict_by_feat(
+                raw, inputs.shape[2], samples, self.test_cfg
             )
-        found = [
-            select_detections(segments, scores, sample, self.test_cfg)
-            for sample, segments, scores in zip(samples, *outputs, strict=True)
-        ]
+        else:
+            found = [
+                select_detections(*one, self.test_cfg)
+                for one in zip(*outputs, samples, strict=True)
+            ]
         return add_pred_to_datasample(samples, found, self.test_cfg)
 
     def _run(self, inputs: Tensor) -> list[Tensor]:
@@ -105,8 +111,41 @@ class OnnxDetector(nn.Module):
             padded = batch[torch.arange(self.batch_size).clamp(max=len(batch) - 1)]
             found = self.session.run(None, {'inputs': padded.numpy()})
             parts.append([torch.from_numpy(value) for value in found])
-        shared = {0} if self.ends_with == 'raw' else set()  # points
         return [
-            values[0] if i in shared else torch.cat(values)[: len(inputs)]
-            for i, values in enumerate(zip(*parts))
+            # All batches share the points of the locations.
+            values[0] if name == 'points' else torch.cat(values)[: len(inputs)]
+            for name, values in zip(
+                OUTPUTS[self.ends_with], zip(*parts, strict=True), strict=True
+            )
         ]
+
+
+def onnx_session(
+    path: str, providers: Sequence[str] = ('CPUExecutionProvider',)
+) -> Any:
+    """Opens an ONNX file in onnxruntime.
+
+    Args:
+        path: File.
+        providers: Where it runs, see onnxruntime.
+
+    Raises:
+        UserError: onnxruntime is missing or cannot load the file.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise missing_package('onnxruntime', error) from error
+    try:
+        return onnxruntime.InferenceSession(path, providers=list(providers))
+    # Its exceptions have no common base.
+    except Exception as error:
+        raise UserError(f'{path}: onnxruntime cannot load it: {error}') from error
+
+
+def missing_package(package: str, error: ImportError) -> UserError:
+    """The error to raise where a package of the export is missing."""
+    return UserError(
+        f'{package} is not installed ({error}). Remedy: pip install '
+        '-r requirements/export.txt'
+    )

@@ -3,17 +3,242 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 try:
-    from mmtal_mts.apis import load_config, merge_options
-    from mmtal_mts.apis.export import export_model
-    from mmtal_mts.apis.export_model import OUTPUTS
-    from mmtal_mts.apis.model_zoo import find_config, find_weights
-    from mmtal_mts.utils import CfgOptionsAction, run_tool
+    import numpy as np
+    import torch
+    from mmengine.config import Config
+    from torch import Tensor, nn
+
+    from mmtal_mts.apis import (
+        find_config,
+        find_weights,
+        init_model,
+        load_config,
+        merge_options,
+    )
+    from mmtal_mts.apis.onnx_detector import OUTPUTS, missing_package, onnx_session
+    from mmtal_mts.utils import CfgOptionsAction, UserError, run_tool
+    from mmtal_mts.utils.io import atomic_write
 except ImportError as error:
     sys.exit(f'error: {error}')
+
+SUFFIXES = ('.onnx', '.pt2')
+_OPSET = 18
+# Values are compared within this of their size. Boundary regions are rounded to whole
+# positions, so that a difference in the last digit may rarely pool a neighbour.
+_TOLERANCE = 1e-3
+_MAX_SHARE = 1e-3
+
+
+class ExportedDetector(nn.Module):
+    """A :class:`TALMTS` from pixels, or features, to tensors: what is exported.
+
+    Normalisation is part of it: frames (N, C, T, H, W) float32 go in as they were
+    decoded, in 0..255, or features (N, C, T). It ends with 'raw', what both heads say,
+    or 'decoded', segments and scores of every location before threshold and NMS.
+    """
+
+    def __init__(self, model: nn.Module, ends_with: str = 'raw') -> None:
+        super().__init__()
+        self.model = model
+        self.ends_with = ends_with
+        for module in model.modules():
+            if getattr(module, 'channels_last', False):
+                # A layout of torch; a runtime chooses its own.
+                module.channels_last = False
+        preprocessor = model.data_preprocessor
+        self.normalizes = preprocessor._enable_normalize
+        if self.normalizes:
+            self.register_buffer('mean', preprocessor.mean.detach().clone())
+            self.register_buffer('std', preprocessor.std.detach().clone())
+
+    def forward(self, inputs: Tensor) -> tuple[Tensor, ...]:
+        """The outputs in the order of :data:`.OUTPUTS`."""
+        num_frames = inputs.shape[2]
+        if self.normalizes:
+            inputs = (inputs - self.mean) / self.std
+        raw = self.model(inputs, mode='tensor')
+        if self.ends_with == 'decoded':
+            return self.model.refine_head.decode(raw, num_frames)
+        return tuple(raw[name] for name in OUTPUTS['raw'])
+
+    def facts(self, cfg: Config) -> dict[str, str]:
+        """What whoever runs the exported network has to know; values are JSON."""
+        dataset = cfg.test_dataloader.dataset
+        mean, std = (
+            getattr(self, name).flatten().tolist() if self.normalizes else []
+            for name in ('mean', 'std')
+        )
+        facts = dict(
+            ends_with=self.ends_with,
+            outputs=list(OUTPUTS[self.ends_with]),
+            num_classes=self.model.coarse_head.num_classes,
+            classes=list(dataset.get('classes') or []),
+            clip_len=dataset.get('clip_len'),
+            window_stride=dataset.get('window_stride'),
+            sample_fps=dataset.get('sample_fps'),
+            normalized_inside=dict(mean=mean, std=std),
+        )
+        return {f'mmtal_{name}': json.dumps(value) for name, value in facts.items()}
+
+
+def build_exported(
+    cfg: Config, weights: str, ends_with: str = 'raw'
+) -> ExportedDetector:
+    """The network of a config with the weights of a checkpoint, in testing mode."""
+    if ends_with not in OUTPUTS:
+        raise UserError(f'ends_with={ends_with!r}: choose from {sorted(OUTPUTS)}')
+    if cfg.model.get('type') != 'TALMTS':
+        raise UserError(
+            f'{cfg.filename}: model {cfg.model.get("type")} cannot be exported. Remedy:'
+            ' export the network of each stream, and average their raw outputs'
+        )
+    return ExportedDetector(init_model(cfg, weights, 'cpu'), ends_with).eval()
+
+
+def example_inputs(cfg: Config, batch_size: int = 2, seed: int = 0) -> Tensor:
+    """Random frames (N, C, T, H, W) in 0..255, or features (N, C, T), of a config."""
+    generator = torch.Generator().manual_seed(seed)
+    backbone = cfg.model.backbone
+    is_features = backbone.type == 'FeatureEmbedding'
+    for name in ('clip_len',) if is_features else ('clip_len', 'crop_size'):
+        if cfg.get(name) is None:
+            raise UserError(f'{cfg.filename}: needs {name} at its top level')
+    shape = (batch_size, backbone.get('in_channels', 3))
+    if is_features:
+        return torch.randn(*shape, cfg.clip_len, generator=generator).relu()
+    # Neighbouring pixels and frames alike, as in videos; noise alone is none.
+    small = torch.rand(*shape, 4, 4, 4, generator=generator)
+    size = (cfg.clip_len, cfg.crop_size, cfg.crop_size)
+    clip = nn.functional.interpolate(small, size=size, mode='trilinear')
+    return (224 * clip + 31 * torch.rand(clip.shape, generator=generator)).floor()
+
+
+@torch.no_grad()
+def compare(
+    exported: ExportedDetector,
+    run: Callable[[Tensor], Sequence[np.ndarray]],
+    batches: Sequence[Tensor],
+) -> tuple[dict[str, float], float]:
+    """Runs the network in torch and the exported one on the same batches.
+
+    Returns:
+        The largest absolute difference of each output, and the share of all values
+        that differ by more than the tolerance.
+    """
+    names = OUTPUTS[exported.ends_with]
+    worst = dict.fromkeys(names, 0.0)
+    wrong = total = 0
+    for batch in batches:
+        for name, a, b in zip(names, exported(batch), run(batch), strict=True):
+            difference = np.abs(a.numpy() - b)
+            worst[name] = max(worst[name], float(difference.max()))
+            # NaN is never within the tolerance.
+            close = difference <= _TOLERANCE * np.maximum(np.abs(a.numpy()), 1)
+            wrong += int((~close).sum())
+            total += close.size
+    return worst, wrong / max(total, 1)
+
+
+@torch.no_grad()
+def export_model(
+    cfg: Config,
+    weights: str,
+    path: str | os.PathLike,
+    ends_with: str = 'raw',
+    batch_size: int = 1,
+    num_checks: int = 3,
+) -> str:
+    """Exports a network and compares what the file computes with torch.
+
+    Clip length and frame size are those of the config. The batch size is free in a
+    ``.pt2`` file and fixed in an ``.onnx`` file. The file appears only if the
+    comparison holds.
+
+    Returns:
+        How large the differences are, in words.
+
+    Raises:
+        UserError: A package is missing, or the results differ.
+    """
+    suffix = Path(path).suffix
+    if suffix not in SUFFIXES:
+        raise UserError(f'{path} must end with one of {", ".join(SUFFIXES)}')
+    exported = build_exported(cfg, weights, ends_with)
+    with atomic_write(path) as temporary:
+        if suffix == '.onnx':
+            sizes = [batch_size]
+            run = _export_onnx(exported, cfg, batch_size, str(temporary))
+        else:
+            sizes = [1, 2, 3]
+            run = _export_torch(exported, cfg, str(temporary))
+        batches = [
+            example_inputs(cfg, sizes[i % len(sizes)], seed=i + 1)
+            for i in range(num_checks)
+        ]
+        worst, share = compare(exported, run, batches)
+        differences = ', '.join(f'{name} {value:.1e}' for name, value in worst.items())
+        found = (
+            f'{num_checks} batches; largest differences: {differences}; '
+            f'{100 * share:.4f} % of the values differ by more than {_TOLERANCE:g} of '
+            'their size'
+        )
+        if share > _MAX_SHARE:
+            raise UserError(
+                f'the exported network computes something else than torch ({found}); '
+                f'{path} was not written. Remedy: another version of torch or of the '
+                'runtime'
+            )
+    return found
+
+
+def _export_onnx(
+    exported: ExportedDetector, cfg: Config, batch_size: int, path: str
+) -> Callable[[Tensor], list[np.ndarray]]:
+    """Writes the file; returns the function that it computes."""
+    try:
+        import onnx
+    except ImportError as error:
+        raise missing_package('onnx', error) from error
+    with warnings.catch_warnings():
+        # About sizes that become constants: all do.
+        warnings.simplefilter('ignore')
+        torch.onnx.export(
+            exported,
+            (example_inputs(cfg, batch_size),),
+            path,
+            input_names=['inputs'],
+            output_names=list(OUTPUTS[exported.ends_with]),
+            opset_version=_OPSET,
+            dynamo=False,  # the exporter that needs no further package
+        )
+    model = onnx.load(path)
+    facts = exported.facts(cfg) | {'mmtal_batch_size': json.dumps(batch_size)}
+    onnx.helper.set_model_props(model, facts)
+    onnx.checker.check_model(model)
+    onnx.save(model, path)
+    session = onnx_session(path)
+    return lambda inputs: session.run(None, {'inputs': inputs.numpy()})
+
+
+def _export_torch(
+    exported: ExportedDetector, cfg: Config, path: str
+) -> Callable[[Tensor], list[np.ndarray]]:
+    """Writes the file; returns the function that it computes."""
+    # Of one clip, the program would be for one clip alone.
+    example = (example_inputs(cfg, 2),)
+    shapes = ({0: torch.export.Dim('batch', min=1)},)
+    program = torch.export.export(exported, example, dynamic_shapes=shapes)
+    torch.export.save(program, path, extra_files=exported.facts(cfg))
+    module = torch.export.load(path).module()
+    return lambda inputs: [value.numpy() for value in module(inputs)]
 
 
 def parse_args() -> argparse.Namespace:

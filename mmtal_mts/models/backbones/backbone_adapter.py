@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,9 +15,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
-from ..utils.backbone_weights import load_backbone_weights
-from .adapted_maps import AdaptedMap, MapFacts, plan_maps
-from .dry_run import dry_run, run_layers
+from .adapted_maps import plan_maps
+from .pretrained import load_pretrained
 
 
 @MODELS.register_module()
@@ -38,7 +38,7 @@ class BackboneAdapter(BaseModule):
         in_channels: Channels of a frame.
         first_stride: Frames per position of the finest map; a power of two. None:
             as few as the backbone allows.
-        chunk_len: Cut the clip into chunks of so many frames that pass the backbone
+        chunk_len: Cut the clip into chunks of this many frames that pass the backbone
             one by one, for backbones of a fixed or short length (VideoMAE: 16). None:
             the whole clip at once.
         layers: Names of submodules whose outputs are the maps, e.g.
@@ -81,14 +81,14 @@ class BackboneAdapter(BaseModule):
     ) -> None:
         super().__init__(init_cfg)
         self.backbone = MODELS.build(backbone)
+        self.name = type(self.backbone).__name__
         self.in_channels = in_channels
         self.chunk_len = chunk_len
         self.pretrained = pretrained
         self.with_cp = with_cp
-        self.layers = None if layers is None else tuple(layers)
-        self._check_names(self.layers or (), 'layers')
+        self.layers = tuple(layers or ())
         self.frozen = ('',) if frozen is True else tuple(frozen or ())
-        self._check_names(self.frozen, 'frozen')
+        self._check_names(layers=self.layers, frozen=self.frozen)
         if chunk_len is not None and (chunk_len < 1 or clip_len % chunk_len):
             raise ValueError(
                 f'chunk_len={chunk_len} of BackboneAdapter must divide '
@@ -99,18 +99,16 @@ class BackboneAdapter(BaseModule):
                 'with_cp=True of BackboneAdapter computes chunk after chunk again and '
                 'needs chunk_len; or set with_cp=True of the backbone, if it has it'
             )
-        name = type(self.backbone).__name__
         clip = (1, in_channels, clip_len, crop_size, crop_size)
-        self.per_frame, shapes, unused = self._try(name, clip)
-        self._plan = plan_maps(name, shapes, clip_len, first_stride, max_size, outputs)
-        self.maps = tuple(
-            MapFacts(m.channels, clip_len // m.length, m.size) for m in self._plan
+        self.per_frame, shapes, unused = self._probe(clip)
+        self.maps = plan_maps(
+            self.name, shapes, clip_len, first_stride, max_size, outputs
         )
         for key in unused:
             # Or distributed training would wait for their gradients.
             self.backbone.get_parameter(key).requires_grad_(False)
         self._freeze()
-        self.report = self._explain(name, clip, unused)
+        self.report = self._explain(clip, unused)
         MMLogger.get_current_instance().info(self.report)
 
     @property
@@ -122,11 +120,11 @@ class BackboneAdapter(BaseModule):
         """Initialises the backbone, then loads ``pretrained``.
 
         Raises:
-            ValueError: The file does not fit the backbone.
+            UserError: The file is unusable or does not fit the backbone.
         """
         super().init_weights()
         if self.pretrained is not None:
-            load_backbone_weights(self.backbone, self.pretrained)
+            load_pretrained(self.backbone, self.pretrained)
 
     def train(self, mode: bool = True) -> BackboneAdapter:
         """Sets the mode; what is ``frozen`` stays in evaluation mode.
@@ -158,55 +156,60 @@ class BackboneAdapter(BaseModule):
         Raises:
             ValueError: The clip does not divide into chunks.
         """
-        if not self.with_cp or not self.training:
-            maps = self._maps(self.backbone, frames)
-        else:
+        if self.with_cp and self.training:
             parts = [
-                checkpoint(self._maps, self.backbone, chunk, use_reentrant=False)
+                checkpoint(self._run, self.backbone, chunk, use_reentrant=False)
                 for chunk in frames.split(self.chunk_len, dim=2)
             ]
-            maps = [torch.cat(chunks, dim=2) for chunks in zip(*parts)]
-        return tuple(pool_map(maps[m.index], m) for m in self._plan)
+            found = [torch.cat(chunks, dim=2) for chunks in zip(*parts, strict=True)]
+        else:
+            found = self._run(self.backbone, frames)
+        return tuple(
+            found[m.index]
+            if m.kernel == (1, 1, 1)
+            else F.avg_pool3d(found[m.index], m.kernel)
+            for m in self.maps
+        )
 
-    def _maps(self, backbone: nn.Module, frames: Tensor) -> list[Tensor]:
+    def _run(self, backbone: nn.Module, frames: Tensor) -> list[Tensor]:
         """All maps of the backbone as (N, C_i, T_i, H_i, W_i)."""
         n, _, t = frames.shape[:3]
+        length = t if self.chunk_len is None else self.chunk_len
         if self.per_frame:
-            clips = frames.transpose(1, 2).flatten(0, 1)  # (N*T, C, H, W)
-        elif self.chunk_len is None:
-            clips = frames
-        else:
-            if t % self.chunk_len:
-                raise ValueError(
-                    f'the clip has {t} frames, no multiple of chunk_len='
-                    f'{self.chunk_len} of BackboneAdapter'
-                )
-            chunks = frames.unflatten(2, (t // self.chunk_len, self.chunk_len))
-            clips = chunks.transpose(1, 2).flatten(0, 1)  # (N*chunks, C, t, H, W)
-        if self.layers is None:
-            found = backbone(clips)
-        else:
-            found = run_layers(backbone, self.layers, clips)
-        name = type(backbone).__name__
-        return [as_map(x, n, self.per_frame, name) for x in usable(found, name)]
+            frames = frames.transpose(1, 2).flatten(0, 1)  # (N*T, C, H, W)
+        elif t % length:
+            raise ValueError(
+                f'the clip has {t} frames, no multiple of chunk_len={length} of '
+                'BackboneAdapter'
+            )
+        elif length < t:
+            chunks = frames.unflatten(2, (t // length, length))
+            frames = chunks.transpose(1, 2).flatten(0, 1)  # (N*chunks, C, t, H, W)
+        found = _run_layers(backbone, self.layers, frames)
+        return [
+            _join_chunks(x, n, self.per_frame, self.name)
+            for x in _usable_maps(found, self.name)
+        ]
 
-    def _try(
-        self, name: str, clip: Sequence[int]
-    ) -> tuple[bool, tuple[tuple[int, ...], ...], tuple[str, ...]]:
-        """Whether the backbone takes frames one by one, and what it returns."""
+    def _probe(
+        self, clip: Sequence[int]
+    ) -> tuple[bool, list[tuple[int, ...]], list[str]]:
+        """Whether frames go in one by one, shapes of the maps, unused parameters."""
         errors = []
-        for per_frame in (False, True):
-            self.per_frame = per_frame
-            try:
-                found = dry_run(self.backbone, self._maps, clip)
-            # Libraries raise all kinds of errors about a shape.
-            except Exception as error:
-                errors.append(f'{type(error).__name__}: {error}'.splitlines()[0])
-                continue
-            return per_frame, found.shapes, found.unused
+        for self.per_frame in (False, True):
+            # Without values (torch's meta device) this takes milliseconds for any
+            # size. A backbone that looks at values may work with them; if not, that
+            # error is the one to tell.
+            for device in ('meta', 'cpu'):
+                try:
+                    return self.per_frame, *self._dry_run(clip, device)
+                # Libraries raise all kinds of errors about a shape.
+                except Exception as error:
+                    reason = f'{type(error).__name__}: {error}'.splitlines()[0]
+            errors.append(reason)
         _, _, t, h, w = clip
         raise ValueError(
-            f'{name} takes neither a clip of {t} frames of {h}x{w} pixels '
+            f'{self.name} takes neither a clip of {t} frames of {h}x{w} pixels '
             f'({errors[0]}) nor its frames one by one ({errors[1]}). A backbone '
             'that was built for a number of frames needs it as chunk_len of '
             'BackboneAdapter (num_segments of TSM must divide clip_len); for a short '
@@ -214,32 +217,54 @@ class BackboneAdapter(BaseModule):
             'clip_len or crop_size'
         )
 
-    def _check_names(self, names: Sequence[str], field: str) -> None:
+    def _dry_run(
+        self, clip: Sequence[int], device: str
+    ) -> tuple[list[tuple[int, ...]], list[str]]:
+        """Runs a copy forward and backward: shapes of the maps, unused parameters."""
+        twin = copy.deepcopy(self.backbone)
+        twin.eval()  # some backbones of MMAction2 return None here
+        twin.to(device)
+        for module in twin.modules():
+            if getattr(module, 'with_cp', False):
+                module.with_cp = False
+            for name, value in list(vars(module).items()):
+                # Neither parameter nor buffer, so that .to() does not know it.
+                if isinstance(value, Tensor):
+                    setattr(module, name, value.to(device))
+        maps = self._run(twin, torch.zeros(*clip, device=device))
+        wanted = {n: p for n, p in twin.named_parameters() if p.requires_grad}
+        if wanted:
+            sum(x.sum() for x in maps).backward()
+        unused = [name for name, p in wanted.items() if p.grad is None]
+        return [tuple(x.shape) for x in maps], unused
+
+    def _check_names(self, **fields: Sequence[str]) -> None:
         known = dict(self.backbone.named_modules())
-        unknown = [name for name in names if name not in known]
-        if unknown:
-            raise ValueError(
-                f'{field}={list(names)} of BackboneAdapter: '
-                f'{type(self.backbone).__name__} has no {unknown}; it has '
-                f'{[name for name, _ in self.backbone.named_children()]}'
-            )
+        for field, names in fields.items():
+            unknown = [name for name in names if name not in known]
+            if unknown:
+                raise ValueError(
+                    f'{field}={list(names)} of BackboneAdapter: {self.name} has no '
+                    f'{unknown}; it has '
+                    f'{[name for name, _ in self.backbone.named_children()]}'
+                )
 
     def _freeze(self) -> None:
         for name in self.frozen:
-            module = self.backbone.get_submodule(name)
-            module.eval()
-            module.requires_grad_(False)
+            self.backbone.get_submodule(name).eval()
+            self.backbone.get_submodule(name).requires_grad_(False)
 
-    def _explain(self, name: str, clip: Sequence[int], unused: Sequence[str]) -> str:
-        """What was found and is done, for the log."""
+    def _explain(self, clip: Sequence[int], unused: Sequence[str]) -> str:
         _, _, t, h, w = clip
         how = 'whole'
         if self.per_frame:
             how = 'frame by frame'
         elif self.chunk_len is not None:
             how = f'in {t // self.chunk_len} chunks of {self.chunk_len} frames'
-        lines = [f'BackboneAdapter: {name} takes a clip of {t} frames {h}x{w} {how}']
-        lines += [f'  level {i}: {m.explain()}' for i, m in enumerate(self._plan)]
+        lines = [
+            f'BackboneAdapter: {self.name} takes a clip of {t} frames {h}x{w} {how}'
+        ]
+        lines += [f'  level {i}: {m.explain(t)}' for i, m in enumerate(self.maps)]
         if self.frozen:
             what = 'everything' if '' in self.frozen else ', '.join(self.frozen)
             lines.append(f'  frozen: {what}')
@@ -251,27 +276,16 @@ class BackboneAdapter(BaseModule):
         return '\n'.join(lines)
 
 
-def usable(found: Any, name: str) -> list[Tensor]:
-    """The maps of whatever a backbone returned.
-
-    Args:
-        found: A tensor, or tensors in (nested) sequences.
-        name: Of the backbone, for the message.
-
-    Returns:
-        The tensors; vectors, such as class tokens, only where there are no maps.
-
-    Raises:
-        ValueError: Something else came out.
-    """
-    flat: list[Tensor] = []
-
-    def walk(item: Any) -> None:
+def _usable_maps(found: Any, name: str) -> list[Tensor]:
+    """The maps of what a backbone returned; vectors only where there are no maps."""
+    tensors: list[Tensor] = []
+    stack = [found]
+    while stack:
+        item = stack.pop(0)
         if isinstance(item, (tuple, list)):
-            for part in item:
-                walk(part)
+            stack[:0] = item
         elif isinstance(item, Tensor) and item.ndim in (2, 4, 5):
-            flat.append(item)
+            tensors.append(item)
         elif item is not None:
             what = type(item).__name__
             if isinstance(item, Tensor):
@@ -282,29 +296,13 @@ def usable(found: Any, name: str) -> list[Tensor]:
                 'submodules by layers=(...), or the option of the backbone that '
                 'returns maps (VisionTransformer: return_feat_map=True)'
             )
-
-    walk(found)
-    if not flat:
+    if not tensors:
         raise ValueError(f'{name} returns no tensor')
-    maps = [x for x in flat if x.ndim > 2]
-    return maps or flat
+    return [x for x in tensors if x.ndim > 2] or tensors
 
 
-def as_map(x: Tensor, num_clips: int, per_frame: bool, name: str) -> Tensor:
-    """Brings what came out for chunks or frames into one map per clip.
-
-    Args:
-        x: (N * chunks, C, t, h, w), (N * frames, C, h, w) or (N * chunks, C).
-        num_clips: N.
-        per_frame: Whether frames went in one by one.
-        name: Of the backbone, for the message.
-
-    Returns:
-        (N, C, T', h, w).
-
-    Raises:
-        ValueError: The tensor cannot be a map.
-    """
+def _join_chunks(x: Tensor, num_clips: int, per_frame: bool, name: str) -> Tensor:
+    """Maps or vectors of chunks, or of single frames -> (N, C, T', h, w)."""
     if x.ndim == 2:
         x = x[:, :, None, None]
     if x.ndim == 5 and per_frame or x.ndim == 4 and not per_frame and x.shape[2] > 1:
@@ -319,8 +317,39 @@ def as_map(x: Tensor, num_clips: int, per_frame: bool, name: str) -> Tensor:
     return x.transpose(1, 2).flatten(2, 3)
 
 
-def pool_map(x: Tensor, plan: AdaptedMap) -> Tensor:
-    """Averages a map as planned: (N, C, T', H', W') -> (N, C, T_i, H_i, W_i)."""
-    if plan.kernel == (1, 1, 1):
-        return x
-    return F.avg_pool3d(x, plan.kernel, plan.kernel)
+class _Enough(Exception):
+    """All wanted layers have run; what follows is not needed."""
+
+
+def _run_layers(backbone: nn.Module, names: Sequence[str], clips: Tensor) -> Any:
+    """What the backbone returns, or the outputs of some of its layers."""
+    if not names:
+        return backbone(clips)
+    found: dict[str, Tensor] = {}
+
+    def keep(name: str, output: Tensor) -> None:
+        found[name] = output
+        if len(found) == len(names):
+            raise _Enough
+
+    # Only while the forward pass runs: activation checkpointing may run a layer
+    # again in the backward pass.
+    handles = [
+        backbone.get_submodule(name).register_forward_hook(
+            lambda module, inputs, output, name=name: keep(name, output)
+        )
+        for name in names
+    ]
+    try:
+        backbone(clips)
+    except _Enough:
+        pass
+    finally:
+        for handle in handles:
+            handle.remove()
+    missing = [name for name in names if name not in found]
+    if missing:
+        raise ValueError(
+            f'layers={list(names)}: {missing} did not run in the forward pass'
+        )
+    return [found[name] for name in names]

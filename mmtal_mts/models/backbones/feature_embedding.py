@@ -1,3 +1,5 @@
+"""Features of an earlier extraction in the place of a backbone."""
+
 from __future__ import annotations
 
 from mmaction.registry import MODELS
@@ -45,7 +47,7 @@ class FeatureEmbedding(BaseModule):
         self.units = nn.Sequential(
             *(
                 ConvNormReLU1d(a, b, num_groups=num_groups)
-                for a, b in zip(widths, widths[1:])
+                for a, b in zip(widths, widths[1:], strict=False)
             )
         )
         self.maps = (MapFacts(out_channels, 1, 1),)

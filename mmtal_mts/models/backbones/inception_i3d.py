@@ -1,59 +1,177 @@
+"""I3D (Inception v1 inflated to 3-D): units, pooling, blocks and the network."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from mmaction.registry import MODELS
-from mmengine.logging import MMLogger
 from mmengine.model import BaseModule
-from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from .i3d_layers import InceptionBlock, SameMaxPool3d, Unit3D
+from ..layers import contiguous_like, pad_same, pointwise_conv3d, same_padding
+from .pretrained import load_pretrained
 
-# Kernel and stride of every pooling, in network order with the other stages.
-_POOLS = {
+# Stages in network order. Convolutions: width, kernel and stride; poolings: kernel and
+# stride; blocks: widths of b0, b1a, b1b, b2a, b2b, b3b (Inception v1).
+_STAGES = {
+    'Conv3d_1a_7x7': (64, (7, 7, 7), (2, 2, 2)),
     'MaxPool3d_2a_3x3': ((1, 3, 3), (1, 2, 2)),
+    'Conv3d_2b_1x1': (64, (1, 1, 1), (1, 1, 1)),
+    'Conv3d_2c_3x3': (192, (3, 3, 3), (1, 1, 1)),
     'MaxPool3d_3a_3x3': ((1, 3, 3), (1, 2, 2)),
-    'MaxPool3d_4a_3x3': ((3, 3, 3), (2, 2, 2)),
-    'MaxPool3d_5a_2x2': ((2, 2, 2), (2, 2, 2)),
-}
-# Widths of b0, b1a, b1b, b2a, b2b, b3b (Inception v1).
-_MIXED = {
     'Mixed_3b': (64, 96, 128, 16, 32, 32),
     'Mixed_3c': (128, 128, 192, 32, 96, 64),
+    'MaxPool3d_4a_3x3': ((3, 3, 3), (2, 2, 2)),
     'Mixed_4b': (192, 96, 208, 16, 48, 64),
     'Mixed_4c': (160, 112, 224, 24, 64, 64),
     'Mixed_4d': (128, 128, 256, 24, 64, 64),
     'Mixed_4e': (112, 144, 288, 32, 64, 64),
     'Mixed_4f': (256, 160, 320, 32, 128, 128),
+    'MaxPool3d_5a_2x2': ((2, 2, 2), (2, 2, 2)),
     'Mixed_5b': (256, 160, 320, 32, 128, 128),
     'Mixed_5c': (384, 192, 384, 48, 128, 128),
 }
-_STAGES = (
-    'Conv3d_1a_7x7',
-    'MaxPool3d_2a_3x3',
-    'Conv3d_2b_1x1',
-    'Conv3d_2c_3x3',
-    'MaxPool3d_3a_3x3',
-    'Mixed_3b',
-    'Mixed_3c',
-    'MaxPool3d_4a_3x3',
-    'Mixed_4b',
-    'Mixed_4c',
-    'Mixed_4d',
-    'Mixed_4e',
-    'Mixed_4f',
-    'MaxPool3d_5a_2x2',
-    'Mixed_5b',
-    'Mixed_5c',
-)
+
+
+class Unit3D(nn.Module):
+    """Convolution without bias, batch norm, ReLU; dynamic SAME padding.
+
+    The attribute names are those of the widely used PyTorch I3D state dicts.
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        kernel_size: Kernel over (T, H, W).
+        stride: Stride over (T, H, W).
+        bn_momentum: Momentum of the running statistics.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Sequence[int] = (1, 1, 1),
+        stride: Sequence[int] = (1, 1, 1),
+        bn_momentum: float = 0.01,
+    ) -> None:
+        super().__init__()
+        self.conv3d = nn.Conv3d(
+            in_channels, out_channels, tuple(kernel_size), tuple(stride), bias=False
+        )
+        self.bn = nn.BatchNorm3d(out_channels, eps=1e-3, momentum=bn_momentum)
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the batch norm is a fixed affine map: in testing, or frozen."""
+        return not self.bn.training
+
+    def folded(self) -> tuple[Tensor, Tensor]:
+        """Weight (C', C, kT, kH, kW) and bias (C',) of convolution and frozen norm.
+
+        Gradients reach the weight of the convolution and the affine parameters of
+        the norm as if both ran one after the other, but no activation is kept
+        between them.
+        """
+        bn = self.bn
+        scale = bn.weight * torch.rsqrt(bn.running_var + bn.eps)
+        weight = self.conv3d.weight * scale.view(-1, 1, 1, 1, 1)
+        return weight, bn.bias - bn.running_mean * scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, T, H, W) -> (N, C', ceil(T/s), ceil(H/s), ceil(W/s))."""
+        return F.relu(self.before_relu(x), inplace=True)
+
+    def before_relu(self, x: Tensor) -> Tensor:
+        """The unit without its ReLU, of the same shape."""
+        if self.frozen:
+            return self._convolve(x, *self.folded())
+        return self.bn(self._convolve(x, self.conv3d.weight, None))
+
+    def _convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        conv = self.conv3d
+        if set(conv.kernel_size + conv.stride) == {1}:
+            return pointwise_conv3d(x, weight, bias)
+        padded, padding = pad_same(x, conv.kernel_size, conv.stride)
+        convolved = F.conv3d(padded, weight, bias, conv.stride, padding)
+        # Small maps may have lost the layout, and all behind them would be slow.
+        return contiguous_like(convolved, x)
+
+
+class SameMaxPool3d(nn.Module):
+    """Max pooling with SAME padding over non-negative maps.
+
+    I3D pads with zeros, but only ever pools after a ReLU, where a zero never beats
+    the maximum of the real values: padding that never wins gives the same map and
+    needs no copy.
+
+    Args:
+        kernel_size: Kernel over (T, H, W).
+        stride: Stride over (T, H, W), at most the kernel.
+    """
+
+    def __init__(self, kernel_size: Sequence[int], stride: Sequence[int]) -> None:
+        super().__init__()
+        self.kernel_size = tuple(kernel_size)
+        self.stride = tuple(stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, T, H, W) -> (N, C, ceil(T/s), ceil(H/s), ceil(W/s))."""
+        axes = zip(x.shape[2:], self.kernel_size, self.stride, strict=True)
+        front = [same_padding(n, k, s)[0] for n, k, s in axes]
+        # ceil_mode adds the one position behind that SAME padding may have more.
+        return F.max_pool3d(x, self.kernel_size, self.stride, front, ceil_mode=True)
+
+
+class InceptionBlock(nn.Module):
+    """Four parallel branches, concatenated in the order b0, b1, b2, b3.
+
+    Args:
+        in_channels: Channels of the input.
+        widths: Output channels of b0, b1a, b1b, b2a, b2b, b3b.
+        bn_momentum: Momentum of the running statistics.
+    """
+
+    def __init__(
+        self, in_channels: int, widths: Sequence[int], bn_momentum: float = 0.01
+    ) -> None:
+        super().__init__()
+        b0, b1a, b1b, b2a, b2b, b3b = widths
+        cube = (3, 3, 3)
+        self.b0 = Unit3D(in_channels, b0, bn_momentum=bn_momentum)
+        self.b1a = Unit3D(in_channels, b1a, bn_momentum=bn_momentum)
+        self.b1b = Unit3D(b1a, b1b, cube, bn_momentum=bn_momentum)
+        self.b2a = Unit3D(in_channels, b2a, bn_momentum=bn_momentum)
+        self.b2b = Unit3D(b2a, b2b, cube, bn_momentum=bn_momentum)
+        self.b3a = SameMaxPool3d(cube, (1, 1, 1))
+        self.b3b = Unit3D(in_channels, b3b, bn_momentum=bn_momentum)
+        self.out_channels = b0 + b1b + b2b + b3b
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, T, H, W) -> (N, out_channels, T, H, W)."""
+        b0, b1a, b2a = self._pointwise(x)
+        b1b = self.b1b.before_relu(F.relu(b1a))
+        b2b = self.b2b.before_relu(F.relu(b2a))
+        b3b = self.b3b.before_relu(self.b3a(x))
+        # One ReLU behind all branches: the backward pass needs its result, which the
+        # next layer keeps anyway, and none of the branches'.
+        return F.relu(torch.cat([b0, b1b, b2b, b3b], dim=1), inplace=True)
+
+    def _pointwise(self, x: Tensor) -> Sequence[Tensor]:
+        """The three 1x1 units of the input before ReLU; one call if all are frozen."""
+        units = (self.b0, self.b1a, self.b2a)
+        if not all(unit.frozen for unit in units):
+            return [unit.before_relu(x) for unit in units]
+        weights, biases = zip(*(unit.folded() for unit in units), strict=True)
+        joined = pointwise_conv3d(x, torch.cat(weights), torch.cat(biases))
+        return joined.split([len(bias) for bias in biases], dim=1)
 
 
 @MODELS.register_module()
 class InceptionI3D(BaseModule):
-    """I3D (Inception v1 inflated to 3-D), the paper's feature extractor.
+    """I3D, the paper's feature extractor.
 
     Carreira and Zisserman, "Quo Vadis, Action Recognition?". The state dict has the
     key names of the widely used PyTorch port, so that its Kinetics weights load as
@@ -69,7 +187,7 @@ class InceptionI3D(BaseModule):
             norm fixed in training, as AFSD does. Only sensible with pretrained
             weights.
         bn_momentum: Momentum of the running statistics.
-        pretrained: File or URL of an I3D state dict; ``None`` trains from scratch.
+        pretrained: File or URL of an I3D state dict; None trains from scratch.
         channels_last: Run on channels-last tensors, which is 1.5 to 2 times as fast
             on CPUs. The values are the same.
         with_cp: Trade time for memory in training: activations inside a stage are
@@ -91,11 +209,10 @@ class InceptionI3D(BaseModule):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        unknown = set(out_indices) - set(_STAGES)
-        if unknown or not out_indices:
+        names = list(_STAGES)
+        if not out_indices or set(out_indices) - set(names):
             raise ValueError(
-                f'out_indices={list(out_indices)} of InceptionI3D: choose from '
-                f'{list(_STAGES)}'
+                f'out_indices={list(out_indices)} of InceptionI3D: choose from {names}'
             )
         if with_cp and not freeze_bn:
             raise ValueError(
@@ -110,36 +227,13 @@ class InceptionI3D(BaseModule):
         self.channels_last = channels_last
         self.stage_channels: dict[str, int] = {}
 
-        last = max(_STAGES.index(name) for name in out_indices)
-        self.stages = _STAGES[: last + 1]
+        self.stages = names[: max(map(names.index, out_indices)) + 1]
         channels = in_channels
         for name in self.stages:
-            stage, channels = self._build_stage(name, channels, width, bn_momentum)
+            stage, channels = _build_stage(name, channels, width, bn_momentum)
             self.add_module(name, stage)
             self.stage_channels[name] = channels
         self._freeze_norms()
-
-    @staticmethod
-    def _build_stage(
-        name: str, channels: int, width: float, bn_momentum: float
-    ) -> tuple[nn.Module, int]:
-        def scaled(value: int) -> int:
-            # CPU and GPU kernels are fast for multiples of 8 channels, as all of the
-            # published widths are.
-            return max(8 * round(value * width / 8), 8)
-
-        if name in _POOLS:
-            return SameMaxPool3d(*_POOLS[name]), channels
-        if name in _MIXED:
-            widths = [scaled(value) for value in _MIXED[name]]
-            block = InceptionBlock(channels, widths, bn_momentum)
-            return block, block.out_channels
-        out, kernel, stride = {
-            'Conv3d_1a_7x7': (scaled(64), (7, 7, 7), (2, 2, 2)),
-            'Conv3d_2b_1x1': (scaled(64), (1, 1, 1), (1, 1, 1)),
-            'Conv3d_2c_3x3': (scaled(192), (3, 3, 3), (1, 1, 1)),
-        }[name]
-        return Unit3D(channels, out, kernel, stride, bn_momentum), out
 
     @property
     def out_channels(self) -> tuple[int, ...]:
@@ -150,61 +244,11 @@ class InceptionI3D(BaseModule):
         """Initialises as ``init_cfg`` says, then loads ``pretrained``.
 
         Raises:
-            ValueError: The file has no weight in common with the network, or some
-                tensor has another shape.
+            UserError: The file is unusable or does not fit the network.
         """
         super().init_weights()
         if self.pretrained is not None:
-            self.load_kinetics_weights(self.pretrained)
-
-    def load_kinetics_weights(self, filename: str) -> list[str]:
-        """Loads an I3D state dict by its own key names.
-
-        Args:
-            filename: Path or URL of the state dict, or of a checkpoint that has one
-                under ``state_dict``.
-
-        Returns:
-            The keys of this network that the file does not have.
-
-        Raises:
-            ValueError: See :meth:`init_weights`.
-        """
-        loaded = CheckpointLoader.load_checkpoint(filename, map_location='cpu')
-        state = loaded.get('state_dict', loaded)
-        state = {key.removeprefix('module.'): value for key, value in state.items()}
-        own = self.state_dict()
-        wrong = [
-            f'{key}: {tuple(state[key].shape)} there, {tuple(own[key].shape)} here'
-            for key in own
-            if key in state and state[key].shape != own[key].shape
-        ]
-        missing = [
-            key
-            for key in own
-            if key not in state and not key.endswith('num_batches_tracked')
-        ]
-        if wrong or len(missing) == len(
-            [k for k in own if not k.endswith('num_batches_tracked')]
-        ):
-            detail = '; '.join(wrong[:5]) or 'no key in common'
-            raise ValueError(
-                f'{filename} does not fit InceptionI3D(in_channels='
-                f'{self.in_channels}): {detail}. RGB weights need in_channels=3, '
-                'flow weights in_channels=2, and published weights width=1'
-            )
-        self.load_state_dict(state, strict=False)
-        logger = MMLogger.get_current_instance()
-        unused = sorted(set(state) - set(own))
-        logger.info(
-            'InceptionI3D: %d of %d tensors loaded from %s; not found: %s; unused: %s',
-            len(set(state) & set(own)),
-            len(own),
-            filename,
-            missing or 'none',
-            unused or 'none',
-        )
-        return missing
+            load_pretrained(self, self.pretrained)
 
     def train(self, mode: bool = True) -> InceptionI3D:
         """Sets the mode; frozen batch norms stay in evaluation mode."""
@@ -213,18 +257,13 @@ class InceptionI3D(BaseModule):
         return self
 
     def _freeze_norms(self) -> None:
-        """Freezes the batch norms if asked to.
-
-        From the start, too: the wrapper of distributed training, which is there before
-        the training begins, waits for the gradient of whatever requires one.
-        """
+        # From the start, too: the wrapper of distributed training, which is there
+        # before training begins, waits for the gradient of whatever requires one.
         if not self.freeze_bn:
             return
         for module in self.modules():
             if isinstance(module, nn.BatchNorm3d):
-                module.eval()
-                module.weight.requires_grad_(False)
-                module.bias.requires_grad_(False)
+                module.eval().requires_grad_(False)
 
     def forward(self, frames: Tensor) -> tuple[Tensor, ...]:
         """Runs the network up to the last wanted endpoint.
@@ -246,3 +285,23 @@ class InceptionI3D(BaseModule):
             x = checkpoint(stage, x, use_reentrant=False) if saves_memory else stage(x)
             outputs[name] = x
         return tuple(outputs[name] for name in self.out_indices)
+
+
+def _build_stage(
+    name: str, channels: int, width: float, bn_momentum: float
+) -> tuple[nn.Module, int]:
+    """A stage for an input of ``channels``, and the channels of its output."""
+
+    def scaled(value: int) -> int:
+        # Kernels are fast for multiples of 8 channels, as all published widths are.
+        return max(8 * round(value * width / 8), 8)
+
+    settings = _STAGES[name]
+    if name.startswith('MaxPool'):
+        return SameMaxPool3d(*settings), channels
+    if name.startswith('Mixed'):
+        block = InceptionBlock(channels, [scaled(v) for v in settings], bn_momentum)
+        return block, block.out_channels
+    out, kernel, stride = settings
+    out = scaled(out)
+    return Unit3D(channels, out, kernel, stride, bn_momentum), out

@@ -1,14 +1,13 @@
 from .distances import distance_giou, distance_tiou
 from .loss_utils import (
-    LossNormalizer,
+    WeightedLoss,
     check_normalizer,
     class_conv,
     keep_chosen,
-    loss_normalizer,
+    loss_weights,
     mean_count,
+    mean_over_chosen,
     mean_over_ranks,
-    uses_sigmoid,
-    weighted_sum,
 )
 from .prediction import (
     add_pred_to_datasample,
@@ -17,7 +16,7 @@ from .prediction import (
 )
 
 __all__ = [
-    'LossNormalizer',
+    'WeightedLoss',
     'add_pred_to_datasample',
     'check_normalizer',
     'class_conv',
@@ -25,10 +24,9 @@ __all__ = [
     'distance_giou',
     'distance_tiou',
     'keep_chosen',
-    'loss_normalizer',
+    'loss_weights',
     'mean_count',
+    'mean_over_chosen',
     'mean_over_ranks',
     'select_detections',
-    'uses_sigmoid',
-    'weighted_sum',
 ]

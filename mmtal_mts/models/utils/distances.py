@@ -1,4 +1,4 @@
-"""Arithmetic of segments that share a point: torch, differentiable.
+"""Overlap of segments that are described from the same point: torch, differentiable.
 
 A location on the pyramid describes a segment by its distances to the start and to
 the end. Two segments described from the same point overlap by the smaller of the
@@ -14,15 +14,10 @@ _EPS = torch.finfo(torch.float32).eps
 
 
 def distance_tiou(pred: Tensor, target: Tensor) -> Tensor:
-    """tIoU of segments given as distances from the same point.
+    """tIoU of segments (..., 2) given as distances to start and end -> (...).
 
-    Args:
-        pred: (..., 2) distances to start and end.
-        target: (..., 2) distances to start and end.
-
-    Returns:
-        (...) tIoU. Negative when the point lies outside one segment by more than
-        the overlap on the other side; callers that need a tIoU clamp at 0.
+    Negative when the point lies outside one segment by more than the overlap on the
+    other side; callers that need a tIoU clamp at 0.
     """
     inter = torch.minimum(pred, target).sum(-1)
     union = pred.sum(-1) + target.sum(-1) - inter
@@ -30,17 +25,10 @@ def distance_tiou(pred: Tensor, target: Tensor) -> Tensor:
 
 
 def distance_giou(pred: Tensor, target: Tensor) -> Tensor:
-    """Generalised tIoU of segments given as distances from the same point.
+    """Generalised tIoU of segments (..., 2) given as distances -> (...) in (-1, 1].
 
     While the point lies in both segments, hull and union are the same and GIoU is
     tIoU (which is why eq. 10 behaves like an IoU loss on positives).
-
-    Args:
-        pred: (..., 2) distances to start and end.
-        target: (..., 2) distances to start and end.
-
-    Returns:
-        (...) GIoU in (-1, 1].
     """
     inter = torch.minimum(pred, target).sum(-1)
     union = (pred.sum(-1) + target.sum(-1) - inter).clamp(min=_EPS)

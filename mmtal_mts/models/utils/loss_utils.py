@@ -1,8 +1,6 @@
-"""What the losses of both heads share: how they are summed, weighted and divided."""
+"""What the losses of both heads share: how they are weighted, summed and divided."""
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import torch
 from mmengine.dist import all_reduce, get_world_size
@@ -14,19 +12,6 @@ from ..layers import SameConv1d
 NORMALIZERS = ('batch', 'clip')
 # Probability of every class at the start, as in the focal loss paper.
 _PRIOR = 0.01
-
-
-def uses_sigmoid(loss_cls: nn.Module) -> bool:
-    """Whether a classification loss rates every class by itself.
-
-    Args:
-        loss_cls: Built loss; ``use_sigmoid`` is MMDetection's name of that setting.
-
-    Returns:
-        True for K logits that go through a sigmoid, False for K+1 that go through a
-        softmax, background last.
-    """
-    return bool(getattr(loss_cls, 'use_sigmoid', False))
 
 
 class SigmoidClassConv(SameConv1d):
@@ -46,41 +31,67 @@ class SigmoidClassConv(SameConv1d):
 
 def class_conv(
     channels: int, num_classes: int, kernel_size: int, loss_cls: nn.Module
-) -> SameConv1d:
+) -> tuple[SameConv1d, bool]:
     """The convolution that predicts as many logits as the loss takes.
 
     Args:
         channels: Channels C' of the feature.
         num_classes: K, without background.
         kernel_size: Kernel size.
-        loss_cls: Built classification loss.
+        loss_cls: Built loss; ``use_sigmoid`` is MMDetection's name of the setting that
+            rates every class by itself.
 
     Returns:
-        Convolution to K or K+1 channels, see :func:`uses_sigmoid`.
+        The convolution and ``use_sigmoid``: True for K logits that go through a
+        sigmoid, False for K+1 that go through a softmax, background last.
     """
-    if uses_sigmoid(loss_cls):
-        return SigmoidClassConv(channels, num_classes, kernel_size)
-    return SameConv1d(channels, num_classes + 1, kernel_size)
+    if getattr(loss_cls, 'use_sigmoid', False):
+        return SigmoidClassConv(channels, num_classes, kernel_size), True
+    return SameConv1d(channels, num_classes + 1, kernel_size), False
 
 
-def weighted_sum(
-    values: Tensor, weight: Tensor | None, avg_factor: float | Tensor | None
-) -> Tensor:
-    """Sum of (weighted) values over a normaliser.
+class WeightedLoss(nn.Module):
+    """A loss that is summed over locations and divided, as in MMDetection.
 
     Args:
-        values: Any shape.
-        weight: Broadcastable to ``values``; ``None`` means 1.
-        avg_factor: Divisor; ``None`` takes the number of values, at least 1.
-
-    Returns:
-        Scalar; 0 with a graph for no values.
+        loss_weight: Factor of the loss.
     """
-    if weight is not None:
-        values = values * weight
-    if avg_factor is None:
-        avg_factor = max(values.numel(), 1)
-    return values.sum() / avg_factor
+
+    def __init__(self, loss_weight: float = 1.0) -> None:
+        super().__init__()
+        self.loss_weight = loss_weight
+
+    def values(self, pred: Tensor, target: Tensor) -> Tensor:
+        """The loss of each of M predictions, (M,) or (M, 2)."""
+        raise NotImplementedError
+
+    def forward(
+        self,
+        pred: Tensor,
+        target: Tensor,
+        weight: Tensor | None = None,
+        avg_factor: float | Tensor | None = None,
+    ) -> Tensor:
+        """Computes the loss.
+
+        Args:
+            pred: M predictions.
+            target: What they should be.
+            weight: (M,) or (M, 2) with one per coordinate; ``None`` means 1.
+            avg_factor: Divisor of the sum, such as the number of positives; ``None``
+                takes the number of values, at least 1.
+
+        Returns:
+            Scalar; 0 with a graph for no predictions.
+        """
+        values = self.values(pred, target)
+        if weight is not None:
+            # One number for each segment, whose coordinates have the same weight.
+            weight = weight.mean(-1) if weight.ndim > values.ndim else weight
+            values = values * weight
+        if avg_factor is None:
+            avg_factor = max(values.numel(), 1)
+        return self.loss_weight * (values.sum() / avg_factor)
 
 
 def mean_over_ranks(value: Tensor) -> Tensor:
@@ -88,12 +99,6 @@ def mean_over_ranks(value: Tensor) -> Tensor:
 
     Losses are averaged over the processes by DDP; dividing each by the mean count
     (:func:`mean_count`) makes the result that of one process with the whole batch.
-
-    Args:
-        value: Of this process, of any shape.
-
-    Returns:
-        Of the same shape.
     """
     value = value.detach().float()
     if get_world_size() > 1:
@@ -103,53 +108,19 @@ def mean_over_ranks(value: Tensor) -> Tensor:
 
 
 def mean_count(count: Tensor) -> Tensor:
-    """Mean of a count over the processes, for dividing by.
-
-    Args:
-        count: Scalar, what this process has of it.
-
-    Returns:
-        Scalar; the total over all processes counts as 1 at least.
-    """
+    """Mean of a count over the processes, whose total counts as 1 at least."""
     return mean_over_ranks(count).clamp(min=1 / get_world_size())
 
 
-class LossNormalizer(NamedTuple):
+def check_normalizer(normalize_by: str) -> str:
+    """Returns the value or raises a ValueError that names the choices."""
+    if normalize_by not in NORMALIZERS:
+        raise ValueError(f'normalize_by={normalize_by!r}: choose from {NORMALIZERS}')
+    return normalize_by
+
+
+def loss_weights(positive: Tensor, normalize_by: str) -> tuple[Tensor, Tensor | int]:
     """How the sum of a loss over locations becomes a mean over positives.
-
-    Attributes:
-        weight: (N, P) weight of every location, or ``None`` for 1.
-        avg_factor: Divisor of the weighted sum.
-    """
-
-    weight: Tensor | None
-    avg_factor: Tensor | int
-
-    def at(self, chosen: Tensor, per_distance: bool = False) -> dict:
-        """Arguments of a loss over all locations that counts the chosen ones.
-
-        Args:
-            chosen: (N, P) bool.
-            per_distance: For a loss over both distances (or offsets) of a location.
-
-        Returns:
-            ``weight``, 0 where not chosen, (N * P,) or (N * P, 2) with
-            ``per_distance``; and ``avg_factor``.
-        """
-        weight = chosen.float() if self.weight is None else self.weight * chosen
-        weight = weight.flatten()
-        if per_distance:
-            weight = weight[:, None].expand(-1, 2)
-        return dict(weight=weight, avg_factor=self.avg_factor)
-
-    def everywhere(self) -> dict:
-        """Arguments of a loss over all locations, flattened to (N * P,)."""
-        weight = None if self.weight is None else self.weight.flatten()
-        return dict(weight=weight, avg_factor=self.avg_factor)
-
-
-def loss_normalizer(positive: Tensor, normalize_by: str) -> LossNormalizer:
-    """Builds the normaliser of the losses over (refined) positives.
 
     Args:
         positive: (N, P) bool.
@@ -158,20 +129,12 @@ def loss_normalizer(positive: Tensor, normalize_by: str) -> LossNormalizer:
             averages over the clips, so that each clip has the same say.
 
     Returns:
-        See :class:`LossNormalizer`.
+        Weight (N, P) of every location, and the divisor of the weighted sum.
     """
+    weight = torch.ones_like(positive, dtype=torch.float32)
     if normalize_by == 'batch':
-        return LossNormalizer(None, mean_count(positive.sum()))
-    per_clip = positive.sum(dim=1, keepdim=True).clamp(min=1)
-    weight = torch.ones_like(positive, dtype=torch.float32) / per_clip
-    return LossNormalizer(weight, len(positive))
-
-
-def check_normalizer(normalize_by: str) -> str:
-    """Returns the value or raises a ValueError that names the choices."""
-    if normalize_by not in NORMALIZERS:
-        raise ValueError(f'normalize_by={normalize_by!r}: choose from {NORMALIZERS}')
-    return normalize_by
+        return weight, mean_count(positive.sum())
+    return weight / positive.sum(dim=1, keepdim=True).clamp(min=1), len(positive)
 
 
 def keep_chosen(chosen: Tensor, *values: Tensor) -> tuple[Tensor, ...]:
@@ -186,9 +149,35 @@ def keep_chosen(chosen: Tensor, *values: Tensor) -> tuple[Tensor, ...]:
     Returns:
         For each of the values (N * P, ...).
     """
+    masks = (~chosen.view(*chosen.shape, *[1] * (v.ndim - 2)) for v in values)
     return tuple(
-        value.masked_fill(
-            ~chosen.view(*chosen.shape, *[1] * (value.ndim - 2)), 0.0
-        ).flatten(0, 1)
-        for value in values
+        value.masked_fill(mask, 0.0).flatten(0, 1)
+        for value, mask in zip(values, masks, strict=True)
     )
+
+
+def mean_over_chosen(
+    loss: nn.Module,
+    chosen: Tensor,
+    weights: tuple[Tensor, Tensor | int],
+    pred: Tensor,
+    target: Tensor,
+) -> Tensor:
+    """A loss over the chosen locations alone.
+
+    Args:
+        loss: Takes ``pred``, ``target``, ``weight`` and ``avg_factor``.
+        chosen: (N, P) bool.
+        weights: As :func:`loss_weights` returns them.
+        pred: (N, P), or distances or offsets (N, P, 2).
+        target: Of the same shape.
+
+    Returns:
+        Scalar.
+    """
+    weight, avg_factor = weights
+    weight = (weight * chosen).flatten()
+    if pred.ndim == 3:
+        weight = weight[:, None].expand(-1, 2)
+    pred, target = keep_chosen(chosen, pred, target)
+    return loss(pred, target, weight=weight, avg_factor=avg_factor)

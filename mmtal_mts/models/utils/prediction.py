@@ -12,9 +12,7 @@ from torch import Tensor
 from ...evaluation.functional.post_processing import check_test_cfg
 from ...structures.timebase import window_to_video_s
 
-TEST_CFG = dict(
-    score_thr=0.01, nms=None, max_per_video=None, clamp=True, fusion='raw'
-)
+TEST_CFG = dict(score_thr=0.01, nms=None, max_per_video=None, clamp=True, fusion='raw')
 """What ``model.test_cfg`` is where a config does not say, see :class:`TALMTS`."""
 
 
