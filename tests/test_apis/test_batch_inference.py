@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import socket
 import subprocess
 import sys
@@ -9,8 +10,10 @@ import sys
 import numpy as np
 import pytest
 
-from mmtal_mts.apis.inference import BatchInference, TALInferencer
-from mmtal_mts.apis.outputs import FORMATS, Selection
+from mmtal_mts.apis import TALInferencer
+from mmtal_mts.apis.batch_inference import BatchInference
+from mmtal_mts.apis.video_result import Selection
+from mmtal_mts.apis.writers import FORMATS
 from mmtal_mts.utils import UserError
 
 EVERYTHING = Selection(score_thr=0.0, top_k=None)
@@ -124,12 +127,12 @@ def test_ground_truth_is_found_by_id_or_file(inferencer, videos, tmp_path):
         inferencer, tmp_path / 'out', ('json',), ann_file=tmp_path / 'ann.json'
     )
     for name in ('first.mp4', 'Übung 2.avi'):
-        result = batch.known.add_to(inferencer(videos / name))
+        result = inferencer(videos / name).with_ground_truth(batch.annotations)
         assert result.classes == (*inferencer.classes, 'yoga')
         assert result.ground_truth.labels.tolist() == [6]
         np.testing.assert_array_equal(result.ground_truth.segments, [[0.5, 1.0]])
     unknown = inferencer(np.zeros((5, 32, 32, 3), np.uint8), fps=10)
-    assert batch.known.add_to(unknown) is unknown
+    assert unknown.with_ground_truth(batch.annotations) is unknown
 
 
 def test_mistakes_are_told_before_any_work(inferencer, videos, tmp_path):
@@ -212,18 +215,16 @@ def test_tool_on_two_processes(
         (('gone.mp4', '--top-k', '-1'), 'error: top_k must be at least 1'),
     ],
 )
-def test_tool_tells_bad_input(tiny_model, arguments, message, tmp_path, monkeypatch):
+def test_tool_tells_bad_input(
+    tiny_model, arguments, message, tmp_path, monkeypatch, repo_root
+):
     # In this process: what is tested is the way from the arguments to the message.
-    import runpy
-    from pathlib import Path
-
-    root = Path(__file__).resolve().parents[3]
     command = ['infer.py', *arguments, '--model', tiny_model.config]
     command += ['--weights', tiny_model.weights, '--out', str(tmp_path / 'out')]
     monkeypatch.setattr(sys, 'argv', command)
     errors: list[str] = []
     monkeypatch.setattr(sys.stderr, 'write', errors.append)
     with pytest.raises(SystemExit) as stop:
-        runpy.run_path(str(root / 'tools/infer.py'), run_name='__main__')
+        runpy.run_path(str(repo_root / 'tools/infer.py'), run_name='__main__')
     assert stop.value.code == 2
     assert message in ''.join(errors)
