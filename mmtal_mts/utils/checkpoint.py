@@ -239,7 +239,8 @@ def _load_local(filename: str, map_location: Any = 'cpu') -> dict:
         checkpoint = torch.load(filename, map_location, weights_only=True)
     except pickle.UnpicklingError as error:
         # Torch's own message advises to switch the safety off; ours does not.
-        reason = str(error).split('WeightsUnpickler error:')[-1].split('. ')[0].strip()
+        reason = str(error).split('WeightsUnpickler error:')[-1].strip()
+        reason = reason.split('\n')[0].split('. ')[0]
         raise UserError(
             f'checkpoint {filename} holds something else than weights and a training '
             f'state, so it was not loaded: {reason}. Remedy: use a checkpoint that '

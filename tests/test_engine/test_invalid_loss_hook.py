@@ -15,7 +15,8 @@ from mmengine.structures import BaseDataElement
 from torch import nn
 from torch.utils.data import Dataset
 
-from mmtal_mts.engine import InvalidLossError, InvalidLossHook
+from mmtal_mts.engine import InvalidLossHook
+from mmtal_mts.utils import InvalidLossError
 
 
 class Clips(Dataset):

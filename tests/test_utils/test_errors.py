@@ -10,8 +10,7 @@ from mmaction.registry import MODELS
 from torch.utils.data import DataLoader, Dataset
 
 from mmtal_mts.compat import full_flavour_problem
-from mmtal_mts.engine import InvalidLossError
-from mmtal_mts.utils import UserError, run_tool
+from mmtal_mts.utils import InvalidLossError, UserError, run_tool
 from mmtal_mts.utils.errors import error_message
 
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 
 import pytest
 import torch
-
 from afsd_to_mmtal import convert_afsd_state_dict
+
 from mmtal_mts.utils import run_tool
 
-from .reference import CONFIGS, ROOT, build_config_model, load_json
-
-TOOL = ROOT / 'tools' / 'model_converters' / 'afsd_to_mmtal.py'
+from .reference import CONFIGS, build_config_model, load_json
 
 
 def empty_state_dict(variant):
@@ -93,14 +90,12 @@ def test_counters_of_old_checkpoints_may_be_missing():
 
 
 @pytest.fixture
-def tool(monkeypatch):
-    """Runs the converter in this process: (exit code)."""
-    spec = importlib.util.spec_from_file_location('afsd_to_mmtal', TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+def tool(load_tool, monkeypatch):
+    """Runs the converter in this process: its exit code."""
+    module = load_tool('model_converters/afsd_to_mmtal.py')
 
     def run(*args):
-        monkeypatch.setattr(sys, 'argv', [str(TOOL), *map(str, args)])
+        monkeypatch.setattr(sys, 'argv', ['afsd_to_mmtal.py', *map(str, args)])
         return run_tool(module.main)
 
     return run
@@ -108,15 +103,15 @@ def tool(monkeypatch):
 
 def test_tool_refuses_wrong_files(tool, tmp_path, capsys):
     assert tool(tmp_path / 'no.pth', tmp_path / 'out.pth') == 2
-    assert 'no such file' in capsys.readouterr().err
+    assert 'does not exist' in capsys.readouterr().err
     path = tmp_path / 'wrong.pth'
     torch.save({'state_dict': {'a': torch.zeros(1)}}, path)
     assert tool(path, tmp_path / 'out.pth') == 2
     assert 'wrong.pth: not a state dict of AFSD' in capsys.readouterr().err
     path.write_bytes(b'not a checkpoint')
     assert tool(path, tmp_path / 'out.pth') == 2
-    assert 'cannot be read' in capsys.readouterr().err
+    assert 'wrong.pth holds something else' in capsys.readouterr().err
     torch.save([1, 2], path)
     assert tool(path, tmp_path / 'out.pth') == 2
-    assert 'holds no state dict but a list' in capsys.readouterr().err
+    assert 'holds a list, not a dict' in capsys.readouterr().err
     assert [p.name for p in tmp_path.iterdir()] == ['wrong.pth']

@@ -1,0 +1,73 @@
+"""Files appear whole or stay what they were, and are read compressed or not."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+import os
+
+import pytest
+
+from mmtal_mts.utils import UserError, read_json, read_text, write_json
+from mmtal_mts.utils.io import atomic_write
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path):
+    target = tmp_path / 'sub/x.txt'
+    with atomic_write(target) as temporary:
+        temporary.write_text('first')
+    with pytest.raises(RuntimeError), atomic_write(target) as temporary:
+        temporary.write_text('half')
+        raise RuntimeError
+    assert target.read_text() == 'first'
+    assert [path.name for path in target.parent.iterdir()] == ['x.txt']
+
+
+def test_everybody_may_read_what_the_umask_allows(tmp_path):
+    before = os.umask(0o022)
+    try:
+        write_json(tmp_path / 'a.json', [])
+    finally:
+        os.umask(before)
+    assert (tmp_path / 'a.json').stat().st_mode & 0o777 == 0o644
+
+
+def test_numbers_and_names_come_back_exactly(tmp_path):
+    content = {'Übung': [0.1 + 0.2, 1e-300, 7]}
+    path = tmp_path / 'new' / 'a.json'
+    write_json(path, content)
+    assert json.loads(path.read_text(encoding='utf-8')) == read_json(path) == content
+
+
+def test_a_number_that_json_does_not_know_leaves_the_old_file(tmp_path):
+    path = tmp_path / 'a.json'
+    write_json(path, [1])
+    with pytest.raises(ValueError, match='JSON'):
+        write_json(path, [1.0, math.nan])
+    assert read_json(path) == [1]
+    assert os.listdir(tmp_path) == ['a.json']
+
+
+def test_text_is_read_compressed_or_not_whatever_the_name(tmp_path):
+    plain, packed = tmp_path / 'a.gz', tmp_path / 'a.txt'
+    plain.write_bytes('\ufeffä'.encode())
+    packed.write_bytes(gzip.compress('ä'.encode()))
+    assert read_text(plain) == read_text(packed) == 'ä'
+
+
+def test_a_cut_off_gzip_file_is_named_as_one(tmp_path):
+    path = tmp_path / 'a.json.gz'
+    path.write_bytes(gzip.compress(b'x' * 1000)[:-9])
+    with pytest.raises(OSError, match='a.json.gz: the gzip file is cut off'):
+        read_text(path)
+    with pytest.raises(UserError, match='a.json.gz cannot be read: .*cut off'):
+        read_json(path)
+
+
+@pytest.mark.parametrize('content', [b'{', b'\xff'])
+def test_what_is_no_json_is_named(tmp_path, content):
+    path = tmp_path / 'a.json'
+    path.write_bytes(content)
+    with pytest.raises(UserError, match='a.json is not valid JSON'):
+        read_json(path)
