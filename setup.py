@@ -18,7 +18,6 @@ MIM_FILES = (
     'configs/**/*.py',
     'configs/**/*.md',
     'configs/**/*.yml',
-    'configs/**/*.json',
     'tools/**/*.py',
     'tools/**/*.md',
     'tools/dist_*.sh',
@@ -150,7 +149,7 @@ def compiled_ops() -> dict:
 
 settings = compiled_ops()
 settings.setdefault('cmdclass', {})['build_py'] = BuildWithMim
-EXTRAS = ('build', 'mminstall', 'optional', 'export', 'tests', 'docs')
+EXTRAS = ('build', 'mminstall', 'export', 'tests', 'docs')
 
 setup(
     name='mmtal_mts',
@@ -163,7 +162,7 @@ setup(
     license='Apache-2.0',
     packages=find_packages(include=('mmtal_mts', 'mmtal_mts.*')),
     include_package_data=True,
-    python_requires='>=3.9',
+    python_requires='>=3.10',
     install_requires=read_requirements('runtime'),
     extras_require={name: read_requirements(name) for name in EXTRAS},
     # The versions that were tried: docs/compatibility.md.
@@ -172,10 +171,10 @@ setup(
         'Intended Audience :: Science/Research',
         'Operating System :: OS Independent',
         'Programming Language :: Python :: 3',
-        'Programming Language :: Python :: 3.9',
         'Programming Language :: Python :: 3.10',
         'Programming Language :: Python :: 3.11',
         'Programming Language :: Python :: 3.12',
+        'Programming Language :: Python :: 3.13',
         'Topic :: Scientific/Engineering :: Artificial Intelligence',
     ],
     zip_safe=False,

@@ -1,4 +1,4 @@
-"""Checks the installed stack: one OpenCV with optical flow, versions that fit.
+"""Checks the installed stack: one OpenCV with optical flow, packages that fit.
 
 With --full also what only the full flavour has: mmcv.ops, MMDetection, our operators.
 """
@@ -6,82 +6,15 @@ With --full also what only the full flavour has: mmcv.ops, MMDetection, our oper
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import subprocess
 import sys
+from importlib import metadata
 
-OPENCV_PACKAGES = (
-    'opencv-python',
-    'opencv-python-headless',
-    'opencv-contrib-python',
-    'opencv-contrib-python-headless',
-)
 CONTRIB = 'opencv-contrib-python'
-HEADLESS = 'opencv-contrib-python-headless'
-
-
-def installed_opencv() -> list[str]:
-    """The installed OpenCV packages; they all write the same folder."""
-    found = []
-    for package in OPENCV_PACKAGES:
-        try:
-            importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-        found.append(package)
-    return found
-
-
-def opencv_problem() -> str | None:
-    """Says what is wrong with OpenCV, found out in a fresh process."""
-    packages = installed_opencv()
-    if len(packages) != 1:
-        return f'exactly one OpenCV package should be installed, not {packages}'
-    code = 'import cv2; cv2.optflow.DualTVL1OpticalFlow_create'
-    reason = failure(code)
-    return None if reason is None else f'{packages[0]} does not work: {reason}'
-
-
-def failure(code: str) -> str | None:
-    """Runs code in a fresh process; the last line of its complaint, or None."""
-    result = subprocess.run(
-        [sys.executable, '-c', code], capture_output=True, text=True, check=False
-    )
-    if result.returncode == 0:
-        return None
-    return (result.stderr.strip().splitlines() or ['unknown reason'])[-1]
-
-
-def reinstall_opencv(package: str) -> None:
-    """Leaves exactly this OpenCV package installed."""
-    pip = [sys.executable, '-m', 'pip']
-    # All of them: removing one takes files of the others along.
-    installed = installed_opencv()
-    if installed:
-        subprocess.run([*pip, 'uninstall', '-y', *installed], check=True)
-    subprocess.run([*pip, 'install', '--no-deps', package], check=True)
-
-
-def check_opencv(fix: bool) -> str | None:
-    """Checks OpenCV, and repairs it if asked to.
-
-    Args:
-        fix: Whether to reinstall: the usual package first, and where that does not
-            import (libGL is missing on many servers) the headless one.
-
-    Returns:
-        What is still wrong, or None.
-    """
-    problem = opencv_problem()
-    for package in (CONTRIB, HEADLESS) if fix else ():
-        if problem is None:
-            break
-        print(f'{problem}; installing {package}')
-        reinstall_opencv(package)
-        problem = opencv_problem()
-    return problem
-
-
+OPENCV_PACKAGES = (
+    *(CONTRIB, f'{CONTRIB}-headless'),
+    *('opencv-python', 'opencv-python-headless'),
+)
 # What the full flavour must be able to do, in the order in which it is installed.
 FULL_CHECKS = (
     'import torch; from mmcv.ops import nms; '
@@ -90,14 +23,59 @@ FULL_CHECKS = (
     'from mmtal_mts.ops import compiled_ops_problem as problem; '
     'assert problem() is None, problem()',
 )
+VERSIONS = (
+    'import mmtal_mts, torch, mmengine, mmcv, mmaction, numpy, cv2; '
+    'print(*(f"{m.__name__} {m.__version__}" for m in '
+    '(mmtal_mts, torch, mmengine, mmcv, mmaction, numpy, cv2)), sep="\\n")'
+)
 
 
-def full_problem() -> str | None:
-    """Says what the full flavour lacks, found out in fresh processes."""
-    for code in FULL_CHECKS:
+def failure(code: str) -> str | None:
+    """Runs code in a fresh process; the last line of its error message, or None."""
+    result = subprocess.run(
+        [sys.executable, '-c', code], capture_output=True, text=True, check=False
+    )
+    if result.returncode == 0:
+        return None
+    return (result.stderr.strip().splitlines() or ['unknown reason'])[-1]
+
+
+def installed_opencv() -> list[str]:
+    """The installed OpenCV packages; they all write the same folder."""
+    names = {dist.metadata['Name'] for dist in metadata.distributions()}
+    return [package for package in OPENCV_PACKAGES if package in names]
+
+
+def opencv_problem() -> str | None:
+    """Describes what is wrong with OpenCV."""
+    packages = installed_opencv()
+    if len(packages) != 1:
+        return f'exactly one OpenCV package should be installed, not {packages}'
+    reason = failure('import cv2; cv2.optflow.DualTVL1OpticalFlow_create')
+    return None if reason is None else f'{packages[0]} does not work: {reason}'
+
+
+def reinstall_opencv(package: str) -> None:
+    """Leaves exactly this OpenCV package installed."""
+    pip = [sys.executable, '-m', 'pip']
+    # All of them: removing one takes files of the others along.
+    if installed := installed_opencv():
+        subprocess.run([*pip, 'uninstall', '-y', *installed], check=True)
+    subprocess.run([*pip, 'install', '--no-deps', package], check=True)
+
+
+def find_problem(full: bool) -> str | None:
+    """Describes what is wrong, with the remedy."""
+    problem = opencv_problem()
+    if problem is not None:
+        return f'{problem}. Remedy: python {__file__} --fix'
+    for code in FULL_CHECKS if full else ():
         reason = failure(code)
         if reason is not None:
-            return f'"{code}" fails: {reason}'
+            return (
+                f'this is not the full flavour: "{code}" fails: {reason}. '
+                'Remedy: bash tools/install_full.sh'
+            )
     return None
 
 
@@ -111,25 +89,16 @@ def main() -> int:
         '--full', action='store_true', help='check the full flavour as well'
     )
     args = parser.parse_args()
-    problem = check_opencv(args.fix)
-    if problem is not None:
-        print(f'error: {problem}. Remedy: python {__file__} --fix', file=sys.stderr)
-        return 1
-    problem = full_problem() if args.full else None
-    if problem is not None:
-        print(
-            f'error: this is not the full flavour: {problem}. '
-            'Remedy: bash tools/install_full.sh',
-            file=sys.stderr,
-        )
+    # The headless one where the usual one does not import: many servers lack libGL.
+    for package in (CONTRIB, f'{CONTRIB}-headless') if args.fix else ():
+        if problem := opencv_problem():
+            print(f'{problem}; installing {package}')
+            reinstall_opencv(package)
+    if problem := find_problem(args.full):
+        print(f'error: {problem}', file=sys.stderr)
         return 1
     # In a fresh process as well: this one may have seen other packages.
-    code = (
-        'import mmtal_mts, torch, mmengine, mmcv, mmaction, numpy, cv2; '
-        'print(*(f"{m.__name__} {m.__version__}" for m in '
-        '(mmtal_mts, torch, mmengine, mmcv, mmaction, numpy, cv2)), sep="\\n")'
-    )
-    return subprocess.run([sys.executable, '-c', code], check=False).returncode
+    return subprocess.run([sys.executable, '-c', VERSIONS], check=False).returncode
 
 
 if __name__ == '__main__':

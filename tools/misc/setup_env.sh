@@ -10,7 +10,7 @@
 # the interpreter to use. Quick when nothing has changed.
 #
 # Environment:
-#   PYTHON       interpreter to create the environment with (3.9 to 3.12)
+#   PYTHON       interpreter to create the environment with (3.10 to 3.13)
 #   MMTAL_VENV   where the environment is or goes; by default .venv
 #   MMTAL_TORCH  what to hand to "pip install" for torch, options included; by default
 #                torch==2.13.0. An installed torch is kept.
@@ -47,7 +47,7 @@ step() {
 
 python_fits() {
     command -v "$1" >/dev/null 2>&1 &&
-        "$1" -c 'import sys; sys.exit(not (3, 9) <= sys.version_info[:2] <= (3, 12))' \
+        "$1" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' \
             >/dev/null 2>&1
 }
 
@@ -55,13 +55,13 @@ find_python() {
     if [[ -n "${PYTHON:-}" ]]; then
         command -v "$PYTHON" >/dev/null 2>&1 || fail "PYTHON=$PYTHON does not exist"
         python_fits "$PYTHON" ||
-            fail "PYTHON=$PYTHON is $("$PYTHON" --version 2>&1); needed is 3.9 to 3.12"
+            fail "PYTHON=$PYTHON is $("$PYTHON" --version 2>&1); needed is 3.10 to 3.13"
         return
     fi
-    for PYTHON in python3 python3.12 python3.11 python3.10 python3.9 python; do
+    for PYTHON in python3 python3.13 python3.12 python3.11 python3.10 python; do
         python_fits "$PYTHON" && return
     done
-    fail "no Python 3.9 to 3.12 found. Install one, or name one:" \
+    fail "no Python 3.10 to 3.13 found. Install one, or name one:" \
         "PYTHON=/path/to/python bash $0"
 }
 
@@ -103,21 +103,11 @@ install_openmmlab() {
     fi
 }
 
-# Decoders and the like: without one of them the others are used.
-install_optional() {
-    local requirement
-    while IFS= read -r requirement; do
-        pip_install --only-binary :all: "$requirement" ||
-            printf 'not available here: %s\n' "$requirement"
-    done < <(sed -e 's/#.*//' -e '/^[[:space:]]*$/d' requirements/optional.txt)
-}
-
 install_base() {
     install_torch
     step 'required packages' pip_install -r requirements/runtime.txt
     # Without their dependencies: see requirements/runtime.txt.
     step 'MMEngine, MMCV (lite), MMAction2' install_openmmlab
-    step 'optional packages' install_optional
     step 'mmtal_mts' pip_install --no-deps -e .
     step 'check' "$VENV_PYTHON" tools/misc/check_env.py --fix
 }

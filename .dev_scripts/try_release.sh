@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the sdist and the wheel of this tree as a stranger would, and uses them.
 #
-#   bash tools/misc/try_release.sh FOLDER [PIP_ARGUMENT_FOR_TORCH...]
+#   bash .dev_scripts/try_release.sh FOLDER [PIP_ARGUMENT_FOR_TORCH...]
 #
 # In FOLDER, which is new or holds an environment "env": the wheel, OpenMIM, and the
 # project of examples/mmaction2_project, trained and tested by MMAction2's own tools, by
@@ -14,7 +14,7 @@ if (($# < 1)) || [[ -e "$1/dist" ]]; then
     echo "usage: bash $0 FOLDER [PIP_ARGUMENT_FOR_TORCH...]" >&2
     exit 2
 fi
-root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
+root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 mkdir -p "$1"
 folder="$(cd "$1" && pwd)"
 shift
@@ -29,9 +29,6 @@ export PATH="$folder/env/bin:$PATH"
 # OpenMIM needs pkg_resources, which newer setuptools have not.
 quiet python -m pip install build wheel ninja 'setuptools>=70.1,<81'
 quiet python -m pip install "${@:-torch}"
-# PyTorch before 2.3 was built for numpy 1.
-python -c 'import torch, sys; sys.exit([*map(int, torch.__version__.split(".")[:2])] < [2, 3])' ||
-    quiet python -m pip install 'numpy<2' 'opencv-contrib-python<4.12'
 
 say 'sdist and wheel, built in a copy of the tree'
 mkdir "$folder/tree"
@@ -94,6 +91,6 @@ if [[ "${TRY_OPS:-1}" == 1 ]]; then
     unset PYTHONPATH
     MMTAL_WITH_OPS=1 quiet python -m pip install --no-deps --no-build-isolation \
         --force-reinstall "$folder"/dist/*.tar.gz
-    python -c 'import sys; from mmtal_mts.ops.compiled import compiled_ops_problem as problem; sys.exit(problem())'
+    python -c 'import sys; from mmtal_mts.ops import compiled_ops_problem as problem; sys.exit(problem())'
 fi
 say 'all of it works'

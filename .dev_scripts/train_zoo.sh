@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Trains, tests and publishes the models of the synthetic data.
 #
-#   bash tools/misc/train_zoo.sh [NAME...]
+#   bash .dev_scripts/train_zoo.sh [NAME...]
 #
 # NAME is a config without .py; by default the rows of Table VI and the baseline on
 # optical flow. Into zoo/ go the weights and NAME.log.json, the losses and learning rates
@@ -10,7 +10,7 @@
 #
 # Environment: PYTHON (python).
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}"
 python="${PYTHON:-python}"
 names=("$@")
@@ -45,4 +45,4 @@ for name in "${names[@]}"; do
     cat "$work_dir"/test/*/*.log | grep -h 'Epoch(test)' | tail -n 1
 done
 echo 'now enter files and results into configs/tal_mts/metafile.yml and run'
-echo 'python tools/misc/make_model_zoo.py'
+echo 'python .dev_scripts/make_model_zoo.py'

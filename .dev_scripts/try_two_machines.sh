@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Trains and tests on two machines, which are two network namespaces of this one.
 #
-#   sudo env "PATH=$PATH" bash tools/misc/try_two_machines.sh CONFIG NEW_FOLDER [ARGUMENT_OF_TRAIN...]
+#   sudo env "PATH=$PATH" bash .dev_scripts/try_two_machines.sh CONFIG NEW_FOLDER [ARGUMENT_OF_TRAIN...]
 #
 # With one process per machine: trains by tools/dist_train.sh, compares the losses to
 # those of one process with the same total batch, tests by tools/dist_test.sh and compares
@@ -17,7 +17,7 @@ if (($# < 2)) || [[ -e "$2" ]]; then
     exit 2
 fi
 [[ $(id -u) == 0 ]] || { echo 'error: namespaces need root: sudo bash ...' >&2; exit 2; }
-tools="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+tools="$(cd "$(dirname "${BASH_SOURCE[0]}")/../tools" && pwd)"
 export PYTHONPATH="$tools/..${PYTHONPATH:+:$PYTHONPATH}" OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
 config=$1 out=$2
 shift 2
@@ -97,7 +97,17 @@ echo "== two machines, batch $batch each"
 connect
 both 600 bash "$tools/dist_train.sh" "${train[@]}" --work-dir "$out/two"
 scalars "$out/two" >"$out/two.jsonl"
-"$python" "$tools/misc/compare_losses.py" "$out/one.jsonl" "$out/two.jsonl"
+"$python" - "$out/one.jsonl" "$out/two.jsonl" <<'COMPARE'
+import sys
+
+import pandas as pd
+
+one, two = (pd.read_json(path, lines=True).dropna(subset='loss') for path in sys.argv[1:])
+losses = [name for name in one if 'loss' in name]
+difference = ((one[losses] - two[losses]).abs() / one[losses].abs().clip(1e-3)).max().max()
+print(f'{len(one)} iterations, losses differ by at most {difference:.1e}')
+sys.exit(len(one) != len(two) or not difference <= 1e-3)
+COMPARE
 
 echo '== the same test by one process and by two machines'
 checkpoint=$(cat "$out/one/last_checkpoint")

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Compiles the CUDA source of the operators and loads the result. Needs nvcc, no GPU.
 #
-#   bash tools/misc/check_cuda_build.sh [SCRATCH_FOLDER]
+#   bash .dev_scripts/check_cuda_build.sh [SCRATCH_FOLDER]
 #
 # The scratch folder (by default a temporary one, removed afterwards) takes 6 GB: an
 # environment with a CUDA build of torch, and a copy of the source. Given again, it is
@@ -15,7 +15,7 @@
 #   CUDA_HOME             the CUDA toolkit; by default /usr/local/cuda or that of nvcc
 #   TORCH_CUDA_ARCH_LIST  by default "8.0 9.0+PTX"
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # Where nvcc on the PATH is only a wrapper, torch would look beside the wrapper.
 if [[ -z "${CUDA_HOME:-}" && -x /usr/local/cuda/bin/nvcc ]]; then
