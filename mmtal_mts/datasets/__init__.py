@@ -1,17 +1,18 @@
 """Data sets, windows and pipeline steps."""
 
-from .feature_dataset import TALFeatureDataset
 from .tal_dataset import TALDataset
+from .tal_feature_dataset import TALFeatureDataset
 from .transforms import (
     FlipClip,
     LoadClip,
     LoadFeatures,
     PackTALInputs,
     ShuffleFrames,
-    VideoReadError,
 )
+from .video import ArrayReader, VideoReader, VideoReadError
 
 __all__ = [
+    'ArrayReader',
     'FlipClip',
     'LoadClip',
     'LoadFeatures',
@@ -20,4 +21,5 @@ __all__ = [
     'TALDataset',
     'TALFeatureDataset',
     'VideoReadError',
+    'VideoReader',
 ]

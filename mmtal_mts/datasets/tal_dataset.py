@@ -4,27 +4,32 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
+import torch
 from mmaction.registry import DATASETS, TRANSFORMS
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
-from mmtal_mts.structures.annotations import AnnotationError, load_annotations
-
-from .extraction_record import read_record
-from .item_randomness import ItemRandomness
-from .sampling import (
-    FRAME_TEMPLATES,
-    SourceProblems,
-    VideoSampling,
-    check_on_bad_video,
-    check_sampling,
+from ..structures import Segments
+from ..structures.annotations import (
+    AnnotationError,
+    VideoAnnotation,
+    load_annotations,
+    summarize_problems,
 )
-from .sources import SourceFinder
-from .transforms.video_readers import VideoReadError
-from .window_cutter import WindowCutter
+from ..structures.timebase import frames_to_seconds, length_tolerance_s
+from ..utils.randomness import randomness_from
+from .sources import SourceFinder, VideoSampling, read_record
+from .video import VideoReadError
+from .windows import cut_video
+
+FRAME_TEMPLATES = {'RGB': 'img_{:05}.jpg', 'Flow': '{}_{:05}.jpg'}
+"""Names of the images of a frame folder by modality."""
+
+_NO_EPOCH = -1
 
 
 @DATASETS.register_module()
@@ -37,45 +42,47 @@ class TALDataset(BaseDataset):
     ``docs/architecture.md``.
 
     Args:
-        ann_file (str): Annotation file in the native format.
-        data_root (str): Root of ``ann_file`` and ``data_prefix``.
-        data_prefix (dict): ``video``: folder of the sources.
-        classes (Sequence[str], optional): Class names in label order. By default
-            ``metainfo['classes']``, the file's "classes", or its sorted labels.
-        class_agnostic (bool): Action or not: all labels become 0, the one class is
-            'action'. What the annotation calls classes is metainfo ``video_classes``.
-        subsets (str | Sequence[str], optional): Subsets to use. All by default.
-        source_type (str): 'video', 'frames' (a folder of images per video) or 'npy'
-            (an array (T, H, W, C) uint8 per video, already sampled at ``sample_fps``).
-        file_tmpl (str, optional): Name of a source, with ``{video_id}``. The
-            annotation's "file" wins; files with another known extension are found.
-        modality (str): 'RGB' or 'Flow' (frames and arrays only).
-        filename_tmpl (str, optional): Name of an image in a frame folder, by default
-            'img_{:05}.jpg' or '{}_{:05}.jpg' (x or y, number).
-        start_index (int): Number of the first image in a frame folder.
-        source_fps (float, optional): Frame rate of all sources. By default that of
-            each video file; for extracted frames that of their ``extraction.json``,
-            without it the annotation's "fps", or the number of images over the
-            duration.
-        sample_fps (float): Rate at which videos are sampled.
-        num_frames_per_video (int, optional): Instead of a common rate, sample this
-            many frames from every video, which gives one window per video.
-        clip_len (int): Length of a window in sampled frames.
-        window_stride (int, optional): Distance of windows in sampled frames. By
-            default half a window in testing and 30/256 of it in training.
-        keep_ioa (float): A training window holds at least this fraction of an action.
-        min_ioa (float): Fraction of an action from which on it is annotated.
-        one_based_window (bool): Reproduce AFSD's training windows, see
+        ann_file: Annotation file in the native format.
+        data_root: Root of ``ann_file`` and ``data_prefix``.
+        data_prefix: ``video``: folder of the sources.
+        classes: Class names in label order. By default ``metainfo['classes']``, the
+            file's "classes", or its sorted labels.
+        class_agnostic: Action or not: all labels become 0, the one class is 'action'.
+            What the annotation calls classes is metainfo ``video_classes``.
+        subsets: Subsets to use. All by default.
+        source_type: 'video', 'frames' (a folder of images per video) or 'npy' (an
+            array (T, H, W, C) uint8 per video, already sampled at ``sample_fps``).
+        file_tmpl: Name of a source, with ``{video_id}``. The annotation's "file" wins;
+            files with another known extension are found.
+        modality: 'RGB' or 'Flow' (frames and arrays only).
+        filename_tmpl: Name of an image in a frame folder, by default 'img_{:05}.jpg'
+            or '{}_{:05}.jpg' (x or y, number).
+        start_index: Number of the first image in a frame folder.
+        source_fps: Frame rate of all sources. By default that of each video file; for
+            extracted frames that of their ``extraction.json``, without it the
+            annotation's "fps", or the number of images over the duration.
+        sample_fps: Rate at which videos are sampled.
+        num_frames_per_video: Instead of a common rate, sample this many frames from
+            every video, which gives one window per video.
+        clip_len: Length of a window in sampled frames.
+        window_stride: Distance of windows in sampled frames. By default half a window
+            in testing and 30/256 of it in training.
+        keep_ioa: A training window holds at least this fraction of an action.
+        min_ioa: Fraction of an action from which on it is annotated.
+        one_based_window: Reproduce AFSD's training windows, see
             :func:`~mmtal_mts.datasets.windows.training_windows`.
-        on_invalid (str): 'error', 'clamp' or 'drop', see
+        on_invalid: 'error', 'clamp' or 'drop', see
             :func:`~mmtal_mts.structures.annotations.load_annotations`.
-        on_bad_video (str): What to do with a missing or unreadable video. 'error'
-            stops. 'skip' reports it and leaves out a missing one, replaces the item of
-            an unreadable one in training, and gives a constant window with metainfo
+        on_bad_video: What to do with a missing or unreadable video. 'error' stops.
+            'skip' reports it and leaves out a missing one, replaces the item of an
+            unreadable one in training, and gives a constant window with metainfo
             ``broken=True`` in testing.
-        metainfo, filter_cfg, indices, serialize_data, pipeline, test_mode, lazy_init,
-            max_refetch: See :class:`mmengine.dataset.BaseDataset`. ``filter_cfg`` knows
-            ``exclude_videos`` (list of video ids).
+        metainfo: See :class:`mmengine.dataset.BaseDataset`.
+        pipeline: See :class:`mmengine.dataset.BaseDataset`.
+        test_mode: See :class:`mmengine.dataset.BaseDataset`.
+        **kwargs: ``filter_cfg``, which knows ``exclude_videos`` (list of video ids),
+            ``indices``, ``serialize_data``, ``lazy_init`` and ``max_refetch`` of
+            :class:`mmengine.dataset.BaseDataset`.
 
     Raises:
         AnnotationError: If the annotation is invalid or nothing is left of it.
@@ -115,21 +122,29 @@ class TALDataset(BaseDataset):
         test_mode: bool = False,
         **kwargs: Any,
     ) -> None:
-        if source_type not in self.source_types:
-            raise ValueError(
-                f'source_type of {type(self).__name__} must be one of '
-                f'{self.source_types}, got {source_type!r}'
-            )
         data_prefix = dict(data_prefix or {'video': ''})
         if 'video' not in data_prefix:
             raise ValueError(
                 "data_prefix needs the key 'video' (folder of the sources), got "
                 f'{data_prefix}'
             )
-        check_sampling(
-            source_type, modality, clip_len, sample_fps, num_frames_per_video
-        )
-        check_on_bad_video(on_bad_video)
+        self._check_one_of('source_type', source_type, self.source_types)
+        self._check_one_of('modality', modality, tuple(FRAME_TEMPLATES))
+        self._check_one_of('on_bad_video', on_bad_video, ('error', 'skip'))
+        if modality == 'Flow' and source_type == 'video':
+            raise ValueError(
+                "modality='Flow' needs source_type 'frames' or 'npy': optical flow is "
+                'computed beforehand'
+            )
+        for name, value in (('clip_len', clip_len), ('sample_fps', sample_fps)):
+            if not value > 0:
+                raise ValueError(f'{name} must be positive, got {value}')
+        count = num_frames_per_video
+        if count is not None and not 1 <= count <= clip_len:
+            raise ValueError(
+                f'num_frames_per_video={count} must be in 1..clip_len ({clip_len}): '
+                'every video becomes one window'
+            )
         self.subsets = subsets
         self.source_type = source_type
         self.file_tmpl = file_tmpl
@@ -149,8 +164,9 @@ class TALDataset(BaseDataset):
         self.on_invalid = on_invalid
         self.on_bad_video = on_bad_video
         self.class_agnostic = class_agnostic
-        self._reported: set = set()
-        self._randomness = ItemRandomness()
+        self._reported: set[str] = set()
+        # In shared memory once it is set, because workers live on from epoch to epoch.
+        self._seed_and_epoch = torch.full((2,), _NO_EPOCH, dtype=torch.int64)
         metainfo = dict(metainfo or {})
         if classes is not None:
             metainfo['classes'] = classes
@@ -170,13 +186,19 @@ class TALDataset(BaseDataset):
             **kwargs,
         )
 
+    def _check_one_of(self, name: str, value: str, known: tuple[str, ...]) -> None:
+        if value not in known:
+            raise ValueError(
+                f'{name} of {type(self).__name__} must be one of {known}, got {value!r}'
+            )
+
     # Loading
 
     def load_data_list(self) -> list[dict]:
         """Lists the windows of all videos.
 
         Returns:
-            list[dict]: What is particular to each window.
+            What is particular to each window.
         """
         classes = self._metainfo.get('video_classes', self._metainfo.get('classes'))
         annotations = load_annotations(
@@ -192,47 +214,46 @@ class TALDataset(BaseDataset):
             for video in annotations.videos.values()
             if video.video_id not in excluded
         ]
-        folder = self.data_prefix['video']
-        finder, sample = self._finder(), self._sampling()
-        problems = SourceProblems(self.ann_file, self.on_bad_video)
-        cut = WindowCutter(
-            self.clip_len,
-            self.window_stride,
-            self.keep_ioa,
-            self.min_ioa,
-            self.one_based_window,
-            self.test_mode,
-            self.class_agnostic,
-        )
         data_list: list[dict] = []
-        for video in videos:
-            facts = problems.describe(video, finder, sample)
-            if facts is not None:
-                data_list += cut(video, facts)
-        problems.report(folder, len(videos))
+        num_actions = num_seen = 0
+        for video, facts in self._describe_videos(videos):
+            actions = video.actions
+            if self.class_agnostic:
+                actions = Segments(actions.segments, np.zeros_like(actions.labels))
+            items, seen = cut_video(
+                facts,
+                actions,
+                self.clip_len,
+                self.window_stride,
+                test_mode=self.test_mode,
+                keep_ioa=self.keep_ioa,
+                min_ioa=self.min_ioa,
+                one_based_window=self.one_based_window,
+            )
+            data_list += items
+            num_actions += len(actions)
+            num_seen += seen
         if not data_list:
             raise AnnotationError(
                 f'{self.ann_file}: the data set is empty ({len(videos)} videos, '
-                f'{cut.num_segments} actions, no window): '
-                f'{cut.why_empty(len(videos), self.sample_fps)}.'
+                f'{num_actions} actions, no window): '
+                f'{self._why_empty(len(videos), num_actions)}.'
             )
-        if not self.test_mode and cut.num_seen < cut.num_segments:
-            print_log(
-                f'{self.ann_file}: {cut.num_segments - cut.num_seen} of '
-                f'{cut.num_segments} actions are in no training window, most likely '
-                f'longer than clip_len ({self.clip_len} frames)',
-                logger='current',
-                level=logging.WARNING,
+        if not self.test_mode and num_seen < num_actions:
+            _warn(
+                f'{self.ann_file}: {num_actions - num_seen} of {num_actions} actions '
+                'are in no training window, most likely longer than clip_len '
+                f'({self.clip_len} frames)'
             )
         return data_list
 
     def _finder(self) -> SourceFinder:
-        """What finds the source of a video."""
+        """Finds the source of a video."""
         folder = self.data_prefix['video']
         return SourceFinder(folder, self.source_type, self.file_tmpl)
 
     def _sampling(self) -> VideoSampling:
-        """What describes a video and its source."""
+        """Describes a video and its source."""
         folder = self.data_prefix['video']
         return VideoSampling(
             self.source_type,
@@ -243,7 +264,7 @@ class TALDataset(BaseDataset):
             None if self.source_type == 'video' else read_record(folder),
         )
 
-    def _excluded_videos(self) -> set:
+    def _excluded_videos(self) -> set[str]:
         unknown = set(self.filter_cfg or {}) - {'exclude_videos'}
         if unknown:
             raise ValueError(
@@ -251,38 +272,106 @@ class TALDataset(BaseDataset):
             )
         return set((self.filter_cfg or {}).get('exclude_videos', ()))
 
+    def _describe_videos(
+        self, videos: Sequence[VideoAnnotation]
+    ) -> list[tuple[VideoAnnotation, dict[str, Any]]]:
+        """The usable videos with their facts; raises or logs all problems at once."""
+        finder, sample = self._finder(), self._sampling()
+        usable, undated, missing, unreadable, contradictions = [], [], [], [], []
+        for video in videos:
+            source = finder.find(video.video_id, video.file)
+            if source is None:
+                missing.append(finder.expected(video.video_id, video.file))
+                continue
+            try:
+                facts = sample(video, source)
+            except AnnotationError as error:
+                undated.append(str(error))
+                continue
+            except VideoReadError as error:
+                unreadable.append(str(error))
+                continue
+            usable.append((video, facts))
+            count, fps = facts['num_sampled_frames'], facts['sample_fps']
+            length_s = facts.get('covered_s', frames_to_seconds(count, fps))
+            duration = facts['duration']
+            if abs(length_s - duration) > length_tolerance_s(duration):
+                contradictions.append(
+                    f'{facts["source"]}: {count} frames at {fps:g} fps = '
+                    f'{length_s:.2f} s, but "duration" is {duration:.2f} s'
+                )
+        if undated:
+            raise AnnotationError(
+                f'{self.ann_file}: {len(undated)} videos without duration\n'
+                f'{summarize_problems(undated)}\nAdd "duration" in seconds to their '
+                'entries; only arrays tell their own length.'
+            )
+        counted = f'of {len(videos)} videos of {self.ann_file}'
+        remedy = "or set on_bad_video='skip' to leave them out."
+        if missing:
+            self._raise_or_warn(
+                FileNotFoundError,
+                f'{len(missing)} {counted} are missing in '
+                f'{self.data_prefix["video"]!r}\n{summarize_problems(missing)}\n'
+                f'Check data_prefix=dict(video=...) and file_tmpl, {remedy}',
+            )
+        if unreadable:
+            self._raise_or_warn(
+                VideoReadError,
+                f'{len(unreadable)} {counted} cannot be read\n'
+                f'{summarize_problems(unreadable)}\nReplace them, {remedy}',
+            )
+        if contradictions:
+            _warn(
+                f'{len(contradictions)} lengths contradict {self.ann_file}\n'
+                f'{summarize_problems(contradictions)}'
+            )
+        return usable
+
+    def _raise_or_warn(self, error: type[Exception], message: str) -> None:
+        if self.on_bad_video == 'error':
+            raise error(message)
+        _warn(message)
+
+    def _why_empty(self, num_videos: int, num_actions: int) -> str:
+        """Why there is no window, and the remedy."""
+        if num_actions:
+            return (
+                f'none of the {num_actions} actions fits into a window of '
+                f'{self.clip_len} frames at {self.sample_fps:g} fps; raise clip_len, '
+                'or lower keep_ioa or sample_fps'
+            )
+        if num_videos and not self.test_mode:
+            return 'no action to train on in the videos that were found'
+        return 'check subsets, filter_cfg and the paths of the videos'
+
     # Items
 
     def set_epoch_seed(self, seed: int, epoch: int) -> None:
         """Makes the augmentation of an item depend on seed, epoch and item only.
 
+        Neither the number of processes and workers matters then, nor whether a
+        training was interrupted.
+
         Args:
-            seed (int): Seed of the training.
-            epoch (int): From 0.
+            seed: Seed of the training, not negative.
+            epoch: From 0.
         """
-        self._randomness.set(seed, epoch)
+        # Not in the constructor: a copy of a data set would not be shared.
+        self._seed_and_epoch.share_memory_()
+        self._seed_and_epoch.copy_(torch.tensor([seed, epoch]))
 
     def __getitem__(self, idx: int) -> dict:
-        """Returns one window after the pipeline.
-
-        Args:
-            idx (int): Index of the window.
-
-        Returns:
-            dict: ``inputs`` and ``data_samples``.
-        """
-        with self._randomness.of(idx):
+        """Returns one window after the pipeline: ``inputs`` and ``data_samples``."""
+        seed, epoch = self._seed_and_epoch.tolist()
+        context = nullcontext()
+        if seed != _NO_EPOCH:
+            context = randomness_from((seed, epoch, idx))
+        with context:
             return super().__getitem__(idx)
 
     def get_data_info(self, idx: int) -> dict:
-        """Returns one window, before the pipeline.
-
-        Args:
-            idx (int): Index of the window.
-
-        Returns:
-            dict: See ``docs/architecture.md``.
-        """
+        """Returns one window before the pipeline, see ``docs/architecture.md``."""
         info = super().get_data_info(idx)
         info.update(
             source_type=self.source_type,
@@ -298,37 +387,34 @@ class TALDataset(BaseDataset):
         return info
 
     def get_cat_ids(self, idx: int) -> list[int]:
-        """Returns the classes in a window, for ClassBalancedDataset.
-
-        Args:
-            idx (int): Index of the window.
-
-        Returns:
-            list[int]: Labels without repetition.
-        """
+        """Returns the labels in a window once each, for ClassBalancedDataset."""
         return np.unique(super().get_data_info(idx)['gt_labels']).tolist()
 
     def prepare_data(self, idx: int) -> dict | None:
         """Runs the pipeline on one window.
 
         Args:
-            idx (int): Index of the window.
+            idx: Index of the window.
 
         Returns:
-            dict, optional: Output of the pipeline; None in training if the video is
-            unreadable and to be skipped, upon which another window is drawn.
+            Output of the pipeline; None in training if the video is unreadable and to
+            be skipped, upon which another window is drawn.
         """
         info = self.get_data_info(idx)
         try:
             return self.pipeline(info)
-        except VideoReadError as err:
+        except VideoReadError as error:
             if self.on_bad_video == 'error':
                 raise
             if info['source'] not in self._reported:
                 self._reported.add(info['source'])
-                print_log(f'Skipped: {err}', logger='current', level=logging.WARNING)
+                _warn(f'Skipped: {error}')
         if not self.test_mode:
             return None
         info = self.get_data_info(idx)
         info['broken'] = True
         return self.pipeline(info)
+
+
+def _warn(message: str) -> None:
+    print_log(message, logger='current', level=logging.WARNING)

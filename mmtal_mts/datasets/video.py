@@ -199,6 +199,7 @@ class VideoReader(_Reader):
         self._decoder: Iterator[tuple[int, Any]] = iter(())
         self._current: tuple[int, Any] | None = None
         self._damaged = 0
+        self._size: tuple[int, int] | None = None
 
     def close(self) -> None:
         """Closes the file; it is opened again where needed."""
@@ -211,7 +212,7 @@ class VideoReader(_Reader):
         self.close()
         self._start()
         for index, frame in self._decoder:
-            yield index, upright_rgb(frame)
+            yield index, self._picture(frame)
         if self._current is None:
             raise VideoReadError(f'{self.path}: no frame can be decoded')
 
@@ -235,7 +236,12 @@ class VideoReader(_Reader):
             if next(self._decoder, None) is None:
                 return None
         # A frame that is damaged and missing is replaced by the one after it.
-        return upright_rgb(self._current[1])
+        return self._picture(self._current[1])
+
+    def _picture(self, frame: Any) -> np.ndarray:
+        """A frame as RGB; those of another size are scaled to the size of the first."""
+        self._size = self._size or (frame.width, frame.height)
+        return upright_rgb(frame, *self._size)
 
     def _start(self, key: int = 0) -> None:
         """Opens the file, or seeks, to decode from a key frame on."""
@@ -251,7 +257,13 @@ class VideoReader(_Reader):
             return
         stream = self._container.streams.video[0]
         if key:
-            self._container.seek(int(self._stamps[key]), stream=stream, backward=True)
+            try:
+                stamp = int(self._stamps[key])
+                self._container.seek(stamp, stream=stream, backward=True)
+            except FFmpegError:  # not every container can seek
+                self.close()
+                self._start()
+                return
         self._current = None
         self._decoder = self._decode(stream)
         if key:

@@ -125,8 +125,10 @@ def _announced_s(container: Any, stream: Any, rate: Any) -> float | None:
     return max(lengths) or None
 
 
-def upright_rgb(frame: Any) -> np.ndarray:
+def upright_rgb(frame: Any, width: int, height: int) -> np.ndarray:
     """Converts a frame of PyAV, and turns it as its rotation flag says."""
+    if (frame.width, frame.height) != (width, height):
+        frame = frame.reformat(width, height, 'rgb24')
     image = frame.to_ndarray(format='rgb24')
     # Degrees counter-clockwise; older PyAV does not know the rotation.
     turns = int(round(getattr(frame, 'rotation', 0) / 90)) % 4

@@ -54,12 +54,12 @@ class WindowCutter:
         # The last, incomplete sampling interval is in no window; an action that ends
         # there ends with the last window.
         segments = np.clip(
-            seconds_to_frames(video.segments, facts['sample_fps']) - start,
+            seconds_to_frames(video.actions.segments, facts['sample_fps']) - start,
             0,
             num_frames,
         )
         valid = segments[:, 1] > segments[:, 0]
-        segments, labels = segments[valid], video.labels[valid]
+        segments, labels = segments[valid], video.actions.labels[valid]
         if self.class_agnostic:
             labels = np.zeros_like(labels)
         layout = (num_frames, segments, self.clip_len, self.stride)
@@ -71,7 +71,7 @@ class WindowCutter:
             )
         shortest = shortest_action(*layout, self.min_ioa, self.one_based_window)
         seen = {index for window in windows for index in window.indices.tolist()}
-        self.num_segments += len(video.segments)
+        self.num_segments += len(video.actions.segments)
         self.num_seen += len(seen)
         return [
             dict(

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+
+from ..structures import Segments
+from ..structures.timebase import mean_rate, seconds_to_frames
+from .video import ArrayReader, VideoReader, VideoReadError
 
 
 @dataclass
@@ -12,10 +19,10 @@ class Window:
     """A stretch of ``clip_len`` sampled frames and the actions in it.
 
     Attributes:
-        offset (int): First sampled frame.
-        segments (np.ndarray): (G, 2) sampled frames relative to the offset, clipped
+        offset: First sampled frame.
+        segments: (G, 2) sampled frames relative to the offset, clipped
             to the window.
-        indices (np.ndarray): (G,) int64, which of the video's actions they are.
+        indices: (G,) int64, which of the video's actions they are.
     """
 
     offset: int
@@ -27,12 +34,12 @@ def window_offsets(num_frames: int, clip_len: int, stride: int) -> list[int]:
     """Places windows at a stride, and one flush with the end of the video.
 
     Args:
-        num_frames (int): Length of the video in sampled frames.
-        clip_len (int): Length of a window in sampled frames.
-        stride (int): Distance of consecutive windows in sampled frames.
+        num_frames: Length of the video in sampled frames.
+        clip_len: Length of a window in sampled frames.
+        stride: Distance of consecutive windows in sampled frames.
 
     Returns:
-        list[int]: Offsets; [0] for a video not longer than one window.
+        Offsets; [0] for a video not longer than one window.
 
     Raises:
         ValueError: If an argument is not positive.
@@ -63,15 +70,15 @@ def testing_windows(
     """Cuts a video into windows that cover all of it.
 
     Args:
-        num_frames (int): Length of the video in sampled frames.
-        segments (np.ndarray): (G, 2) actions in sampled frames.
-        clip_len (int): Length of a window in sampled frames.
-        stride (int): Distance of consecutive windows in sampled frames.
-        min_ioa (float): An action belongs to a window that holds at least this
+        num_frames: Length of the video in sampled frames.
+        segments: (G, 2) actions in sampled frames.
+        clip_len: Length of a window in sampled frames.
+        stride: Distance of consecutive windows in sampled frames.
+        min_ioa: An action belongs to a window that holds at least this
             fraction of it.
 
     Returns:
-        list[Window]: All windows, also those without an action.
+        All windows, also those without an action.
     """
     return [
         _cut(offset, segments, clip_len, min_ioa)[0]
@@ -93,20 +100,20 @@ def training_windows(
     A window at offset o covers the continuous time [o, o + clip_len].
 
     Args:
-        num_frames (int): Length of the video in sampled frames.
-        segments (np.ndarray): (G, 2) actions in sampled frames.
-        clip_len (int): Length of a window in sampled frames.
-        stride (int): Distance of consecutive windows in sampled frames.
-        keep_ioa (float): A window is kept if it holds at least this fraction of some
+        num_frames: Length of the video in sampled frames.
+        segments: (G, 2) actions in sampled frames.
+        clip_len: Length of a window in sampled frames.
+        stride: Distance of consecutive windows in sampled frames.
+        keep_ioa: A window is kept if it holds at least this fraction of some
             action; 1.0 asks for one whole action.
-        min_ioa (float): Fraction of an action from which on it is an annotation of
+        min_ioa: Fraction of an action from which on it is an annotation of
             the window; what is out of the window is cut off.
-        one_based_window (bool): Reproduce AFSD's windows, which begin one sampled
+        one_based_window: Reproduce AFSD's windows, which begin one sampled
             frame late: [o + 1, o + clip_len]. An action that begins in the first
             frame of a window is then never whole.
 
     Returns:
-        list[Window]: Kept windows in ascending order.
+        Kept windows in ascending order.
 
     Raises:
         ValueError: If a fraction is not in (0, 1].
@@ -134,15 +141,15 @@ def shortest_action(
     """Length of the shortest action in any training window, kept or not.
 
     Args:
-        num_frames (int): Length of the video in sampled frames.
-        segments (np.ndarray): (G, 2) actions in sampled frames.
-        clip_len (int): Length of a window in sampled frames.
-        stride (int): Distance of consecutive windows in sampled frames.
-        min_ioa (float): See :func:`training_windows`.
-        one_based_window (bool): See :func:`training_windows`.
+        num_frames: Length of the video in sampled frames.
+        segments: (G, 2) actions in sampled frames.
+        clip_len: Length of a window in sampled frames.
+        stride: Distance of consecutive windows in sampled frames.
+        min_ioa: See :func:`training_windows`.
+        one_based_window: See :func:`training_windows`.
 
     Returns:
-        float | None: Sampled frames inside the window; None if no window has an action.
+        Sampled frames inside the window; None if no window has an action.
     """
     windows = training_windows(
         num_frames, segments, clip_len, stride, min_ioa, min_ioa, one_based_window
@@ -167,3 +174,158 @@ def _cut(
     indices = np.flatnonzero(ioa >= min_ioa)
     window = Window(offset, clipped[indices], indices.astype(np.int64))
     return window, ioa.max(initial=0.0)
+
+
+def cut_video(
+    facts: dict[str, Any],
+    actions: Segments,
+    clip_len: int,
+    stride: int,
+    *,
+    test_mode: bool = False,
+    keep_ioa: float = 1.0,
+    min_ioa: float = 0.5,
+    one_based_window: bool = False,
+) -> tuple[list[dict[str, Any]], int]:
+    """Makes the items of a data set that belong to one video.
+
+    Args:
+        facts: The keys that are the same in the whole video, among them
+            ``num_sampled_frames``, ``sample_fps`` and optionally ``grid_start_f``.
+        actions: Actions in seconds of the video.
+        clip_len: Length of a window in sampled frames.
+        stride: Distance of consecutive windows in sampled frames.
+        test_mode: Windows that cover all of the video instead of those that hold an
+            action.
+        keep_ioa: See :func:`training_windows`.
+        min_ioa: See :func:`training_windows`.
+        one_based_window: See :func:`training_windows`.
+
+    Returns:
+        The facts with what is particular to each window, and how many of the actions
+        are in a window.
+    """
+    num_frames, start = facts['num_sampled_frames'], facts.get('grid_start_f', 0)
+    # The last, incomplete sampling interval is in no window; an action that ends there
+    # ends with the last window.
+    segments = seconds_to_frames(actions.segments, facts['sample_fps']) - start
+    segments = np.clip(segments, 0, num_frames)
+    valid = segments[:, 1] > segments[:, 0]
+    segments, labels = segments[valid], actions.labels[valid]
+    layout = (num_frames, segments, clip_len, stride)
+    if test_mode:
+        windows = testing_windows(*layout, min_ioa)
+    else:
+        windows = training_windows(*layout, keep_ioa, min_ioa, one_based_window)
+    shortest = shortest_action(*layout, min_ioa, one_based_window)
+    items = [
+        dict(
+            facts,
+            window_offset=window.offset + start,
+            min_segment_f=shortest,
+            gt_segments=window.segments.astype(np.float32),
+            gt_labels=labels[window.indices],
+        )
+        for window in windows
+    ]
+    return items, len({index for window in windows for index in window.indices})
+
+
+def video_windows(
+    reader: VideoReader | ArrayReader,
+    video_id: str,
+    *,
+    sample_fps: float = 10,
+    clip_len: int = 256,
+    window_stride: int | None = None,
+    num_frames_per_video: int | None = None,
+    modality: str = 'RGB',
+    frame_size: int | None = None,
+    flow_method: str = 'tvl1',
+    **more: Any,
+) -> Iterator[dict[str, Any]]:
+    """Yields the windows of an open video as a data set yields its items.
+
+    Each goes through the test pipeline, whose LoadClip finds the open video in it.
+    Pass the windows on in their order: the reader keeps what overlapping ones share.
+
+    Args:
+        reader: The video. Where the end of it is not known yet (a generator),
+            ``num_sampled_frames`` and ``duration`` count what was read so far.
+        video_id: Name of the video.
+        sample_fps: As of :class:`~mmtal_mts.datasets.TALDataset`, like all up to
+            ``modality``.
+        clip_len: Length of a window in sampled frames.
+        window_stride: Distance of windows in sampled frames; half a window by default.
+        num_frames_per_video: Sample this many frames instead of a common rate.
+        modality: 'RGB', or 'Flow' which is computed from the video.
+        frame_size: Side in pixels to which frames are scaled first, for configs whose
+            data are arrays of frames or flow of that size.
+        flow_method: See :func:`~mmtal_mts.datasets.flow.build_flow`.
+        **more: Further keys of the items, e.g. ``classes``.
+
+    Yields:
+        Items without annotated actions, with the further keys ``reader``,
+        ``frame_size`` and ``flow_method``.
+
+    Raises:
+        VideoReadError: If ``num_frames_per_video`` is asked of a generator.
+    """
+    if num_frames_per_video is not None:
+        if reader.num_frames is None:
+            raise VideoReadError(
+                f'{video_id}: the number of frames is not known in advance, but the '
+                'config samples a fixed number per video. Remedy: give an array'
+            )
+        sample_fps = mean_rate(num_frames_per_video, reader.duration_s)
+    stride = window_stride or max(clip_len // 2, 1)
+    for offset, num_frames in _offsets(
+        reader, sample_fps, clip_len, stride, num_frames_per_video
+    ):
+        yield dict(
+            video_id=video_id,
+            source=reader.path,
+            source_type='video',
+            source_fps=None,
+            annotated_fps=None,
+            modality=modality,
+            filename_tmpl='',
+            start_index=0,
+            sample_fps=float(sample_fps),
+            duration=reader.duration_s,
+            num_sampled_frames=num_frames,
+            clip_len=clip_len,
+            window_offset=offset,
+            min_segment_f=None,
+            gt_segments=np.zeros((0, 2), dtype=np.float32),
+            gt_labels=np.zeros(0, dtype=np.int64),
+            on_bad_video='skip',
+            reader=reader,
+            frame_size=frame_size,
+            flow_method=flow_method,
+            **more,
+        )
+
+
+def _offsets(
+    reader: VideoReader | ArrayReader,
+    sample_fps: float,
+    clip_len: int,
+    stride: int,
+    count: int | None,
+) -> Iterator[tuple[int, int]]:
+    """Yields the offset of each window, and how many sampled frames are known."""
+    done = -1
+    if reader.num_frames is None:
+        # A window is passed on when it is known that there is a frame after it, which
+        # its flow needs.
+        for offset in itertools.count(0, stride):
+            beyond = reader.times.indices(offset + clip_len, 1, sample_fps)
+            if not reader.reaches(int(beyond[0])):
+                break
+            yield offset, offset + clip_len + 1
+            done = offset
+    num_frames = count or reader.times.count(sample_fps)
+    for offset in window_offsets(num_frames, clip_len, stride):
+        if offset > done:
+            yield offset, num_frames

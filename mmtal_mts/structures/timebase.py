@@ -56,6 +56,11 @@ def length_tolerance_s(duration_s: float) -> float:
     return max(1.0, 0.02 * duration_s)
 
 
+def mean_rate(num_frames: int, duration_s: float) -> float:
+    """Frames per second of a video of which number of frames and length are known."""
+    return num_frames / duration_s
+
+
 def frames_to_seconds(frames_f: Values, sample_fps: float) -> Values:
     """Converts positions on the sampled grid to seconds of the video.
 

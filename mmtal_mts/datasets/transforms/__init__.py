@@ -1,13 +1,10 @@
 """Pipeline steps from a window to a packed sample."""
 
-from .augment import FlipClip, ShuffleFrames
-from .cut_insert import CutInsertBackground
+from .augment import CutInsertBackground, FlipClip, ShuffleFrames
 from .formatting import PackTALInputs
-from .load_features import LoadFeatures
+from .load_features import LoadFeatures, LoadVideoScores
 from .loading import LoadClip
 from .second_stream import AppendClip
-from .video_readers import VideoReadError
-from .video_scores import LoadVideoScores
 
 __all__ = [
     'AppendClip',
@@ -18,5 +15,4 @@ __all__ = [
     'LoadVideoScores',
     'PackTALInputs',
     'ShuffleFrames',
-    'VideoReadError',
 ]

@@ -38,7 +38,7 @@ class PackTALInputs(BaseTransform):
     - those named in ``meta_keys``; missing ones are left out
 
     Args:
-        meta_keys (Sequence[str]): Keys that become metainfo of the data sample.
+        meta_keys: Keys that become metainfo of the data sample.
     """
 
     def __init__(
@@ -51,10 +51,10 @@ class PackTALInputs(BaseTransform):
         """Packs one window.
 
         Args:
-            results (dict): See Required Keys.
+            results: See Required Keys.
 
         Returns:
-            dict: ``inputs`` (C, T, H, W) tensor, (C, T) of features, and
+            ``inputs`` (C, T, H, W) tensor, (C, T) of features, and
             ``data_samples`` with ``gt_instances`` (``segments`` (G, 2) float32 sampled
             frames of the window, ``labels`` (G,) int64) and the metainfo.
 

@@ -1,13 +1,17 @@
-"""Loading the features of one window."""
+"""Loading what others computed of a video: features, and scores of its classes."""
 
 from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
-from .stored_features import open_features
-from .video_readers import VideoReadError
+from ..stored import open_features
+from ..video import VideoReadError
 
 
 @TRANSFORMS.register_module()
@@ -26,7 +30,7 @@ class LoadFeatures(BaseTransform):
     Added Keys: features ((C, clip_len) float32 array).
 
     Args:
-        channels (int): C, of all streams together.
+        channels: C, of all streams together.
 
     Raises:
         VideoReadError: If a file is unusable.
@@ -41,10 +45,10 @@ class LoadFeatures(BaseTransform):
         """Adds the features of the window.
 
         Args:
-            results (dict): One window, see Required Keys.
+            results: One window, see Required Keys.
 
         Returns:
-            dict: The same dict with the Added Keys.
+            The same dict with the Added Keys.
         """
         features = np.zeros((self.channels, results['clip_len']), dtype=np.float32)
         if not results.get('broken'):
@@ -102,3 +106,124 @@ class LoadFeatures(BaseTransform):
 
     def __repr__(self) -> str:
         return f'{self.__class__.__name__}(channels={self.channels})'
+
+
+@TRANSFORMS.register_module()
+class LoadVideoScores(BaseTransform):
+    """Looks up which classes a classifier sees in the video as a whole.
+
+    On ActivityNet, AFSD (whose setup the paper follows) finds actions without their
+    class and takes the class from the best one of such a classifier; the product of
+    both scores ranks the detections.
+
+    Three layouts of the JSON file are read; ids with and without ``v_`` in front are
+    the same video:
+
+    - ``{"class": [NAME, ...], "results": {VIDEO: [SCORE, ...]}}``
+    - ``{VIDEO: {"class": NAME, "score": SCORE}}``, the best class only
+    - ``{VIDEO: {NAME: SCORE, ...}}``
+
+    Required Keys:
+
+    - video_id
+    - video_classes (as ``TALDataset(class_agnostic=True)`` gives them)
+
+    Added Keys: video_scores (dict of ``labels`` and ``scores``).
+
+    Args:
+        ann_file: The JSON file.
+        top_k: How many of the best classes to take.
+
+    Raises:
+        ValueError: If the file has another layout, a name that is no class, or
+            nothing about a video.
+    """
+
+    def __init__(self, ann_file: str, top_k: int = 1) -> None:
+        if top_k < 1:
+            raise ValueError(f'top_k={top_k} of LoadVideoScores: use a number >= 1')
+        self.ann_file = ann_file
+        self.top_k = top_k
+        try:
+            data = json.loads(Path(ann_file).read_text(encoding='utf-8'))
+        except FileNotFoundError as error:
+            raise ValueError(
+                f'{ann_file}: the scores of the video classifier are not there; put '
+                'the file there, or take LoadVideoScores out of the pipeline and '
+                'evaluate with class_agnostic=True'
+            ) from error
+        except json.JSONDecodeError as error:
+            raise ValueError(f'{ann_file}: no JSON file: {error}') from error
+        videos = data.get('results', data) if isinstance(data, dict) else data
+        if not isinstance(videos, dict):
+            raise ValueError(
+                f'{ann_file}: expected an object of videos, got a '
+                f'{type(videos).__name__}; see LoadVideoScores for the layouts'
+            )
+        self._names = data.get('class')
+        self._videos = {_bare(video_id): entry for video_id, entry in videos.items()}
+
+    def transform(self, results: dict) -> dict:
+        """Adds the scores of the video.
+
+        Args:
+            results: See Required Keys.
+
+        Returns:
+            The same dict with ``video_scores``: ``labels`` (k,) int64 and
+            ``scores`` (k,) float32, best first.
+        """
+        video_id, classes = results['video_id'], results.get('video_classes')
+        if classes is None:
+            raise ValueError(
+                'LoadVideoScores needs TALDataset(class_agnostic=True): a data set '
+                'with classes of its own takes none from a classifier'
+            )
+        try:
+            entry = self._videos[_bare(video_id)]
+        except KeyError:
+            raise ValueError(
+                f'{self.ann_file}: no scores of video {video_id}; add them, or leave '
+                'the video out with filter_cfg=dict(exclude_videos=[...])'
+            ) from None
+        names, scores = self._read(video_id, entry)
+        order = np.argsort(-scores, kind='stable')[: self.top_k]
+        strange = [names[i] for i in order if names[i] not in classes]
+        if strange:
+            raise ValueError(
+                f'{self.ann_file}: video {video_id} has class(es) {strange}, which are '
+                'not among the classes of the annotation'
+            )
+        results['video_scores'] = dict(
+            labels=np.array([classes.index(names[i]) for i in order], dtype=np.int64),
+            scores=scores[order],
+        )
+        return results
+
+    def _read(self, video_id: str, entry: object) -> tuple[Sequence[str], np.ndarray]:
+        if isinstance(entry, dict) and set(entry) == {'class', 'score'}:
+            names, values = [entry['class']], [entry['score']]
+        elif isinstance(entry, dict):
+            names, values = list(entry), list(entry.values())
+        else:
+            names, values = self._names, entry
+        try:
+            scores = np.asarray(values, dtype=np.float32)
+            fits = scores.shape == (len(names),) and np.isfinite(scores).all()
+        except (TypeError, ValueError):
+            fits = False
+        if not fits:
+            raise ValueError(
+                f'{self.ann_file}: the entry of video {video_id} is not one finite '
+                'score per class; see LoadVideoScores for the layouts'
+            )
+        return names, scores
+
+    def __repr__(self) -> str:
+        return (
+            f'{self.__class__.__name__}(ann_file={self.ann_file!r}, top_k={self.top_k})'
+        )
+
+
+def _bare(video_id: str) -> str:
+    return video_id.removeprefix('v_')

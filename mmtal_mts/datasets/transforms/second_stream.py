@@ -9,11 +9,10 @@ import numpy as np
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
-from ..extraction_record import read_record
-from ..sources import SourceFinder
+from ..sources import SourceFinder, read_record
+from ..stored import CHANNELS
+from ..video import VideoReadError
 from .loading import LoadClip
-from .stored_frames import CHANNELS
-from .video_readers import VideoReadError
 
 
 @TRANSFORMS.register_module()
@@ -21,24 +20,24 @@ class AppendClip(BaseTransform):
     """Loads the window from a second source and appends its channels to the first.
 
     Comes after LoadClip, and after a Resize if the first source is of another size;
-    crops that follow cut both alike.
+    crops that follow cut both alike. Where LoadClip reads an open video, the second
+    source is the optical flow of that video, at the size of the frames so far.
 
     Required Keys: those of :class:`LoadClip`, and imgs (list of (H, W, C) arrays).
 
     Modified Keys: imgs (list of (H, W, C + C2) arrays).
 
     Args:
-        folder (str): Folder of the second sources.
-        data_root (str): Root of ``folder``.
-        source_type (str): 'npy', 'frames' or 'video'.
-        modality (str): 'Flow' or 'RGB'.
-        file_tmpl (str, optional): See :class:`~mmtal_mts.datasets.TALDataset`.
-        filename_tmpl (str): Name of an image in a frame folder.
-        start_index (int): Number of the first image in a frame folder.
-        source_fps (float, optional): Frame rate of all second sources. None takes
-            that of a video file or of the extraction, else frames that are sampled
-            already.
-        **load (Any): Settings of :class:`LoadClip`.
+        folder: Folder of the second sources.
+        data_root: Root of ``folder``.
+        source_type: 'npy', 'frames' or 'video'.
+        modality: 'Flow' or 'RGB'.
+        file_tmpl: See :class:`~mmtal_mts.datasets.TALDataset`.
+        filename_tmpl: Name of an image in a frame folder.
+        start_index: Number of the first image in a frame folder.
+        source_fps: Frame rate of all second sources. None takes that of a video file
+            or of the extraction, else frames that are sampled already.
+        **load: Settings of :class:`LoadClip`.
 
     Raises:
         ValueError: If an argument makes no sense, or the sizes differ.
@@ -61,12 +60,9 @@ class AppendClip(BaseTransform):
             raise ValueError(
                 f'modality must be one of {tuple(CHANNELS)}, got {modality!r}'
             )
-        self.finder = SourceFinder(
-            os.path.join(data_root, folder), source_type, file_tmpl
-        )
-        self.record = (
-            None if source_type == 'video' else read_record(self.finder.folder)
-        )
+        folder = os.path.join(data_root, folder)
+        self.finder = SourceFinder(folder, source_type, file_tmpl)
+        self.record = None if source_type == 'video' else read_record(folder)
         self.source_type = source_type
         self.modality = modality
         self.filename_tmpl = filename_tmpl
@@ -78,11 +74,39 @@ class AppendClip(BaseTransform):
         """Appends the second clip.
 
         Args:
-            results (dict): See Required Keys.
+            results: See Required Keys.
 
         Returns:
-            dict: The same dict.
+            The same dict.
         """
+        size = results['imgs'][0].shape[:2]
+        second = self.load(dict(results, **self._source(results, size)))
+        own_size = second['imgs'][0].shape[:2]
+        if results.get('broken'):
+            second['imgs'] = [
+                np.resize(img, (*size, img.shape[2])) for img in second['imgs']
+            ]
+        elif size != own_size:
+            raise ValueError(
+                f'video {results["video_id"]}: frames are {size}, those of '
+                f'{second["source"]} are {own_size} (height, width). Put a Resize to '
+                f'{own_size} before AppendClip, or extract at the other size'
+            )
+        results['imgs'] = [
+            np.concatenate(pair, axis=2)
+            for pair in zip(results['imgs'], second['imgs'], strict=True)
+        ]
+        return results
+
+    def _source(self, results: dict, size: tuple[int, int]) -> dict[str, Any]:
+        """Where the second clip comes from."""
+        if results.get('reader') is not None:
+            if (results['modality'], self.modality) != ('RGB', 'Flow'):
+                raise ValueError(
+                    f'streams {results["modality"]} and {self.modality} cannot be made '
+                    'from a video; RGB and Flow can'
+                )
+            return dict(modality='Flow', frame_size=size[::-1])
         video_id = results['video_id']
         source = self.finder.find(video_id)
         if source is None:
@@ -92,37 +116,17 @@ class AppendClip(BaseTransform):
             )
         source_fps = self.source_fps
         if source_fps is None and self.source_type != 'video':
-            if self.record is None:
-                source_fps = results['sample_fps']
-            else:
+            source_fps = results['sample_fps']
+            if self.record is not None:
                 source_fps = self.record.rate(results['duration'])
-        second = self.load(
-            dict(
-                results,
-                source=source,
-                source_type=self.source_type,
-                modality=self.modality,
-                source_fps=source_fps,
-                filename_tmpl=self.filename_tmpl,
-                start_index=self.start_index,
-            )
+        return dict(
+            source=source,
+            source_type=self.source_type,
+            modality=self.modality,
+            source_fps=source_fps,
+            filename_tmpl=self.filename_tmpl,
+            start_index=self.start_index,
         )
-        sizes = [clip['imgs'][0].shape[:2] for clip in (results, second)]
-        if results.get('broken'):
-            second['imgs'] = [
-                np.resize(img, (*sizes[0], img.shape[2])) for img in second['imgs']
-            ]
-        elif sizes[0] != sizes[1]:
-            raise ValueError(
-                f'video {video_id}: frames are {sizes[0]}, those of {source} are '
-                f'{sizes[1]} (height, width). Put a Resize to {sizes[1]} before '
-                'AppendClip, or extract at the other size'
-            )
-        results['imgs'] = [
-            np.concatenate(pair, axis=2)
-            for pair in zip(results['imgs'], second['imgs'])
-        ]
-        return results
 
     def __repr__(self) -> str:
         return (
