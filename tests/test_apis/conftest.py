@@ -46,7 +46,7 @@ model = dict(
     ),
     coarse_head=dict(channels=32, num_levels=4, distance_factors=(4, 8, 16, 32)),
     refine_head=dict(channels=32, fsa=dict(out_channels=32, **patches)),
-    decoder=dict(score_thr=0.03),
+    test_cfg=dict(score_thr=0.03),
 )
 """
 

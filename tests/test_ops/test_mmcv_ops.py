@@ -9,6 +9,7 @@ import torch
 from mmtal_mts.evaluation.functional import merge_windows
 from mmtal_mts.structures import Segments
 from mmtal_mts.ops import boundary_max_pooling, soft_nms_1d
+from mmtal_mts.structures import Segments
 from mmtal_mts.structures.segments import pairwise_tiou
 
 pytestmark = pytest.mark.full

@@ -9,7 +9,7 @@ from torch import nn
 
 from mmtal_mts.models import TALMTS, BackboneAdapter
 from mmtal_mts.models.backbones.adapted_maps import MapFacts, plan_maps
-from mmtal_mts.models.utils import fit_neck, fit_warmup_head
+from mmtal_mts.models.necks import fit_neck, fit_warmup_head
 
 T, SIZE = 16, 32
 CONV1 = dict(conv1_kernel=(1, 7, 7), conv1_stride_t=1, pool1_stride_t=1)
@@ -187,7 +187,7 @@ def detector(backbone: dict) -> TALMTS:
 def test_families_have_known_maps_and_train(family):
     settings, expected = FAMILIES[family]
     model = detector(settings)
-    assert model.backbone.maps == tuple(MapFacts(*facts) for facts in expected)
+    assert [facts[:3] for facts in model.backbone.maps] == expected
     before = {k: v.clone() for k, v in model.backbone.named_parameters()}
     sample = ActionDataSample()
     sample.gt_instances = InstanceData(
@@ -262,8 +262,8 @@ def test_report_says_what_is_done():
     text = adapter(**FAMILIES['VideoMAE'][0]).report
     assert 'VisionTransformer takes a clip of 16 frames 32x32 in 2 chunks of 8' in text
     assert (
-        'level 0: output 0, 16 channels, 8 positions in time (one per 2 frames) of '
-        '2x2 cells; the mean of 2x1x1 gives 4 of 2x2 (one per 4 frames)' in text
+        'level 0: output 0, 16 channels, 8x2x2, mean of 2x1x1 -> 4x2x2, '
+        'one position per 4 frames' in text
     )
     assert 'frozen: patch_embed, blocks.0' in text
     assert '2 tensors are in no map and do not train: fc_norm.weight' in text
@@ -367,12 +367,12 @@ def test_plan_by_hand():
     shapes = [(1, 8, 2, 14, 14), (1, 4, 8, 7, 7), (1, 2, 8, 13, 13)]
     plan = plan_maps('net', shapes, 16, None, 8)
     # Of 8, 8 and 2 positions, the third level wants a quarter of the first.
-    assert [(m.index, m.length, m.size, m.kernel) for m in plan] == [
-        (1, 8, 7, (1, 1, 1)),
-        (2, 4, 1, (2, 13, 13)),
-        (0, 2, 7, (1, 2, 2)),
-    ]
-    assert [m.length for m in plan_maps('net', shapes, 16, 4, 8, (1, 0))] == [4, 2]
+    assert plan == (
+        MapFacts(4, 2, 7, 1, (1, 1, 1)),
+        MapFacts(2, 4, 1, 2, (2, 13, 13)),
+        MapFacts(8, 8, 7, 0, (1, 2, 2)),
+    )
+    assert [m.stride for m in plan_maps('net', shapes, 16, 4, 8, (1, 0))] == [4, 8]
 
 
 def test_neck_takes_what_the_backbone_tells():

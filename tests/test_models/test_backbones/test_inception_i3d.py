@@ -1,14 +1,33 @@
+"""I3D: sizes, padding, frozen norms, and weights by name."""
+
+from __future__ import annotations
+
 import logging
+import math
 
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
 from mmaction.registry import MODELS
 
 from mmtal_mts.models.backbones import InceptionI3D
-from mmtal_mts.models.backbones.i3d_layers import SameMaxPool3d
-from mmtal_mts.models.layers import pad_same
-from mmtal_mts.ops import same_padding
+from mmtal_mts.models.backbones.inception_i3d import SameMaxPool3d
+from mmtal_mts.models.backbones.pretrained import load_pretrained
+from mmtal_mts.models.layers import pad_same, same_padding
+from mmtal_mts.utils import UserError
+
+
+@given(st.integers(1, 40), st.integers(1, 7), st.integers(1, 3))
+def test_same_padding_gives_ceil_length_with_least_padding(size, kernel, stride):
+    front, behind = same_padding(size, kernel, stride)
+    assert behind - front in (0, 1)
+    out = (size + front + behind - kernel) // stride + 1
+    assert out == math.ceil(size / stride)
+    # One position less of padding would lose an output position (or there is none).
+    if front + behind:
+        assert (size + front + behind - 1 - kernel) // stride + 1 < out
 
 
 def test_full_network_has_the_published_size():
@@ -45,12 +64,21 @@ def test_endpoints_have_ceil_sizes(size):
     ],
 )
 @pytest.mark.parametrize('size', [(4, 6, 6), (5, 7, 9), (1, 3, 2)])
-def test_pooling_equals_zero_padding_on_non_negative_maps(kernel, stride, size):
-    x = torch.randn(2, 3, *size).relu()
+@pytest.mark.parametrize('layout', [torch.contiguous_format, torch.channels_last_3d])
+def test_pooling_equals_zero_padding_on_non_negative_maps(kernel, stride, size, layout):
+    # Rounded, so that there are ties.
+    x = torch.randn(2, 3, *size).round(decimals=1).relu()
+    x = x.contiguous(memory_format=layout).requires_grad_()
     pads = [same_padding(n, k, s) for n, k, s in zip(size, kernel, stride)]
     flat = [side for pair in reversed(pads) for side in pair]
-    expected = F.max_pool3d(F.pad(x, flat), kernel, stride)
-    assert torch.equal(SameMaxPool3d(kernel, stride)(x), expected)
+    expected = F.max_pool3d(F.pad(x, flat, value=-torch.inf), kernel, stride)
+    assert torch.equal(F.max_pool3d(F.pad(x, flat), kernel, stride), expected)
+    pooled = SameMaxPool3d(kernel, stride)(x)
+    assert torch.equal(pooled, expected)
+    weight = torch.rand_like(pooled)
+    (grad,) = torch.autograd.grad(pooled, x, weight)
+    (expected_grad,) = torch.autograd.grad(expected, x, weight)
+    torch.testing.assert_close(grad, expected_grad)
 
 
 def test_only_the_wanted_stages_are_built():
@@ -111,7 +139,7 @@ def test_kinetics_weights_load_by_name_and_gaps_are_named(tmp_path, caplog):
     assert torch.equal(
         loaded['Conv3d_1a_7x7.conv3d.weight'], state['Conv3d_1a_7x7.conv3d.weight']
     )
-    assert net.load_kinetics_weights(str(path)) == ['Mixed_5c.b0.conv3d.weight']
+    assert load_pretrained(net, str(path)) == ['Mixed_5c.b0.conv3d.weight']
 
 
 def test_weights_of_another_stream_or_network_are_refused(tmp_path):
@@ -119,13 +147,13 @@ def test_weights_of_another_stream_or_network_are_refused(tmp_path):
     torch.save(kinetics_state(InceptionI3D(in_channels=2, width=0.125)), flow)
     net = InceptionI3D(in_channels=3, width=0.125)
     with pytest.raises(ValueError, match=r'flow\.pt does not fit.*Conv3d_1a_7x7'):
-        net.load_kinetics_weights(str(flow))
+        load_pretrained(net, str(flow))
     other = tmp_path / 'other.pt'
     torch.save({'conv1.weight': torch.zeros(1)}, other)
-    with pytest.raises(ValueError, match='no key in common'):
-        net.load_kinetics_weights(str(other))
-    with pytest.raises(FileNotFoundError):
-        net.load_kinetics_weights(str(tmp_path / 'absent.pt'))
+    with pytest.raises(ValueError, match='parameters are not there'):
+        load_pretrained(net, str(other))
+    with pytest.raises(UserError, match='absent.pt does not exist'):
+        load_pretrained(net, str(tmp_path / 'absent.pt'))
 
 
 def test_frozen_norms_equal_a_convolution_and_a_norm_with_gradients():
