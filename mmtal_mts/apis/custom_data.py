@@ -90,7 +90,7 @@ def describe_subsets(annotations: Annotations) -> str:
     for subset in (TRAINING, VALIDATION):
         videos = [v for v in annotations.videos.values() if v.subset == subset]
         counts[subset] = Counter(
-            label for video in videos for label in video.labels.tolist()
+            label for video in videos for label in video.actions.labels.tolist()
         )
         lines.append(
             f'{subset}: {len(videos)} videos, {sum(v.duration for v in videos):.0f} s, '

@@ -150,7 +150,8 @@ def test_frame_columns_that_contradict_the_seconds(repo_root):
     assert '2 of 2 actions up to 1118 frames = 44.72 s late' in finding.message
     assert '"fps" is 25, the frame columns were made with 30.00' in finding.message
     assert [f.message for f in report.findings.of('outside')] == [
-        'video_validation_0000364 [120.5, 127] HighJump: the video has 112.533 s'
+        'video_validation_0000364: annotations[1] [120.5, 127.0] HighJump: '
+        'lies outside the video (duration 112.533 s)'
     ]
     assert [f.group for f in report.findings.of('double-label')] == [
         'CliffDiving + Diving'

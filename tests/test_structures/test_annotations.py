@@ -48,10 +48,13 @@ def test_reads_segments_labels_and_optional_fields(write):
         29.97,
         'x.avi',
     )
-    np.testing.assert_array_equal(video.segments, [[1, 2.5], [3, 4]])
-    np.testing.assert_array_equal(video.labels, [1, 0])
-    assert video.segments.dtype == np.float64 and video.labels.dtype == np.int64
-    assert result.videos['b'].segments.shape == (0, 2)
+    np.testing.assert_array_equal(video.actions.segments, [[1, 2.5], [3, 4]])
+    np.testing.assert_array_equal(video.actions.labels, [1, 0])
+    assert (
+        video.actions.segments.dtype == np.float64
+        and video.actions.labels.dtype == np.int64
+    )
+    assert result.videos['b'].actions.segments.shape == (0, 2)
     assert result.problems == []
 
 
@@ -62,7 +65,7 @@ def test_classes_come_from_argument_file_or_all_subsets(write):
     assert load_annotations(path, classes=['z', 'y']).classes == ('z', 'y')
     path = write(database, classes=['z', 'x', 'y'])
     assert load_annotations(path).classes == ('z', 'x', 'y')
-    assert load_annotations(path).videos['a'].labels.tolist() == [0]
+    assert load_annotations(path).videos['a'].actions.labels.tolist() == [0]
 
 
 def test_subsets_select_and_unknown_ones_list_what_there_is(write):
@@ -107,7 +110,7 @@ def test_overshoot_is_named_with_its_value(write):
 
 def test_rounding_of_floats_is_no_overshoot(write):
     path = write(dict(vid=entry(([1, 10.0000000001], 'x'))))
-    assert load_annotations(path).videos['vid'].segments.tolist() == [[1, 10.0]]
+    assert load_annotations(path).videos['vid'].actions.segments.tolist() == [[1, 10.0]]
 
 
 @pytest.mark.parametrize('segment', [[-1e-311, 0.0], [-1e-9, 0], [10.0, 10.0000001]])
@@ -117,13 +120,15 @@ def test_nothing_is_left_of_what_only_rounding_puts_inside(write, segment):
         load_annotations(path)
     for on_invalid in ('clamp', 'drop'):
         kept = load_annotations(path, on_invalid=on_invalid).videos['a']
-        np.testing.assert_array_equal(kept.segments, [[1, 2]])
+        np.testing.assert_array_equal(kept.actions.segments, [[1, 2]])
 
 
 def test_clamp_repairs_what_it_can_and_drops_the_rest(write):
     path = write(dict(vid=entry(*INVALID.values())))
     result = load_annotations(path, on_invalid='clamp')
-    np.testing.assert_array_equal(result.videos['vid'].segments, [[9, 10], [0, 2]])
+    np.testing.assert_array_equal(
+        result.videos['vid'].actions.segments, [[9, 10], [0, 2]]
+    )
     assert len(result.problems) == len(INVALID)
     assert sum('clamped' in line for line in result.problems) == 2
     assert sum('dropped' in line for line in result.problems) == 4
@@ -132,7 +137,7 @@ def test_clamp_repairs_what_it_can_and_drops_the_rest(write):
 def test_drop_leaves_out_every_invalid_one(write):
     path = write(dict(vid=entry(([1, 2], 'x'), *INVALID.values(), ([3, 4], 'y'))))
     result = load_annotations(path, classes=['x'], on_invalid='drop')
-    np.testing.assert_array_equal(result.videos['vid'].segments, [[1, 2]])
+    np.testing.assert_array_equal(result.videos['vid'].actions.segments, [[1, 2]])
     assert len(result.problems) == len(INVALID) + 1
 
 

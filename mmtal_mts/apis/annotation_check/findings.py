@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
+from mmtal_mts.structures.annotations import Finding
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -52,27 +54,6 @@ KINDS: dict[str, Kind] = {
     'extra-video': Kind('warning', 'videos have no annotation'),
 }
 """All kinds, errors first."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One problem.
-
-    Attributes:
-        kind (str): Key of :data:`KINDS`.
-        video_id (str, optional): Video it is in.
-        index (int, optional): Position in the "annotations" of the video.
-        message (str): What is there.
-        group (str): What to count by besides the video, e.g. a pair of labels.
-        weight (float): How bad it is among its kind; the worst are shown first.
-    """
-
-    kind: str
-    video_id: str | None
-    index: int | None
-    message: str
-    group: str = ''
-    weight: float = 0.0
 
 
 class Findings(list):

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mmtal_mts.structures.annotation_entries import EntryParser
+from mmtal_mts.structures.annotations import parse_entry
 
 from .findings import Findings
 from .settings import WindowSettings
@@ -77,83 +77,43 @@ class EntryChecker:
             CheckedVideo: What is left for the other checks.
         """
         items = entry.get('annotations') if isinstance(entry, dict) else None
-        # The loader's own judgement, so that both agree on what is malformed.
-        parser = EntryParser(self.classes, 'drop')
-        without = dict(entry, annotations=[]) if isinstance(items, list) else entry
-        video = parser.parse(video_id, without)
-        for error in parser.errors:
-            self.findings.add('malformed', video_id, None, error)
-        if video.duration is None and not parser.errors:
+        video, found = parse_entry(video_id, entry, self.classes, 'clamp')
+        self.findings.extend(found)
+        if video.duration is None and all(f.index is not None for f in found):
             self.findings.add('no-duration', video_id, None, video_id)
-        subset = video.subset if isinstance(video.subset, str) else ''
-
-        segments, labels, indices = [], [], []
-        for index, item in enumerate(items if isinstance(items, list) else []):
-            segment = self._check_item(video_id, index, item, video.duration)
-            if segment is not None:
-                segments.append(segment)
-                labels.append(item['label'])
-                indices.append(index)
+        unusable = {f.index for f in found if f.outcome in ('error', 'dropped')}
+        count = len(items) if isinstance(items, list) else 0
+        indices = [index for index in range(count) if index not in unusable]
+        sample_fps = self.windows.sample_fps
+        if video.duration is not None:
+            sample_fps, _ = self.windows.sampling(video.duration)
+        labels = [items[index]['label'] for index in indices]
+        for index, (start, end) in zip(indices, video.actions.segments.tolist()):
+            frames = (end - start) * sample_fps
+            if frames < _MIN_FRAMES:
+                where = f'{video_id} [{start:g}, {end:g}] {items[index]["label"]}'
+                self.findings.add(
+                    'too-short',
+                    video_id,
+                    index,
+                    f'{where}: {frames:.2f} sampled frames',
+                    weight=-frames,
+                )
         checked = CheckedVideo(
             video_id,
-            subset,
+            video.subset,
             video.duration,
             video.fps,
             video.file,
-            np.array(segments, dtype=np.float64).reshape(-1, 2),
+            video.actions.segments,
             labels,
             indices,
-            len(items) if isinstance(items, list) else 0,
+            count,
         )
         if isinstance(items, list):
             self._check_repetitions(checked, items)
             self._check_frames(checked, items)
         return checked
-
-    def _check_item(
-        self, video_id: str, index: int, item: Any, duration: float | None
-    ) -> tuple[float, float] | None:
-        """Checks one annotation; returns the part of it in the video, if any."""
-        parser = EntryParser(self.classes, 'drop')
-        parser.parse(video_id, {'annotations': [item]})
-        if parser.errors:
-            message = parser.errors[0].replace(
-                'annotations[0]', f'annotations[{index}]', 1
-            )
-            self.findings.add('malformed', video_id, index, message)
-            return None
-        start, end = (float(value) for value in item['segment'])
-        label = item['label']
-        where = f'{video_id} [{start:g}, {end:g}] {label}'
-
-        def found(kind: str, message: str = '', weight: float = 0.0) -> None:
-            text = f'{where}: {message}' if message else where
-            self.findings.add(kind, video_id, index, text, weight=weight)
-
-        # Written so that NaN fails too.
-        if not (math.isfinite(start) and math.isfinite(end) and start < end):
-            found('not-positive')
-            return None
-        if label not in self.classes:
-            found('unknown-label')
-            return None
-        limit = math.inf if duration is None else duration
-        if start >= limit or end <= 0:
-            found('outside', f'the video has {limit:g} s', end - limit)
-            return None
-        if start < -_EPSILON_S:
-            found('before-start')
-        if end > limit + _EPSILON_S:
-            excess = end - limit
-            found('beyond-end', f'{excess:.3f} s after the end ({limit:g} s)', excess)
-        start, end = max(start, 0.0), min(end, limit)
-        sample_fps = self.windows.sample_fps
-        if duration is not None:
-            sample_fps, _ = self.windows.sampling(duration)
-        frames = (end - start) * sample_fps
-        if frames < _MIN_FRAMES:
-            found('too-short', f'{frames:.2f} sampled frames', -frames)
-        return start, end
 
     def _check_repetitions(self, video: CheckedVideo, items: list[Any]) -> None:
         """Finds segments that stand there twice, with the same label or another."""

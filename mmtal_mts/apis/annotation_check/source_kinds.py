@@ -6,15 +6,15 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmtal_mts.datasets.extraction_record import ExtractionRecord, read_record
+from mmtal_mts.datasets.sources import ExtractionRecord, read_record
 from mmtal_mts.datasets.importers import probe_video
 from mmtal_mts.datasets.sources import VIDEO_EXTENSIONS
-from mmtal_mts.datasets.transforms.stored_frames import (
+from mmtal_mts.datasets.stored import (
     CHANNELS,
     count_images,
     open_array,
 )
-from mmtal_mts.datasets.transforms.video_readers import VideoReadError
+from mmtal_mts.datasets.video import VideoReadError
 from mmtal_mts.utils.errors import UserError
 
 from .segments import CheckedVideo

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mmtal_mts.datasets.sources import SourceFinder
-from mmtal_mts.datasets.transforms.loading import length_tolerance_s
-from mmtal_mts.datasets.transforms.video_readers import VideoReadError
+from mmtal_mts.structures.timebase import length_tolerance_s
+from mmtal_mts.datasets.video import VideoReadError
 from mmtal_mts.utils.errors import UserError
 
 from .findings import Findings

@@ -246,4 +246,4 @@ def test_a_native_file_comes_back_as_it_was(tmp_path, database):
     assert loaded.classes == ('x', 'y', 'z')
     for name, entry in entries.items():
         expected = [item['segment'] for item in entry['annotations']]
-        assert loaded.videos[name].segments.tolist() == expected
+        assert loaded.videos[name].actions.segments.tolist() == expected
