@@ -7,12 +7,12 @@ import re
 import numpy as np
 import pytest
 import torch
+from export import build_exported, compare, example_inputs, export_model
 from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from export import build_exported, compare, example_inputs, export_model
 from mmtal_mts.apis.onnx_detector import OnnxDetector, onnx_session
 from mmtal_mts.models.utils import complete_test_cfg
 from mmtal_mts.utils import UserError

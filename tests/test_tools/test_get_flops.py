@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from get_flops import measure_model
 from mmaction.registry import MODELS
 from mmengine.config import Config
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmtal_mts.apis import load_config
-from mmtal_mts.apis.model_size import measure_model
 from mmtal_mts.utils import UserError
 
 STEM = 'configs/tal_mts/tal-mts_i3d-tiny_1xb4-128x48x48_synthetic'
