@@ -15,14 +15,22 @@ from mmengine.dataset import Compose, pseudo_collate
 from mmengine.infer import BaseInferencer
 from torch import nn
 
+from ..datasets.flow import build_flow
 from ..datasets.video import ArrayReader, VideoReader
+from ..datasets.windows import video_windows
 from ..evaluation.functional.post_processing import merge_windows, predicted_segments
 from ..structures import Segments
 from ..utils import UserError
 from ..utils.processes import run_ahead
 from ..visualization import Timeline, render_timelines
 from .config import load_config
-from .model_zoo import checkpoint_config, find_config, find_weights, init_model
+from .model_zoo import (
+    checkpoint_config,
+    find_config,
+    find_weights,
+    init_model,
+    usable_device,
+)
 from .video_result import Selection, VideoResult
 
 Source = str | os.PathLike | np.ndarray | Iterable[np.ndarray]
@@ -82,8 +90,11 @@ class TALInferencer(BaseInferencer):
         self.weights = os.fspath(weights or find_weights(model.filename))
         self.batch_size, self.amp = batch_size, amp
         self.frame_size, self.flow_method = frame_size, flow_method
-        super().__init__(model, self.weights, device, 'mmaction', show_progress=False)
-        self.classes = _classes(self.cfg, self.dataset_cfg, self.model)
+        self.device = usable_device(device)
+        settings = _dataset_cfg(model)
+        self.window_cfg = _window_cfg(settings, frame_size, flow_method)
+        super().__init__(model, self.weights, str(self.device), 'mmaction')
+        self.classes = _classes(settings, self.cfg, self.model)
 
     def __call__(
         self, inputs: Source | Sequence[Source], *, fps: float | None = None
@@ -133,12 +144,17 @@ class TALInferencer(BaseInferencer):
         if video_id is None:
             video_id = Path(source).stem if is_file else 'frames'
         preds: list[Segments] = []
-        total = self.count_windows(reader)
+        total = None
+        if reader.num_frames is not None:
+            total = sum(1 for _ in video_windows(reader, video_id, **self.window_cfg))
         for batch in run_ahead(self.preprocess(reader, self.batch_size, video_id), 1):
             preds += self.forward(batch)
             if report is not None:
                 report(len(preds), total)
-        return self.postprocess(preds, reader=reader, video_id=video_id)
+        result = self.postprocess(preds, reader=reader, video_id=video_id)
+        if is_file:
+            reader.close()
+        return result
 
     def preprocess(
         self, inputs: VideoReader | ArrayReader, batch_size: int, video_id: str
@@ -153,8 +169,6 @@ class TALInferencer(BaseInferencer):
         Yields:
             Batches: lists ``inputs`` of (C, T, H, W), and their ``data_samples``.
         """
-        from ..datasets.windows import video_windows
-
         windows = video_windows(inputs, video_id, **self.window_cfg)
         for chunk in self._get_chunk_data(map(self.pipeline, windows), batch_size):
             yield self.collate_fn(chunk)
@@ -169,9 +183,9 @@ class TALInferencer(BaseInferencer):
         Returns:
             Detections of each window in seconds of the video, before NMS.
         """
-        device = torch.device(self.device)
-        dtype = torch.float16 if device.type == 'cuda' else torch.bfloat16
-        with torch.autocast(device.type, dtype=dtype, enabled=self.amp):
+        kind = self.device.type
+        dtype = torch.float16 if kind == 'cuda' else torch.bfloat16
+        with torch.autocast(kind, dtype=dtype, enabled=self.amp):
             samples = self.model.test_step(inputs)
         return [predicted_segments(sample) for sample in samples]
 
@@ -226,9 +240,14 @@ class TALInferencer(BaseInferencer):
     def _load_model_from_metafile(self, model: str) -> tuple[Config, str]:
         return load_config(find_config(model)), os.fspath(find_weights(model))
 
-    def _init_model(self, cfg: Config, weights: str, device: str | None) -> nn.Module:
-        self.dataset_cfg = _dataset_cfg(cfg)
+    def _init_model(self, cfg: Config, weights: str, device: str) -> nn.Module:
         return init_model(cfg, weights, device)
+
+    def _init_pipeline(self, cfg: Config) -> Compose:
+        steps = _dataset_cfg(cfg).get('pipeline', [])
+        # A video of one's own has no scores of a classifier: its actions are found
+        # without their class.
+        return Compose([step for step in steps if step['type'] != 'LoadVideoScores'])
 
     def _init_collate(self, cfg: Config) -> Callable:
         return pseudo_collate
@@ -259,7 +278,30 @@ def _dataset_cfg(cfg: Config) -> dict:
     return settings
 
 
-def _classes(cfg: Config, dataset_cfg: dict, model: nn.Module) -> tuple[str, ...]:
+def _window_cfg(
+    dataset_cfg: dict, frame_size: int | None, flow_method: str
+) -> dict[str, Any]:
+    """Settings of :func:`.video_windows`, checked before any work."""
+    steps = [step['type'] for step in dataset_cfg.get('pipeline', [])]
+    if steps[:1] != ['LoadClip']:
+        raise UserError(
+            'the test pipeline must begin with LoadClip to be used on videos, its '
+            f'steps are {steps}'
+        )
+    if dataset_cfg.get('source_type', 'video') != 'video' and frame_size is None:
+        raise UserError(
+            'the config reads frames or flow that were scaled and stored '
+            'beforehand. Remedy: give their size in pixels, e.g. --frame-size 112'
+        )
+    if dataset_cfg.get('modality') == 'Flow' or 'AppendClip' in steps:
+        # An unknown or missing method stops a run at its start.
+        build_flow(flow_method)
+    names = 'sample_fps clip_len window_stride num_frames_per_video modality'.split()
+    given = {name: dataset_cfg[name] for name in names if name in dataset_cfg}
+    return dict(given, frame_size=frame_size, flow_method=flow_method)
+
+
+def _classes(dataset_cfg: dict, cfg: Config, model: nn.Module) -> tuple[str, ...]:
     """Class names, from the config or else the checkpoint."""
     if dataset_cfg.get('class_agnostic'):
         classes = ('action',)

@@ -18,7 +18,7 @@ data_root = {data!r}
 crop = 32
 clip_len = 32
 pipeline = [
-    dict(type='LoadClip', backend='pyav'),
+    dict(type='LoadClip'),
     dict(type='Resize', scale=(40, 36), keep_ratio=False),
     dict(type='CenterCrop', crop_size=crop),
     dict(type='FormatShape', input_format='NCTHW'),

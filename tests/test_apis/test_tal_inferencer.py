@@ -1,18 +1,18 @@
 from __future__ import annotations
 
-import hashlib
 import json
-import shutil
 import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from mmaction.registry import MODELS
 from mmengine.config import Config
 
-from mmtal_mts.apis import TALInferencer, prepare_test_config
+from mmtal_mts.apis import TALInferencer, find_weights, prepare_test_config
 from mmtal_mts.apis import test as run_test
-from mmtal_mts.datasets import VideoReadError
+from mmtal_mts.datasets.video import VideoReader, VideoReadError
 from mmtal_mts.utils import UserError
 
 
@@ -79,10 +79,8 @@ def test_same_detections_as_the_test_tool(inferencer, tiny_model, make_video, tm
 
 
 def test_frames_in_memory_equal_the_video(inferencer, make_video, tmp_path):
-    from mmtal_mts.datasets.video_stream import VideoStream
-
     path = make_video(tmp_path / 'v.mkv', 70, 20)
-    frames = np.stack([frame.image for frame in VideoStream(path).frames()])
+    frames = np.stack([image for _, image in VideoReader(path).frames()])
     expected = as_array(inferencer(path).detections)
     assert len(expected)
     for source in (frames, iter(frames)):
@@ -112,14 +110,12 @@ def test_videos_around_the_length_of_a_window(inferencer, count):
 def test_varying_rate_has_the_times_of_its_time_stamps(
     inferencer, make_video, tmp_path
 ):
-    from mmtal_mts.datasets.video_stream import VideoStream
-
     # Pictures that stay for 1 to 8 tenths of a second, and what is on screen at the
     # end of each tenth.
     lengths = [1, 4, 2, 8, 1, 1, 3, 6, 2, 5, 1, 7, 4, 2, 3, 1]
     times = (np.cumsum([0, *lengths[:-1]]) / 10).tolist()
     path = make_video(tmp_path / 'v.mp4', len(lengths), times=times)
-    images = [frame.image for frame in VideoStream(path).frames()]
+    images = [image for _, image in VideoReader(path).frames()]
     shown = np.repeat(np.stack(images), lengths[:-1] + [1], axis=0)
 
     result = inferencer(path)
@@ -199,27 +195,37 @@ def test_mixed_precision_is_close(inferencer, tiny_model):
     np.testing.assert_allclose(mixed.detections.scores[:10], best, rtol=0.1)
 
 
-def test_model_and_weights_by_name(tiny_model, tmp_path, monkeypatch):
-    (tmp_path / 'configs/mine').mkdir(parents=True)
-    (tmp_path / 'zoo').mkdir()
-    shutil.copy(tiny_model.config, tmp_path / 'configs/mine/my-model.py')
-    content = Path(tiny_model.weights).read_bytes()
-    weights = f'zoo/my-model-{hashlib.sha256(content).hexdigest()[:8]}.pth'
-    (tmp_path / weights).write_bytes(content)
-    monkeypatch.chdir(tmp_path)
-    assert TALInferencer('my-model').weights.endswith(weights)
-    with pytest.raises(UserError, match=r"(?s)model 'my-modell' is unknown.*my-model"):
-        TALInferencer('my-modell')
-    with pytest.raises(UserError, match='no weights of tiny in'):
+def test_config_may_come_from_the_checkpoint(inferencer, tiny_model, tmp_path):
+    checkpoint = torch.load(tiny_model.weights, weights_only=True)
+    checkpoint['meta'] = dict(cfg=inferencer.cfg.pretty_text)
+    torch.save(checkpoint, tmp_path / 'with config.pth')
+    alone = TALInferencer(weights=tmp_path / 'with config.pth')
+    frames = noise(20)
+    np.testing.assert_allclose(
+        as_array(alone(frames, fps=10).detections),
+        as_array(inferencer(frames, fps=10).detections),
+        atol=1e-4,
+    )
+    with pytest.raises(UserError, match='holds no config'):
+        TALInferencer(weights=tiny_model.weights)
+    with pytest.raises(UserError, match='a model or a checkpoint'):
+        TALInferencer()
+
+
+def test_model_and_weights_by_name(tiny_model):
+    name = 'tal-mts_i3d-tiny_1xb4-128x48x48_synthetic'
+    inferencer = TALInferencer(name)
+    assert Path(inferencer.weights) == find_weights(name)
+    assert inferencer.cfg.filename.endswith(f'{name}.py')
+    with pytest.raises(UserError, match=f"(?s)model 'my-model' is unknown.*{name}"):
+        TALInferencer('my-model')
+    with pytest.raises(UserError, match='no weights of tiny were released'):
         TALInferencer(tiny_model.config)
     with pytest.raises(UserError, match='of another architecture'):
-        TALInferencer('tal-mts_i3d-tiny_1xb4-128x48x48_synthetic', weights)
+        TALInferencer(name, tiny_model.weights)
 
 
 def test_actions_without_a_class(tiny_model, tmp_path):
-    import torch
-    from mmaction.registry import MODELS
-
     cfg = Config.fromfile(tiny_model.config)
     cfg.model.coarse_head.num_classes = cfg.model.refine_head.num_classes = 1
     cfg.test_dataloader.dataset.class_agnostic = True
@@ -249,19 +255,14 @@ def test_unusable_configs(tiny_model, change, message):
         TALInferencer(cfg, tiny_model.weights)
 
 
-def test_config_without_a_metric_or_data(tiny_model):
+def test_config_without_data(tiny_model):
     cfg = Config.fromfile(tiny_model.config)
-    cfg.test_evaluator = cfg.val_evaluator = dict(type='AccMetric')
-    with pytest.raises(UserError, match='no TALMetric'):
-        TALInferencer(cfg, tiny_model.weights)
     cfg.test_dataloader = cfg.val_dataloader = None
     with pytest.raises(UserError, match='no test_dataloader'):
         TALInferencer(cfg, tiny_model.weights)
 
 
 def test_classes_may_come_from_the_checkpoint(tiny_model, tmp_path):
-    import torch
-
     checkpoint = torch.load(tiny_model.weights, weights_only=True)
     checkpoint['meta'] = dict(dataset_meta=dict(classes=list('abcdef')))
     torch.save(checkpoint, tmp_path / 'named.pth')
@@ -286,20 +287,25 @@ def test_bad_arguments(tiny_model, inferencer, tmp_path):
         inferencer(noise(0), fps=10)
 
 
-def test_size_that_changes_is_an_error_only_if_it_matters(inferencer, tiny_model):
+def test_size_that_changes_needs_a_scale(inferencer, tiny_model):
+    # A list would stand for several videos.
     frames = [*noise(20), *noise(20, size=(30, 30))]
-    assert inferencer(frames_of(frames), fps=10).duration == 4
+    with pytest.raises(VideoReadError, match='pictures of a window differ in size'):
+        inferencer(iter(frames), fps=10)
     cfg = Config.fromfile(tiny_model.config)
-    cfg.test_dataloader.dataset.pipeline = [
-        dict(type='LoadClip'),
-        dict(type='FormatShape', input_format='NCTHW'),
-        dict(type='PackTALInputs'),
-    ]
-    other = TALInferencer(cfg, tiny_model.weights)
-    with pytest.raises(UserError, match='changes its size from sampled frame 0'):
-        other(frames_of(frames), fps=10)
+    pipeline = cfg.test_dataloader.dataset.pipeline
+    pipeline[0].scale = pipeline.pop(1).scale
+    scaling = TALInferencer(cfg, tiny_model.weights)
+    assert scaling(iter(frames), fps=10).duration == 4
+    # Otherwise it is the same as Resize.
+    np.testing.assert_allclose(
+        as_array(scaling(noise(20), fps=10).detections),
+        as_array(inferencer(noise(20), fps=10).detections),
+        atol=1e-4,
+    )
 
 
-def frames_of(frames):
-    """A list would stand for several videos."""
-    return iter(frames)
+def test_timeline_of_a_result(inferencer):
+    result = inferencer(noise(20), fps=10)
+    (picture,) = inferencer.visualize([], [result], score_thr=0.05)
+    assert picture.shape[1:] == (1600, 3) and picture.dtype == np.uint8
