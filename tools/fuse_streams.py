@@ -7,13 +7,36 @@ folder is decoded and evaluated again, for instance with other settings of soft-
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+from collections.abc import Sequence
+from typing import Any
 
 try:
-    from mmtal_mts.apis import fuse_streams, load_config, merge_options
-    from mmtal_mts.utils import CfgOptionsAction, run_tool
+    import numpy as np
+    import torch
+    from mmaction.structures import ActionDataSample
+    from mmengine.config import Config
+    from mmengine.evaluator import Evaluator
+    from mmengine.registry import init_default_scope
+    from rich.progress import track
+
+    from mmtal_mts.apis import load_config, merge_options
+    from mmtal_mts.evaluation.functional.raw_outputs import (
+        RawOutputFolder,
+        RawWindow,
+    )
+    from mmtal_mts.models.detectors import (
+        check_weights,
+        predict_streams,
+        refine_head_without_weights,
+    )
+    from mmtal_mts.models.utils import complete_test_cfg
+    from mmtal_mts.utils import CfgOptionsAction, UserError, run_tool
 except ImportError as error:
     sys.exit(f'error: {error}')
+
+_MAX_NAMED = 10
 
 
 def parse_args() -> argparse.Namespace:
@@ -25,7 +48,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--config',
         required=True,
-        help='config whose decoder and test_evaluator are used, e.g. that of a stream',
+        help='config whose model.test_cfg and test_evaluator are used, e.g. that of a '
+        'stream',
     )
     parser.add_argument(
         '--weights',
@@ -39,7 +63,7 @@ def parse_args() -> argparse.Namespace:
         action=CfgOptionsAction,
         metavar='KEY=VALUE',
         help='override settings of the config, e.g. '
-        'test_evaluator.dump_path=detections.json test_evaluator.nms.sigma=0.3',
+        'test_evaluator.dump_path=detections.json model.test_cfg.nms.sigma=0.3',
     )
     return parser.parse_args()
 
@@ -50,6 +74,119 @@ def main() -> None:
     cfg = merge_options(load_config(args.config), args.cfg_options)
     metrics = fuse_streams(cfg, args.raw, args.weights)
     print('  '.join(f'{name}: {value:.4f}' for name, value in metrics.items()))
+
+
+def fuse_streams(
+    cfg: Config,
+    folders: Sequence[str | os.PathLike],
+    weights: Sequence[float] | None = None,
+) -> dict[str, float]:
+    """Averages raw outputs before softmax and decoding, and evaluates.
+
+    That is what :class:`~mmtal_mts.models.TwoStreamTALMTS` does in one pass.
+
+    Args:
+        cfg: Config with ``model`` and ``test_evaluator``.
+        folders: Folders that ``tools/test.py --dump-raw`` wrote, one per network.
+        weights: Weight of each network; None weighs all the same.
+
+    Returns:
+        The metrics by name.
+
+    Raises:
+        UserError: Windows are missing or do not match, or the config lacks something.
+    """
+    init_default_scope(cfg.get('default_scope', 'mmaction'))
+    if cfg.get('test_evaluator') is None:
+        raise UserError(f'config {cfg.filename} has no test_evaluator')
+    head = refine_head_without_weights(cfg.model)
+    test_cfg = cfg.model.get('test_cfg') or cfg.model.get('rgb', {}).get('test_cfg')
+    test_cfg = complete_test_cfg(test_cfg)
+    weights = check_weights(weights, len(folders))
+    streams = [RawOutputFolder(folder) for folder in folders]
+    check_windows(streams)
+    evaluator = Evaluator(cfg.test_evaluator)
+    evaluator.dataset_meta = streams[0].dataset_meta
+    for key in track(streams[0].keys, 'Fusing'):
+        windows = [stream.load(key) for stream in streams]
+        for window, stream in zip(windows[1:], streams[1:], strict=True):
+            found = differences(windows[0], window)
+            if found:
+                raise UserError(
+                    f'window {key} does not match in {streams[0].path} and '
+                    f'{stream.path}: {"; ".join(found)}'
+                )
+        facts = windows[0].facts
+        sample = ActionDataSample(
+            metainfo=dict(
+                facts,
+                video_id=key.video_id,
+                window_offset=facts.get('window_offset', key.window_offset),
+                broken=any(window.facts['broken'] for window in windows),
+            )
+        )
+        raw = [_batch_of_one(window) for window in windows]
+        predict_streams(head, raw, facts['num_frames'], [sample], test_cfg, weights)
+        evaluator.process(data_samples=[sample], data_batch=None)
+    return evaluator.evaluate(len(streams[0].keys))
+
+
+def check_windows(streams: Sequence[RawOutputFolder]) -> None:
+    """Raises a ``UserError`` unless all networks saw the same windows and classes."""
+    first = streams[0]
+    problems = []
+    for other in streams[1:]:
+        if other.dataset_meta != first.dataset_meta:
+            problems.append(
+                f'{first.path} was made with {first.dataset_meta}, {other.path} with '
+                f'{other.dataset_meta}'
+            )
+        for one, two in ((first, other), (other, first)):
+            lacking = sorted(set(one.keys) - set(two.keys))
+            if lacking:
+                names = '; '.join(map(str, lacking[:_MAX_NAMED]))
+                if len(lacking) > _MAX_NAMED:
+                    names += f'; and {len(lacking) - _MAX_NAMED} more'
+                problems.append(
+                    f'{len(lacking)} windows of {one.path} are missing in '
+                    f'{two.path}: {names}'
+                )
+    if problems:
+        raise UserError(
+            '\n'.join(problems) + '\nRemedy: test all networks with the same '
+            'annotation, subset, clip_len, window_stride and sample_fps'
+        )
+
+
+def differences(first: RawWindow, other: RawWindow) -> list[str]:
+    """One text per reason why two networks cannot have seen the same window."""
+
+    def text(value: Any) -> str:
+        return f'{value:g}' if isinstance(value, (int, float)) else str(value)
+
+    found = []
+    for name in ('num_frames', 'sample_fps', 'duration'):
+        values = [window.facts.get(name) for window in (first, other)]
+        if None in values and values[0] is values[1]:
+            continue
+        if None in values or not np.isclose(*values, rtol=1e-6):
+            found.append(f'{name} {text(values[0])} and {text(values[1])}')
+    for name, value in first.outputs.items():
+        shape = other.outputs[name].shape
+        if value.shape != shape:
+            found.append(f'{name} of shape {value.shape} and {shape}')
+    points = [window.outputs['points'] for window in (first, other)]
+    if not found and not np.array_equal(*points):
+        found.append('other location centres')
+    return found
+
+
+def _batch_of_one(window: RawWindow) -> dict[str, torch.Tensor]:
+    tensors = {name: torch.from_numpy(v) for name, v in window.outputs.items()}
+    return {
+        name: value if name == 'points' else value[None]
+        for name, value in tensors.items()
+    }
 
 
 if __name__ == '__main__':

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import logging
 import os
 from collections.abc import Sequence
@@ -10,20 +11,19 @@ from dataclasses import dataclass
 import numpy as np
 from mmengine.logging import print_log
 
-from mmtal_mts.evaluation.functional.detections import (
+from ..evaluation.functional.detections import (
     UNKNOWN_LABEL,
-    Detections,
     count_labels,
     load_detections,
 )
-from mmtal_mts.evaluation.functional.mean_ap import (
+from ..evaluation.functional.mean_ap import (
     MeanAPResult,
     mean_average_precision,
     threshold_rows,
 )
-from mmtal_mts.evaluation.protocols import PROTOCOLS
-from mmtal_mts.structures.annotations import VideoAnnotation, load_annotations
-from mmtal_mts.utils import UserError
+from ..evaluation.protocols import PROTOCOLS, load_ground_truth
+from ..structures import Segments, VideoAnnotation
+from ..utils import UserError
 
 _MAX_NAMED = 5
 
@@ -33,29 +33,28 @@ class EvaluationData:
     """Ground truth and detections of the videos to evaluate.
 
     Attributes:
-        classes (tuple[str, ...]): Names of the labels.
-        ground_truth (dict[str, VideoAnnotation]): By video id.
-        detections (dict[str, Detections]): By video id.
-        tiou_thresholds (tuple[float, ...]): At which to evaluate.
-        average_over (tuple[float, ...]): Those that the average is over.
-        protocol (str, optional): Name of the protocol.
+        classes: Names of the labels.
+        ground_truth: By video id.
+        detections: By video id.
+        tiou_thresholds: At which to evaluate.
+        average_over: Those that the average is over.
+        protocol: Name of the protocol.
     """
 
     classes: tuple[str, ...]
     ground_truth: dict[str, VideoAnnotation]
-    detections: dict[str, Detections]
+    detections: dict[str, Segments]
     tiou_thresholds: tuple[float, ...]
     average_over: tuple[float, ...]
     protocol: str | None = None
 
     def evaluate(self) -> MeanAPResult:
-        """Compute the mAP.
-
-        Returns:
-            MeanAPResult: At ``tiou_thresholds``.
-        """
+        """Computes the mAP at ``tiou_thresholds``."""
         return mean_average_precision(
-            self.ground_truth, self.detections, len(self.classes), self.tiou_thresholds
+            {name: video.actions for name, video in self.ground_truth.items()},
+            self.detections,
+            len(self.classes),
+            self.tiou_thresholds,
         )
 
 
@@ -71,86 +70,110 @@ def load_evaluation_data(
     count_unknown_videos: bool = False,
     on_invalid: str | None = None,
 ) -> EvaluationData:
-    """Read both files, and say what of the detections cannot be evaluated.
+    """Reads both files, and warns of what cannot be evaluated of the detections.
 
     Args:
-        ann_file (str | os.PathLike): Native annotation file; may be gzipped.
-        detection_file (str | os.PathLike): Detections in the format of the
-            ActivityNet challenge; may be gzipped.
-        subset (str | Sequence[str], optional): Subset(s) to evaluate. None: all.
-        tiou_thresholds (Sequence[float], optional): By default those of the
-            protocol, else 0.3, 0.4, ..., 0.7.
-        average_over (Sequence[float], optional): By default all of them.
-        protocol (str, optional): Name of one of :data:`.PROTOCOLS`.
-        exclude_videos (Sequence[str]): Videos to leave out besides those of the
-            protocol.
-        count_unknown_videos (bool): Detections in videos that are not in the ground
-            truth are false positives, as in the code of the ActivityNet challenge,
-            instead of left out, as in AFSD.
-        on_invalid (str, optional): What to do about invalid ground-truth segments:
-            'error', 'clamp', 'drop' or 'keep'. By default as the protocol does, and
-            'error' without one.
+        ann_file: Native annotation file; may be gzipped.
+        detection_file: Detections in the format of the ActivityNet challenge; may be
+            gzipped.
+        subset: Subset(s) to evaluate. None: all.
+        tiou_thresholds: By default those of the protocol, else 0.3, 0.4, ..., 0.7.
+        average_over: By default all of them.
+        protocol: Name of one of :data:`.PROTOCOLS`.
+        exclude_videos: Videos to leave out besides those of the protocol.
+        count_unknown_videos: Detections in videos that are not in the ground truth
+            are false positives, as in the code of the ActivityNet challenge, instead
+            of left out, as in AFSD.
+        on_invalid: What to do about invalid ground-truth segments: 'error', 'clamp',
+            'drop' or 'keep'. By default as the protocol does, and 'error' without one.
 
     Returns:
-        EvaluationData: What is evaluated.
+        What is evaluated.
 
     Raises:
-        UserError: If the protocol is unknown, an excluded video is not there, or the
-            files have no video in common.
-        ValueError: If a file is invalid.
+        UserError: The files have no video in common.
+        ValueError: A file or a setting is invalid.
     """
-    if protocol is not None and protocol not in PROTOCOLS:
-        raise UserError(f'protocol {protocol!r}: choose from {", ".join(PROTOCOLS)}')
-    if on_invalid is None:
-        on_invalid = 'error' if protocol is None else PROTOCOLS[protocol].on_invalid
-    annotations = load_annotations(
-        os.fspath(ann_file), subsets=subset, on_invalid=on_invalid
+    classes, truth = load_ground_truth(
+        os.fspath(ann_file),
+        None,
+        subset,
+        on_invalid,
+        protocol,
+        exclude_videos,
     )
-    truth = annotations.videos
-    strange = sorted(set(exclude_videos) - set(truth))
-    if strange:
-        raise UserError(f'{ann_file}: the excluded video(s) {strange} are not there')
     excluded = set(exclude_videos)
     if protocol is not None:
-        tiou_thresholds = tiou_thresholds or PROTOCOLS[protocol].tiou_thresholds
-        excluded |= set(PROTOCOLS[protocol].exclude_videos)
-    truth = {name: video for name, video in truth.items() if name not in excluded}
-    if protocol is not None:
+        rules = PROTOCOLS[protocol]
+        tiou_thresholds = tiou_thresholds or rules.tiou_thresholds
+        excluded |= set(rules.exclude_videos)
         # The counts of the published protocols are of videos with a segment.
-        truth = {name: video for name, video in truth.items() if len(video.labels)}
-        _check_protocol(protocol, truth)
+        truth = {name: video for name, video in truth.items() if len(video.actions)}
     tiou_thresholds = tuple(tiou_thresholds or (0.3, 0.4, 0.5, 0.6, 0.7))
     average_over = tuple(average_over or tiou_thresholds)
     threshold_rows(tiou_thresholds, average_over)  # checks them
-    detections = load_detections(detection_file, annotations.classes)
-    strange = _compare_videos(ann_file, detection_file, truth, detections)
-    strange = [name for name in strange if name not in excluded]
+    detections = load_detections(detection_file, classes)
+    if not set(truth) & set(detections):
+        examples = (next(iter(detections), None), next(iter(truth), None))
+        raise UserError(
+            f'{detection_file} and {ann_file} have no video in common: the ids are '
+            f'e.g. {examples[0]!r} and {examples[1]!r}. Check the subset, and whether '
+            'one of them adds a prefix'
+        )
+    missing = [name for name in truth if name not in detections]
+    if missing:
+        _warn(
+            f'{len(missing)} of {len(truth)} videos have no detection, their segments '
+            'count as missed',
+            missing,
+        )
+    strange = [
+        name
+        for name, found in detections.items()
+        if len(found) and name not in truth and name not in excluded
+    ]
     if strange:
+        fate = 'count as false positives' if count_unknown_videos else 'are left out'
         _warn(
             f'{len(strange)} videos with detections are not in the ground truth, they '
-            f'{"count as false positives" if count_unknown_videos else "are left out"}'
-            f': {_names(strange)}'
+            f'{fate}',
+            strange,
         )
     if count_unknown_videos:
-        truth.update((name, _without_action(name)) for name in strange)
-    _warn_of_classes(detection_file, annotations.classes, detections)
+        for name in strange:
+            truth[name] = VideoAnnotation(name, '', None, None, None, Segments.empty())
+    if any((found.labels == UNKNOWN_LABEL).any() for found in detections.values()):
+        counts = count_labels(detection_file)
+        unknown = [name for name in counts if name not in classes]
+        _warn(
+            f'{sum(counts[name] for name in unknown)} detections are of classes that '
+            'the annotation does not know, they are left out',
+            unknown,
+        )
     return EvaluationData(
-        annotations.classes, truth, detections, tiou_thresholds, average_over, protocol
+        classes, truth, detections, tiou_thresholds, average_over, protocol
     )
 
 
+def _warn(message: str, names: Sequence[str]) -> None:
+    """Warns, with some of the names and how many more there are."""
+    more = f' and {len(names) - _MAX_NAMED} more' if len(names) > _MAX_NAMED else ''
+    text = f'{message}: {", ".join(map(str, names[:_MAX_NAMED]))}{more}'
+    print_log(text, logger='current', level=logging.WARNING)
+
+
 def parse_thresholds(text: str) -> tuple[float, ...]:
-    """Read tIoU thresholds as a person writes them.
+    """Reads tIoU thresholds as a person writes them.
 
     Args:
-        text (str): ``'0.5'``, ``'0.3,0.5,0.7'``, or ``'FIRST:LAST:STEP'`` with both
-            ends included, e.g. ``'0.1:0.7:0.1'``.
+        text: ``'0.5'``, ``'0.3,0.5,0.7'``, or ``'FIRST:LAST:STEP'`` with both ends
+            included, e.g. ``'0.1:0.7:0.1'``.
 
     Returns:
-        tuple[float, ...]: The thresholds.
+        The thresholds.
 
     Raises:
-        UserError: If it is neither, or not in (0, 1].
+        UserError: It is neither, or not in (0, 1].
     """
     try:
         if ':' in text:
@@ -171,67 +194,56 @@ def parse_thresholds(text: str) -> tuple[float, ...]:
     return tuple(values)
 
 
-def _compare_videos(
-    ann_file: str | os.PathLike,
-    detection_file: str | os.PathLike,
-    truth: dict[str, VideoAnnotation],
-    detections: dict[str, Detections],
-) -> list[str]:
-    """Tell about videos without detection; return those without ground truth."""
-    if not set(truth) & set(detections):
-        examples = (next(iter(truth), None), next(iter(detections), None))
-        raise UserError(
-            f'{detection_file} and {ann_file} have no video in common: the ids are '
-            f'e.g. {examples[1]!r} and {examples[0]!r}. Check the subset, and whether '
-            'one of them adds a prefix'
-        )
-    missing = [name for name in truth if name not in detections]
-    if missing:
-        _warn(
-            f'{len(missing)} of {len(truth)} videos have no detection, their segments '
-            f'count as missed: {_names(missing)}'
-        )
-    return [name for name, found in detections.items() if found and name not in truth]
-
-
-def _without_action(video_id: str) -> VideoAnnotation:
-    """Ground truth in which every detection is a false positive."""
-    return VideoAnnotation(
-        video_id, '', None, None, None, np.zeros((0, 2)), np.zeros(0, dtype=np.int64)
+def add_evaluation_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments that say what is evaluated to the parser of a tool."""
+    parser.add_argument('ground_truth', help='annotation JSON file, may be gzipped')
+    parser.add_argument('predictions', help='detection JSON file, may be gzipped')
+    parser.add_argument('--subset', nargs='+', help='subsets to evaluate; default: all')
+    parser.add_argument(
+        '--tious', metavar='0.1:0.7:0.1', help='tIoU thresholds; or 0.3,0.5,0.7'
+    )
+    parser.add_argument(
+        '--protocol',
+        choices=sorted(PROTOCOLS),
+        help='leave out the videos, and take the thresholds, of published numbers',
+    )
+    parser.add_argument(
+        '--exclude-videos', nargs='+', default=(), help='videos to leave out'
+    )
+    parser.add_argument(
+        '--count-unknown-videos',
+        action='store_true',
+        help='detections in videos without ground truth are false positives, as in '
+        'the code of the ActivityNet challenge',
+    )
+    parser.add_argument(
+        '--on-invalid',
+        choices=('error', 'clamp', 'drop', 'keep'),
+        help='what to do about ground-truth segments that are invalid (default: what '
+        'the protocol does, else error)',
     )
 
 
-def _check_protocol(protocol: str, truth: dict[str, VideoAnnotation]) -> None:
-    """Tell if the ground truth is not that of the published numbers."""
-    num_segments = sum(len(video.labels) for video in truth.values())
-    differences = PROTOCOLS[protocol].differences(
-        {'videos': len(truth), 'segments': num_segments}
+def load_by_arguments(
+    args: argparse.Namespace, average_over: str | None = None
+) -> EvaluationData:
+    """Reads the files that the arguments name.
+
+    Args:
+        args: See :func:`add_evaluation_arguments`.
+        average_over: Thresholds, see :func:`parse_thresholds`.
+
+    Returns:
+        What is evaluated.
+    """
+    return load_evaluation_data(
+        args.ground_truth,
+        args.predictions,
+        subset=args.subset,
+        tiou_thresholds=args.tious and parse_thresholds(args.tious),
+        average_over=average_over and parse_thresholds(average_over),
+        protocol=args.protocol,
+        exclude_videos=args.exclude_videos,
+        count_unknown_videos=args.count_unknown_videos,
+        on_invalid=args.on_invalid,
     )
-    if differences:
-        _warn(f'protocol {protocol}: {differences}')
-
-
-def _warn_of_classes(
-    detection_file: str | os.PathLike,
-    classes: Sequence[str],
-    detections: dict[str, Detections],
-) -> None:
-    """Tell about detections of classes that the annotation does not know."""
-    if any((found.labels == UNKNOWN_LABEL).any() for found in detections.values()):
-        counts = count_labels(detection_file)
-        unknown = [name for name in counts if name not in classes]
-        number = sum(counts[name] for name in unknown)
-        _warn(
-            f'{number} detections are of classes that the annotation does not know, '
-            f'they are left out: {_names(unknown)}'
-        )
-
-
-def _names(names: Sequence[str]) -> str:
-    """Some of the names, and how many more there are."""
-    more = f' and {len(names) - _MAX_NAMED} more' if len(names) > _MAX_NAMED else ''
-    return ', '.join(map(str, names[:_MAX_NAMED])) + more
-
-
-def _warn(message: str) -> None:
-    print_log(message, logger='current', level=logging.WARNING)

@@ -16,8 +16,8 @@ from torch import nn
 
 from mmtal_mts.datasets import TALDataset
 from mmtal_mts.datasets.transforms.video_readers import available_backends, open_video
-from mmtal_mts.evaluation.functional.detections import Detections
-from mmtal_mts.evaluation.functional.merge import WindowMerger
+from mmtal_mts.evaluation.functional.post_processing import merge_windows
+from mmtal_mts.structures import Segments
 from mmtal_mts.utils import UserError
 
 from .network import TAL_MTS_CONFIG, build_model
@@ -107,7 +107,7 @@ def open_windows(video: str | os.PathLike, clip_len: int, crop_size: int) -> TAL
 
 def detect(
     model: nn.Module, windows: TALDataset, clip_len: int, device: str
-) -> tuple[Detections, dict[str, float]]:
+) -> tuple[Segments, dict[str, float]]:
     """Detects the actions of a video and takes the time of each stage.
 
     Args:
@@ -120,7 +120,7 @@ def detect(
         The detections, and seconds by stage.
     """
     clock = StageClock(device)
-    merger = WindowMerger(dict(method='gaussian', sigma=0.5, min_score=0.001))
+    test_cfg = dict(nms=dict(method='gaussian', sigma=0.5, min_score=0.001))
     load, *prepare = windows.pipeline.transforms
     parts = []
 
@@ -129,12 +129,11 @@ def detect(
             results = step(results)
         return model.data_preprocessor(pseudo_collate([results]), training=False)
 
-    def decode_outputs(outputs: dict, sample) -> Detections:
-        segments, scores = model.decoder.decode(outputs, clip_len)
-        found = model.decoder.to_instances(
-            segments[0], scores[0], sample.window_offset, sample.sample_fps
+    def decode_outputs(outputs: dict, sample) -> Segments:
+        (found,) = model.refine_head.predict_by_feat(
+            outputs, clip_len, [sample], model.test_cfg
         )
-        return Detections(found.segments.cpu(), found.scores.cpu(), found.labels.cpu())
+        return Segments(found.segments.cpu(), found.labels.cpu(), found.scores.cpu())
 
     with torch.inference_mode():
         for index in range(len(windows)):
@@ -150,7 +149,7 @@ def detect(
                 )
             )
     merged = clock.time(
-        'post-processing', lambda: merger.merge(parts, info['duration'])
+        'post-processing', lambda: merge_windows(parts, info['duration'], test_cfg)
     )
     return merged, clock.seconds
 

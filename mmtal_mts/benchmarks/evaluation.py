@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmtal_mts.evaluation.functional.detections import Detections
-from mmtal_mts.evaluation.functional.mean_ap import GroundTruth, mean_average_precision
+from mmtal_mts.structures import Segments
+from mmtal_mts.evaluation.functional.mean_ap import mean_average_precision
 from mmtal_mts.utils import UserError
 
 from .timing import Case
@@ -21,8 +20,8 @@ THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 
 
 def evaluate_data_frames(
-    ground_truth: Mapping[str, GroundTruth],
-    detections: Mapping[str, Detections],
+    ground_truth: Mapping[str, Segments],
+    detections: Mapping[str, Segments],
     num_classes: int,
     thresholds: Sequence[float] = THRESHOLDS,
 ) -> np.ndarray:
@@ -54,7 +53,7 @@ def evaluate_data_frames(
     return ap
 
 
-def _data_frame(videos: Mapping[str, GroundTruth | Detections]) -> pandas.DataFrame:
+def _data_frame(videos: Mapping[str, Segments]) -> pandas.DataFrame:
     """A row for each segment."""
     try:
         import pandas
@@ -124,7 +123,7 @@ def random_results(
     num_segments: int = 3311,
     num_classes: int = 20,
     seed: int = 0,
-) -> tuple[dict[str, GroundTruth], dict[str, Detections]]:
+) -> tuple[dict[str, Segments], dict[str, Segments]]:
     """Ground truth the size of THUMOS14's test set and detections around it.
 
     Args:
@@ -151,11 +150,9 @@ def random_results(
     ground_truth, detections = {}, {}
     for number in range(num_videos):
         mine, matching = video == number, video[source] == number
-        ground_truth[f'video_{number}'] = SimpleNamespace(
-            segments=segment[mine], labels=label[mine]
-        )
-        detections[f'video_{number}'] = Detections(
-            found[matching], score[matching], label[source][matching]
+        ground_truth[f'video_{number}'] = Segments(segment[mine], label[mine])
+        detections[f'video_{number}'] = Segments(
+            found[matching], label[source][matching], score[matching]
         )
     return ground_truth, detections
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mmtal_mts.evaluation.functional.detections import Detections
-from mmtal_mts.evaluation.functional.merge import WindowMerger
+from mmtal_mts.evaluation.functional.post_processing import merge_windows
+from mmtal_mts.structures import Segments
 
 from .timing import Case
 
@@ -50,7 +50,7 @@ def soft_nms_in_python(
 
 def random_detections(
     num_segments: int, num_classes: int, duration_s: float, seed: int = 0
-) -> Detections:
+) -> Segments:
     """Detections of one video, in no particular order.
 
     Args:
@@ -66,10 +66,10 @@ def random_detections(
     count = num_segments * num_classes
     centre = random.uniform(0, duration_s, count)
     half = random.uniform(0.25, 10, count)
-    return Detections(
+    return Segments(
         np.stack([centre - half, centre + half], axis=1),
-        random.uniform(0.001, 1, count),
         np.repeat(np.arange(num_classes), num_segments),
+        random.uniform(0.001, 1, count),
     )
 
 
@@ -91,10 +91,10 @@ def soft_nms_cases(
     found = random_detections(num_segments, num_classes, duration_s)
     first = found[found.labels == 0]
     segments, scores = first.segments.tolist(), first.scores.tolist()
-    merger = WindowMerger(
-        dict(method='gaussian', sigma=0.5, min_score=0.001), clamp=False
+    test_cfg = dict(
+        nms=dict(method='gaussian', sigma=0.5, min_score=0.001), clamp=False
     )
     return [
         Case('Python loop', lambda: soft_nms_in_python(segments, scores)),
-        Case('ours, all classes', lambda: merger.merge([found]), num_classes),
+        Case('ours, all classes', lambda: merge_windows([found], None, test_cfg), num_classes),
     ]

@@ -1,10 +1,16 @@
-"""Named ways in which published numbers were computed."""
+"""Named ways in which published numbers were computed, and their ground truth."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import logging
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from types import MappingProxyType
+
+import numpy as np
+from mmengine.logging import print_log
+
+from ..structures import Segments, VideoAnnotation, load_annotations
 
 _THUMOS14 = (0.3, 0.4, 0.5, 0.6, 0.7)
 _ACTIVITYNET = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
@@ -15,12 +21,12 @@ class EvaluationProtocol:
     """What is evaluated, and at which thresholds.
 
     Attributes:
-        tiou_thresholds (tuple[float, ...]): Thresholds whose mAP is averaged.
-        exclude_videos (tuple[str, ...]): Videos that are left out.
-        num_videos (int, optional): Number of videos of the published numbers.
-        num_segments (int, optional): Number of their segments.
-        on_invalid (str): What becomes of segments that are not (wholly) in their
-            video, see :func:`mmtal_mts.structures.annotations.load_annotations`.
+        tiou_thresholds: Thresholds whose mAP is averaged.
+        exclude_videos: Videos that are left out.
+        num_videos: Number of videos of the published numbers.
+        num_segments: Number of their segments.
+        on_invalid: What to do about segments that are not (wholly) in their video,
+            see :func:`mmtal_mts.structures.load_annotations`.
     """
 
     tiou_thresholds: tuple[float, ...]
@@ -29,23 +35,21 @@ class EvaluationProtocol:
     num_segments: int | None = None
     on_invalid: str = 'keep'
 
-    def differences(self, counts: Mapping[str, int]) -> str:
-        """Say how the evaluated ground truth differs from the published one.
+    def differences(self, num_videos: int, num_segments: int) -> str:
+        """Says how the evaluated ground truth differs from the published one.
 
         Args:
-            counts (Mapping[str, int]): ``videos`` and ``segments`` evaluated.
+            num_videos: Videos with a segment.
+            num_segments: Their segments.
 
         Returns:
-            str: One sentence, '' if both numbers are those of the protocol.
+            One sentence, '' if both numbers are those of the protocol.
         """
-        if self.num_videos is None:
-            return ''
         expected = (self.num_videos, self.num_segments)
-        found = (counts['videos'], counts['segments'])
-        if found == expected:
+        if self.num_videos is None or (num_videos, num_segments) == expected:
             return ''
         return (
-            f'the ground truth has {found[1]} segments in {found[0]} videos, but '
+            f'the ground truth has {num_segments} segments in {num_videos} videos, but '
             f'published numbers rest on {expected[1]} in {expected[0]}: '
             'both are not on the same scale'
         )
@@ -69,3 +73,72 @@ PROTOCOLS: Mapping[str, EvaluationProtocol] = MappingProxyType(
     }
 )
 """By name. 'thumos14' is that of ActionFormer."""
+
+
+def load_ground_truth(
+    ann_file: str,
+    classes: Sequence[str] | None = None,
+    subsets: str | Sequence[str] | None = None,
+    on_invalid: str | None = None,
+    protocol: str | None = None,
+    exclude_videos: Collection[str] = (),
+    class_agnostic: bool = False,
+) -> tuple[tuple[str, ...], dict[str, VideoAnnotation]]:
+    """Reads the ground truth that detections are compared with.
+
+    Args:
+        ann_file: Native annotation file.
+        classes: Class names in label order. None: those of the file.
+        subsets: Subset(s) to evaluate. None: all.
+        on_invalid: See :func:`mmtal_mts.structures.load_annotations`. None: as the
+            protocol does, and 'error' without one.
+        protocol: Name of one of :data:`PROTOCOLS`. The number of its videos and
+            segments is logged, with a warning if the published ones differ.
+        exclude_videos: Videos to leave out besides those of the protocol.
+        class_agnostic: All labels become 0, the one class is 'action'.
+
+    Returns:
+        The class names, and the videos by id.
+
+    Raises:
+        ValueError: The protocol is unknown, an excluded video is not there, or the
+            annotation is invalid or holds no segment.
+    """
+    if protocol is not None and protocol not in PROTOCOLS:
+        raise ValueError(f'protocol={protocol!r}: choose from {sorted(PROTOCOLS)}')
+    rules = EvaluationProtocol(()) if protocol is None else PROTOCOLS[protocol]
+    if on_invalid is None:
+        on_invalid = 'error' if protocol is None else rules.on_invalid
+    annotations = load_annotations(ann_file, classes, subsets, on_invalid)
+    names, videos = tuple(annotations.classes), annotations.videos
+    strange = sorted(set(exclude_videos) - set(videos))
+    if strange:
+        raise ValueError(f'{ann_file}: the excluded video(s) {strange} are not there')
+    excluded = {*exclude_videos, *rules.exclude_videos}
+    videos = {name: video for name, video in videos.items() if name not in excluded}
+    if class_agnostic:
+        names = ('action',)
+        videos = {
+            name: replace(video, actions=_without_classes(video.actions))
+            for name, video in videos.items()
+        }
+    num_segments = sum(len(video.actions) for video in videos.values())
+    if not num_segments:
+        raise ValueError(
+            f'{ann_file}: no segment in the {len(videos)} video(s) of subset '
+            f'{subsets}; nothing to evaluate'
+        )
+    if protocol is not None:
+        num_videos = sum(len(video.actions) > 0 for video in videos.values())
+        differences = rules.differences(num_videos, num_segments)
+        facts = differences or f'{num_segments} segments in {num_videos} videos'
+        print_log(
+            f'protocol {protocol}: {facts}',
+            logger='current',
+            level=logging.WARNING if differences else logging.INFO,
+        )
+    return names, videos
+
+
+def _without_classes(actions: Segments) -> Segments:
+    return Segments(actions.segments, np.zeros(len(actions)), actions.scores)

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 
-from mmtal_mts.structures.segments import pairwise_tiou
+from ..structures import pairwise_tiou
 
 INK, FAINT = '#24292f', '#6e7781'
 MATCH_TIOU = 0.5
@@ -42,15 +42,15 @@ class ClassRow:
     """One class of one video: its segments, packed into lanes.
 
     Args:
-        label (int): The class; decides the colour.
-        name (str): Of the class.
-        truth (np.ndarray, optional): Ground truth (G, 2) in seconds; None where it
-            is not known, which leaves out its bar.
-        segments (np.ndarray): Detections (S, 2) in seconds, by descending score.
-        scores (np.ndarray): Their scores (S,).
-        gap (float): Least distance in seconds of two detections in a lane.
-        coarse (np.ndarray, optional): (S, 2) segments that the detections were refined
-            from; drawn as a line below each.
+        label: The class; decides the colour.
+        name: Of the class.
+        truth: Ground truth (G, 2) in seconds; None where it is not known, which leaves
+            out its bar.
+        segments: Detections (S, 2) in seconds, by descending score.
+        scores: Their scores (S,).
+        gap: Least distance in seconds of two detections in a lane.
+        coarse: (S, 2) segments that the detections were refined from; drawn as a line
+            below each.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class ClassRow:
         self.height = max(truth_height + self.lanes_height, _TRUTH_BAR) + 2 * _ROW_PAD
 
     def draw(self, axes: Axes, top: float, seconds_per_inch: float) -> None:
-        """Draw into axes whose y is in inches, downwards."""
+        """Draws into axes whose y is in inches, downwards."""
         color = class_color(self.label)
         y = top + _ROW_PAD
         for start, end in self.truth:
@@ -124,7 +124,7 @@ class ClassRow:
         hatched: bool,
         seconds_per_inch: float,
     ) -> None:
-        """Write a score into its bar, or behind it, or nowhere if neither fits."""
+        """Writes a score into its bar, or behind it, or nowhere if neither fits."""
         start, end = self.segments[row]
         needed = _SCORE_WIDTH * seconds_per_inch
         style = dict(va='center', fontsize=7.5, clip_on=True)

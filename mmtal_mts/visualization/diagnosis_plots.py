@@ -2,180 +2,220 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
 from .class_row import FAINT, INK
-from .svg_figure import BAR, GRID, PALE_BAR, SETTINGS, new_figure, to_svg
 
+if TYPE_CHECKING:
+    from ..evaluation.diagnosis import Diagnosis
+
+_GRID, _BAR, _PALE_BAR = '#d8dee4', '#0072B2', '#9ecae1'
 # In the order of ``mmtal_mts.evaluation.diagnosis.KINDS``.
-KIND_COLORS = ('#009E73', '#56B4E9', '#CC79A7', '#E69F00', '#D55E00', '#8c959f')
+_KIND_COLORS = ('#009E73', '#56B4E9', '#CC79A7', '#E69F00', '#D55E00', '#8c959f')
+# Names come from files: a dollar sign is not the start of a formula.
+_SETTINGS = {'text.parse_math': False, 'font.size': 9.5}
+_CHARACTERISTICS = {
+    'length': 'length',
+    'coverage': 'coverage of the video',
+    'instances': 'segments of the class in the video',
+}
 
 
-def plot_classes(names: Sequence[str], ap: np.ndarray, positives: np.ndarray) -> str:
-    """AP of each class, the best on top.
+def draw_diagnosis(
+    diagnosis: Diagnosis, kinds: Sequence[str], fixes: Sequence[str], recall: np.ndarray
+) -> bytes:
+    """Draws the findings on one sheet.
 
-    Args:
-        names (Sequence[str]): K names.
-        ap (np.ndarray): (K,) in [0, 1].
-        positives (np.ndarray): (K,) number of segments, written behind the bars.
-
-    Returns:
-        str: SVG.
-    """
-    order = np.argsort(ap, kind='stable')
-    with matplotlib.rc_context(SETTINGS):
-        figure, axes = new_figure(6.0, 0.8 + 0.22 * len(names))
-        axes.barh(range(len(names)), 100 * ap[order], color=BAR, height=0.72)
-        axes.set_yticks(range(len(names)), [_short(names[row]) for row in order])
-        for place, row in enumerate(order):
-            text = f'{100 * ap[row]:.1f}'
-            axes.text(
-                100 * ap[row] + 0.8, place, text, va='center', color=INK, fontsize=8
-            )
-            axes.text(
-                122,
-                place,
-                f'{positives[row]}',
-                va='center',
-                ha='right',
-                fontsize=8,
-                color=FAINT,
-            )
-        axes.set(xlim=(0, 123), ylim=(-0.7, len(names) - 0.3))
-        axes.set_xticks(range(0, 101, 20))
-        axes.set_xlabel('AP in %; right: number of segments', color=INK)
-        return to_svg(figure)
-
-
-def plot_precision_recall(
-    recall: np.ndarray,
-    curves: np.ndarray,
-    tiou_thresholds: Sequence[float],
-    main: int,
-) -> str:
-    """Mean curve of every threshold, and that of each class at one of them.
+    From top to bottom: what fixing one kind of error brings, and the kinds of errors by
+    their place in the ranking; missed segments, and the normalised mAP, by what the
+    segments are like; precision over recall, and the AP of each class.
 
     Args:
-        recall (np.ndarray): (R,) in [0, 1].
-        curves (np.ndarray): (M, K, R) precision; NaN for a class without a segment.
-        tiou_thresholds (Sequence[float]): M.
-        main (int): The threshold whose classes are drawn.
+        diagnosis: The findings.
+        kinds: 6 names of what a detection can be.
+        fixes: 7 names of what can be put right.
+        recall: (101,) of the curves.
 
     Returns:
-        str: SVG.
+        A PNG file.
     """
-    with matplotlib.rc_context(SETTINGS):
-        figure, axes = new_figure(6.0, 4.6)
-        classes = curves[main][~np.isnan(curves[main, :, 0])]
-        for curve in classes:
-            axes.plot(100 * recall, 100 * curve, color='#c4ccd4', linewidth=0.7)
-        shades = matplotlib.colormaps['viridis_r'](
-            np.linspace(0.15, 0.95, len(tiou_thresholds))
-        )
-        for row, (threshold, shade) in enumerate(zip(tiou_thresholds, shades)):
-            axes.plot(
-                100 * recall,
-                100 * np.nanmean(curves[row], axis=0),
-                color=shade,
-                linewidth=2.8 if row == main else 1.5,
-                label=f'tIoU {threshold:g}',
-            )
-        axes.plot(
-            [], [], color='#c4ccd4', label=f'classes at {tiou_thresholds[main]:g}'
-        )
-        axes.set(xlim=(0, 100), ylim=(0, 102))
-        axes.set_xlabel('recall in %', color=INK)
-        axes.set_ylabel('precision in %', color=INK)
-        axes.grid(axis='y', color=GRID, linewidth=0.7)
-        axes.legend(frameon=False, fontsize=8.5, labelcolor=INK)
-        return to_svg(figure)
+    main = diagnosis.main
+    num_classes = np.count_nonzero(diagnosis.positives)
+    heights = [4.4, 3.5, 3.5, max(4.4, 0.8 + 0.22 * num_classes)]
+    with matplotlib.rc_context(_SETTINGS):
+        figure = Figure(figsize=(13, sum(heights)), dpi=100, layout='constrained')
+        FigureCanvasAgg(figure)
+        rows = figure.subfigures(len(heights), 1, height_ratios=heights, hspace=0.02)
+        left, right = rows[0].subplots(1, 2)
+        _plot_fixes(left, fixes, diagnosis)
+        _plot_profile(right, kinds, diagnosis.profile[main])
+        tables = diagnosis.buckets
+        missed = [100 * one.missed[main] / np.maximum(one.total, 1) for one in tables]
+        label = f'missed in % at tIoU {diagnosis.main_tiou:g}; on top: segments'
+        _plot_buckets(rows[1], tables, missed, label)
+        average = [100 * one.average for one in tables]
+        label = 'normalised mAP in %; on top: segments'
+        overall = 100 * tables[0].overall.mean()
+        _plot_buckets(rows[2], tables, average, label, overall)
+        left, right = rows[3].subplots(1, 2)
+        _plot_curves(left, diagnosis, recall)
+        _plot_classes(right, diagnosis)
+        png = io.BytesIO()
+        figure.savefig(png, format='png')
+    return png.getvalue()
 
 
-def plot_profile(counts: np.ndarray, kinds: Sequence[str]) -> str:
-    """Share of each kind of detection by its place in the ranking.
+def _clean(axes: Axes) -> None:
+    """Leaves only the lines that help to read."""
+    for side in ('top', 'right', 'left'):
+        axes.spines[side].set_visible(False)
+    axes.spines['bottom'].set_color(_GRID)
+    axes.tick_params(colors=INK, labelsize=8.5, length=0)
+    axes.set_axisbelow(True)
 
-    Args:
-        counts (np.ndarray): (10, 6) detections by band and kind.
-        kinds (Sequence[str]): 6 names.
 
-    Returns:
-        str: SVG.
-    """
+def _plot_fixes(axes: Axes, names: Sequence[str], diagnosis: Diagnosis) -> None:
+    """What the mAP gains if one kind of error is put right, or removed."""
+    now = diagnosis.mean_ap[diagnosis.main]
+    removed = np.full(len(names), np.nan)
+    removed[: diagnosis.removed.shape[1]] = diagnosis.removed[diagnosis.main]
+    gains = 100 * (np.stack([diagnosis.fixed[diagnosis.main], removed]) - now)
+    places = np.arange(len(names))[::-1]
+    styles = ((0.19, _BAR, 'put right'), (-0.19, _PALE_BAR, 'removed'))
+    for row, (shift, color, label) in zip(gains, styles, strict=True):
+        axes.barh(places + shift, row, 0.34, color=color, label=label)
+        for place, gain in zip(places + shift, row, strict=True):
+            if np.isfinite(gain):
+                style = dict(va='center', fontsize=8, color=INK)
+                axes.text(gain, place, f' +{gain:.1f}', **style)
+    axes.set_yticks(places, [name.replace('_', ' ') for name in names])
+    axes.set_xlim(0, max(1.0, np.nanmax(gains)) * 1.12)
+    axes.set_title(
+        f'mAP gained, in points above {100 * now:.1f} % at tIoU '
+        f'{diagnosis.main_tiou:g}, if one kind is',
+        fontsize=10,
+        color=INK,
+        loc='left',
+        pad=22,
+    )
+    style = dict(frameon=False, fontsize=8.5, labelcolor=INK, ncols=2)
+    axes.legend(loc='lower left', bbox_to_anchor=(0, 1), borderaxespad=0.2, **style)
+    _clean(axes)
+
+
+def _plot_profile(axes: Axes, kinds: Sequence[str], counts: np.ndarray) -> None:
+    """Share of each kind of detection by its place in the ranking."""
     total = counts.sum(axis=1, keepdims=True)
     shares = 100 * np.divide(counts, total, out=np.zeros(counts.shape), where=total > 0)
     names = [f'{band + 1}G' for band in range(len(counts))]
-    with matplotlib.rc_context(SETTINGS):
-        figure, axes = new_figure(6.0, 4.2)
-        bottom = np.zeros(len(counts))
-        for kind, share, color in zip(kinds, shares.T, KIND_COLORS):
-            axes.bar(names, share, 0.78, bottom, color=color, label=spoken(kind))
-            for place in np.flatnonzero(share >= 6):
-                axes.text(
-                    place,
-                    bottom[place] + share[place] / 2,
-                    f'{share[place]:.0f}',
-                    ha='center',
-                    va='center',
-                    fontsize=8,
-                    color='white',
-                )
-            bottom += share
-        axes.set(ylim=(0, 100), xlim=(-0.6, len(counts) - 0.4))
-        axes.set_xlabel('place in the ranking (G: segments of the class)', color=INK)
-        axes.set_ylabel('detections in %', color=INK)
-        axes.legend(
-            frameon=False,
-            fontsize=8.5,
-            labelcolor=INK,
-            ncols=3,
-            columnspacing=1.0,
-            handlelength=1.0,
-            loc='lower center',
-            bbox_to_anchor=(0.47, 1.0),
+    bottom = np.zeros(len(counts))
+    for kind, share, color in zip(kinds, shares.T, _KIND_COLORS, strict=True):
+        label = kind.replace('_', ' ')
+        axes.bar(names, share, 0.78, bottom, color=color, label=label)
+        for place in np.flatnonzero(share >= 6):
+            style = dict(ha='center', va='center', fontsize=8, color='white')
+            y = bottom[place] + share[place] / 2
+            axes.text(place, y, f'{share[place]:.0f}', **style)
+        bottom += share
+    axes.set(ylim=(0, 100), xlim=(-0.6, len(counts) - 0.4))
+    axes.set_xlabel('place in the ranking (G: segments of the class)', color=INK)
+    axes.set_ylabel('detections in %', color=INK)
+    axes.legend(
+        frameon=False,
+        fontsize=8.5,
+        labelcolor=INK,
+        ncols=3,
+        columnspacing=1.0,
+        handlelength=1.0,
+        loc='lower center',
+        bbox_to_anchor=(0.47, 1.0),
+    )
+    _clean(axes)
+
+
+def _plot_buckets(
+    figure: Figure,
+    tables: Sequence,
+    percent: Sequence[np.ndarray],
+    ylabel: str,
+    overall: float | None = None,
+) -> None:
+    """Bars from 0 to 100 % of the buckets, and their change against ``overall``."""
+    columns = figure.subplots(1, len(tables), sharey=True, squeeze=False)[0]
+    for axes, table, values in zip(columns, tables, percent, strict=True):
+        places = range(len(table.buckets))
+        axes.bar(places, np.nan_to_num(values), 0.72, color=_BAR)
+        if overall is not None:
+            axes.axhline(overall, color=INK, linewidth=1.0, linestyle=(0, (4, 3)))
+        for place, value, count in zip(places, values, table.total, strict=True):
+            style = dict(ha='center', fontsize=8)
+            axes.text(place, 123, f'{count}', color=FAINT, **style)
+            if not np.isfinite(value):
+                continue
+            text = f'{value:.0f}'
+            if overall is not None:
+                # Without a true positive there is nothing to compare with.
+                change = 100 * (value / overall - 1) if overall else 0.0
+                text = f'{value:.1f}\n{change:+.0f} %'
+            box = dict(facecolor='white', edgecolor='none', pad=0.2)
+            axes.text(place, value + 2, text, color=INK, bbox=box, **style)
+        axes.set_xticks(places, table.buckets, rotation=25, ha='right')
+        axes.set(ylim=(0, 130), yticks=range(0, 101, 20))
+        title = _CHARACTERISTICS[table.characteristic]
+        axes.set_title(title, fontsize=10.5, color=INK)
+        _clean(axes)
+    columns[0].set_ylabel(ylabel, color=INK)
+
+
+def _plot_curves(axes: Axes, diagnosis: Diagnosis, recall: np.ndarray) -> None:
+    """Mean curve of every threshold, and that of each class at the main one."""
+    curves = diagnosis.curves[diagnosis.main]
+    for curve in curves[~np.isnan(curves[:, 0])]:
+        axes.plot(100 * recall, 100 * curve, color='#c4ccd4', linewidth=0.7)
+    count = len(diagnosis.tiou_thresholds)
+    shades = matplotlib.colormaps['viridis_r'](np.linspace(0.15, 0.95, count))
+    for row, threshold in enumerate(diagnosis.tiou_thresholds):
+        axes.plot(
+            100 * recall,
+            100 * np.nanmean(diagnosis.curves[row], axis=0),
+            color=shades[row],
+            linewidth=2.8 if row == diagnosis.main else 1.5,
+            label=f'tIoU {threshold:g}',
         )
-        return to_svg(figure)
+    axes.plot([], [], color='#c4ccd4', label=f'classes at {diagnosis.main_tiou:g}')
+    axes.set(xlim=(0, 100), ylim=(0, 102))
+    axes.set_xlabel('recall in %', color=INK)
+    axes.set_ylabel('precision in %', color=INK)
+    axes.grid(axis='y', color=_GRID, linewidth=0.7)
+    axes.legend(frameon=False, fontsize=8.5, labelcolor=INK)
+    _clean(axes)
 
 
-def plot_fixes(
-    names: Sequence[str], fixed: np.ndarray, removed: np.ndarray, now: float
-) -> str:
-    """What the mAP gains if one kind of error is fixed.
-
-    Args:
-        names (Sequence[str]): F kinds of errors.
-        fixed (np.ndarray): (F,) mAP in [0, 1].
-        removed (np.ndarray): (F,) mAP if the detections are removed; NaN where that
-            makes no sense.
-        now (float): The mAP as it is.
-
-    Returns:
-        str: SVG.
-    """
-    with matplotlib.rc_context(SETTINGS):
-        figure, axes = new_figure(6.0, 0.9 + 0.46 * len(names))
-        places = np.arange(len(names))[::-1]
-        gains = 100 * (np.stack([fixed, removed]) - now)
-        styles = ((0.19, BAR, 'put right'), (-0.19, PALE_BAR, 'removed'))
-        for row, (shift, color, label) in zip(gains, styles):
-            axes.barh(places + shift, row, 0.34, color=color, label=label)
-            for place, gain in zip(places + shift, row):
-                if np.isfinite(gain):
-                    axes.text(
-                        gain, place, f' +{gain:.1f}', va='center', fontsize=8, color=INK
-                    )
-        axes.set_yticks(places, [spoken(name) for name in names])
-        axes.set_xlim(0, max(1.0, np.nanmax(gains)) * 1.1)
-        axes.set_xlabel(f'mAP gained, in points above {100 * now:.1f} %', color=INK)
-        axes.legend(frameon=False, fontsize=8.5, labelcolor=INK)
-        return to_svg(figure)
-
-
-def spoken(name: str) -> str:
-    """A name of the code as it stands in a text."""
-    return name.replace('_', ' ')
+def _plot_classes(axes: Axes, diagnosis: Diagnosis) -> None:
+    """AP of each class at the main threshold, the best on top."""
+    present = np.flatnonzero(diagnosis.positives)
+    ap = 100 * diagnosis.ap[diagnosis.main]
+    order = present[np.argsort(ap[present], kind='stable')]
+    axes.barh(range(len(order)), ap[order], color=_BAR, height=0.72)
+    axes.set_yticks(range(len(order)), [_short(diagnosis.classes[k]) for k in order])
+    for place, label in enumerate(order):
+        style = dict(va='center', fontsize=8)
+        axes.text(ap[label] + 0.8, place, f'{ap[label]:.1f}', color=INK, **style)
+        count = f'{diagnosis.positives[label]}'
+        axes.text(122, place, count, ha='right', color=FAINT, **style)
+    axes.set(xlim=(0, 123), ylim=(-0.7, len(order) - 0.3))
+    axes.set_xticks(range(0, 101, 20))
+    label = f'AP in % at tIoU {diagnosis.main_tiou:g}; right: number of segments'
+    axes.set_xlabel(label, color=INK)
+    _clean(axes)
 
 
 def _short(name: str, limit: int = 32) -> str:

@@ -2,47 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
 
 import cv2
 import numpy as np
+
+from ..datasets.video import VideoReader
+from ..structures import frames_to_seconds
 
 Frame = tuple[float, np.ndarray]
 """A time in seconds and the picture (H, W, 3) there, uint8, RGB."""
 
 
-def strip_times(
-    frame_shape: Sequence[int], duration: float, strip_aspect: float = 16.0
-) -> np.ndarray:
-    """Times of the frames of a strip.
+def read_strip(
+    path: str | os.PathLike, duration_s: float, strip_aspect: float = 16.0
+) -> list[Frame]:
+    """Reads as many frames, evenly spread, as fit next to each other in a strip.
 
     Args:
-        frame_shape (Sequence[int]): Height and width of a frame, first.
-        duration (float): Length of the video in seconds.
-        strip_aspect (float): Width of the strip divided by its height.
+        path: Video file, also of varying frame rate.
+        duration_s: Length of the video.
+        strip_aspect: Width of the strip divided by its height.
 
     Returns:
-        np.ndarray: Seconds, the centres of equal parts of the video.
+        Times, the centres of equal parts of the video, and the pictures on screen
+        there.
+
+    Raises:
+        VideoReadError: It is not a readable video.
     """
-    height, width = frame_shape[:2]
-    count = int(np.clip(round(strip_aspect * height / width), 4, 32))
-    return (np.arange(count) + 0.5) * duration / count
+    reader = VideoReader(path)
+    try:
+        height, width = reader.at([0.0])[0].shape[:2]
+        count = int(np.clip(round(strip_aspect * height / width), 4, 32))
+        strip = []
+        for time in (np.arange(count) + 0.5) * duration_s / count:
+            # One at a time: large pictures are scaled down before the next is read.
+            strip += [(float(time), shrink_image(image)) for image in reader.at([time])]
+        return strip
+    finally:
+        reader.close()
 
 
 def clip_frames(
     clip: np.ndarray, sample_fps: float, strip_aspect: float = 16.0
 ) -> list[Frame]:
-    """Pick as many frames of a clip, evenly spread, as fit in a strip.
+    """Picks as many frames of a clip, evenly spread, as fit in a strip.
 
     Args:
-        clip (np.ndarray): (C, T, H, W) uint8: three channels are RGB, two are optical
-            flow, shown as red and green. Features (C, T) have no pictures.
-        sample_fps (float): Frames per second of the clip.
-        strip_aspect (float): Width of the strip divided by its height.
+        clip: (C, T, H, W) uint8: three channels are RGB, two are optical flow, shown
+            as red and green. Features (C, T) have no pictures.
+        sample_fps: Frames per second of the clip.
+        strip_aspect: Width of the strip divided by its height.
 
     Returns:
-        list[tuple[float, np.ndarray]]: Time in the clip and frame (H, W, 3), uint8,
-        RGB.
+        Times in the clip and pictures.
     """
     if clip.ndim == 2:
         return []
@@ -52,19 +66,12 @@ def clip_frames(
     images = clip[:, positions.astype(int)].transpose(1, 2, 3, 0)
     if channels == 2:
         images = np.concatenate([images, np.full_like(images[..., :1], 127)], axis=-1)
-    return [(float(f / sample_fps), image) for f, image in zip(positions, images)]
+    times = frames_to_seconds(positions, sample_fps)
+    return list(zip(times.tolist(), images, strict=True))
 
 
 def shrink_image(image: np.ndarray, max_height: int = 180) -> np.ndarray:
-    """Scale an image down to a height, keeping its aspect ratio.
-
-    Args:
-        image (np.ndarray): (H, W, 3) uint8.
-        max_height (int): Pixels; smaller images stay as they are.
-
-    Returns:
-        np.ndarray: The image, smaller or as it was.
-    """
+    """Scales an image (H, W, 3) uint8 down to a height, keeping its aspect ratio."""
     height, width = image.shape[:2]
     if height <= max_height:
         return image

@@ -5,38 +5,24 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from mmtal_mts.utils.io import atomic_write
-
-from .class_row import FAINT, INK, ClassRow
+from ..structures import Segments
+from ..utils.io import atomic_write
+from .class_row import FAINT, INK, MATCH_TIOU, ClassRow, tint
 from .film_strip import Frame
-from .timeline_head import draw_head
 
-_STRIPE, _GRID = '#f6f8fa', '#d8dee4'
+_STRIPE, _GRID, _GRAY = '#f6f8fa', '#d8dee4', '#57606a'
 
 # Sizes in inches; the pictures are 16 inches wide.
 _WIDTH, _DPI, _RIGHT = 16.0, 100, 0.35
 _HEAD, _TITLE, _STRIP, _AXIS = 0.62, 0.36, 0.95, 0.55
-
-
-class Segments(Protocol):
-    """Ground truth: ``segments`` (G, 2) in seconds and ``labels`` (G,)."""
-
-    segments: np.ndarray
-    labels: np.ndarray
-
-
-class ScoredSegments(Segments, Protocol):
-    """Detections: segments that also have ``scores`` (S,) in [0, 1]."""
-
-    scores: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -44,21 +30,17 @@ class Timeline:
     """What is drawn of one video.
 
     Attributes:
-        video_id (str): Shown above.
-        duration (float): Seconds.
-        detections (ScoredSegments, optional): E.g. ``Detections``; None where only the
-            ground truth is shown.
-        ground_truth (Segments, optional): E.g. a ``VideoAnnotation``; None where it
-            is not known.
-        frames (Sequence[tuple[float, np.ndarray]]): Seconds and pictures
-            (H, W, 3), uint8, RGB.
-        coarse (np.ndarray, optional): (S, 2) seconds, the segments that the detections
-            were refined from.
+        video_id: Shown above.
+        duration: Seconds.
+        detections: In seconds, with scores; None where only the ground truth is shown.
+        ground_truth: In seconds; None where it is not known.
+        frames: Seconds and pictures (H, W, 3), uint8, RGB.
+        coarse: (S, 2) seconds, the segments that the detections were refined from.
     """
 
     video_id: str
     duration: float
-    detections: ScoredSegments | None
+    detections: Segments | None
     ground_truth: Segments | None = None
     frames: Sequence[Frame] = ()
     coarse: np.ndarray | None = None
@@ -71,7 +53,7 @@ def draw_timeline(
     score_threshold: float = 0.3,
     title: str = '',
 ) -> None:
-    """Draw one video; see :func:`draw_timelines`."""
+    """Draws one video into a PNG file; see :func:`draw_timelines`."""
     draw_timelines(out_path, [timeline], classes, score_threshold, title)
 
 
@@ -82,7 +64,7 @@ def draw_timelines(
     score_threshold: float = 0.3,
     title: str = '',
 ) -> None:
-    """Draw several videos below each other into a PNG file, 1600 pixels wide.
+    """Draws several videos below each other into a PNG file, 1600 pixels wide.
 
     Each video has its frames along the time axis, and a row for every class that
     occurs: the ground truth as one bar, the detections in lanes below it, the best
@@ -90,14 +72,14 @@ def draw_timelines(
     hatched if its tIoU with every ground-truth segment of its class is below 0.5.
 
     Args:
-        out_path (str | os.PathLike): PNG file to write; missing folders are made.
-        timelines (Sequence[Timeline]): At least one.
-        classes (Sequence[str]): Names of the labels 0..K-1.
-        score_threshold (float): Detections with lower scores are not drawn.
-        title (str): Of the whole picture.
+        out_path: PNG file to write; missing folders are made.
+        timelines: At least one.
+        classes: Names of the labels 0..K-1.
+        score_threshold: Detections with lower scores are not drawn.
+        title: Of the whole picture.
 
     Raises:
-        ValueError: If there is nothing to draw or a duration is not positive.
+        ValueError: There is nothing to draw or a duration is not positive.
     """
     figure = _compose(timelines, classes, score_threshold, title)
     with atomic_write(out_path) as temporary:
@@ -110,17 +92,7 @@ def render_timelines(
     score_threshold: float = 0.3,
     title: str = '',
 ) -> np.ndarray:
-    """The picture of :func:`draw_timelines` as an array.
-
-    Args:
-        timelines, classes, score_threshold, title: See there.
-
-    Returns:
-        np.ndarray: (H, 1600, 3), uint8, RGB.
-
-    Raises:
-        ValueError: See there.
-    """
+    """The picture of :func:`draw_timelines` as an array (H, 1600, 3), uint8, RGB."""
     figure = _compose(timelines, classes, score_threshold, title)
     figure.canvas.draw()
     return np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
@@ -132,24 +104,21 @@ def _compose(
     score_threshold: float,
     title: str,
 ) -> Figure:
-    """Lay the blocks of the videos out below each other."""
+    """Lays the blocks of the videos out below each other."""
     if not timelines:
         raise ValueError('draw_timelines: no video to draw')
     blocks = [_Block(timeline, classes, score_threshold) for timeline in timelines]
     height = _HEAD + sum(block.height for block in blocks)
     figure = Figure(figsize=(_WIDTH, height), dpi=_DPI, facecolor='white')
     FigureCanvasAgg(figure)
-    names = [row.name for block in blocks for row in block.rows]
-    longest = max([len(line) for name in names for line in name.split('\n')], default=0)
-    left = float(np.clip(0.095 * longest + 0.35, 1.2, 3.2))
+    lines = [
+        line for block in blocks for row in block.rows for line in row.name.split('\n')
+    ]
+    left = float(np.clip(0.095 * max(map(len, lines), default=0) + 0.35, 1.2, 3.2))
     y = 1 - 0.3 / height
-    draw_head(
-        figure,
-        (left / _WIDTH, 1 - _RIGHT / _WIDTH, y),
-        title,
-        timelines,
-        score_threshold,
-    )
+    style = dict(fontsize=15, weight='bold', color=INK, va='center', parse_math=False)
+    figure.text(left / _WIDTH, y, title, **style)
+    _draw_legend(figure, y, timelines, score_threshold)
     top = height - _HEAD
     for block in blocks:
         block.draw(figure, left, top, height)
@@ -157,20 +126,40 @@ def _compose(
     return figure
 
 
-class _Nothing:
-    """Detections of a video for which none are shown."""
-
-    segments, scores, labels = np.zeros((0, 2)), np.zeros(0), np.zeros(0, dtype=int)
+def _draw_legend(
+    figure: Figure, y: float, timelines: Sequence[Timeline], score_threshold: float
+) -> None:
+    """Says on the right, ``y`` above the bottom, what the timelines show."""
+    with_truth = any(timeline.ground_truth is not None for timeline in timelines)
+    handles = []
+    if with_truth:
+        handles.append(Patch(facecolor=_GRAY, label='ground truth'))
+    if any(timeline.detections is not None for timeline in timelines):
+        label = f'detection, score ≥ {score_threshold:g}: fuller = higher'
+        fill = tint(_GRAY, 0.55)
+        handles.append(Patch(facecolor=fill, edgecolor=_GRAY, label=label))
+        if with_truth:
+            label = f'no ground truth at tIoU ≥ {MATCH_TIOU:g}'
+            style = dict(facecolor='white', edgecolor=_GRAY, hatch='//////')
+            handles.append(Patch(label=label, **style))
+    if any(timeline.coarse is not None for timeline in timelines):
+        handles.append(Patch(facecolor=INK, label='line: before refinement'))
+    figure.legend(
+        handles=handles,
+        loc='center right',
+        ncols=max(len(handles), 1),
+        frameon=False,
+        bbox_to_anchor=(1 - _RIGHT / _WIDTH, y),
+        fontsize=10,
+        labelcolor=INK,
+        borderaxespad=0,
+        handlelength=1.8,
+        columnspacing=1.8,
+    )
 
 
 class _Block:
-    """The part of a picture that shows one video.
-
-    Args:
-        timeline (Timeline): The video.
-        classes (Sequence[str]): Names of the labels.
-        score_threshold (float): Detections below it are left out.
-    """
+    """The part of a picture that shows one video."""
 
     def __init__(
         self, timeline: Timeline, classes: Sequence[str], score_threshold: float
@@ -181,51 +170,46 @@ class _Block:
                 f'{timeline.duration}'
             )
         self.timeline = timeline
-        found, truth = timeline.detections, timeline.ground_truth
+        truth, coarse = timeline.ground_truth, timeline.coarse
+        found = timeline.detections
         if found is None:
-            found = _Nothing()
-        scores = np.asarray(found.scores)
-        order = np.argsort(-scores, kind='stable')
-        order = order[scores[order] >= score_threshold]
-        scores = scores[order]
-        segments = np.asarray(found.segments)[order]
-        labels = np.asarray(found.labels)[order]
-        coarse = None if timeline.coarse is None else timeline.coarse[order]
-        occurring = set(labels.tolist())
+            found = Segments.empty(with_scores=True)
+        order = np.argsort(-found.scores, kind='stable')
+        order = order[found.scores[order] >= score_threshold]
+        found = found[order]
+        coarse = None if coarse is None else coarse[order]
+        occurring = {*found.labels.tolist()}
         if truth is not None:
-            occurring |= set(np.asarray(truth.labels).tolist())
+            occurring |= {*truth.labels.tolist()}
         self.rows = []
         for label in sorted(occurring & set(range(len(classes)))):
-            is_truth = None if truth is None else np.asarray(truth.labels) == label
+            own = found.labels == label
             self.rows.append(
                 ClassRow(
                     label,
                     classes[label],
-                    None if truth is None else np.asarray(truth.segments)[is_truth],
-                    segments[labels == label],
-                    scores[labels == label],
+                    None if truth is None else truth.segments[truth.labels == label],
+                    found.segments[own],
+                    found.scores[own],
                     gap=timeline.duration * 0.002,
-                    coarse=None if coarse is None else coarse[labels == label],
+                    coarse=None if coarse is None else coarse[own],
                 )
             )
-        self.subtitle = _summary(timeline, len(labels))
+        self.subtitle = _summary(timeline, len(found))
         self.rows_height = sum(row.height for row in self.rows) or 0.3
         self.strip_height = _STRIP if timeline.frames else 0.0
         self.height = _TITLE + self.strip_height + self.rows_height + _AXIS
 
     def draw(self, figure: Figure, left: float, top: float, height: float) -> None:
-        """Draw into a figure of ``height`` inches, from ``top`` downwards."""
+        """Draws into a figure of ``height`` inches, from ``top`` downwards."""
         width = _WIDTH - left - _RIGHT
         timeline = self.timeline
+        begin, end = left / _WIDTH, 1 - _RIGHT / _WIDTH
 
         def add_axes(upper: float, size: float) -> Axes:
-            box = (
-                left / _WIDTH,
-                (upper - size) / height,
-                width / _WIDTH,
-                size / height,
+            axes = figure.add_axes(
+                (begin, (upper - size) / height, width / _WIDTH, size / height)
             )
-            axes = figure.add_axes(box)
             axes.set_xlim(0, timeline.duration)
             for spine in axes.spines.values():
                 spine.set_visible(False)
@@ -233,24 +217,10 @@ class _Block:
 
         y = (top - _TITLE + 0.1) / height
         style = dict(va='bottom', parse_math=False)
-        figure.text(
-            left / _WIDTH,
-            y,
-            timeline.video_id,
-            fontsize=12,
-            weight='bold',
-            color=INK,
-            **style,
-        )
-        figure.text(
-            1 - _RIGHT / _WIDTH,
-            y,
-            self.subtitle,
-            fontsize=9.5,
-            color=FAINT,
-            ha='right',
-            **style,
-        )
+        name = timeline.video_id
+        figure.text(begin, y, name, fontsize=12, weight='bold', color=INK, **style)
+        style.update(fontsize=9.5, color=FAINT, ha='right')
+        figure.text(end, y, self.subtitle, **style)
         top -= _TITLE
         if timeline.frames:
             _draw_strip(add_axes(top, _STRIP - 0.08), timeline, width / (_STRIP - 0.08))
@@ -270,22 +240,16 @@ class _Block:
             row.draw(axes, y, timeline.duration / width)
             y += row.height
         if not self.rows:
-            axes.text(
-                timeline.duration / 2,
-                self.rows_height / 2,
-                'no action',
-                ha='center',
-                va='center',
-                color=FAINT,
-                fontsize=10,
-            )
+            place = (timeline.duration / 2, self.rows_height / 2)
+            style = dict(ha='center', va='center', color=FAINT, fontsize=10)
+            axes.text(*place, 'no action', **style)
 
 
 def _summary(timeline: Timeline, num_shown: int) -> str:
     """Length of the video and what is drawn of it, in words."""
     parts = [f'{timeline.duration:.1f} s']
     if timeline.ground_truth is not None:
-        count = len(timeline.ground_truth.labels)
+        count = len(timeline.ground_truth)
         parts.append(f'{count} action{"s" * (count != 1)}')
     if timeline.detections is not None:
         parts.append(f'{num_shown} detection{"s" * (num_shown != 1)}')
@@ -293,13 +257,7 @@ def _summary(timeline: Timeline, num_shown: int) -> str:
 
 
 def _draw_strip(axes: Axes, timeline: Timeline, aspect: float) -> None:
-    """Frames centred on their times, each cut to its share of the strip.
-
-    Args:
-        axes (Axes): Of the strip; x in seconds.
-        timeline (Timeline): With frames.
-        aspect (float): Width of the strip divided by its height.
-    """
+    """Frames centred on their times, each cut to its share of the strip."""
     times = [time for time, _ in timeline.frames]
     share = min(np.diff(sorted(times)), default=timeline.duration)
     gap = 0.02 * share

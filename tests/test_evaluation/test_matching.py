@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mmtal_mts.evaluation.functional import matching
 from mmtal_mts.evaluation.functional.matching import UNMATCHED, match_detections
-from mmtal_mts.structures.segments import pairwise_tiou
+from mmtal_mts.structures import pairwise_tiou
 
 THRESHOLDS = np.array([0.1, 0.5, 1.0])
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,17 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmtal_mts.evaluation.functional import Detections, mean_average_precision
+from mmtal_mts.evaluation.functional import mean_average_precision
+from mmtal_mts.structures import Segments
 
 GOLDENS = Path(__file__).parent.parent / 'data' / 'goldens'
-
-
-@dataclass
-class Truth:
-    """Ground truth of one video."""
-
-    segments: np.ndarray
-    labels: np.ndarray
 
 
 def read_truth(database, subset):
@@ -34,7 +26,7 @@ def read_truth(database, subset):
         for item in items:
             if item['label'] not in classes:
                 classes.append(item['label'])
-        truth[video_id] = Truth(
+        truth[video_id] = Segments(
             np.array([[float(x) for x in i['segment']] for i in items]).reshape(-1, 2),
             np.array([classes.index(i['label']) for i in items], dtype=int),
         )
@@ -42,15 +34,15 @@ def read_truth(database, subset):
 
 
 def read_detections(results, classes):
-    """Detections of a results object."""
+    """Segments of a results object."""
     return {
-        video_id: Detections(
+        video_id: Segments(
             [item['segment'] for item in items],
-            [item['score'] for item in items],
             [
                 classes.index(item['label']) if item['label'] in classes else -1
                 for item in items
             ],
+            [item['score'] for item in items],
         )
         for video_id, items in results.items()
     }
@@ -59,19 +51,12 @@ def read_detections(results, classes):
 def slow_ap(truth, rows, label, threshold):
     """AP of one class and threshold, by the book.
 
-    Args:
-        truth (dict): Truth by video id.
-        rows (list): (score, video id, start, end) of the class, in order.
-        label (int): The class.
-        threshold (float): tIoU.
-
-    Returns:
-        float: AP.
+    ``rows`` are (score, video id, start, end) of the class, in order.
     """
     open_segments = {
         video_id: [
             tuple(s)
-            for s, k in zip(t.segments.tolist(), t.labels.tolist())
+            for s, k in zip(t.segments.tolist(), t.labels.tolist(), strict=True)
             if k == label
         ]
         for video_id, t in truth.items()
@@ -109,7 +94,10 @@ def slow_mean_ap(truth, detections, num_classes, thresholds):
             for video_id, found in detections.items()
             if video_id in truth
             for segment, score, k in zip(
-                found.segments.tolist(), found.scores.tolist(), found.labels.tolist()
+                found.segments.tolist(),
+                found.scores.tolist(),
+                found.labels.tolist(),
+                strict=True,
             )
             if k == label
         ]
@@ -158,8 +146,8 @@ def test_real_ground_truth_equals_the_slow_reference():
     truth, detections = {}, {}
     for index, video_id in enumerate(case['videos']):
         t, d = gt[gt[:, 0] == index], rows[rows[:, 0] == index]
-        truth[video_id] = Truth(t[:, 2:] / 100, t[:, 1])
-        detections[video_id] = Detections(d[:, 2:4] / 100, d[:, 4] / 1e6, d[:, 1])
+        truth[video_id] = Segments(t[:, 2:] / 100, t[:, 1])
+        detections[video_id] = Segments(d[:, 2:4] / 100, d[:, 1], d[:, 4] / 1e6)
     thresholds = [0.1, 0.3, 0.5, 0.7, 0.95]
     result = mean_average_precision(truth, detections, classes, thresholds)
     slow = slow_mean_ap(truth, detections, classes, thresholds)
@@ -174,7 +162,7 @@ def test_42317_detections_equal_the_official_evaluation():
     with np.load(GOLDENS / 'thumos14_afsd.npz') as data:
         numbers, gt = data['gt_videos'], data['gt_rows']
     truth = {
-        f'video_test_{number:07d}': Truth(
+        f'video_test_{number:07d}': Segments(
             gt[gt[:, 0] == index, 2:] / 10, gt[gt[:, 0] == index, 1]
         )
         for index, number in enumerate(numbers)
@@ -185,8 +173,8 @@ def test_42317_detections_equal_the_official_evaluation():
     detections = {}
     for index, video_id in enumerate(videos):
         d = rows[rows[:, 0] == index]
-        detections[str(video_id)] = Detections(
-            d[:, 2:4] / 100, d[:, 4] / 1e6, labels[d[:, 1]]
+        detections[str(video_id)] = Segments(
+            d[:, 2:4] / 100, labels[d[:, 1]], d[:, 4] / 1e6
         )
     result = mean_average_precision(truth, detections, 20, expected['tiou'])
     np.testing.assert_allclose(result.ap, expected['ap_tiou_by_class'], atol=1e-9)
@@ -206,14 +194,14 @@ def test_random_cases_equal_the_slow_reference(data):
     for video_id in videos:
         real = segment.filter(lambda s: s[0] < s[1])
         gt = data.draw(st.lists(st.tuples(real, st.integers(0, 1)), max_size=4))
-        truth[video_id] = Truth(
+        truth[video_id] = Segments(
             np.array([s for s, _ in gt], float).reshape(-1, 2),
             np.array([k for _, k in gt], int),
         )
         found = data.draw(st.lists(st.tuples(segment, st.integers(0, 2)), max_size=8))
         picked = [scores.pop(data.draw(st.integers(0, len(scores) - 1))) for _ in found]
-        detections[video_id] = Detections(
-            [s for s, _ in found], np.array(picked) / 40, [k for _, k in found]
+        detections[video_id] = Segments(
+            [s for s, _ in found], [k for _, k in found], np.array(picked) / 40
         )
     if not any(len(t.labels) for t in truth.values()):
         with pytest.raises(ValueError, match='no segment'):
@@ -227,45 +215,47 @@ def test_random_cases_equal_the_slow_reference(data):
 
 def test_ground_truth_as_detections_is_perfect():
     truth = {
-        'v': Truth(np.array([[0.0, 4.0], [2.0, 6.0], [8.0, 9.0]]), np.array([0, 0, 2]))
+        'v': Segments(
+            np.array([[0.0, 4.0], [2.0, 6.0], [8.0, 9.0]]), np.array([0, 0, 2])
+        )
     }
-    found = {'v': Detections(truth['v'].segments, np.full(3, 0.5), truth['v'].labels)}
+    found = {'v': Segments(truth['v'].segments, truth['v'].labels, np.full(3, 0.5))}
     result = mean_average_precision(truth, found, 4, [0.5, 1.0])
     assert result.mean_ap.tolist() == [1.0, 1.0]
     assert np.isnan(result.ap[:, [1, 3]]).all()
 
 
 def test_equal_scores_are_taken_in_the_given_order():
-    truth = {'v': Truth(np.array([[0.0, 4.0]]), np.array([0]))}
+    truth = {'v': Segments(np.array([[0.0, 4.0]]), np.array([0]))}
     right, wrong = [0.0, 4.0], [5.0, 9.0]
     for segments, expected in (([right, wrong], 1.0), ([wrong, right], 0.5)):
-        found = {'v': Detections(segments, [0.5, 0.5], [0, 0])}
+        found = {'v': Segments(segments, [0, 0], [0.5, 0.5])}
         assert mean_average_precision(truth, found, 1, [0.5]).average() == expected
 
 
 def test_no_detection_is_zero_and_a_video_without_truth_holds_false_positives():
     truth = {
-        'v': Truth(np.array([[0.0, 4.0]]), np.array([0])),
-        'empty': Truth(np.zeros((0, 2)), np.zeros(0, int)),
+        'v': Segments(np.array([[0.0, 4.0]]), np.array([0])),
+        'empty': Segments(np.zeros((0, 2)), np.zeros(0, int)),
     }
     assert mean_average_precision(truth, {}, 1).average() == 0.0
     found = {
-        'v': Detections([[0.0, 4.0]], [0.5], [0]),
-        'empty': Detections([[0.0, 4.0]], [0.9], [0]),
+        'v': Segments([[0.0, 4.0]], [0], [0.5]),
+        'empty': Segments([[0.0, 4.0]], [0], [0.9]),
     }
     assert mean_average_precision(truth, found, 1).average() == 0.5
 
 
 def test_bad_input_is_named():
-    truth = {'v': Truth(np.array([[0.0, 4.0]]), np.array([0]))}
+    truth = {'v': Segments(np.array([[0.0, 4.0]]), np.array([0]))}
     for thresholds in ([], [0.0], [1.5], [np.nan]):
         with pytest.raises(ValueError, match='tIoU thresholds'):
             mean_average_precision(truth, {}, 1, thresholds)
     with pytest.raises(ValueError, match='video v.*label outside'):
         mean_average_precision(
-            {'v': Truth(np.array([[0.0, 4.0]]), np.array([3]))}, {}, 1
+            {'v': Segments(np.array([[0.0, 4.0]]), np.array([3]))}, {}, 1
         )
-    nan = {'v': Detections([[0.0, 4.0]], [np.nan], [0])}
+    nan = {'v': Segments([[0.0, 4.0]], [0], [np.nan])}
     with pytest.raises(ValueError, match='video v'):
         mean_average_precision(truth, nan, 1)
     with pytest.raises(ValueError, match='choose from'):

@@ -8,12 +8,12 @@ from mmtal_mts.evaluation.protocols import PROTOCOLS
 def test_counts_of_the_published_numbers_are_compared():
     afsd = PROTOCOLS['thumos14-afsd']
     assert len(afsd.exclude_videos) == 3
-    assert afsd.differences({'videos': 210, 'segments': 3311}) == ''
-    text = afsd.differences({'videos': 210, 'segments': 3310})
+    assert afsd.differences(210, 3311) == ''
+    text = afsd.differences(210, 3310)
     assert '3310 segments in 210 videos' in text
     assert '3311 in 210' in text
 
 
 def test_a_protocol_without_counts_has_nothing_to_compare():
-    assert PROTOCOLS['activitynet'].differences({'videos': 1, 'segments': 1}) == ''
+    assert PROTOCOLS['activitynet'].differences(1, 1) == ''
     assert len(PROTOCOLS['activitynet'].tiou_thresholds) == 10

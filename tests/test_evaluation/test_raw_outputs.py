@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 
 import numpy as np
@@ -12,7 +11,6 @@ from mmtal_mts.evaluation.functional.raw_outputs import (
     RawOutputFolder,
     RawWindow,
     WindowKey,
-    differences,
     is_raw_folder,
     write_index,
     write_window,
@@ -108,22 +106,3 @@ def test_no_pickle_is_ever_read(tmp_path):
     np.savez(tmp_path / 'v@0000000.npz', **arrays)
     with pytest.raises(ValueError, match='allow_pickle=False'):
         RawOutputFolder(tmp_path).load(key)
-
-
-def test_differences_are_told():
-    assert differences(window(), window()) == []
-    other = window(sample_fps=12.0, num_frames=64)
-    assert differences(window(), other) == [
-        'num_frames 32 and 64',
-        'sample_fps 10 and 12',
-    ]
-    (text,) = differences(window(), window(duration=None))
-    assert text == 'duration 7.5 and None'
-    texts = differences(window(), window(num_logits=3))
-    assert texts == [
-        'coarse_logits of shape (5, 4) and (5, 3)',
-        'refine_logits of shape (5, 4) and (5, 3)',
-    ]
-    moved = copy.deepcopy(window())
-    moved.outputs['points'] += 1
-    assert differences(window(), moved) == ['other location centres']

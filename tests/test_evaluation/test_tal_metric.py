@@ -18,11 +18,12 @@ from mmaction.structures import ActionDataSample
 from mmengine.evaluator import Evaluator
 from mmengine.structures import InstanceData
 
-from mmtal_mts.evaluation import TALMetric, mean_average_precision
-from mmtal_mts.evaluation.functional.windows import load_windows, merge_videos
+from mmtal_mts.evaluation import TALMetric, mean_average_precision, merge_videos
+from mmtal_mts.evaluation.functional.detections import load_windows
 
 ROOT = Path(__file__).resolve().parents[2]
 CLASSES = ('run', 'jump')
+TEST_CFG = dict(nms=dict())
 ANNOTATION = {
     'classes': list(CLASSES),
     'database': {
@@ -55,7 +56,7 @@ def ann_file(tmp_path):
 @pytest.fixture
 def build(ann_file):
     def _build(**settings):
-        settings = dict(ann_file=ann_file, subset='test', nms=dict(), **settings)
+        settings = dict(ann_file=ann_file, subset='test', **settings)
         metric = METRICS.build(dict(type='TALMetric', **settings))
         metric.dataset_meta = dict(classes=CLASSES)
         return metric
@@ -68,7 +69,11 @@ def window(video_id, offset, duration, rows, **more):
     rows = torch.tensor(rows, dtype=torch.float32).reshape(-1, 4)
     sample = ActionDataSample(
         metainfo=dict(
-            video_id=video_id, window_offset=offset, duration=duration, **more
+            video_id=video_id,
+            window_offset=offset,
+            duration=duration,
+            test_cfg=TEST_CFG,
+            **more,
         )
     )
     sample.pred_instances = InstanceData(
@@ -159,7 +164,7 @@ def test_two_processes_give_the_same_result(build, ann_file, tmp_path, child_env
         'from mmtal_mts.evaluation import TALMetric\n'
         'samples = torch.load(sys.argv[1], weights_only=True)\n'
         "dist.init_process_group('gloo')\n"
-        "metric = TALMetric(sys.argv[2], 'test', nms=dict(), dump_path=sys.argv[3])\n"
+        "metric = TALMetric(sys.argv[2], 'test', dump_path=sys.argv[3])\n"
         # A distributed sampler deals in turn and repeats the first ones at the end.
         'mine = [samples[0], samples[2]] if dist.get_rank() == 0 else samples[1::-1]\n'
         'metric.process(None, mine)\n'
@@ -194,7 +199,7 @@ def test_two_processes_give_the_same_result(build, ann_file, tmp_path, child_env
     finally:
         for worker in workers:
             worker.kill()
-    for worker, (out, err) in zip(workers, outputs):
+    for worker, (out, err) in zip(workers, outputs, strict=True):
         assert worker.returncode == 0, err
         assert json.loads(out.strip().splitlines()[-1]) == expected
     assert double.read_text() == single.read_text()
@@ -244,9 +249,9 @@ def test_no_result_at_all_is_zero(build):
 
 
 def test_classes_of_the_data_set_decide_the_order(ann_file):
-    metric = TALMetric(ann_file, 'test', nms=dict())
+    metric = TALMetric(ann_file, 'test')
     metric.dataset_meta = dict(classes=('jump', 'other', 'run'))
-    assert metric.ground_truth['v_1'].labels.tolist() == [2, 2, 0]
+    assert metric.ground_truth['v_1'].actions.labels.tolist() == [2, 2, 0]
     with pytest.raises(ValueError, match=r"annotation.json.*\['jump'\]"):
         metric.dataset_meta = dict(classes=('run', 'walk'))
     metric.dataset_meta = dict()
@@ -270,9 +275,15 @@ def test_unusable_samples_are_named(build):
         metric.process(None, [{}])
     with pytest.raises(ValueError, match='video v_1.*pred_instances'):
         metric.process(None, [dict(video_id='v_1')])
-    with pytest.raises(ValueError, match='video v_1.*scores'):
+    with pytest.raises(ValueError, match='video v_1.*labels'):
         empty = dict(segments=torch.zeros(0, 2))
         metric.process(None, [dict(video_id='v_1', pred_instances=empty)])
+    sample = windows()[0].to_dict()
+    del sample['test_cfg']
+    with pytest.raises(ValueError, match='video v_1: .*no test_cfg'):
+        metric.process(None, [sample])
+    with pytest.raises(ValueError, match='unknown setting.*sigma'):
+        metric.process(None, [dict(sample, test_cfg=dict(sigma=0.5))])
     metric.process(None, [window('v_1', 0, 20.0, [[0, 1, 0.5, 5]])])
     with pytest.raises(ValueError, match='video v_1: predicted labels 5..5'):
         metric.evaluate(1)
@@ -302,9 +313,9 @@ def test_the_windows_can_be_written_and_merged_again(build, tmp_path):
     metrics = evaluate(metric, [*reversed(windows()), broken])
     videos, classes = load_windows(path)
     assert classes == CLASSES
-    assert videos['v_1'].offsets == [0, 100]
-    detections = merge_videos(videos, metric.merger)
-    again = mean_average_precision(metric.ground_truth, detections, 2)
+    detections = merge_videos(videos, TEST_CFG)
+    truth = {name: video.actions for name, video in metric.ground_truth.items()}
+    again = mean_average_precision(truth, detections, 2)
     assert again.average() == metrics['mAP']
 
 
@@ -352,7 +363,7 @@ def test_protocol_leaves_videos_out_and_keeps_late_segments(tmp_path):
     assert set(metric.ground_truth) == {'video_test_0000004'}
     # What ends behind its video counts as it is, as it did for the published numbers.
     np.testing.assert_array_equal(
-        metric.ground_truth['video_test_0000004'].segments, [[1.0, 99.0]]
+        metric.ground_truth['video_test_0000004'].actions.segments, [[1.0, 99.0]]
     )
     with pytest.raises(ValueError, match='no segment'):
         TALMetric(str(path), 'test', protocol='thumos14-opentad')

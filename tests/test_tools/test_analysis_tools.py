@@ -8,8 +8,10 @@ import sys
 
 import pytest
 
-from mmtal_mts.evaluation import Detections, dump_detections
-from mmtal_mts.evaluation.functional.windows import VideoWindows, dump_windows
+from mmtal_mts.evaluation import dump_detections
+from mmtal_mts.evaluation.functional.detections import dump_windows
+from mmtal_mts.evaluation.functional.post_processing import VideoWindows
+from mmtal_mts.structures import Segments
 
 
 @pytest.fixture
@@ -29,14 +31,14 @@ def run_tool(repo_root, monkeypatch):
 @pytest.fixture
 def files(tmp_path):
     """Ground truth, detections, and the same detections in two windows."""
-    found = Detections([[0, 10], [0, 9.5], [20, 30]], [0.9, 0.8, 0.7], [0, 0, 0])
+    found = Segments([[0, 10], [0, 9.5], [20, 30]], [0, 0, 0], [0.9, 0.8, 0.7])
     truth = tmp_path / 'gt.json'
     segments = ([0, 10], [20, 30])
     annotations = [{'segment': segment, 'label': 'a'} for segment in segments]
     database = {'v': {'duration': 30, 'annotations': annotations}}
     truth.write_text(json.dumps({'database': database}))
     dump_detections(tmp_path / 'pred.json', {'v': found}, ['a'])
-    windows = {'v': VideoWindows(30.0, [0, 64], [found[:1], found[1:]])}
+    windows = {'v': VideoWindows(30.0, [found[:1], found[1:]])}
     dump_windows(tmp_path / 'windows.npz', windows, ['a'])
     return truth, tmp_path / 'pred.json', tmp_path / 'windows.npz'
 
@@ -71,6 +73,38 @@ def test_sweep_names_the_best_setting(files, run_tool, capsys):
     rows = json.loads(capsys.readouterr().out)
     assert [row['nms'] and row['nms']['method'] for row in rows] == [None, 'hard']
     assert [row['detections'] for row in rows] == [3, 2]
+
+
+def test_the_map_of_each_setting_is_the_one_computed_by_hand(files, load_tool):
+    tool = load_tool('analysis_tools/sweep_nms.py')
+    settings = tool.nms_settings(['none', 'hard', 'gaussian'], [0.5, 1e-3], [0.5, 0.96])
+    assert len(settings) == 5
+    truth, windows = str(files[0]), files[2]
+    rows = list(tool.sweep_nms(truth, windows, settings, tiou_thresholds=[0.5]))
+    # Found at rank 1 and, behind the double detection, 3: (1 + 2/3) / 2.
+    double = (1 + 2 / 3) / 2
+    assert [(row.nms, row.result.average()) for row in rows] == [
+        (None, double),
+        ({'method': 'hard', 'iou_threshold': 0.5, 'min_score': 0.001}, 1.0),
+        # The tIoU of the two is 0.95.
+        ({'method': 'hard', 'iou_threshold': 0.96, 'min_score': 0.001}, double),
+        # 0.8 * exp(-0.95 ** 2 / 0.5) = 0.13 stands behind 0.7.
+        ({'method': 'gaussian', 'sigma': 0.5, 'min_score': 0.001}, 1.0),
+        ({'method': 'gaussian', 'sigma': 0.001, 'min_score': 0.001}, 1.0),
+    ]
+
+
+def test_unusable_sweeps_are_refused_before_anything_runs(files, load_tool, tmp_path):
+    tool = load_tool('analysis_tools/sweep_nms.py')
+    with pytest.raises(ValueError, match='method must be one of'):
+        tool.nms_settings(['soft'])
+    with pytest.raises(ValueError, match='sigma must be > 0'):
+        tool.nms_settings(['gaussian'], sigmas=[0])
+    annotations = [{'segment': [0, 1], 'label': 'a'}]
+    content = {'database': {'w': {'duration': 1, 'annotations': annotations}}}
+    (tmp_path / 'other.json').write_text(json.dumps(content))
+    with pytest.raises(ValueError, match='no video in common'):
+        list(tool.sweep_nms(str(tmp_path / 'other.json'), files[2], [None]))
 
 
 def test_bad_input_is_one_message(files, run_tool, capsys):

@@ -8,12 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 try:
-    from mmtal_mts.apis.diagnosis_report import write_diagnosis
-    from mmtal_mts.apis.diagnosis_text import print_diagnosis
-    from mmtal_mts.apis.evaluation_arguments import (
-        add_evaluation_arguments,
-        load_by_arguments,
-    )
+    from mmtal_mts.apis.diagnosis_report import print_diagnosis, write_diagnosis
+    from mmtal_mts.apis.evaluation import add_evaluation_arguments, load_by_arguments
     from mmtal_mts.evaluation.diagnosis import DEFAULT_EDGES, PAPER_EDGES, diagnose
     from mmtal_mts.utils import run_tool
 except ImportError as error:

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 try:
+    import numpy as np
     from rich.console import Console
     from rich.progress import track
     from rich.table import Table
 
     from mmtal_mts.apis.evaluation import parse_thresholds
-    from mmtal_mts.apis.nms_sweep import SweepRow, best_row, nms_settings, sweep_nms
-    from mmtal_mts.utils import result_console, run_tool
+    from mmtal_mts.evaluation import MeanAPResult, mean_average_precision, merge_videos
+    from mmtal_mts.evaluation.functional.detections import load_windows
+    from mmtal_mts.evaluation.functional.post_processing import check_test_cfg
+    from mmtal_mts.evaluation.protocols import load_ground_truth
+    from mmtal_mts.utils import UserError, result_console, run_tool
 except ImportError as error:
     sys.exit(f'error: {error}')
 
@@ -40,7 +47,9 @@ def parse_args() -> argparse.Namespace:
         '--iou-thresholds', metavar='0.1:0.9:0.2', default='0.1:0.9:0.2'
     )
     parser.add_argument('--min-scores', nargs='+', type=float, default=(0.001,))
-    parser.add_argument('--max-per-video', type=int, help='keep the best so many')
+    parser.add_argument(
+        '--max-per-video', type=int, help='keep only that many, the best'
+    )
     parser.add_argument(
         '--on-invalid', choices=('error', 'clamp', 'drop', 'keep'), default='error'
     )
@@ -74,6 +83,72 @@ def main() -> None:
         print_rows(rows)
 
 
+class SweepRow(NamedTuple):
+    """One setting, None for no suppression, and what it gives."""
+
+    nms: dict[str, Any] | None
+    result: MeanAPResult
+
+
+def nms_settings(
+    methods: Sequence[str],
+    sigmas: Sequence[float] = (0.5,),
+    iou_thresholds: Sequence[float] = (0.5,),
+    min_scores: Sequence[float] = (0.001,),
+) -> list[dict[str, Any] | None]:
+    """All settings to try.
+
+    Args:
+        methods: Of 'gaussian', 'linear', 'hard' and 'none'.
+        sigmas: For 'gaussian'.
+        iou_thresholds: For 'linear' and 'hard'.
+        min_scores: For all but 'none'.
+
+    Returns:
+        Arguments of :func:`mmtal_mts.ops.soft_nms_1d`; None for 'none'.
+
+    Raises:
+        ValueError: A value is unusable.
+    """
+    settings: list[dict[str, Any] | None] = []
+    for method in methods:
+        if method == 'none':
+            settings.append(None)
+            continue
+        name = 'sigma' if method == 'gaussian' else 'iou_threshold'
+        values = sigmas if method == 'gaussian' else iou_thresholds
+        settings += [
+            {'method': method, name: value, 'min_score': min_score}
+            for value, min_score in itertools.product(values, min_scores)
+        ]
+    for nms in settings:
+        check_test_cfg({'nms': nms})
+    return settings
+
+
+def sweep_nms(
+    ann_file: str,
+    windows_file: str,
+    settings: Iterable[dict[str, Any] | None],
+    *,
+    subset: str | Sequence[str] | None = None,
+    tiou_thresholds: Sequence[float] = (0.3, 0.4, 0.5, 0.6, 0.7),
+    max_per_video: int | None = None,
+    on_invalid: str = 'error',
+) -> Iterator[SweepRow]:
+    """Merges the windows with each of the settings, and evaluates."""
+    windows, classes = load_windows(windows_file)
+    _, videos = load_ground_truth(ann_file, classes, subset, on_invalid)
+    if not set(videos) & set(windows):
+        raise UserError(f'{windows_file} and {ann_file} have no video in common')
+    truth = {name: video.actions for name, video in videos.items()}
+    for nms in settings:
+        found = merge_videos(windows, {'nms': nms, 'max_per_video': max_per_video})
+        yield SweepRow(
+            nms, mean_average_precision(truth, found, len(classes), tiou_thresholds)
+        )
+
+
 def as_json(row: SweepRow) -> dict:
     """One row, fractions of 1."""
     return {
@@ -87,7 +162,8 @@ def as_json(row: SweepRow) -> dict:
 
 def print_rows(rows: list[SweepRow]) -> None:
     """Prints a table in percent, and the best setting as it stands in a config."""
-    best = best_row(rows)
+    # The first of equally good ones.
+    best = rows[int(np.argmax([row.result.average() for row in rows]))]
     table = Table(title='mAP in %', title_justify='left')
     table.add_column('setting', no_wrap=True)
     for threshold in rows[0].result.tiou_thresholds:

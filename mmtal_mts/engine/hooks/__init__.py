@@ -1,7 +1,7 @@
 """MMEngine hooks."""
 
 from .backbone_warmup_hook import BackboneWarmupHook
-from .detection_visualization_hook import DetectionVisualizationHook
+from .visualization_hook import DetectionVisualizationHook
 from .epoch_seed_hook import EpochSeedHook
 from .invalid_loss_hook import InvalidLossHook
 

@@ -8,31 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from mmtal_mts.evaluation.functional.detections import Detections
-from mmtal_mts.evaluation.functional.matching import UNMATCHED
-from mmtal_mts.evaluation.functional.mean_ap import average_precision
-from mmtal_mts.evaluation.functional.video_matching import (
-    match_videos,
-)
-from mmtal_mts.structures.annotations import VideoAnnotation
-
-from .characteristics import (
-    DEFAULT_EDGES,
-    CharacteristicEdges,
-    segment_characteristics,
-)
-from .errors import ERROR_KINDS, KINDS, best_overlaps, classify_detections
-from .fixes import FIXES, mean_ap_if_fixed, mean_ap_if_removed
-from .missed import MissedByBucket, missed_by_characteristic
-from .ranking import (
-    RECALL_POINTS,
-    boundary_errors,
-    mixed_up_classes,
-    precision_recall,
-    profile,
-    rank_bands,
-)
-from .sensitivity import Sensitivity, sensitivity_by_characteristic
+from ...structures import Segments, VideoAnnotation
+from ..functional.matching import match_videos
+from ..functional.mean_ap import average_precision
+from . import errors
+from .buckets import DEFAULT_EDGES, BucketTable, CharacteristicEdges, bucket_tables
+from .errors import ERROR_KINDS, FIXES, KINDS, RECALL_POINTS
 
 
 @dataclass(frozen=True)
@@ -40,24 +21,24 @@ class Diagnosis:
     """What is wrong with the detections of some videos, at M tIoU thresholds.
 
     Attributes:
-        classes (tuple[str, ...]): K names.
-        tiou_thresholds (tuple[float, ...]): M.
-        main (int): The threshold that pictures are drawn for.
-        ap (np.ndarray): (M, K), NaN for a class without a segment.
-        positives (np.ndarray): (K,) segments of each class.
-        num_detections (np.ndarray): (K,) detections of each class.
-        num_videos (int): Videos evaluated.
-        ignored (dict[str, int]): See :class:`.Matching`.
-        kinds (np.ndarray): (M, 6) number of detections of each kind.
-        profile (np.ndarray): (M, 10, 6), see :func:`.profile`.
-        removed (np.ndarray): (M, 5) mAP without each error kind.
-        fixed (np.ndarray): (M, 7) mAP if fixed, see :func:`.mean_ap_if_fixed`.
-        recall (np.ndarray): (M,) share of all segments that are found.
-        curves (np.ndarray): (M, K, 101), see :func:`.precision_recall`.
-        mixed_up (np.ndarray): (K, K) at ``main``, see :func:`.mixed_up_classes`.
-        boundaries (np.ndarray): (H, 2) at ``main``, see :func:`.boundary_errors`.
-        missed (list[MissedByBucket]): By length, coverage, and instances.
-        sensitivity (list[Sensitivity]): The same characteristics.
+        classes: K names.
+        tiou_thresholds: M.
+        main: Position of the threshold that pictures are drawn for.
+        ap: (M, K), NaN for a class without a segment.
+        positives: (K,) segments of each class.
+        num_detections: (K,) detections of each class.
+        num_videos: Videos evaluated.
+        ignored: See :class:`.Matching`.
+        kinds: (M, 6) number of detections of each of :data:`.KINDS`.
+        profile: (M, 10, 6) the same of the best G detections of each class with G
+            segments, of the next G, and so on.
+        removed: (M, 5) mAP without each of :data:`.ERROR_KINDS`.
+        fixed: (M, 7) mAP if fixed, see :func:`.mean_ap_if_fixed`.
+        recall: (M,) share of all segments that are found.
+        curves: (M, K, 101), see :func:`.precision_recall`.
+        mixed_up: (K, K) at ``main``, see :func:`.mixed_up_classes`.
+        boundaries: (H, 2) at ``main``, see :func:`.boundary_errors`.
+        buckets: By length, coverage, and instances.
     """
 
     classes: tuple[str, ...]
@@ -76,8 +57,7 @@ class Diagnosis:
     curves: np.ndarray
     mixed_up: np.ndarray
     boundaries: np.ndarray
-    missed: list[MissedByBucket]
-    sensitivity: list[Sensitivity]
+    buckets: list[BucketTable]
 
     @property
     def mean_ap(self) -> np.ndarray:
@@ -90,13 +70,10 @@ class Diagnosis:
         return self.tiou_thresholds[self.main]
 
     def top_mix_ups(self, limit: int = 10) -> list[tuple[str, str, int]]:
-        """The most frequent confusions of two classes.
-
-        Args:
-            limit (int): At most so many.
+        """The most frequent confusions of two classes, at most ``limit``.
 
         Returns:
-            list[tuple[str, str, int]]: True class, detected class, detections.
+            True class, detected class, number of detections.
         """
         order = np.argsort(-self.mixed_up, axis=None, kind='stable')[:limit]
         pairs = [np.unravel_index(place, self.mixed_up.shape) for place in order]
@@ -110,7 +87,7 @@ class Diagnosis:
         """Everything as plain numbers, of the classes that have a segment.
 
         Returns:
-            dict: Fractions of 1, seconds, and counts.
+            Fractions of 1, seconds, and counts, ready for JSON.
         """
         present = np.flatnonzero(self.positives)
         return {
@@ -138,7 +115,7 @@ class Diagnosis:
                 'kinds': list(KINDS),
                 'counts': self.profile.tolist(),
             },
-            'normalized_mAP': self.sensitivity[0].overall.tolist(),
+            'normalized_mAP': self.buckets[0].overall.tolist(),
             'mAP_if_removed': _by_name(ERROR_KINDS, self.removed),
             'mAP_if_fixed': _by_name(FIXES, self.fixed),
             'missed': {
@@ -147,7 +124,7 @@ class Diagnosis:
                     'segments': table.total.tolist(),
                     'missed': table.missed.tolist(),
                 }
-                for table in self.missed
+                for table in self.buckets
             },
             'sensitivity': {
                 table.characteristic: {
@@ -159,13 +136,13 @@ class Diagnosis:
                     'sensitivity': table.spread,
                     'impact': table.impact,
                 }
-                for table in self.sensitivity
+                for table in self.buckets
             },
             'mixed_up': [
                 {'true': true, 'detected': detected, 'detections': count}
                 for true, detected, count in self.top_mix_ups(50)
             ],
-            'boundary_error_s': boundary_summary(self.boundaries),
+            'boundary_error_s': self.boundary_summary(),
             'precision_recall': {
                 'recall': RECALL_POINTS.tolist(),
                 'mean': np.nanmean(self.curves, axis=1).round(6).tolist(),
@@ -176,93 +153,92 @@ class Diagnosis:
             },
         }
 
+    def boundary_summary(self) -> dict[str, dict[str, float | None]]:
+        """Median error in seconds of the starts and ends of the true positives.
+
+        Returns:
+            For ``start`` and ``end`` the ``median_absolute`` and the ``median`` error,
+            positive for late; None without a true positive.
+        """
+        if not len(self.boundaries):
+            nothing = {'median_absolute': None, 'median': None}
+            return {'start': nothing, 'end': nothing}
+        return {
+            name: {
+                'median_absolute': float(np.median(np.abs(column))),
+                'median': float(np.median(column)),
+            }
+            for name, column in zip(('start', 'end'), self.boundaries.T, strict=True)
+        }
+
 
 def diagnose(
     classes: Sequence[str],
     ground_truth: Mapping[str, VideoAnnotation],
-    detections: Mapping[str, Detections],
+    detections: Mapping[str, Segments],
     tiou_thresholds: Sequence[float] = (0.3, 0.4, 0.5, 0.6, 0.7),
     main_tiou: float | None = None,
     background_tiou: float = 0.1,
     edges: CharacteristicEdges = DEFAULT_EDGES,
 ) -> Diagnosis:
-    """Find out what is wrong with detections.
+    """Finds out what is wrong with detections.
 
     Args:
-        classes (Sequence[str]): Names of the labels 0..K-1.
-        ground_truth (Mapping[str, VideoAnnotation]): By video id.
-        detections (Mapping[str, Detections]): By video id.
-        tiou_thresholds (Sequence[float]): M thresholds.
-        main_tiou (float, optional): One of them, for what is not shown for all. None:
+        classes: Names of the labels 0..K-1.
+        ground_truth: By video id.
+        detections: By video id.
+        tiou_thresholds: M thresholds.
+        main_tiou: One of them, for what is not shown for all. None:
             0.5, or the one in the middle if 0.5 is not among them.
-        background_tiou (float): Below it a detection has nothing to do with a segment.
-        edges (CharacteristicEdges): Buckets that segments are sorted into.
+        background_tiou: Below it a detection has nothing to do with a segment.
+        edges: Buckets that segments are sorted into.
 
     Returns:
-        Diagnosis: The findings.
+        The findings.
 
     Raises:
-        ValueError: If ``main_tiou`` is not among the thresholds, ``background_tiou``
+        ValueError: ``main_tiou`` is not among the thresholds, ``background_tiou``
             is not in (0, 1), or see :func:`.match_videos`.
     """
     if not 0 < background_tiou < 1:
         raise ValueError(f'background_tiou must be in (0, 1), got {background_tiou}')
-    matching = match_videos(ground_truth, detections, len(classes), tiou_thresholds)
+    actions = {name: video.actions for name, video in ground_truth.items()}
+    matching = match_videos(actions, detections, len(classes), tiou_thresholds)
     main = _main_row(matching.tiou_thresholds, main_tiou)
-    overlaps, bands = best_overlaps(matching), rank_bands(matching)
+    overlaps, bands = errors.best_overlaps(matching), errors.rank_bands(matching)
     rows = range(len(matching.tiou_thresholds))
     kinds = [
-        classify_detections(matching, overlaps, row, background_tiou) for row in rows
+        errors.classify_detections(matching, overlaps, row, background_tiou)
+        for row in rows
     ]
-    hits = matching.matched != UNMATCHED
+    labels = matching.found.labels
     durations = {name: video.duration for name, video in ground_truth.items()}
-    characteristics = segment_characteristics(matching, durations, edges)
     return Diagnosis(
         classes=tuple(classes),
         tiou_thresholds=tuple(matching.tiou_thresholds.tolist()),
         main=main,
-        ap=average_precision(hits, matching.labels, matching.positives),
+        ap=average_precision(matching.hits, labels, matching.positives),
         positives=matching.positives,
-        num_detections=np.bincount(matching.labels, minlength=len(classes)),
+        num_detections=np.bincount(labels, minlength=len(classes)),
         num_videos=len(matching.video_ids),
         ignored=matching.ignored,
         kinds=np.stack([np.bincount(k, minlength=len(KINDS)) for k in kinds]),
-        profile=np.stack([profile(k, bands) for k in kinds]),
+        profile=np.stack([errors.profile(k, bands) for k in kinds]),
         removed=np.stack(
-            [mean_ap_if_removed(matching, row, kinds[row]) for row in rows]
+            [errors.mean_ap_if_removed(matching, row, kinds[row]) for row in rows]
         ),
         fixed=np.stack(
-            [mean_ap_if_fixed(matching, overlaps, row, kinds[row]) for row in rows]
+            [
+                errors.mean_ap_if_fixed(matching, overlaps, row, kinds[row])
+                for row in rows
+            ]
         ),
-        recall=hits.sum(axis=1) / len(matching.truth_labels),
-        curves=np.stack([precision_recall(matching, row) for row in rows]),
-        mixed_up=mixed_up_classes(matching, overlaps, kinds[main], bands),
-        boundaries=boundary_errors(matching, main),
-        missed=missed_by_characteristic(matching, characteristics),
-        sensitivity=sensitivity_by_characteristic(matching, characteristics),
+        recall=matching.hits.sum(axis=1) / len(matching.truth),
+        curves=np.stack([errors.precision_recall(matching, row) for row in rows]),
+        mixed_up=errors.mixed_up_classes(matching, overlaps, kinds[main], bands),
+        boundaries=errors.boundary_errors(matching, main),
+        buckets=bucket_tables(matching, durations, edges),
     )
-
-
-def boundary_summary(errors: np.ndarray) -> dict[str, dict[str, float | None]]:
-    """Median error of the starts and ends of the true positives.
-
-    Args:
-        errors (np.ndarray): (H, 2) seconds late.
-
-    Returns:
-        dict: For ``start`` and ``end`` the ``median_absolute`` and the ``median``
-        error in seconds, positive for late; None without a true positive.
-    """
-    if not len(errors):
-        nothing = {'median_absolute': None, 'median': None}
-        return {'start': nothing, 'end': nothing}
-    return {
-        name: {
-            'median_absolute': float(np.median(np.abs(column))),
-            'median': float(np.median(column)),
-        }
-        for name, column in zip(('start', 'end'), errors.T)
-    }
 
 
 def _main_row(thresholds: np.ndarray, wanted: float | None) -> int:
@@ -279,7 +255,7 @@ def _main_row(thresholds: np.ndarray, wanted: float | None) -> int:
 
 def _by_name(names: Sequence[str], values: np.ndarray) -> dict[str, list]:
     """Columns of a matrix (M, len(names)) by their names."""
-    return {name: column.tolist() for name, column in zip(names, values.T)}
+    return {name: column.tolist() for name, column in zip(names, values.T, strict=True)}
 
 
 def _or_none(values: np.ndarray) -> list:

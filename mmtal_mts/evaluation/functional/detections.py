@@ -1,153 +1,103 @@
-"""What was found in a video, and the JSON file it is exchanged in."""
+"""Files of detections: JSON of videos, and NPZ of windows before they are merged."""
 
 from __future__ import annotations
 
 import json
 import os
+import zipfile
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from mmtal_mts.utils.io import atomic_write, read_text
+from ...structures import Segments
+from ...utils.io import atomic_write, read_text
+from .post_processing import VideoWindows
 
 UNKNOWN_LABEL = -1
 """Label index of a detection whose class name is not in the class list."""
 
 
-@dataclass(frozen=True)
-class Detections:
-    """Detections of one window or one video.
-
-    Attributes:
-        segments (np.ndarray): (S, 2) float64, seconds of the video.
-        scores (np.ndarray): (S,) float64.
-        labels (np.ndarray): (S,) int64, 0..K-1, or `UNKNOWN_LABEL`.
-    """
-
-    segments: np.ndarray
-    scores: np.ndarray
-    labels: np.ndarray
-
-    def __post_init__(self) -> None:
-        """Bring the arrays to their dtypes and shapes."""
-        segments = np.asarray(self.segments, dtype=np.float64).reshape(-1, 2)
-        scores = np.asarray(self.scores, dtype=np.float64).reshape(-1)
-        labels = np.asarray(self.labels, dtype=np.int64).reshape(-1)
-        if not len(segments) == len(scores) == len(labels):
-            raise ValueError(
-                f'{len(segments)} segments, {len(scores)} scores and {len(labels)} '
-                'labels: one of each is needed per detection'
-            )
-        # The class is frozen for its users; this is its constructor.
-        object.__setattr__(self, 'segments', segments)
-        object.__setattr__(self, 'scores', scores)
-        object.__setattr__(self, 'labels', labels)
-
-    def __len__(self) -> int:
-        return len(self.scores)
-
-    def __getitem__(self, index: np.ndarray) -> Detections:
-        """The detections that a mask, a slice or positions select."""
-        return Detections(self.segments[index], self.scores[index], self.labels[index])
-
-    @classmethod
-    def concatenate(cls, parts: Iterable[Detections]) -> Detections:
-        """All detections of ``parts``, in order; none if there is no part."""
-        parts = list(parts)
-        if not parts:
-            return cls(np.zeros((0, 2)), np.zeros(0), np.zeros(0))
-        return cls(
-            np.concatenate([part.segments for part in parts]),
-            np.concatenate([part.scores for part in parts]),
-            np.concatenate([part.labels for part in parts]),
-        )
-
-
 def dump_detections(
-    path: str | os.PathLike,
-    detections: Mapping[str, Detections],
-    classes: Sequence[str],
+    path: str | os.PathLike, detections: Mapping[str, Segments], classes: Sequence[str]
 ) -> None:
-    """Write detections in the format of the ActivityNet challenge.
+    """Writes detections in the format of the ActivityNet challenge.
 
     ``{"version": ..., "results": {VIDEO_ID: [{"label": name, "score": x,
     "segment": [start_s, end_s]}]}, "external_data": {}}``; nothing is rounded. The
     file appears whole or not at all.
 
     Args:
-        path (str | os.PathLike): File to write; missing folders are made.
-        detections (Mapping[str, Detections]): By video id.
-        classes (Sequence[str]): Names of the labels 0..K-1.
+        path: File to write; missing folders are made.
+        detections: By video id, in seconds.
+        classes: Names of the labels 0..K-1.
     """
     results = {
         video_id: [
             {'label': classes[label], 'score': score, 'segment': segment}
             for label, score, segment in zip(
-                found.labels.tolist(), found.scores.tolist(), found.segments.tolist()
+                found.labels.tolist(),
+                found.scores.tolist(),
+                found.segments.tolist(),
+                strict=True,
             )
         ]
         for video_id, found in detections.items()
     }
     content = {'version': 'VERSION 1.3', 'results': results, 'external_data': {}}
-    with (
-        atomic_write(path) as temporary,
-        open(temporary, 'w', encoding='utf-8') as file,
-    ):
-        json.dump(content, file)
+    with atomic_write(path) as temporary:
+        # Compact: a data set has hundreds of thousands of detections.
+        temporary.write_text(json.dumps(content), encoding='utf-8')
 
 
 def load_detections(
     path: str | os.PathLike, classes: Sequence[str]
-) -> dict[str, Detections]:
-    """Read detections in the format of the ActivityNet challenge.
+) -> dict[str, Segments]:
+    """Reads detections in the format of the ActivityNet challenge.
 
     Args:
-        path (str | os.PathLike): File as `dump_detections` writes it, or that
-            compressed with gzip.
-        classes (Sequence[str]): Names of the labels 0..K-1. A detection of another
-            class gets `UNKNOWN_LABEL`; the evaluation counts and reports those.
+        path: File as :func:`dump_detections` writes it, or that compressed with gzip.
+        classes: Names of the labels 0..K-1. A detection of another class gets
+            ``UNKNOWN_LABEL``; the evaluation counts and reports those.
 
     Returns:
-        dict[str, Detections]: By video id, in the order of the file.
+        Detections in seconds by video id, in the order of the file.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the file is not JSON or an entry is not a detection.
+        FileNotFoundError: There is no such file.
+        ValueError: The file is not JSON or an entry is not a detection.
     """
-    path = Path(path)
-    index = {name: label for label, name in enumerate(classes)}
+    labels = {name: label for label, name in enumerate(classes)}
     return {
-        video_id: _parse(path, video_id, entries, index)
+        video_id: _parse(path, video_id, entries, labels)
         for video_id, entries in _read_results(path).items()
     }
 
 
 def count_labels(path: str | os.PathLike) -> Counter[str]:
-    """Count the detections of each class name in a file.
+    """Counts the detections of each class name in a file.
 
     Args:
-        path (str | os.PathLike): As for :func:`load_detections`.
+        path: As for :func:`load_detections`.
 
     Returns:
-        Counter[str]: By class name.
+        Number of detections by class name.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is not a detection file.
+        FileNotFoundError: There is no such file.
+        ValueError: It is not a detection file.
     """
     return Counter(
         entry.get('label')
-        for entries in _read_results(Path(path)).values()
+        for entries in _read_results(path).values()
         for entry in entries
     )
 
 
-def _read_results(path: Path) -> dict[str, object]:
+def _read_results(path: str | os.PathLike) -> dict[str, object]:
     """The field "results" of a detection file."""
-    if not path.is_file():
+    if not Path(path).is_file():
         raise FileNotFoundError(f'{path}: no such detection file')
     try:
         content = json.loads(read_text(path))
@@ -162,12 +112,12 @@ def _read_results(path: Path) -> dict[str, object]:
 
 
 def _parse(
-    path: Path, video_id: str, entries: object, index: Mapping[str, int]
-) -> Detections:
+    path: str | os.PathLike, video_id: str, entries: object, index: Mapping[str, int]
+) -> Segments:
     """The list of detections of one video."""
     if not isinstance(entries, list):
         raise ValueError(f'{path}: results of video {video_id} are not a list')
-    segments, scores, labels = [], [], []
+    segments, labels, scores = [], [], []
     for position, entry in enumerate(entries):
         try:
             start, end = entry['segment']
@@ -179,4 +129,72 @@ def _parse(
                 f'{path}: detection {position} of video {video_id} is {entry!r}; '
                 "expected {'label': name, 'score': number, 'segment': [start, end]}"
             ) from error
-    return Detections(segments, scores, labels)
+    return Segments(segments, labels, scores)
+
+
+def dump_windows(
+    path: str | os.PathLike, videos: Mapping[str, VideoWindows], classes: Sequence[str]
+) -> None:
+    """Writes the detections of windows to an NPZ file, whole or not at all.
+
+    Args:
+        path: File to write.
+        videos: By video id.
+        classes: Names of the labels 0..K-1.
+    """
+    parts = [Segments.concatenate(video.windows) for video in videos.values()]
+    together = Segments.concatenate(parts)
+    counts = np.array([len(part) for part in parts], dtype=int)
+    with atomic_write(path) as temporary, open(temporary, 'wb') as file:
+        np.savez_compressed(
+            file,
+            classes=np.array(list(classes), dtype=str),
+            video_ids=np.array(list(videos), dtype=str),
+            durations=np.array(
+                [video.duration_s or np.nan for video in videos.values()], np.float64
+            ),
+            video=np.repeat(np.arange(len(parts)), counts),
+            segments=together.segments,
+            labels=together.labels,
+            scores=together.scores,
+        )
+
+
+def load_windows(
+    path: str | os.PathLike,
+) -> tuple[dict[str, VideoWindows], tuple[str, ...]]:
+    """Reads what :func:`dump_windows` wrote.
+
+    Args:
+        path: NPZ file.
+
+    Returns:
+        Windows by video id, those of a video joined to one, and the class names.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is not such a file.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f'{path}: no such file of raw detections')
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            found = Segments(*(arrays[key] for key in ('segments', 'labels', 'scores')))
+            classes, ids, durations, rows = (
+                arrays[key] for key in ('classes', 'video_ids', 'durations', 'video')
+            )
+    except (ValueError, KeyError, OSError, TypeError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f'{path}: not a file of raw detections, as the test metric writes it with '
+            'test_evaluator.windows_path=FILE.npz (the pickle of tools/test.py --dump '
+            'is not read)'
+        ) from error
+    bounds = np.searchsorted(rows, np.arange(len(ids) + 1))
+    videos = {
+        str(ids[row]): VideoWindows(
+            None if np.isnan(durations[row]) else float(durations[row]),
+            [found[bounds[row] : bounds[row + 1]]],
+        )
+        for row in range(len(ids))
+    }
+    return videos, tuple(map(str, classes))

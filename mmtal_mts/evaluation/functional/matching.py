@@ -1,34 +1,160 @@
-"""Greedy matching of detections to ground truth, for all videos and classes at once."""
+"""Which detection finds which ground-truth segment.
+
+G segments, S detections, P pairs of both that overlap, M tIoU thresholds, K classes.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from mmtal_mts.structures.segments import aligned_tiou
+from ...structures import Segments, aligned_tiou
 
 UNMATCHED = -1
 """In place of a segment: the detection is a false positive."""
 
-# So many pairs of a detection and a segment are compared at once.
+# Pairs of a detection and a segment that are compared at once.
 _CHUNK = 1 << 15
 
 
-class _Pairs(NamedTuple):
-    """Pairs of a detection and a segment that overlap enough, by detection.
+@dataclass(frozen=True)
+class Matching:
+    """The segments and the detections of all videos, and which belong together.
 
     Attributes:
-        row (np.ndarray): (P,) detection.
-        target (np.ndarray): (P,) segment.
-        tiou (np.ndarray): (P,).
+        tiou_thresholds: (M,).
+        num_classes: K.
+        video_ids: Videos of the ground truth.
+        truth: All segments (G), in seconds, by video.
+        truth_video: (G,) positions in ``video_ids``, ascending.
+        found: All detections (S) of labels that occur in the ground truth, ordered by
+            descending score, all videos and classes together.
+        video: (S,) positions in ``video_ids``.
+        matched: (M, S) position of the segment that a detection finds at a threshold,
+            or ``UNMATCHED``.
+        ignored: Detections left out: ``unknown_video`` and ``unknown_class``, because
+            no ground truth knows their video or class.
     """
 
-    row: np.ndarray
-    target: np.ndarray
-    tiou: np.ndarray
+    tiou_thresholds: np.ndarray
+    num_classes: int
+    video_ids: tuple[str, ...]
+    truth: Segments
+    truth_video: np.ndarray
+    found: Segments
+    video: np.ndarray
+    matched: np.ndarray
+    ignored: dict[str, int]
 
-    def __getitem__(self, chosen: np.ndarray) -> _Pairs:
+    @property
+    def positives(self) -> np.ndarray:
+        """Number of ground-truth segments (K,) of each class."""
+        return np.bincount(self.truth.labels, minlength=self.num_classes)
+
+    @property
+    def hits(self) -> np.ndarray:
+        """Whether each detection is a true positive (M, S)."""
+        return self.matched != UNMATCHED
+
+
+def match_videos(
+    ground_truth: Mapping[str, Segments],
+    detections: Mapping[str, Segments],
+    num_classes: int,
+    tiou_thresholds: Sequence[float],
+) -> Matching:
+    """Matches detections to ground truth as the ActivityNet evaluation does.
+
+    For each class the detections of all videos are taken by descending score, equal
+    scores in the given order. Each goes to the segment of its video and class that it
+    overlaps most among those not taken yet, if their tIoU reaches the threshold.
+
+    Args:
+        ground_truth: By video id: the videos to evaluate.
+        detections: By video id.
+        num_classes: K.
+        tiou_thresholds: M thresholds in (0, 1].
+
+    Returns:
+        All segments, all detections, and the pairs.
+
+    Raises:
+        ValueError: A threshold is out of range, the ground truth holds no segment, a
+            label is out of range, or a detection is not finite.
+    """
+    thresholds = np.asarray(tiou_thresholds, dtype=np.float64)
+    if not thresholds.size or not ((thresholds > 0) & (thresholds <= 1)).all():
+        raise ValueError(
+            f'tIoU thresholds must be in (0, 1], got {list(tiou_thresholds)}'
+        )
+    truth, truth_video = _flatten(ground_truth, list(ground_truth))
+    if not len(truth):
+        raise ValueError(
+            f'the ground truth ({len(ground_truth)} videos) holds no segment: '
+            'nothing to evaluate; check the annotation file and the subset'
+        )
+    strange = (truth.labels < 0) | (truth.labels >= num_classes)
+    if strange.any():
+        video_id = list(ground_truth)[truth_video[strange.argmax()]]
+        raise ValueError(
+            f'ground truth of video {video_id}: label outside 0..{num_classes - 1}'
+        )
+    for video_id, one in detections.items():
+        if not (np.isfinite(one.segments).all() and np.isfinite(one.scores).all()):
+            raise ValueError(
+                f'detections of video {video_id} hold NaN or infinite numbers'
+            )
+    known = {name: one for name, one in detections.items() if name in ground_truth}
+    found, video = _flatten(known, list(ground_truth))
+    occurs = np.isin(found.labels, truth.labels)
+    ignored = {
+        'unknown_video': sum(map(len, detections.values())) - len(found),
+        'unknown_class': int((~occurs).sum()),
+    }
+    order = np.flatnonzero(occurs)
+    order = order[np.argsort(-found.scores[order], kind='stable')]
+    found, video = found[order], video[order]
+    matched = match_detections(
+        found.segments,
+        video * num_classes + found.labels,
+        truth.segments,
+        truth_video * num_classes + truth.labels,
+        thresholds,
+    )
+    return Matching(
+        tiou_thresholds=thresholds,
+        num_classes=num_classes,
+        video_ids=tuple(ground_truth),
+        truth=truth,
+        truth_video=truth_video,
+        found=found,
+        video=video,
+        matched=matched,
+        ignored=ignored,
+    )
+
+
+def _flatten(
+    videos: Mapping[str, Segments], video_ids: Sequence[str]
+) -> tuple[Segments, np.ndarray]:
+    """All segments in the order of the mapping, and the video (S,) of each."""
+    rows = {video_id: row for row, video_id in enumerate(video_ids)}
+    counts = np.array([len(one) for one in videos.values()], dtype=np.int64)
+    own = np.array([rows[name] for name in videos], dtype=np.int64)
+    return Segments.concatenate(videos.values()), np.repeat(own, counts)
+
+
+class _Pairs(NamedTuple):
+    """Pairs of a detection and a segment that overlap enough, by detection."""
+
+    row: np.ndarray  # (P,) detection
+    target: np.ndarray  # (P,) segment
+    tiou: np.ndarray  # (P,)
+
+    def select(self, chosen: np.ndarray) -> _Pairs:
         return _Pairs(self.row[chosen], self.target[chosen], self.tiou[chosen])
 
 
@@ -50,15 +176,14 @@ def match_detections(
     have no detection in common; one detection of every cluster is matched at a time.
 
     Args:
-        segments (np.ndarray): Detections (S, 2), by descending score.
-        groups (np.ndarray): (S,) group of each detection.
-        targets (np.ndarray): Ground truth (G, 2).
-        target_groups (np.ndarray): (G,) group of each segment.
-        thresholds (np.ndarray): (M,).
+        segments: Detections (S, 2), by descending score.
+        groups: (S,) group of each detection.
+        targets: Ground truth (G, 2).
+        target_groups: (G,) group of each segment.
+        thresholds: (M,).
 
     Returns:
-        np.ndarray: (M, S) position of the segment that a detection takes, or
-        `UNMATCHED`.
+        (M, S) position of the segment that a detection takes, or ``UNMATCHED``.
     """
     # Neighbours in time are neighbours in the list, which keeps clusters small.
     order = np.lexsort((targets[:, 0], target_groups))
@@ -67,8 +192,8 @@ def match_detections(
     )
     cluster, alone = _clusters(pairs, len(targets))
     taken = np.full((len(thresholds), len(segments)), UNMATCHED, dtype=np.int64)
-    _match_alone(pairs[alone], thresholds, taken)
-    _match_clusters(pairs[~alone], cluster, order, thresholds, taken)
+    _match_alone(pairs.select(alone), thresholds, taken)
+    _match_clusters(pairs.select(~alone), cluster, order, thresholds, taken)
     # Positions before the segments were sorted; UNMATCHED is the last of the list.
     return np.append(order, UNMATCHED)[taken]
 
@@ -95,22 +220,13 @@ def _overlapping_pairs(
         place = np.arange(done, done + len(row)) - (end - count)[row]
         target = start[row] + place
         tiou = aligned_tiou(segments[row], targets[target])
-        found.append(_Pairs(row, target, tiou)[tiou >= min_tiou])
+        found.append(_Pairs(row, target, tiou).select(tiou >= min_tiou))
         first = last
-    return _Pairs(*(np.concatenate(parts) for parts in zip(*found)))
+    return _Pairs(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
 
 
 def _clusters(pairs: _Pairs, num_targets: int) -> tuple[np.ndarray, np.ndarray]:
-    """Which segments hang together through a detection that overlaps several.
-
-    Args:
-        pairs (_Pairs): All pairs, by detection.
-        num_targets (int): G.
-
-    Returns:
-        tuple[np.ndarray, np.ndarray]: Cluster of each segment (G,), and whether the
-        segment of each pair (P,) is a cluster of its own.
-    """
+    """Cluster (G,) of each segment; whether that of each pair (P,) has only one."""
     # From each pair to the next of the same detection, every segment is tied to the
     # one behind it. That may tie more than needed, which does no harm.
     same = pairs.row[1:] == pairs.row[:-1]
@@ -124,8 +240,8 @@ def _clusters(pairs: _Pairs, num_targets: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _match_alone(pairs: _Pairs, thresholds: np.ndarray, taken: np.ndarray) -> None:
     """Gives each segment to its first detection; ``taken`` (M, S) is set in place."""
-    for own, threshold in zip(taken, thresholds):
-        reached = pairs[pairs.tiou >= threshold]
+    for own, threshold in zip(taken, thresholds, strict=True):
+        reached = pairs.select(pairs.tiou >= threshold)
         # Of several values for one place the last one stays: the first detection.
         first = np.zeros(reached.target.max(initial=-1) + 1, dtype=np.int64)
         first[reached.target[::-1]] = reached.row[::-1]
@@ -139,19 +255,15 @@ def _match_clusters(
     thresholds: np.ndarray,
     taken: np.ndarray,
 ) -> None:
-    """Matches the detections of each cluster in turn, at all thresholds.
+    """Matches the detections of each cluster in turn; sets ``taken`` (M, S) in place.
 
-    Args:
-        pairs (_Pairs): Their pairs, by detection.
-        cluster (np.ndarray): (G,) cluster of each segment.
-        order (np.ndarray): (G,) given position of each segment.
-        thresholds (np.ndarray): (M,).
-        taken (np.ndarray): (M, S) segment of each detection, set in place.
+    ``cluster`` and ``order`` (G,) are the cluster and the given position of each
+    segment.
     """
     if not len(pairs.row):
         return
     # The last segment comes first: argmax takes the first of equally good ones.
-    pairs = pairs[np.lexsort((-order[pairs.target], pairs.row))]
+    pairs = pairs.select(np.lexsort((-order[pairs.target], pairs.row)))
     first = np.flatnonzero(np.diff(pairs.row, prepend=-1))
     count = np.diff(first, append=len(pairs.row))
     turn = _turns(cluster[pairs.target[first]])

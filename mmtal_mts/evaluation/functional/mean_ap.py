@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .detections import Detections
-from .matching import UNMATCHED
-from .video_matching import GroundTruth, match_videos
+from ...structures import Segments
+from .matching import match_videos
 
 
 @dataclass(frozen=True)
@@ -17,9 +16,9 @@ class MeanAPResult:
     """Average precision by threshold and class, and what it was computed on.
 
     Attributes:
-        tiou_thresholds (tuple[float, ...]): M thresholds.
-        ap (np.ndarray): (M, K) in [0, 1]; NaN for a class without ground truth.
-        counts (dict[str, int]): ``videos``, ``segments`` and ``detections`` that
+        tiou_thresholds: M thresholds.
+        ap: (M, K) in [0, 1]; NaN for a class without ground truth.
+        counts: ``videos``, ``segments`` and ``detections`` that
             were evaluated; ``unknown_video`` and ``unknown_class``, detections that
             were ignored because no ground truth knows their video or class.
     """
@@ -37,13 +36,13 @@ class MeanAPResult:
         """Average of the mAP over some of the thresholds.
 
         Args:
-            tiou_thresholds (Sequence[float], optional): Which. None: all.
+            tiou_thresholds: Which. None: all.
 
         Returns:
-            float: The average, in [0, 1].
+            The average, in [0, 1].
 
         Raises:
-            ValueError: If one of them was not evaluated.
+            ValueError: One of them was not evaluated.
         """
         rows = threshold_rows(self.tiou_thresholds, tiou_thresholds)
         return float(self.mean_ap[rows].mean())
@@ -55,14 +54,14 @@ def threshold_rows(
     """Positions of the wanted thresholds among the evaluated ones.
 
     Args:
-        evaluated (Sequence[float]): M thresholds.
-        wanted (Sequence[float], optional): Some of them, to 1e-6. None: all.
+        evaluated: M thresholds.
+        wanted: Some of them, to 1e-6. None: all.
 
     Returns:
-        np.ndarray: Positions, int64.
+        Positions, int64.
 
     Raises:
-        ValueError: If nothing is wanted or something was not evaluated.
+        ValueError: Nothing is wanted or something was not evaluated.
     """
     if wanted is None:
         return np.arange(len(evaluated))
@@ -76,8 +75,8 @@ def threshold_rows(
 
 
 def mean_average_precision(
-    ground_truth: Mapping[str, GroundTruth],
-    detections: Mapping[str, Detections],
+    ground_truth: Mapping[str, Segments],
+    detections: Mapping[str, Segments],
     num_classes: int,
     tiou_thresholds: Sequence[float] = (0.3, 0.4, 0.5, 0.6, 0.7),
 ) -> MeanAPResult:
@@ -95,31 +94,29 @@ def mean_average_precision(
       that just touches a segment makes 0 / 0, which counts as a match).
 
     Args:
-        ground_truth (Mapping[str, GroundTruth]): By video id: the videos to evaluate.
-        detections (Mapping[str, Detections]): By video id. Those of other videos or
+        ground_truth: By video id: the videos to evaluate.
+        detections: By video id. Those of other videos or
             of classes without ground truth do not enter the score; they are counted.
-        num_classes (int): K.
-        tiou_thresholds (Sequence[float]): M thresholds in (0, 1].
+        num_classes: K.
+        tiou_thresholds: M thresholds in (0, 1].
 
     Returns:
-        MeanAPResult: AP of every threshold and class.
+        AP of every threshold and class.
 
     Raises:
-        ValueError: If a threshold is out of range, the ground truth holds no
+        ValueError: A threshold is out of range, the ground truth holds no
             segment, a label is out of range, or a detection is not finite.
     """
     matching = match_videos(ground_truth, detections, num_classes, tiou_thresholds)
     counts = dict(
         matching.ignored,
         videos=len(matching.video_ids),
-        segments=len(matching.truth_labels),
-        detections=len(matching.labels),
+        segments=len(matching.truth),
+        detections=len(matching.found),
     )
     return MeanAPResult(
         tuple(float(t) for t in matching.tiou_thresholds),
-        average_precision(
-            matching.matched != UNMATCHED, matching.labels, matching.positives
-        ),
+        average_precision(matching.hits, matching.found.labels, matching.positives),
         counts,
     )
 
@@ -133,15 +130,15 @@ def average_precision(
     """Area under the interpolated precision-recall curve of each class.
 
     Args:
-        hits (np.ndarray): (M, S) true positives, by descending score, all classes
+        hits: (M, S) true positives, by descending score, all classes
             together.
-        labels (np.ndarray): (S,) classes, 0..K-1.
-        positives (np.ndarray): (K,) number of ground-truth segments of each class.
-        usual_positives (float, optional): Precision is normalised to so many segments
+        labels: (S,) classes, 0..K-1.
+        positives: (K,) number of ground-truth segments of each class.
+        usual_positives: Precision is normalised to so many segments
             of each class. None: it is not.
 
     Returns:
-        np.ndarray: AP (M, K); 0 without a detection, NaN without a segment.
+        AP (M, K); 0 without a detection, NaN without a segment.
     """
     ap = np.full((len(hits), len(positives)), np.nan)
     for label in np.flatnonzero(positives):
@@ -157,11 +154,11 @@ def interpolated_precision(hits: np.ndarray, weight: float = 1.0) -> np.ndarray:
     """Best precision at this or any higher recall.
 
     Args:
-        hits (np.ndarray): (M, S) true positives of one class, by descending score.
-        weight (float): How many true positives each of them stands for.
+        hits: (M, S) true positives of one class, by descending score.
+        weight: How many true positives each of them stands for.
 
     Returns:
-        np.ndarray: (M, S).
+        (M, S).
     """
     true = weight * np.cumsum(hits, axis=1, dtype=np.float64)
     precision = true / (true + np.cumsum(~hits, axis=1))

@@ -12,10 +12,11 @@ from urllib.parse import quote
 
 import numpy as np
 
-from mmtal_mts.utils.io import atomic_write, write_json
+from ...utils.io import atomic_write, write_json
 
 _INDEX = 'index.json'
-_LOCATION_KEYS = {
+# Number of dimensions of each; the first one is that of the P locations.
+_OUTPUTS = {
     'points': 1,
     'coarse_distances': 2,
     'coarse_logits': 2,
@@ -26,12 +27,7 @@ _LOCATION_KEYS = {
 
 
 class WindowKey(NamedTuple):
-    """Names a window.
-
-    Attributes:
-        video_id: Id of the video.
-        window_offset: First sampled frame of the window.
-    """
+    """Names a window: its video, and its first sampled frame there."""
 
     video_id: str
     window_offset: int
@@ -55,9 +51,10 @@ class RawWindow(NamedTuple):
     facts: dict[str, Any]
 
 
-def _file_name(key: WindowKey) -> str:
+def _path(folder: str | os.PathLike, key: WindowKey) -> Path:
     # An id may hold characters that a file name may not.
-    return f'{quote(key.video_id, safe=" ()+,=@")}@{key.window_offset:07}.npz'
+    name = quote(key.video_id, safe=' ()+,=@')
+    return Path(folder) / f'{name}@{key.window_offset:07}.npz'
 
 
 def is_raw_folder(folder: str | os.PathLike) -> bool:
@@ -66,19 +63,11 @@ def is_raw_folder(folder: str | os.PathLike) -> bool:
 
 
 def write_window(folder: str | os.PathLike, key: WindowKey, window: RawWindow) -> None:
-    """Writes one window, whole or not at all.
-
-    Args:
-        folder: Folder of the run.
-        key: Which window it is.
-        window: What to write; values become float32.
-    """
-    path = Path(folder) / _file_name(key)
+    """Writes one window, whole or not at all; values become float32."""
     arrays = {
-        name: np.asarray(window.outputs[name], dtype=np.float32)
-        for name in _LOCATION_KEYS
+        name: np.asarray(window.outputs[name], dtype=np.float32) for name in _OUTPUTS
     }
-    with atomic_write(path) as temporary:
+    with atomic_write(_path(folder, key)) as temporary:
         np.savez(temporary, facts=np.array(json.dumps(window.facts)), **arrays)
 
 
@@ -113,8 +102,8 @@ class RawOutputFolder:
         keys: All windows, by video and offset.
 
     Raises:
-        FileNotFoundError: If there is no finished run in it.
-        ValueError: If its list is damaged.
+        FileNotFoundError: There is no finished run in it.
+        ValueError: Its list is damaged.
     """
 
     def __init__(self, path: str | os.PathLike) -> None:
@@ -139,73 +128,24 @@ class RawOutputFolder:
             ) from error
 
     def load(self, key: WindowKey) -> RawWindow:
-        """Reads one window.
-
-        Args:
-            key: One of ``keys``.
-
-        Returns:
-            The window.
+        """Reads one window, one of ``keys``.
 
         Raises:
-            ValueError: If its file is missing, damaged, or of inconsistent shapes.
+            ValueError: Its file is missing, damaged, or of inconsistent shapes.
         """
-        path = self.path / _file_name(key)
+        path = _path(self.path, key)
         try:
             with np.load(path, allow_pickle=False) as arrays:
-                outputs = {name: arrays[name] for name in _LOCATION_KEYS}
+                outputs = {name: arrays[name] for name in _OUTPUTS}
                 facts = json.loads(arrays['facts'].item())
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise ValueError(
                 f'{path}: window {key} is listed but cannot be read ({error})'
             ) from error
-        num_locations = len(outputs['points'])
         shapes = {name: value.shape for name, value in outputs.items()}
         if any(
-            len(shape) != _LOCATION_KEYS[name] or shape[0] != num_locations
+            len(shape) != _OUTPUTS[name] or shape[0] != len(outputs['points'])
             for name, shape in shapes.items()
         ):
             raise ValueError(f'{path}: shapes do not belong together: {shapes}')
         return RawWindow(outputs, facts)
-
-
-def differences(first: RawWindow, other: RawWindow) -> list[str]:
-    """Lists why two networks cannot have seen the same window.
-
-    Args:
-        first: Window of one network.
-        other: Window of another network.
-
-    Returns:
-        One text per difference; none if they belong together.
-    """
-    found = [
-        f'{name} {_fact(first.facts, name)} and {_fact(other.facts, name)}'
-        for name in ('num_frames', 'sample_fps', 'duration')
-        if not _close(first.facts.get(name), other.facts.get(name))
-    ]
-    shapes = [
-        {name: value.shape for name, value in window.outputs.items()}
-        for window in (first, other)
-    ]
-    found += [
-        f'{name} of shape {shape} and {shapes[1][name]}'
-        for name, shape in shapes[0].items()
-        if shape != shapes[1][name]
-    ]
-    if not found and not np.array_equal(
-        first.outputs['points'], other.outputs['points']
-    ):
-        found.append('other location centres')
-    return found
-
-
-def _fact(facts: Mapping[str, Any], name: str) -> str:
-    value = facts.get(name)
-    return f'{value:g}' if isinstance(value, (int, float)) else str(value)
-
-
-def _close(first: float | None, other: float | None) -> bool:
-    if first is None or other is None:
-        return first is other
-    return bool(np.isclose(first, other, rtol=1e-6))

@@ -21,12 +21,9 @@ class RawOutputWriter(BaseMetric):
     network, or decoded again with other settings, by ``tools/fuse_streams.py``.
 
     Args:
-        folder (str): Folder to write.
-        collect_device (str): 'cpu' or 'gpu', for gathering from the processes.
-        collect_dir (str, optional): Folder for gathering on the CPU.
-
-    Raises:
-        ValueError: Later, if the predictions carry no raw outputs.
+        folder: Folder to write.
+        collect_device: 'cpu' or 'gpu', for gathering from the processes.
+        collect_dir: Folder for gathering on the CPU.
     """
 
     default_prefix: str | None = ''
@@ -41,8 +38,11 @@ class RawOutputWriter(BaseMetric):
         """Writes one batch of windows.
 
         Args:
-            data_batch (Any): Not used.
-            data_samples (Sequence[dict]): Windows with ``raw_outputs``.
+            data_batch: Not used.
+            data_samples: Windows with ``raw_outputs``.
+
+        Raises:
+            ValueError: The predictions carry no raw outputs.
         """
         for sample in data_samples:
             raw = sample.get('raw_outputs')
@@ -56,27 +56,26 @@ class RawOutputWriter(BaseMetric):
                 for name, value in raw.items()
                 if isinstance(value, torch.Tensor)
             }
+            duration, video_scores = sample.get('duration'), sample.get('video_scores')
+            if video_scores is not None:
+                video_scores = {
+                    name: torch.as_tensor(video_scores[name]).tolist()
+                    for name in ('labels', 'scores')
+                }
             facts = dict(
                 num_frames=int(raw['num_frames']),
                 # Of features it is no whole number, as the key is.
                 window_offset=float(sample['window_offset']),
                 sample_fps=float(sample['sample_fps']),
-                duration=_number(sample.get('duration')),
+                duration=None if duration is None else float(duration),
                 broken=bool(sample.get('broken', False)),
-                video_scores=_lists(sample.get('video_scores')),
+                video_scores=video_scores,
             )
             write_window(self.folder, key, RawWindow(outputs, facts))
             self.results.append(key)
 
     def compute_metrics(self, results: list[WindowKey]) -> dict[str, float]:
-        """Finishes the folder.
-
-        Args:
-            results (list): The windows of all processes.
-
-        Returns:
-            dict: Empty.
-        """
+        """Finishes the folder, of which ``results`` are all windows; no values."""
         meta = self.dataset_meta or {}
         # Of a class-agnostic data set, the second are those of a video classifier.
         classes = {
@@ -85,16 +84,3 @@ class RawOutputWriter(BaseMetric):
         write_index(self.folder, [WindowKey(*key) for key in results], classes)
         print_log(f'Raw outputs are written to {self.folder}', logger='current')
         return {}
-
-
-def _number(value: Any) -> float | None:
-    return None if value is None else float(value)
-
-
-def _lists(video_scores: dict | None) -> dict | None:
-    if video_scores is None:
-        return None
-    return {
-        name: torch.as_tensor(video_scores[name]).tolist()
-        for name in ('labels', 'scores')
-    }

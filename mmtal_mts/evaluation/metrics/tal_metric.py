@@ -13,34 +13,30 @@ from mmaction.registry import METRICS
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
-from mmtal_mts.evaluation.functional.detections import Detections, dump_detections
-from mmtal_mts.evaluation.functional.mean_ap import (
-    MeanAPResult,
-    mean_average_precision,
-    threshold_rows,
-)
-from mmtal_mts.evaluation.functional.merge import WindowMerger
-from mmtal_mts.evaluation.functional.windows import (
+from ...structures import Segments
+from ..functional.detections import dump_detections, dump_windows
+from ..functional.mean_ap import MeanAPResult, mean_average_precision, threshold_rows
+from ..functional.post_processing import (
     VideoWindows,
-    dump_windows,
+    check_test_cfg,
     merge_videos,
+    predicted_segments,
 )
+from ..protocols import load_ground_truth
 
-from .ground_truth import GroundTruthSource
-from .window_result import window_detections
-
+# Videos that are named in a message; of the others only the number is given.
 _MAX_NAMED = 10
-"""So many videos are named in a message; of the rest only the number is told."""
 
 
 @METRICS.register_module()
 class TALMetric(BaseMetric):
-    """Merge the windows of each video, run soft-NMS, and compute the mAP.
+    """Merges the windows of each video, runs soft-NMS, and computes the mAP.
 
-    Every data sample is one window: ``video_id``, ``window_offset``, ``duration``
-    and ``pred_instances`` with ``segments`` (S, 2) in seconds of the video,
-    ``scores`` (S,) and ``labels`` (S,). A sample with ``broken=True``, one whose
-    video could not be read, is reported and contributes no detection.
+    Every data sample is one window: ``video_id``, ``window_offset``, ``duration``,
+    ``test_cfg`` (that of the model, see :func:`.check_test_cfg`) and
+    ``pred_instances`` with ``segments`` (S, 2) in seconds of the video, ``scores``
+    (S,) and ``labels`` (S,). A sample with ``broken=True``, one whose video could not
+    be read, is reported and contributes no detection.
 
     The result does not depend on the number of processes: windows are ordered by
     video and offset, and a window that a distributed sampler repeats counts once.
@@ -48,36 +44,30 @@ class TALMetric(BaseMetric):
     average, and with ``classwise`` one ``AP/CLASS`` each.
 
     Args:
-        ann_file (str): Native annotation file with the ground truth.
-        subset (str | Sequence[str], optional): Subset(s) to evaluate. None: all.
-        tiou_thresholds (Sequence[float]): Thresholds in (0, 1].
-        average_over (Sequence[float], optional): Those whose average is ``mAP``.
-            None: all.
-        nms (dict, optional): Settings of :func:`mmtal_mts.ops.soft_nms_1d`. None
-            keeps every detection.
-        clamp (bool): Cut detections to the video.
-        max_per_video (int, optional): Keep the best so many of a video. None: all.
-        classwise (bool): Also report the AP of each class, averaged over the same
-            thresholds as ``mAP``.
-        dump_path (str, optional): Write the detections to this JSON file, in the
-            format of the ActivityNet challenge.
-        windows_path (str, optional): Write the raw detections of all windows to this
-            NPZ file, for ``tools/analysis_tools/sweep_nms.py``.
-        on_invalid (str): What to do about invalid ground-truth segments: 'error',
-            'clamp' or 'drop'.
-        class_agnostic (bool): Evaluate action or not: the classes of the ground truth
-            do not count. Without it, predictions of a class-agnostic data set need
-            the classes of ``LoadVideoScores``.
-        protocol (str, optional): Evaluate the videos of published numbers, see
-            :data:`mmtal_mts.evaluation.protocols.PROTOCOLS`; ``on_invalid`` is the
-            protocol's then. The counts are logged, with a warning if they differ.
-        collect_device (str): 'cpu' or 'gpu', for gathering from the processes.
-        prefix (str, optional): Put before the names of the values.
-        collect_dir (str, optional): Folder for gathering on the CPU.
+        ann_file: Native annotation file with the ground truth.
+        subset: Subset(s) to evaluate. None: all.
+        tiou_thresholds: Thresholds in (0, 1].
+        average_over: Those whose average is ``mAP``. None: all.
+        classwise: Whether to report the AP of each class, too, averaged over the
+            same thresholds as ``mAP``.
+        dump_path: Write the detections to this JSON file, in the format of the
+            ActivityNet challenge.
+        windows_path: Write the detections of all windows to this NPZ file, for
+            ``tools/analysis_tools/sweep_nms.py``.
+        on_invalid: What to do about invalid ground-truth segments: 'error', 'clamp',
+            'drop' or 'keep'. None: as the protocol does, and 'error' without one.
+        class_agnostic: Evaluate action or not: the classes of the ground truth do not
+            count. Without it, predictions of a class-agnostic data set need the
+            classes of ``LoadVideoScores``.
+        protocol: Evaluate the videos of published numbers, see :data:`.PROTOCOLS`.
+            The counts are logged, with a warning if they differ.
+        collect_device: 'cpu' or 'gpu', for gathering from the processes.
+        prefix: Put before the names of the values.
+        collect_dir: Folder for gathering on the CPU.
 
     Raises:
-        FileNotFoundError: If there is no annotation file.
-        ValueError: If the annotation, a setting, or (later) a prediction is invalid.
+        FileNotFoundError: There is no annotation file.
+        ValueError: The annotation, a setting, or (later) a prediction is invalid.
     """
 
     # Not None, which mmengine takes for a forgotten prefix; and no prefix.
@@ -89,13 +79,10 @@ class TALMetric(BaseMetric):
         subset: str | Sequence[str] | None = None,
         tiou_thresholds: Sequence[float] = (0.3, 0.4, 0.5, 0.6, 0.7),
         average_over: Sequence[float] | None = None,
-        nms: dict | None = None,
-        clamp: bool = True,
-        max_per_video: int | None = None,
         classwise: bool = False,
         dump_path: str | None = None,
         windows_path: str | None = None,
-        on_invalid: str = 'error',
+        on_invalid: str | None = None,
         class_agnostic: bool = False,
         protocol: str | None = None,
         collect_device: str = 'cpu',
@@ -106,28 +93,30 @@ class TALMetric(BaseMetric):
             collect_device=collect_device, prefix=prefix, collect_dir=collect_dir
         )
         self.ann_file = ann_file
-        subsets = (subset,) if isinstance(subset, str) else subset
-        self.source = GroundTruthSource(
-            ann_file, subsets, on_invalid, class_agnostic, protocol
-        )
         self.tiou_thresholds = tuple(tiou_thresholds)
         self.average_over = average_over
         threshold_rows(self.tiou_thresholds, average_over)  # checks them
-        self.merger = WindowMerger(nms, clamp, max_per_video)
         self.classwise = classwise
         self.dump_path = dump_path
         self.windows_path = windows_path
         self.class_agnostic = class_agnostic
-        self.classes, self.ground_truth = self.source.load()
+        self._source = dict(
+            ann_file=ann_file,
+            subsets=(subset,) if isinstance(subset, str) else subset,
+            on_invalid=on_invalid,
+            protocol=protocol,
+            class_agnostic=class_agnostic,
+        )
+        self.classes, self.ground_truth = load_ground_truth(**self._source)
 
     @property
     def dataset_meta(self) -> dict | None:
-        """Optional[dict]: Meta information of the data set, with its classes."""
+        """Meta information of the data set, with its classes."""
         return self._dataset_meta
 
     @dataset_meta.setter
     def dataset_meta(self, dataset_meta: dict | None) -> None:
-        """Take over the class order, and check the ground truth against it."""
+        """Takes over the class order, and checks the ground truth against it."""
         self._dataset_meta = dataset_meta
         if dataset_meta is None or dataset_meta.get('classes') is None:
             return
@@ -137,7 +126,7 @@ class TALMetric(BaseMetric):
         used = {
             self.classes[label]
             for video in self.ground_truth.values()
-            for label in video.labels.tolist()
+            for label in video.actions.labels.tolist()
         }
         strange = sorted(used - set(classes))
         if strange:
@@ -146,48 +135,77 @@ class TALMetric(BaseMetric):
                 f'data set does not know; its classes are {list(classes)}. Give both '
                 'the same class list'
             )
-        self.classes, self.ground_truth = self.source.load(classes)
+        self.classes, self.ground_truth = load_ground_truth(
+            classes=classes, **self._source
+        )
 
     def process(self, data_batch: Any, data_samples: Sequence[Any]) -> None:
-        """Keep what the evaluation needs of one batch of windows.
+        """Keeps what the evaluation needs of one batch of windows.
 
         Args:
-            data_batch (Any): Not used.
-            data_samples (Sequence[dict | BaseDataElement]): Windows with their
-                predictions.
+            data_batch: Not used.
+            data_samples: Windows with their predictions, as data samples or their
+                dictionaries.
+
+        Raises:
+            ValueError: A sample lacks something or holds unusable values.
         """
         needs_classes = (
             not self.class_agnostic
             and (self._dataset_meta or {}).get('video_classes') is not None
         )
         for sample in data_samples:
+            detections = predicted_segments(sample)
+            video_id, test_cfg = sample.get('video_id'), sample.get('test_cfg')
+            broken = bool(sample.get('broken', False))
+            if test_cfg is None and not broken:
+                raise ValueError(
+                    f'video {video_id}: the predictions carry no test_cfg; a model '
+                    'puts its model.test_cfg (score_thr, nms, ...) into the metainfo '
+                    'of each sample that it predicts, as TALMTS does'
+                )
+            if not self.results and test_cfg is not None:
+                # Unusable settings stop a run at its start, not at its end.
+                check_test_cfg(test_cfg)
             if needs_classes and sample.get('video_scores') is None:
                 raise ValueError(
-                    f'video {sample.get("video_id")}: detections without a class, '
-                    'because the data set is class_agnostic; put LoadVideoScores into '
-                    'the test pipeline, or evaluate with class_agnostic=True'
+                    f'video {video_id}: detections without a class, because the data '
+                    'set is class_agnostic; put LoadVideoScores into the test '
+                    'pipeline, or evaluate with class_agnostic=True'
                 )
-            self.results.append(window_detections(sample))
+            duration = sample.get('duration')
+            self.results.append(
+                dict(
+                    video_id=str(video_id),
+                    window_offset=int(sample.get('window_offset') or 0),
+                    duration=None if duration is None else float(duration),
+                    broken=broken,
+                    detections=detections,
+                    test_cfg=test_cfg,
+                )
+            )
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
-        """Evaluate all windows of all processes.
+        """Evaluates all windows of all processes.
 
         Args:
-            results (list[dict]): What :meth:`process` kept.
+            results: What :meth:`process` kept.
 
         Returns:
-            OrderedDict[str, float]: Values by name, fractions of 1.
+            Values by name, fractions of 1.
         """
         videos = self._videos(results)
         if self.windows_path is not None:
             dump_windows(self.windows_path, videos, self.classes)
             print_log(f'Windows are written to {self.windows_path}', logger='current')
-        detections = merge_videos(videos, self.merger)
+        # All windows come from one model.
+        settings = (one['test_cfg'] for one in results if one['test_cfg'] is not None)
+        detections = merge_videos(videos, next(settings, {}))
         if self.dump_path is not None:
             dump_detections(self.dump_path, detections, self.classes)
             print_log(f'Detections are written to {self.dump_path}', logger='current')
         result = mean_average_precision(
-            self.ground_truth,
+            {name: video.actions for name, video in self.ground_truth.items()},
             detections,
             len(self.classes),
             self.tiou_thresholds,
@@ -195,12 +213,16 @@ class TALMetric(BaseMetric):
         print_log(self._report(result), logger='current')
         metrics = OrderedDict(
             (f'mAP@{threshold:.2f}', float(value))
-            for threshold, value in zip(result.tiou_thresholds, result.mean_ap)
+            for threshold, value in zip(
+                result.tiou_thresholds, result.mean_ap, strict=True
+            )
         )
         metrics['mAP'] = result.average(self.average_over)
         if self.classwise:
             rows = threshold_rows(result.tiou_thresholds, self.average_over)
-            for name, ap in zip(self.classes, result.ap[rows].mean(axis=0)):
+            for name, ap in zip(
+                self.classes, result.ap[rows].mean(axis=0), strict=True
+            ):
                 if not np.isnan(ap):
                     metrics[f'AP/{name}'] = float(ap)
         return metrics
@@ -225,16 +247,13 @@ class TALMetric(BaseMetric):
             duration = windows[0]['duration']
             if duration is None and video_id in self.ground_truth:
                 duration = self.ground_truth[video_id].duration
-            videos[video_id] = video = VideoWindows(duration)
-            for window in windows:
-                if not window['broken']:
-                    video.offsets.append(window['window_offset'])
-                    video.detections.append(window['detections'])
-                    self._check_labels(video_id, window['detections'])
+            found = [w['detections'] for w in windows if not w['broken']]
+            self._check_labels(video_id, Segments.concatenate(found))
+            videos[video_id] = VideoWindows(duration, found)
         return videos
 
-    def _check_labels(self, video_id: str, found: Detections) -> None:
-        """Refuse detections of classes that there are not."""
+    def _check_labels(self, video_id: str, found: Segments) -> None:
+        """Refuses detections of classes that do not exist."""
         num_classes = len(self.classes)
         if len(found) and not (
             0 <= found.labels.min() and found.labels.max() < num_classes
@@ -246,14 +265,14 @@ class TALMetric(BaseMetric):
             )
 
     @staticmethod
-    def _warn(what: str, videos: Sequence[str]) -> None:
-        """Warn about some videos, by name, if there is any."""
+    def _warn(message: str, videos: Sequence[str]) -> None:
+        """Names the videos of a warning, if there is any."""
         if videos:
             names = ', '.join(videos[:_MAX_NAMED])
             if len(videos) > _MAX_NAMED:
                 names += f' and {len(videos) - _MAX_NAMED} more'
             print_log(
-                f'{len(videos)} video(s) {what}: {names}',
+                f'{len(videos)} video(s) {message}: {names}',
                 logger='current',
                 level=logging.WARNING,
             )
@@ -264,7 +283,7 @@ class TALMetric(BaseMetric):
         head = [f'{threshold:.2f}' for threshold in result.tiou_thresholds]
         rows = [('mAP', result.mean_ap)]
         if self.classwise:
-            rows = list(zip(self.classes, result.ap.T)) + rows
+            rows = list(zip(self.classes, result.ap.T, strict=True)) + rows
         width = max([len('tIoU'), *(len(name) for name, _ in rows)])
         lines = [' '.join([f'{"tIoU":<{width}}', *(f'{h:>6}' for h in head), '   avg'])]
         for name, values in rows:

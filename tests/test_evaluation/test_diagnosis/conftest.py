@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
-from mmtal_mts.structures import VideoAnnotation
+from mmtal_mts.structures import Segments, VideoAnnotation
 
 
 @pytest.fixture(scope='session')
@@ -13,14 +12,7 @@ def video():
     """Makes the ground truth of a video."""
 
     def _make(segments, labels, duration=100.0, name='v'):
-        return VideoAnnotation(
-            name,
-            'test',
-            duration,
-            None,
-            None,
-            np.array(segments, dtype=float).reshape(-1, 2),
-            np.array(labels, dtype=int),
-        )
+        actions = Segments(segments, labels)
+        return VideoAnnotation(name, 'test', duration, None, None, actions)
 
     return _make

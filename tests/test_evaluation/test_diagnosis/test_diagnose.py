@@ -11,20 +11,22 @@ from hypothesis import strategies as st
 
 from mmtal_mts.evaluation.diagnosis import (
     ERROR_KINDS,
+    FIXES,
     KINDS,
     CharacteristicEdges,
     diagnose,
 )
-from mmtal_mts.evaluation.functional import Detections, mean_average_precision
+from mmtal_mts.evaluation.functional import mean_average_precision
+from mmtal_mts.structures import Segments
 
 A, B = 0, 1
 
 
 FOUND = {
-    'v': Detections(
+    'v': Segments(
         [[60, 70], [0, 10], [0, 9], [20, 30], [20, 24], [42, 46]],
-        [0.4, 0.9, 0.8, 0.7, 0.6, 0.5],
         [A, A, A, A, B, B],
+        [0.4, 0.9, 0.8, 0.7, 0.6, 0.5],
     )
 }
 
@@ -40,7 +42,9 @@ def by_hand(truth):
 
 
 def test_each_detection_is_of_the_kind_that_was_made_up_for_it(by_hand):
-    assert dict(zip(KINDS, by_hand.kinds[0].tolist())) == dict.fromkeys(KINDS, 1)
+    assert dict(zip(KINDS, by_hand.kinds[0].tolist(), strict=True)) == dict.fromkeys(
+        KINDS, 1
+    )
     assert by_hand.mixed_up.tolist() == [[0, 0], [1, 0]]
     assert by_hand.top_mix_ups() == [('b', 'a', 1)]
 
@@ -73,17 +77,17 @@ def test_a_segment_is_given_to_the_best_detection_only_and_not_if_it_is_found(vi
     truth = {'v': video([[0, 10], [20, 30]], [A, A])}
     # The first is found with score 0.5; two detections would be right for the second.
     found = {
-        'v': Detections(
-            [[0, 4], [0, 10], [20, 24], [26, 30]], [0.9, 0.5, 0.4, 0.3], [A, A, A, A]
+        'v': Segments(
+            [[0, 4], [0, 10], [20, 24], [26, 30]], [A, A, A, A], [0.9, 0.5, 0.4, 0.3]
         )
     }
     result = diagnose(['a'], truth, found, [0.5])
     assert result.kinds[0].tolist() == [1, 0, 0, 3, 0, 0]
     # Left: 0.5 finds the first, 0.4 the second.
-    fixed = dict(zip(ERROR_KINDS, result.fixed[0]))
+    fixed = dict(zip(FIXES, result.fixed[0], strict=True))
     assert fixed['localization'] == 1.0
     assert result.mean_ap[0] == 0.25
-    assert dict(zip(ERROR_KINDS, result.removed[0]))['localization'] == 0.5
+    assert dict(zip(ERROR_KINDS, result.removed[0], strict=True))['localization'] == 0.5
 
 
 def test_bands_count_places_in_units_of_the_segments_of_a_class(by_hand):
@@ -104,7 +108,7 @@ def test_the_curve_is_the_precision_at_each_recall(by_hand):
 
 def test_boundaries_of_true_positives(video):
     truth = {'v': video([[0, 10], [20, 30]], [A, A])}
-    found = {'v': Detections([[1, 10], [20, 27], [50, 60]], [0.9, 0.8, 0.7], [A, A, A])}
+    found = {'v': Segments([[1, 10], [20, 27], [50, 60]], [A, A, A], [0.9, 0.8, 0.7])}
     errors = diagnose(['a'], truth, found, [0.5]).to_json()['boundary_error_s']
     assert errors == {
         'start': {'median_absolute': 0.5, 'median': 0.5},
@@ -117,11 +121,11 @@ def test_missed_segments_by_length_coverage_and_instances(video):
         'long': video([[0, 10], [10, 40]], [A, A], 100.0),
         'short': video([[0, 4]], [A], 4.0),
     }
-    found = {'long': Detections([[10, 40]], [1.0], [A])}
+    found = {'long': Segments([[10, 40]], [A], [1.0])}
     edges = CharacteristicEdges([4, 20], [0.2, 0.5], [1])
     length, coverage, instances = diagnose(
         ['a'], truth, found, [0.5, 0.9], edges=edges
-    ).missed
+    ).buckets
     # An edge belongs to the bucket that it ends.
     assert length.buckets == ('XS: <= 4 s', 'S: 4 - 20 s', 'M: > 20 s')
     assert length.total.tolist() == [1, 1, 1]
@@ -136,7 +140,7 @@ def test_missed_segments_by_length_coverage_and_instances(video):
 def test_buckets_divide_the_segments_evenly_and_coverage_needs_durations(video):
     segments = [[0, length] for length in range(1, 11)]
     truth = {'v': video(segments, [A] * 10, duration=None)}
-    length, instances = diagnose(['a'], truth, {}, [0.5]).missed
+    length, instances = diagnose(['a'], truth, {}, [0.5]).buckets
     assert length.total.tolist() == length.missed[0].tolist() == [2, 2, 2, 2, 2]
     assert instances.buckets == ('all',)
     assert instances.total.tolist() == [10]
@@ -175,14 +179,15 @@ scored = st.lists(st.tuples(segment, st.integers(0, 2), st.integers(1, 5)), max_
 def test_a_fix_never_lowers_the_map(video, videos):
     truth, found = {}, {}
     for name, (segments, detections) in enumerate(videos):
-        truth[str(name)] = video(*zip(*segments))
-        found[str(name)] = Detections(
+        truth[str(name)] = video(*zip(*segments, strict=True))
+        found[str(name)] = Segments(
             [d[0] for d in detections],
-            [d[2] for d in detections],
             [d[1] for d in detections],
+            [d[2] for d in detections],
         )
     result = diagnose('abc', truth, found, [0.3, 0.5, 0.9])
-    expected = mean_average_precision(truth, found, 3, [0.3, 0.5, 0.9])
+    actions = {name: one.actions for name, one in truth.items()}
+    expected = mean_average_precision(actions, found, 3, [0.3, 0.5, 0.9])
     np.testing.assert_array_equal(result.ap, expected.ap)
     assert (result.kinds.sum(axis=1) == expected.counts['detections']).all()
     now = result.mean_ap[:, None] - 1e-12
@@ -190,12 +195,11 @@ def test_a_fix_never_lowers_the_map(video, videos):
     assert (result.fixed >= now).all()
     # Right boundaries or labels are worth at least as much as no detection.
     assert (result.fixed[:, : len(ERROR_KINDS)] >= result.removed - 1e-12).all()
-    for table in result.missed:
+    for table in result.buckets:
         assert table.total.sum() == result.positives.sum()
         np.testing.assert_allclose(
             1 - table.missed.sum(axis=1) / table.total.sum(), result.recall
         )
-    for table in result.sensitivity:
         chosen = table.mean_ap[np.isfinite(table.mean_ap)]
         assert (chosen >= 0).all()
         assert (chosen <= 1 + 1e-12).all()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mmtal_mts.evaluation.diagnosis import PAPER_EDGES, CharacteristicEdges, diagnose
-from mmtal_mts.evaluation.functional import Detections
+from mmtal_mts.structures import Segments
 
 A, B = 0, 1
 
@@ -18,8 +18,8 @@ def by_hand(video):
     """Class a: a short and a long segment, b: a short one. N is 3 / 2."""
     truth = {'v': video([[0, 4], [10, 30], [50, 54]], [A, A, B])}
     found = {
-        'v': Detections(
-            [[0, 4], [60, 64], [10, 30], [50, 52]], [0.9, 0.8, 0.7, 0.6], [A, A, A, B]
+        'v': Segments(
+            [[0, 4], [60, 64], [10, 30], [50, 52]], [A, A, A, B], [0.9, 0.8, 0.7, 0.6]
         )
     }
     edges = CharacteristicEdges(length=[10])
@@ -29,14 +29,14 @@ def by_hand(video):
 def test_normalised_map_of_all_segments(by_hand):
     # a: hits at ranks 1 and 3, precision 1 and R N / (R N + 1) = 1.5 / 2.5;
     # b: its detection has tIoU 0.5.
-    overall = by_hand.sensitivity[0].overall
+    overall = by_hand.buckets[0].overall
     a = (1 + 1.5 / 2.5) / 2
     np.testing.assert_allclose(overall, [(a + 1) / 2, a / 2])
     assert overall[0] > by_hand.mean_ap[0] - 0.05
 
 
 def test_a_bucket_is_measured_without_what_finds_other_segments(by_hand):
-    length = by_hand.sensitivity[0]
+    length = by_hand.buckets[0]
     assert length.characteristic == 'length'
     assert length.buckets == ('XS: <= 10 s', 'S: > 10 s')
     assert length.total.tolist() == [2, 1]
@@ -53,11 +53,11 @@ def test_a_bucket_is_measured_without_what_finds_other_segments(by_hand):
 
 def test_as_many_segments_in_every_class_is_the_usual_map(video):
     truth = {'v': video([[0, 4], [10, 14], [20, 24], [30, 34]], [A, A, B, B])}
-    found = {'v': Detections([[50, 54], [0, 4], [20, 24]], [0.9, 0.8, 0.7], [A, A, B])}
+    found = {'v': Segments([[50, 54], [0, 4], [20, 24]], [A, A, B], [0.9, 0.8, 0.7])}
     result = diagnose(['a', 'b'], truth, found, [0.5])
-    np.testing.assert_allclose(result.sensitivity[0].overall, result.mean_ap)
+    np.testing.assert_allclose(result.buckets[0].overall, result.mean_ap)
     # Instances: all segments are in one bucket.
-    instances = result.sensitivity[2]
+    instances = result.buckets[2]
     assert instances.buckets == ('all',)
     np.testing.assert_allclose(instances.mean_ap[:, 0], instances.overall)
     assert instances.spread == 0
@@ -79,11 +79,11 @@ def test_buckets_of_the_paper_keep_their_names_where_the_ends_are_empty(video):
     truth = {'v': video([[0, 7], [20, 34]], [A, B])}
     length, coverage, instances = diagnose(
         ['a', 'b'], truth, {}, [0.5], edges=PAPER_EDGES['thumos14']
-    ).missed
+    ).buckets
     assert length.buckets == ('M: 6 - 12 s', 'L: 12 - 18 s')
     assert coverage.buckets == ('L: 6 - 8 %', 'XL: > 8 %')
     assert instances.buckets == ('XS: 1',)
     names = diagnose(
         ['a', 'b'], truth, {}, [0.5], edges=PAPER_EDGES['activitynet']
-    ).missed[0]
+    ).buckets[0]
     assert names.buckets == ('XS: <= 30 s',)

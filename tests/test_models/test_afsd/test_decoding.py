@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from mmtal_mts.evaluation.functional import merge_windows
-from mmtal_mts.structures import Segments
 from mmtal_mts.models import CoarseToFineDecoder
+from mmtal_mts.structures import Segments
 
 from .reference import background_last, load_arrays
 

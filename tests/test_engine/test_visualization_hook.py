@@ -17,8 +17,7 @@ from mmengine.structures import InstanceData
 from mmengine.visualization import BaseVisBackend
 
 from mmtal_mts.engine import DetectionVisualizationHook
-from mmtal_mts.models.task_modules.decoder import CoarseToFineDecoder
-from mmtal_mts.models.utils.distances import refine_distances
+from mmtal_mts.models import TALMTS
 from mmtal_mts.utils import UserError
 
 CONFIG = 'configs/tal_mts/tal-mts_i3d-tiny_1xb4-128x48x48_synthetic.py'
@@ -115,7 +114,13 @@ def model_cfg():
 
 
 def make_runner(
-    folder, model, hooks, recorder, stage='test', backends=('LocalVisBackend',)
+    folder,
+    model,
+    hooks,
+    recorder,
+    stage='test',
+    backends=('LocalVisBackend',),
+    visualizer='TALVisualizer',
 ):
     loader = dict(
         dataset=Windows(),
@@ -134,7 +139,7 @@ def make_runner(
         },
         custom_hooks=hooks,
         visualizer=dict(
-            type='Visualizer',
+            type=visualizer,
             name=f'{folder.name}_{len(hooks)}',
             vis_backends=[dict(type=name) for name in backends],
         ),
@@ -162,8 +167,8 @@ def test_chosen_windows_become_pictures_and_nothing_else_changes(model_cfg, tmp_
     ]
     image = cv2.imdecode(np.fromfile(pictures[0], np.uint8), cv2.IMREAD_COLOR)
     assert image.shape[1] == 1600
-    assert not runner.model.refine_head._forward_hooks
-    for one, other in zip(plain.found, watched.found):
+    assert runner.model.keep_raw is False
+    for one, other in zip(plain.found, watched.found, strict=True):
         torch.testing.assert_close(one['segments'], other['segments'])
         torch.testing.assert_close(one['scores'], other['scores'])
 
@@ -184,58 +189,69 @@ def test_validation_draws_into_every_backend(model_cfg, tmp_path):
     assert len(list(tmp_path.glob('**/vis_image/val_*.png'))) == 2
 
 
-def outputs_of(scores):
+def sample_of(scores):
     """Three locations: two see the same action, one sees another of class 1."""
-    points = torch.tensor([10.0, 12.0, 24.0])
-    logits = torch.full((1, 3, 3), -20.0)
+    logits = torch.full((3, 3), -20.0)
     for location, (label, score) in enumerate(scores):
         # The softmax of (x, 0) is the score; the quality is 1.
-        logits[0, location, label] = float(np.log(score / (1 - score)))
-        logits[0, location, 2] = 0.0
-    return dict(
-        points=points,
-        coarse_distances=torch.tensor([[[5.0, 5.0], [7.0, 3.0], [4.0, 20.0]]]),
+        logits[location, label] = float(np.log(score / (1 - score)))
+        logits[location, 2] = 0.0
+    raw = dict(
+        points=torch.tensor([10.0, 12.0, 24.0]),
+        coarse_distances=torch.tensor([[5.0, 5.0], [7.0, 3.0], [4.0, 20.0]]),
         coarse_logits=logits,
-        refine_offsets=torch.tensor([[[0.2, 0.0], [0.2, 0.0], [0.0, 0.0]]]),
+        refine_offsets=torch.tensor([[0.2, 0.0], [0.2, 0.0], [0.0, 0.0]]),
         refine_logits=logits,
-        quality_logits=torch.full((1, 3), 50.0),
+        quality_logits=torch.full((3,), 50.0),
+        num_frames=T,
     )
+    sample = ActionDataSample(metainfo=dict(window_offset=50, sample_fps=FPS))
+    sample.set_field(raw, 'raw_outputs')
+    return sample
 
 
-def test_a_detection_keeps_the_coarse_segment_that_it_was_refined_from():
-    outputs = outputs_of([(0, 0.9), (0, 0.8), (1, 0.6)])
+@pytest.fixture(scope='module')
+def model(model_cfg):
+    cfg = copy.deepcopy(model_cfg)
+    cfg.pop('type')
+    return TALMTS(**cfg)
+
+
+def test_a_detection_keeps_the_coarse_segment_that_it_was_refined_from(model):
     hook = DetectionVisualizationHook(score_thr=0.2, sigma=0.5)
-    found = hook.detections(CoarseToFineDecoder(), outputs, T, FPS)
+    found = hook.detections(model, sample_of([(0, 0.9), (0, 0.8), (1, 0.6)])).numpy()
     # Both of class 0 are [4, 15] after refinement: the second is left with
     # 0.8 * exp(-2) and not drawn. What reaches out of the window is cut.
-    np.testing.assert_allclose(found.refined.scores, [0.9, 0.6], atol=1e-5)
-    np.testing.assert_allclose(found.refined.segments, [[0.4, 1.5], [2.0, 3.2]])
-    np.testing.assert_allclose(found.coarse, [[0.5, 1.5], [2.0, 3.2]])
-    assert found.refined.labels.tolist() == [0, 1]
-    refined = refine_distances(
-        outputs['coarse_distances'][0], outputs['refine_offsets'][0]
-    )
-    assert refined[0].tolist() == [6.0, 5.0]
+    np.testing.assert_allclose(found.scores, [0.9, 0.6], atol=1e-5)
+    np.testing.assert_allclose(found.segments, [[5.4, 6.5], [7.0, 8.2]], rtol=1e-6)
+    expected = [[5.5, 6.5], [7.0, 8.2]]
+    np.testing.assert_allclose(found.coarse_segments, expected, rtol=1e-6)
+    assert found.labels.tolist() == [0, 1]
 
 
-def test_only_the_best_detections_are_drawn_or_none():
-    outputs = outputs_of([(0, 0.7), (0, 0.8), (1, 0.9)])
+def test_only_the_best_detections_are_drawn_or_none(model):
+    sample = sample_of([(0, 0.7), (0, 0.8), (1, 0.9)])
     best = DetectionVisualizationHook(max_detections=1)
-    found = best.detections(CoarseToFineDecoder(), outputs, T, FPS)
-    assert found.refined.labels.tolist() == [1]
+    assert best.detections(model, sample).labels.tolist() == [1]
     strict = DetectionVisualizationHook(score_thr=0.95)
-    found = strict.detections(CoarseToFineDecoder(), outputs, T, FPS)
-    assert len(found.refined) == len(found.coarse) == 0
+    found = strict.detections(model, sample)
+    assert len(found.segments) == len(found.coarse_segments) == 0
 
 
-def test_other_models_and_unusable_numbers_are_refused(tmp_path):
+def test_other_models_and_unusable_numbers_are_refused(model_cfg, tmp_path):
     class Other(BaseModel):
         def forward(self, inputs, data_samples=None, mode='tensor'):
             return data_samples
 
     hook = dict(type='DetectionVisualizationHook')
     runner = make_runner(tmp_path, Other(), [hook], Recorder())
-    with pytest.raises(UserError, match='Other has no refine_head'):
+    with pytest.raises(UserError, match='Other keeps no raw outputs'):
+        runner.test()
+    model = copy.deepcopy(model_cfg)
+    runner = make_runner(
+        tmp_path / 'a', model, [hook], Recorder(), visualizer='Visualizer'
+    )
+    with pytest.raises(UserError, match="is Visualizer. .*type='TALVisualizer'"):
         runner.test()
     for name in ('interval', 'max_windows', 'max_detections', 'sigma'):
         with pytest.raises(ValueError, match=f'{name}=0'):

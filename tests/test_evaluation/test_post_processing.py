@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmtal_mts.evaluation.functional import Detections, WindowMerger
+from mmtal_mts.evaluation.functional import merge_windows
+from mmtal_mts.evaluation.functional.post_processing import check_test_cfg
+from mmtal_mts.structures import Segments
 
 GOLDENS = Path(__file__).parent.parent / 'data' / 'goldens'
 
@@ -25,10 +27,10 @@ def test_three_windows_equal_the_recorded_detections(sigma):
             label, location = np.nonzero(scores > 0.01)
             frames = data[f'decoded{index}/segments'][location]
             seconds = (frames + offset) / float(data['sample_fps'])
-            windows.append(Detections(seconds, scores[label, location], label))
+            windows.append(Segments(seconds, label, scores[label, location]))
     # The original keeps segments without length, so nothing is clamped here.
-    merger = WindowMerger(dict(sigma=sigma, max_keep=5000), clamp=False)
-    merged = merger.merge(windows)
+    nms = dict(sigma=sigma, max_keep=5000)
+    merged = merge_windows(windows, None, dict(nms=nms, clamp=False))
     assert len(merged) - len(expected) in range(len(classes) + 1)
     for index, number in enumerate(classes):
         ours = merged[merged.labels == index]
@@ -45,36 +47,35 @@ def test_three_windows_equal_the_recorded_detections(sigma):
 
 def test_segments_are_cut_to_the_video_and_empty_ones_dropped():
     windows = [
-        Detections([[-1.0, 2.0], [8.0, 12.0]], [0.9, 0.8], [0, 0]),
-        Detections(
-            [[10.0, 11.0], [-3.0, -1.0], [4.0, 4.0]], [0.7, 0.6, 0.5], [0, 0, 0]
-        ),
+        Segments([[-1.0, 2.0], [8.0, 12.0]], [0, 0], [0.9, 0.8]),
+        Segments([[10.0, 11.0], [-3.0, -1.0], [4.0, 4.0]], [0, 0, 0], [0.7, 0.6, 0.5]),
     ]
-    merged = WindowMerger().merge(windows, duration=10.0)
+    merged = merge_windows(windows, 10.0, {})
     assert merged.segments.tolist() == [[0.0, 2.0], [8.0, 10.0]]
-    unknown_end = WindowMerger().merge(windows)
+    unknown_end = merge_windows(windows, None, {})
     assert unknown_end.segments.tolist() == [[0.0, 2.0], [8.0, 12.0], [10.0, 11.0]]
-    assert len(WindowMerger(clamp=False).merge(windows, duration=10.0)) == 5
+    assert len(merge_windows(windows, 10.0, dict(clamp=False))) == 5
 
 
 def test_nms_runs_for_each_class_by_itself_and_over_all_windows():
     windows = [
-        Detections([[0.0, 4.0], [0.0, 4.0]], [0.9, 0.8], [0, 1]),
-        Detections([[0.0, 4.0]], [0.7], [0]),
+        Segments([[0.0, 4.0], [0.0, 4.0]], [0, 1], [0.9, 0.8]),
+        Segments([[0.0, 4.0]], [0], [0.7]),
     ]
-    merged = WindowMerger(dict(sigma=0.5)).merge(windows, 10.0)
+    merged = merge_windows(windows, 10.0, dict(nms=dict(sigma=0.5)))
     assert merged.labels.tolist() == [0, 1, 0]
     expected = [0.9, 0.8, 0.7 * math.exp(-2)]
     np.testing.assert_allclose(merged.scores, expected, rtol=1e-12)
-    hard = WindowMerger(dict(method='hard', iou_threshold=0.5)).merge(windows, 10.0)
+    nms = dict(method='hard', iou_threshold=0.5)
+    hard = merge_windows(windows, 10.0, dict(nms=nms))
     assert hard.scores.tolist() == [0.9, 0.8]
 
 
 def test_max_per_video_keeps_the_best_over_all_classes():
     windows = [
-        Detections([[i, i + 1] for i in range(5)], [3, 1, 5, 2, 4], [0, 1, 2, 0, 1])
+        Segments([[i, i + 1] for i in range(5)], [0, 1, 2, 0, 1], [3, 1, 5, 2, 4])
     ]
-    merged = WindowMerger(max_per_video=3).merge(windows, 10.0)
+    merged = merge_windows(windows, 10.0, dict(max_per_video=3))
     assert merged.scores.tolist() == [5, 4, 3]
 
 
@@ -86,25 +87,33 @@ def test_the_order_of_windows_does_not_matter():
         end = start + rng.integers(1, 5, 30)
         score = rng.integers(1, 5, 30) / 4
         windows.append(
-            Detections(np.column_stack([start, end]), score, rng.integers(0, 2, 30))
+            Segments(np.column_stack([start, end]), rng.integers(0, 2, 30), score)
         )
-    merger = WindowMerger(dict(sigma=0.5))
-    first, second = merger.merge(windows, 22.0), merger.merge(windows[::-1], 22.0)
+    test_cfg = dict(nms=dict(sigma=0.5))
+    first = merge_windows(windows, 22.0, test_cfg)
+    second = merge_windows(windows[::-1], 22.0, test_cfg)
     np.testing.assert_array_equal(first.segments, second.segments)
     np.testing.assert_array_equal(first.scores, second.scores)
     np.testing.assert_array_equal(first.labels, second.labels)
 
 
 def test_no_window_and_empty_windows():
-    merger = WindowMerger(dict())
-    assert len(merger.merge([], 10.0)) == 0
-    assert len(merger.merge([Detections.concatenate([])], 10.0)) == 0
+    empty = Segments.empty(with_scores=True)
+    assert len(merge_windows([], 10.0, dict(nms={}))) == 0
+    assert len(merge_windows([empty], 10.0, dict(nms={}))) == 0
 
 
-def test_unusable_settings_are_refused_at_once():
-    with pytest.raises(ValueError, match='sgima'):
-        WindowMerger(dict(sgima=0.5))
-    with pytest.raises(ValueError, match='sigma'):
-        WindowMerger(dict(sigma=-1))
-    with pytest.raises(ValueError, match='max_per_video'):
-        WindowMerger(max_per_video=0)
+@pytest.mark.parametrize(
+    ('test_cfg', 'message'),
+    [
+        (dict(nms=dict(sgima=0.5)), 'model.test_cfg.nms=.*sgima'),
+        (dict(nms=dict(sigma=-1)), 'model.test_cfg.nms=.*sigma must be'),
+        (dict(max_per_video=0), 'model.test_cfg.max_per_video must be'),
+        (dict(max_per_clip=3), "unknown setting.*'max_per_clip'.*max_per_video"),
+    ],
+)
+def test_unusable_settings_are_named(test_cfg, message):
+    with pytest.raises(ValueError, match=message):
+        check_test_cfg(test_cfg)
+    with pytest.raises(ValueError, match=message):
+        merge_windows([], None, test_cfg)

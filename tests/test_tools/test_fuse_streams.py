@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 
-from mmtal_mts.apis import fuse_streams
 from mmtal_mts.evaluation.functional.raw_outputs import (
     RawWindow,
     WindowKey,
@@ -17,6 +16,14 @@ from mmtal_mts.evaluation.functional.raw_outputs import (
 )
 from mmtal_mts.utils import UserError
 
+HEAD = dict(
+    type='BoundaryRefineHead',
+    num_classes=1,
+    channels=32,
+    loss_cls=dict(type='SoftmaxFocalLoss'),
+    loss_loc=dict(type='SegmentSmoothL1Loss'),
+    loss_quality=dict(type='QualityBCELoss'),
+)
 META = dict(classes=('action',), video_classes=('run', 'jump'))
 
 
@@ -44,6 +51,11 @@ def write_stream(folder, start, end, sure):
     return folder
 
 
+@pytest.fixture(scope='module')
+def tool(load_tool):
+    return load_tool('fuse_streams.py')
+
+
 @pytest.fixture
 def cfg(tmp_path):
     video = dict(duration=4.0, subset='val')
@@ -53,7 +65,7 @@ def cfg(tmp_path):
     ann.write_text(json.dumps(content))
     return Config(
         dict(
-            model=dict(decoder=dict(type='CoarseToFineDecoder', score_thr=0.0)),
+            model=dict(refine_head=HEAD, test_cfg=dict(score_thr=0.0, nms=None)),
             test_evaluator=dict(
                 type='TALMetric',
                 ann_file=str(ann),
@@ -69,10 +81,10 @@ def found(tmp_path):
     return entry['label'], entry['score'], entry['segment']
 
 
-def test_average_in_closed_form_with_the_class_of_the_video(cfg, tmp_path):
+def test_average_in_closed_form_with_the_class_of_the_video(tool, cfg, tmp_path):
     rgb = write_stream(tmp_path / 'rgb', 6.0, 34.0, sure=2.0)
     flow = write_stream(tmp_path / 'flow', 14.0, 26.0, sure=0.0)
-    metrics = fuse_streams(cfg, [rgb, flow])
+    metrics = tool.fuse_streams(cfg, [rgb, flow])
     label, score, segment = found(tmp_path)
     # Logits (2, -2) and (0, 0) are (1, -1); the classifier halves the score.
     assert label == 'jump'
@@ -81,20 +93,47 @@ def test_average_in_closed_form_with_the_class_of_the_video(cfg, tmp_path):
     assert metrics == {'mAP@0.50': 1.0, 'mAP@0.95': 1.0, 'mAP': 1.0}
 
 
-def test_weights_and_geometric_mean_in_closed_form(cfg, tmp_path):
+def test_weights_and_geometric_mean_in_closed_form(tool, cfg, tmp_path):
     rgb = write_stream(tmp_path / 'rgb', 4.0, 36.0, sure=1.0)
     flow = write_stream(tmp_path / 'flow', 16.0, 25.0, sure=1.0)
-    fuse_streams(cfg, [rgb, flow], (3, 1))
+    tool.fuse_streams(cfg, [rgb, flow], (3, 1))
     assert found(tmp_path)[2] == pytest.approx([0.7, 3.325])
-    cfg.model.decoder.fusion = 'geometric'
-    fuse_streams(cfg, [rgb, flow])
+    cfg.model.test_cfg.fusion = 'geometric'
+    tool.fuse_streams(cfg, [rgb, flow])
     assert found(tmp_path)[2] == pytest.approx([0.8, 3.0])
-    fuse_streams(cfg, [rgb, flow], (1, 3))
+    tool.fuse_streams(cfg, [rgb, flow], (1, 3))
     wanted = [(4 * 16**3) ** 0.25 / 10, (36 * 25**3) ** 0.25 / 10]
     assert found(tmp_path)[2] == pytest.approx(wanted)
 
 
-def test_config_without_a_metric(cfg, tmp_path):
+def test_config_without_a_metric(tool, cfg, tmp_path):
     cfg.test_evaluator = None
     with pytest.raises(UserError, match='no test_evaluator'):
-        fuse_streams(cfg, [tmp_path])
+        tool.fuse_streams(cfg, [tmp_path])
+
+
+def window(num_locations=5, num_logits=4, **facts):
+    outputs = dict(
+        points=np.arange(num_locations),
+        coarse_logits=np.zeros((num_locations, num_logits)),
+        quality_logits=np.zeros(num_locations),
+    )
+    facts = dict(dict(num_frames=32, sample_fps=10.0, duration=7.5), **facts)
+    return RawWindow(outputs, facts)
+
+
+def test_differences_of_windows_are_named(tool):
+    def differences(**changes):
+        return tool.differences(window(), window(**changes))
+
+    assert differences() == []
+    assert differences(sample_fps=12.0, num_frames=64) == [
+        'num_frames 32 and 64',
+        'sample_fps 10 and 12',
+    ]
+    assert differences(duration=None) == ['duration 7.5 and None']
+    assert tool.differences(window(duration=None), window(duration=None)) == []
+    assert differences(num_logits=3) == ['coarse_logits of shape (5, 4) and (5, 3)']
+    moved = window()
+    moved.outputs['points'] += 1
+    assert tool.differences(window(), moved) == ['other location centres']

@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 import pytest
 
+from mmtal_mts.datasets.video import VideoReadError
+from mmtal_mts.structures import Segments
 from mmtal_mts.visualization import (
     Timeline,
     clip_frames,
     draw_timeline,
     draw_timelines,
+    read_strip,
     render_timelines,
+    shrink_image,
 )
 from mmtal_mts.visualization.class_row import ClassRow
-from mmtal_mts.visualization.film_strip import shrink_image
 
 CLASSES = [f'class {index}' for index in range(20)]
-
-
-@dataclass
-class Found:
-    """Ground truth, and with scores, detections."""
-
-    segments: np.ndarray
-    labels: np.ndarray
-    scores: np.ndarray | None = None
 
 
 def random_video(duration, count, num_classes, seed=0):
@@ -35,7 +27,7 @@ def random_video(duration, count, num_classes, seed=0):
     rng = np.random.default_rng(seed)
     start = rng.uniform(0, 0.9 * duration, count)
     end = np.minimum(start + rng.uniform(0, 0.1 * duration, count), duration)
-    return Found(
+    return Segments(
         np.column_stack([start, end]),
         rng.integers(0, num_classes, count),
         rng.uniform(0, 1, count),
@@ -76,11 +68,11 @@ def test_twenty_classes_and_hundreds_of_segments(tmp_path):
 
 def test_nothing_found_and_no_ground_truth(tmp_path):
     path = tmp_path / 'empty.png'
-    none = Found(np.zeros((0, 2)), np.zeros(0, int), np.zeros(0))
+    none = Segments(np.zeros((0, 2)), np.zeros(0, int), np.zeros(0))
     draw_timeline(path, Timeline('$x_1', 9.0, none, none), CLASSES)
     assert image_size(path)[1] == 1600
     # Unknown labels and low scores are left out, one frame is enough for a strip.
-    found = Found(np.array([[0.0, 1.0], [3.0, 3.0]]), np.array([-1, 2]), np.ones(2))
+    found = Segments(np.array([[0.0, 1.0], [3.0, 3.0]]), np.array([-1, 2]), np.ones(2))
     frame = np.zeros((4, 6, 3), np.uint8)
     draw_timeline(path, Timeline('v', 9.0, found, frames=[(1.0, frame)]), CLASSES)
     with pytest.raises(ValueError, match='no video'):
@@ -122,7 +114,7 @@ def test_frames_of_a_clip_are_spread_over_it():
 
 def test_coarse_segments_are_drawn_below_and_ground_truth_alone_too(tmp_path):
     truth = random_video(60, 5, 3)
-    found = Found(np.array([[10.0, 20], [30, 40]]), np.zeros(2, int), np.ones(2))
+    found = Segments(np.array([[10.0, 20], [30, 40]]), np.zeros(2, int), np.ones(2))
     plain = render_timelines([Timeline('v', 60.0, found, truth)], CLASSES)
     coarse = np.array([[12.0, 18], [30, 50]])
     timeline = Timeline('v', 60.0, found, truth, coarse=coarse)
@@ -138,3 +130,31 @@ def test_coarse_segments_are_drawn_below_and_ground_truth_alone_too(tmp_path):
     np.testing.assert_array_equal(
         cv2.imread(str(tmp_path / 'a.png'))[..., ::-1], refined
     )
+
+
+# Frame 0 stays for a second, the other nine for 0.1 s each.
+TIMES = [0.0, *(1.0 + 0.1 * k for k in range(9))]
+
+
+def test_a_strip_is_filled_evenly(make_video, tmp_path):
+    path = make_video(tmp_path / 'v.mp4', 20, 10, size=(64, 48))
+    strip = read_strip(path, 2.0, strip_aspect=8.0)  # frames are 4 : 3
+    np.testing.assert_allclose([time for time, _ in strip], (np.arange(6) + 0.5) / 3)
+    assert {image.shape for _, image in strip} == {(48, 64, 3)}
+
+
+def test_a_varying_frame_rate_shows_what_is_on_screen(make_video, number_of, tmp_path):
+    path = make_video(tmp_path / 'v.mp4', 10, times=TIMES, size=(64, 48))
+    strip = read_strip(path, 1.9, strip_aspect=8.0)
+    expected = [np.searchsorted(TIMES, time, 'right') - 1 for time, _ in strip]
+    assert [number_of(image) for _, image in strip] == expected
+    assert expected[:3] == [0, 0, 0] and expected[-1] > 5
+
+
+@pytest.mark.parametrize('content', [None, b'not a video'])
+def test_bad_videos_are_named(content, tmp_path):
+    path = tmp_path / 'broken.mp4'
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(VideoReadError, match=r'broken\.mp4'):
+        read_strip(path, 2.0)

@@ -1,0 +1,202 @@
+"""Draws what the detector finds in windows while it is validated or tested."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from mmaction.registry import HOOKS
+from mmaction.structures import ActionDataSample
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from mmengine.structures import InstanceData
+from torch import Tensor, nn
+
+from ...ops import soft_nms_1d
+from ...structures.timebase import window_to_video_s
+from ...utils.errors import UserError
+from ...visualization import TALVisualizer
+
+
+@HOOKS.register_module()
+class DetectionVisualizationHook(Hook):
+    """Draws windows with ground truth, coarse and refined boundaries.
+
+    The pictures go to the runner's :class:`~mmtal_mts.visualization.TALVisualizer` and
+    thereby to each of its backends, under the same names in each validation, so that
+    they can be compared over the training. Duplicates of a detection are removed by
+    soft-NMS within the window. The model is ``TALMTS`` or ``TwoStreamTALMTS``, whose
+    ``keep_raw`` is set while it is watched.
+
+    Args:
+        interval: Draw every n-th window.
+        max_windows: Draw at most this many windows in each validation or test.
+        score_thr: Detections with lower scores are not drawn.
+        max_detections: Draw at most this many detections of a window, the best.
+        with_action_only: Skip windows without ground truth, which then don't count.
+        sigma: Width of the soft-NMS.
+
+    Raises:
+        ValueError: A number is not positive.
+    """
+
+    def __init__(
+        self,
+        interval: int = 10,
+        max_windows: int = 8,
+        score_thr: float = 0.3,
+        max_detections: int = 20,
+        with_action_only: bool = True,
+        sigma: float = 0.5,
+    ) -> None:
+        for name, value in (
+            ('interval', interval),
+            ('max_windows', max_windows),
+            ('max_detections', max_detections),
+            ('sigma', sigma),
+        ):
+            if not value > 0:
+                raise ValueError(
+                    f'{name}={value} of DetectionVisualizationHook must be positive'
+                )
+        self.interval = interval
+        self.max_windows = max_windows
+        self.score_thr = score_thr
+        self.max_detections = max_detections
+        self.with_action_only = with_action_only
+        self.sigma = sigma
+        self._kept_raw = False
+        self._seen = self._drawn = 0
+
+    def before_val(self, runner: Runner) -> None:
+        """Lets the model keep its raw outputs."""
+        self._seen = self._drawn = 0
+        model = _model(runner)
+        if not hasattr(model, 'keep_raw'):
+            raise UserError(
+                'DetectionVisualizationHook is in custom_hooks, but '
+                f'{type(model).__name__} keeps no raw outputs: remove the hook, or use '
+                'it with TALMTS'
+            )
+        if not isinstance(runner.visualizer, TALVisualizer):
+            raise UserError(
+                'DetectionVisualizationHook is in custom_hooks, but the visualizer is '
+                f'{type(runner.visualizer).__name__}. Remedy: '
+                "visualizer = dict(type='TALVisualizer', vis_backends=vis_backends)"
+            )
+        self._kept_raw = model.keep_raw
+        model.keep_raw = True
+
+    def after_val(self, runner: Runner) -> None:
+        """Leaves the model as it was."""
+        _model(runner).keep_raw = self._kept_raw
+
+    before_test, after_test = before_val, after_val
+
+    def after_val_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: dict | None = None,
+        outputs: Sequence[ActionDataSample] | None = None,
+    ) -> None:
+        """Draws some windows of the batch."""
+        self._draw(runner, data_batch, outputs, 'val')
+
+    def after_test_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: dict | None = None,
+        outputs: Sequence[ActionDataSample] | None = None,
+    ) -> None:
+        """Draws some windows of the batch."""
+        self._draw(runner, data_batch, outputs, 'test')
+
+    def _draw(
+        self, runner: Runner, data_batch: dict, outputs: Sequence[Any], stage: str
+    ) -> None:
+        """Draws the windows of a batch that it is the turn of."""
+        if not is_main_process():
+            return
+        for clip, sample in zip(data_batch['inputs'], outputs, strict=True):
+            if sample.get('broken', False) or (
+                self.with_action_only and not len(sample.gt_instances)
+            ):
+                continue
+            self._seen += 1
+            if (self._seen - 1) % self.interval or self._drawn >= self.max_windows:
+                continue
+            self._drawn += 1
+            shown = sample.clone()
+            shown.pred_instances = self.detections(_model(runner), sample)
+            # Video ids may hold anything; names are parts of paths in some backends.
+            video = re.sub(r'[^\w.-]', '_', sample.video_id)
+            runner.visualizer.add_datasample(
+                f'{stage}_{video}_{sample.window_offset}',
+                np.asarray(clip.cpu()),
+                shown,
+                step=runner.iter,
+                score_thr=self.score_thr,
+            )
+
+    def detections(self, model: nn.Module, sample: ActionDataSample) -> InstanceData:
+        """The best detections of one window, without duplicates.
+
+        Args:
+            model: ``TALMTS`` or ``TwoStreamTALMTS``.
+            sample: With its ``raw_outputs``.
+
+        Returns:
+            At most ``max_detections`` by descending score: ``segments`` (S, 2) and
+            ``coarse_segments`` (S, 2) in seconds of the video, ``scores`` (S,) and
+            ``labels`` (S,).
+        """
+        raw = dict(sample.raw_outputs)
+        num_frames = raw.pop('num_frames')
+        raw = {
+            key: value if key == 'points' else value[None] for key, value in raw.items()
+        }
+        head = getattr(model, 'rgb', model).refine_head
+        with torch.autocast(raw['points'].device.type, enabled=False):
+            refined, scores = (value[0].cpu() for value in head.decode(raw, num_frames))
+            unchanged = dict(
+                raw, refine_offsets=torch.zeros_like(raw['refine_offsets'])
+            )
+            coarse = head.decode(unchanged, num_frames)[0][0].cpu()
+        segments, kept, rows, labels = [], [], [], []
+        for label in range(scores.shape[1]):
+            found, lowered, picked = soft_nms_1d(
+                refined,
+                scores[:, label],
+                sigma=self.sigma,
+                min_score=self.score_thr,
+                max_keep=self.max_detections,
+            )
+            segments.append(found)
+            kept.append(lowered)
+            rows.append(picked)
+            labels.append(torch.full((len(lowered),), label))
+        best = torch.cat(kept).argsort(descending=True, stable=True)
+        best = best[: self.max_detections]
+
+        def to_seconds(frames_f: Tensor) -> Tensor:
+            return window_to_video_s(frames_f, sample.window_offset, sample.sample_fps)
+
+        return InstanceData(
+            segments=to_seconds(torch.cat(segments)[best]),
+            coarse_segments=to_seconds(coarse[torch.cat(rows)[best]]),
+            scores=torch.cat(kept)[best],
+            labels=torch.cat(labels)[best],
+        )
+
+
+def _model(runner: Runner) -> nn.Module:
+    """The network without the wrapper of distributed runs."""
+    model = runner.model
+    return model.module if is_model_wrapper(model) else model
