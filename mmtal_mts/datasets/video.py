@@ -122,6 +122,9 @@ class _Reader:
             raise VideoReadError(f'{self.path}: no frame can be decoded')
         return found
 
+    def close(self) -> None:
+        """Closes what is open; it is opened again where needed."""
+
     def frames(self) -> Iterator[tuple[int, np.ndarray]]:
         """Yields all frames that can be decoded, in order, and keeps none.
 
@@ -202,7 +205,7 @@ class VideoReader(_Reader):
         self._size: tuple[int, int] | None = None
 
     def close(self) -> None:
-        """Closes the file; it is opened again where needed."""
+        """See :meth:`_Reader.close`."""
         if self._container is not None:
             self._container.close()
         self._container, self._decoder, self._current = None, iter(()), None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -16,6 +16,7 @@ from ..structures.timebase import (
     FrameTimes,
     exact_rate,
     frames_to_seconds,
+    length_tolerance_s,
     times_from_stamps,
     unwrap_stamps,
 )
@@ -139,6 +140,54 @@ def one_line(error: Exception) -> str:
     """The first line of what an error says."""
     text = getattr(error, 'strerror', None) or str(error).strip()
     return text.split('\n')[0] or type(error).__name__
+
+
+def announced_duration_s(path: str) -> float | None:
+    """Reads the duration from the header; None if there is none or no video."""
+    try:
+        with open_video(path) as container:
+            stream = container.streams.video[0]
+            return _announced_s(container, stream, stream.average_rate)
+    except (VideoReadError, OSError):
+        return None
+
+
+def complete_frames(
+    frames: Sequence[np.ndarray],
+    indices: np.ndarray,
+    times: FrameTimes,
+    path: str,
+    before: np.ndarray | None = None,
+    until: int | None = None,
+) -> list[np.ndarray]:
+    """Repeats the last frame where a file lacks a few that it announces at its end.
+
+    Args:
+        frames: What could be read of the indices, in their order.
+        indices: (M,) frames that were asked for.
+        times: Those of the file.
+        path: The file, for the message.
+        before: The frame before the first index, if that was read earlier.
+        until: The last frame that will be asked for, if that is not ``indices[-1]``.
+
+    Returns:
+        M frames.
+
+    Raises:
+        VideoReadError: If more than a second, or 2 % of the video, is missing.
+    """
+    found = len(frames)
+    if found == len(indices):
+        return list(frames)
+    filler = frames[-1] if found else before
+    last = int(indices[-1]) if until is None else until
+    lacking_s = frames_to_seconds(last - int(indices[max(found - 1, 0)]), times.fps)
+    if filler is None or lacking_s > length_tolerance_s(times.duration_s):
+        raise VideoReadError(
+            f'{path}: damaged or cut off at frame {indices[found]} of '
+            f'{times.num_frames}'
+        )
+    return [*frames, *[filler] * (len(indices) - found)]
 
 
 def write_video(path: str | os.PathLike, frames: Iterable[np.ndarray], fps: int) -> int:

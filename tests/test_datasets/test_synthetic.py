@@ -20,10 +20,15 @@ from mmtal_mts.datasets.synthetic import (
     generate_dataset,
 )
 from mmtal_mts.datasets.synthetic import generate as generate_module
-from mmtal_mts.datasets.synthetic.motions import ACTIONS, Y_HIGH, Y_LOW, Pose
 from mmtal_mts.datasets.synthetic.scene import Scene
-from mmtal_mts.datasets.synthetic.script import write_script
-from mmtal_mts.datasets.video_writer import write_video
+from mmtal_mts.datasets.synthetic.script import (
+    ACTIONS,
+    Y_HIGH,
+    Y_LOW,
+    Pose,
+    write_script,
+)
+from mmtal_mts.datasets.video import write_video
 
 TINY = SyntheticSettings(
     num_train=2, num_test=1, seed=5, duration=(4.0, 6.0), size=32, fps=(10, 12)
@@ -85,7 +90,7 @@ def test_script_covers_the_video_with_legal_lengths(seed, duration):
     parts = script.parts
     assert parts[0].start_s == 0.0 and parts[-1].end_s == duration
     assert script.actions
-    for before, after in zip(parts, parts[1:]):
+    for before, after in zip(parts, parts[1:], strict=False):
         assert before.end_s == after.start_s
         # Actions and gaps alternate, so actions neither touch nor overlap.
         assert (before.label is None) != (after.label is None)
@@ -104,7 +109,7 @@ def test_poses_stay_in_view_and_do_not_jump_between_parts(seed):
     assert poses.x.min() >= 0 and poses.x.max() < 1
     assert poses.y.min() >= Y_LOW - 1e-6 and poses.y.max() <= Y_HIGH + 1e-6
     assert poses.level.min() >= 0 and poses.level.max() <= 1
-    for before, after in zip(script.parts, script.parts[1:]):
+    for before, after in zip(script.parts, script.parts[1:], strict=False):
         end = before.motion.at(before.end_s - before.start_s)
         start = after.motion.at(0.0)
         assert circular_steps([end.x, start.x]) == pytest.approx(0, abs=1e-9)
@@ -320,7 +325,7 @@ def test_annotations_match_the_videos(dataset):
 def test_decoded_frames_are_the_rendered_ones(dataset):
     video = SyntheticVideo(TINY, 'test', 0)
     decoded = decode(dataset / 'videos' / video.file_name)
-    for (frame, _), original in zip(decoded, video.frames()):
+    for (frame, _), original in zip(decoded, video.frames(), strict=False):
         # H.264 keeps colour at half resolution; brightness survives.
         error = frame.mean(axis=2) - original.mean(axis=2)
         assert np.abs(error).mean() < 6
@@ -431,7 +436,7 @@ def test_failed_encoding_leaves_no_file_under_the_name(tmp_path):
         raise RuntimeError('camera unplugged')
 
     with pytest.raises(RuntimeError, match='camera unplugged'):
-        write_video(tmp_path / 'a.mp4', frames(), 10, 32)
+        write_video(tmp_path / 'a.mp4', frames(), 10)
     assert not (tmp_path / 'a.mp4').exists()
 
 

@@ -1,7 +1,6 @@
 """A generator of untrimmed videos whose actions only motion tells apart."""
 
-from .generate import generate_dataset
-from .motions import CLASSES
-from .video import SyntheticSettings, SyntheticVideo
+from .generate import SyntheticSettings, SyntheticVideo, generate_dataset
+from .script import CLASSES
 
 __all__ = ['CLASSES', 'SyntheticSettings', 'SyntheticVideo', 'generate_dataset']

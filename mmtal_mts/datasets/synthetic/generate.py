@@ -5,24 +5,144 @@ from __future__ import annotations
 import json
 import os
 import re
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.progress import track
 
-from mmtal_mts.utils.io import write_json
-from mmtal_mts.utils.processes import exit_with_parent, fork_context
+from ...structures.timebase import frames_to_seconds
+from ...utils.errors import UserError
+from ...utils.io import read_json, write_json
+from ...utils.processes import run_jobs
+from ..video import write_video
+from .scene import Scene
+from .script import CLASSES, MIN_VIDEO_S, Script, write_script
 
-from ..video_writer import write_video
-from .motions import CLASSES
-from .video import SyntheticSettings, SyntheticVideo
-
+# Raise when the same settings give other videos or annotations than before.
+GENERATOR_VERSION = 2
+# Split as in file names -> (its part of the seed, `subset` in the annotations).
+_SPLITS = {'train': (0, 'training'), 'test': (1, 'test')}
+# The first frame rate is the usual one, the others take equal shares of the rest.
+_FIRST_RATE_SHARE = 0.6
 ANNOTATION_FILE = 'annotations.json'
 VIDEO_DIR = 'videos'
 # Says which settings the videos of an unfinished run belong to.
 _UNFINISHED_FILE = '.generator.json'
-_VIDEO_NAME = re.compile(r'\.?synthetic_(train|test)_\d+\.mp4(\.partial)?')
+_VIDEO_NAME = re.compile(r'\.?synthetic_(train|test)_\d+(\.\w+)?\.mp4')
+
+
+@dataclass(frozen=True)
+class SyntheticSettings:
+    """Everything the content of a synthetic data set depends on.
+
+    Attributes:
+        num_train: Number of training videos.
+        num_test: Number of test videos; they share no seed with training.
+        seed: Video i of a split depends on (seed, split, i) and on the
+            attributes below, not on the number of videos.
+        duration: Shortest and longest video in seconds.
+        size: Side of the square frames in pixels.
+        fps: Frame rates; 60 % of the videos have the first one.
+    """
+
+    num_train: int = 128
+    num_test: int = 24
+    seed: int = 0
+    duration: tuple[float, float] = (24.0, 40.0)
+    size: int = 64
+    fps: tuple[int, ...] = (10, 15, 20)
+
+    def __post_init__(self) -> None:
+        """Checks the values."""
+        for name in ('num_train', 'num_test', 'seed'):
+            if getattr(self, name) < 0:
+                raise ValueError(
+                    f'{name} is {getattr(self, name)}, but must not be negative.'
+                )
+        if self.num_train + self.num_test == 0:
+            raise ValueError(
+                'num_train and num_test are both 0: ask for at least one video.'
+            )
+        low, high = self.duration
+        if not MIN_VIDEO_S <= low <= high:
+            raise ValueError(
+                f'duration is ({low}, {high}) seconds, but must be ascending and at '
+                f'least {MIN_VIDEO_S}: shorter videos have no room for an action.'
+            )
+        if self.size < 32 or self.size % 2:
+            raise ValueError(
+                f'size is {self.size} pixels, but must be even (H.264 stores colour '
+                'at half the resolution) and at least 32.'
+            )
+        if not self.fps or min(self.fps) < 10:
+            raise ValueError(
+                f'fps is {self.fps}, but every rate must be at least 10: slower '
+                'sampling does not show the fastest motions.'
+            )
+
+    def as_record(self) -> dict[str, Any]:
+        """Returns the JSON entry that is stored with the annotations."""
+        record = {'name': 'mmtal_mts.synthetic', 'version': GENERATOR_VERSION}
+        record.update(json.loads(json.dumps(asdict(self))))
+        return record
+
+
+class SyntheticVideo:
+    """One video of the data set, a function of the settings, split and index.
+
+    Args:
+        settings: Settings of the data set.
+        split: 'train' or 'test'.
+        index: Number of the video within its split.
+    """
+
+    def __init__(self, settings: SyntheticSettings, split: str, index: int) -> None:
+        split_seed, self.subset = _SPLITS[split]
+        self.video_id = f'synthetic_{split}_{index:04d}'
+        self._size = settings.size
+        sequence = np.random.SeedSequence([settings.seed, split_seed, index])
+        # Script and look have their own streams: changing one keeps the other.
+        script_seed, self._scene_seed = sequence.spawn(2)
+        rng = np.random.default_rng(script_seed)
+        rates = settings.fps
+        first = len(rates) == 1 or rng.random() < _FIRST_RATE_SHARE
+        self.fps = int(rates[0] if first else rng.choice(rates[1:]))
+        self.num_frames = round(rng.uniform(*settings.duration) * self.fps)
+        self.duration_s = frames_to_seconds(self.num_frames, self.fps)
+        self.script: Script = write_script(rng, self.duration_s)
+
+    @property
+    def file_name(self) -> str:
+        """Name of the video file."""
+        return f'{self.video_id}.mp4'
+
+    @property
+    def times_s(self) -> np.ndarray:
+        """(T,) time each frame shows: the middle of [i / fps, (i + 1) / fps)."""
+        return frames_to_seconds(np.arange(self.num_frames) + 0.5, self.fps)
+
+    def frames(self) -> Iterator[np.ndarray]:
+        """Yields the (H, W, 3) uint8 RGB frames."""
+        scene = Scene(np.random.default_rng(self._scene_seed), self._size)
+        return scene.frames(self.times_s, self.script.poses(self.times_s))
+
+    def annotation(self) -> dict[str, Any]:
+        """Returns the video's entry in the annotation database."""
+        return {
+            'subset': self.subset,
+            'duration': self.duration_s,
+            'fps': self.fps,
+            'file': self.file_name,
+            'annotations': [
+                {'segment': [part.start_s, part.end_s], 'label': part.label}
+                for part in self.script.actions
+            ],
+        }
 
 
 def generate_dataset(
@@ -68,7 +188,7 @@ def generate_dataset(
     videos = [SyntheticVideo(settings, *entry) for entry in plan]
     jobs = [
         entry
-        for entry, video in zip(plan, videos)
+        for entry, video in zip(plan, videos, strict=True)
         if not (video_dir / video.file_name).exists()
     ]
     if not jobs and annotation_file.exists():
@@ -97,29 +217,21 @@ def _render_all(
     workers: int,
     progress: bool,
 ) -> None:
-    workers = min(workers, len(jobs))
-    label = 'Rendering synthetic videos'
-    if workers <= 1:
-        for job in track(jobs, label, disable=not progress):
-            _render(settings, *job, video_dir)
-        return
-    with ProcessPoolExecutor(workers, fork_context(), exit_with_parent) as pool:
-        futures = [pool.submit(_render, settings, *job, video_dir) for job in jobs]
-        try:
-            done = as_completed(futures)
-            for future in track(done, label, len(jobs), disable=not progress):
-                future.result()
-        except BaseException:
-            for future in futures:
-                future.cancel()
-            raise
+    render = partial(_render, settings=settings, video_dir=video_dir)
+    if workers == 1 or len(jobs) < 2:
+        results = ((job, render(job)) for job in jobs)
+    else:
+        results = run_jobs(render, jobs, workers)
+    with closing(results):
+        label = 'Rendering synthetic videos'
+        for _, error in track(results, label, len(jobs), disable=not progress):
+            if isinstance(error, BaseException):
+                raise error
 
 
-def _render(
-    settings: SyntheticSettings, split: str, index: int, video_dir: Path
-) -> None:
-    video = SyntheticVideo(settings, split, index)
-    write_video(video_dir / video.file_name, video.frames(), video.fps, settings.size)
+def _render(job: tuple[str, int], settings: SyntheticSettings, video_dir: Path) -> None:
+    video = SyntheticVideo(settings, *job)
+    write_video(video_dir / video.file_name, video.frames(), video.fps)
 
 
 def _found_record(out_dir: Path) -> dict[str, Any] | None:
@@ -164,12 +276,12 @@ def _own_videos(out_dir: Path) -> list[Path]:
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:
-    try:
-        content = json.loads(path.read_text())
-    except FileNotFoundError:
+    if not path.is_file():
         return None
-    except ValueError as error:
+    try:
+        content = read_json(path)
+    except UserError as error:
         raise FileExistsError(
-            f'{path} is not valid JSON ({error}). Remove it, or choose another folder.'
+            f'{error}. Remove it, or choose another folder.'
         ) from error
     return content if isinstance(content, dict) else {}

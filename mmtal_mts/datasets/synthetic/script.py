@@ -1,19 +1,230 @@
-"""What happens when in one synthetic video: the actor's script."""
+"""What happens in one synthetic video: motions, and the script that strings them.
+
+An actor has a pose: where it is and how large it appears. Every motion maps the seconds
+since it began to a pose and begins at the pose the actor already has, so nothing jumps
+where an action starts or ends. The world is a cylinder: ``x`` wraps around at the frame
+edge, and the apparent size wraps around in the same way while growing. Both therefore
+stay (nearly) uniformly distributed whatever the actor does, and a single frame says
+little about the class.
+
+Lengths are fractions of the frame width, times are seconds.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from .motions import ACTIONS, CLASSES, Y_HIGH, Y_LOW, Motion, Pose, sample_idle
+Values = float | np.ndarray
 
 MIN_ACTION_S, MAX_ACTION_S, MEDIAN_ACTION_S = 0.5, 12.0, 2.5
 MIN_GAP_S, MAX_GAP_S = 0.5, 4.0
 _ACTION_SPREAD = 0.6  # standard deviation of the logarithm of the length
 # The shortest video that still has room for a gap, an action and a gap.
 MIN_VIDEO_S = 2 * MIN_GAP_S + MIN_ACTION_S
+
+# The band the actor's centre stays in vertically: a whole actor fits there.
+Y_LOW, Y_HIGH = 0.22, 0.78
+
+
+class Pose(NamedTuple):
+    """Where the actor is; fields are numbers, or arrays over time.
+
+    Attributes:
+        x: Horizontal centre in [0, 1), a fraction of the frame width.
+        y: Vertical centre in [Y_LOW, Y_HIGH].
+        level: Apparent size in [0, 1]: 0 smallest, 1 largest. The radius is
+            ``smallest * ratio ** level``.
+    """
+
+    x: Values
+    y: Values
+    level: Values
+
+
+@dataclass(frozen=True)
+class Idle:
+    """Standing still with a slight linear drift: background, no action."""
+
+    start: Pose
+    drift_x: float
+    drift_y: float
+
+    def at(self, elapsed_s: Values) -> Pose:
+        """Returns the pose ``elapsed_s`` seconds after the start."""
+        x, y, level = self.start
+        return Pose(
+            np.mod(x + self.drift_x * elapsed_s, 1.0),
+            y + self.drift_y * elapsed_s,
+            level + 0.0 * elapsed_s,
+        )
+
+
+@dataclass(frozen=True)
+class Move:
+    """Horizontal motion at constant speed; negative velocity is to the left."""
+
+    start: Pose
+    velocity: float
+
+    def at(self, elapsed_s: Values) -> Pose:
+        """Returns the pose ``elapsed_s`` seconds after the start."""
+        x, y, level = self.start
+        still = 0.0 * elapsed_s
+        return Pose(
+            np.mod(x + self.velocity * elapsed_s, 1.0), y + still, level + still
+        )
+
+
+@dataclass(frozen=True)
+class Circle:
+    """An orbit around a point ``radius`` away from the start."""
+
+    start: Pose
+    radius: float
+    angle: float  # of the start, seen from the orbit's centre, radians
+    angular_velocity: float  # radians per second, the sign is the direction
+
+    def at(self, elapsed_s: Values) -> Pose:
+        """Returns the pose ``elapsed_s`` seconds after the start."""
+        x, y, level = self.start
+        angle = self.angle + self.angular_velocity * elapsed_s
+        return Pose(
+            np.mod(x + self.radius * (np.cos(angle) - math.cos(self.angle)), 1.0),
+            y + self.radius * (np.sin(angle) - math.sin(self.angle)),
+            level + 0.0 * elapsed_s,
+        )
+
+
+@dataclass(frozen=True)
+class Shake:
+    """A fast small oscillation along one axis through the start."""
+
+    start: Pose
+    amplitude_x: float
+    amplitude_y: float
+    frequency: float  # Hz
+
+    def at(self, elapsed_s: Values) -> Pose:
+        """Returns the pose ``elapsed_s`` seconds after the start."""
+        x, y, level = self.start
+        swing = np.sin(2 * math.pi * self.frequency * elapsed_s)
+        return Pose(
+            np.mod(x + self.amplitude_x * swing, 1.0),
+            y + self.amplitude_y * swing,
+            level + 0.0 * elapsed_s,
+        )
+
+
+@dataclass(frozen=True)
+class Grow:
+    """A sawtooth: steady growth, and a snap from the largest to the smallest."""
+
+    start: Pose
+    period: float  # seconds from the smallest to the largest size
+
+    def at(self, elapsed_s: Values) -> Pose:
+        """Returns the pose ``elapsed_s`` seconds after the start."""
+        x, y, level = self.start
+        still = 0.0 * elapsed_s
+        return Pose(x + still, y + still, np.mod(level + elapsed_s / self.period, 1.0))
+
+
+@dataclass(frozen=True)
+class ApproachLeave:
+    """A smooth swell and shrink between the smallest and the largest size."""
+
+    start: Pose
+    period: float  # seconds of one swell and shrink
+    swells_first: bool
+
+    def at(self, elapsed_s: Values) -> Pose:
+        """Returns the pose ``elapsed_s`` seconds after the start."""
+        x, y, level = self.start
+        phase = math.acos(min(max(1.0 - 2.0 * level, -1.0), 1.0))
+        if not self.swells_first:
+            phase = -phase
+        still = 0.0 * elapsed_s
+        swell = 0.5 - 0.5 * np.cos(phase + 2 * math.pi * elapsed_s / self.period)
+        return Pose(x + still, y + still, swell)
+
+
+Motion = Idle | Move | Circle | Shake | Grow | ApproachLeave
+
+
+def sample_idle(rng: np.random.Generator, start: Pose, duration: float) -> Idle:
+    """Draws the slight drift between actions, never out of the band of ``y``."""
+    drift_x, drift_y = rng.uniform(-0.012, 0.012, size=2)
+    low, high = (Y_LOW - start.y) / duration, (Y_HIGH - start.y) / duration
+    return Idle(start, drift_x, min(max(drift_y, low), high))
+
+
+def _sample_move(sign: float) -> Callable[..., Move]:
+    def sample(rng: np.random.Generator, start: Pose, duration: float) -> Move:
+        # 0.3 widths per second for half a second still is a visible step.
+        return Move(start, sign * rng.uniform(0.3, 0.85))
+
+    return sample
+
+
+def _sample_circle(rng: np.random.Generator, start: Pose, duration: float) -> Circle:
+    radius = rng.uniform(0.1, 0.2)
+    # Short actions turn fast enough to show more than half an orbit.
+    period = rng.uniform(0.8, min(2.0, max(0.8, duration)))
+    # The orbit's centre, start.y - radius * sin(angle), must be so far inside the
+    # band that the whole orbit is: this bounds the sine, on either side of the
+    # centre.
+    low = math.asin(min(max((start.y - Y_HIGH) / radius + 1.0, -1.0), 1.0))
+    high = math.asin(min(max((start.y - Y_LOW) / radius - 1.0, -1.0), 1.0))
+    angle = rng.uniform(low, high)
+    if rng.integers(2):
+        angle = math.pi - angle
+    direction = rng.choice([-1.0, 1.0])
+    return Circle(start, radius, angle, direction * 2 * math.pi / period)
+
+
+def _sample_shake(rng: np.random.Generator, start: Pose, duration: float) -> Shake:
+    # At most 4 Hz: sampling at 10 fps cannot show more than 5 Hz (Nyquist).
+    frequency = rng.uniform(2.0, 4.0)
+    amplitude = rng.uniform(0.05, 0.1)
+    axis = rng.uniform(0.0, math.pi)
+    room = min(start.y - Y_LOW, Y_HIGH - start.y)
+    # Near the band's edge the axis is tilted towards the horizontal.
+    amplitude_y = min(amplitude * math.sin(axis), room)
+    amplitude_x = math.copysign(
+        math.sqrt(amplitude**2 - amplitude_y**2), math.cos(axis)
+    )
+    return Shake(start, amplitude_x, amplitude_y, frequency)
+
+
+def _sample_grow(rng: np.random.Generator, start: Pose, duration: float) -> Grow:
+    # Short actions still grow through at least half of the range of sizes.
+    return Grow(start, min(rng.uniform(1.0, 2.0), 2.0 * duration))
+
+
+def _sample_approach_leave(
+    rng: np.random.Generator, start: Pose, duration: float
+) -> ApproachLeave:
+    # At most 2 s, so that every second shows a turn, which growth never has;
+    # short actions show at least one whole cycle.
+    period = min(rng.uniform(1.0, 2.0), duration)
+    return ApproachLeave(start, period, bool(rng.integers(2)))
+
+
+# Class name -> function(rng, start pose, duration in seconds) -> motion.
+ACTIONS: dict[str, Callable[..., Motion]] = {
+    'move_left': _sample_move(-1.0),
+    'move_right': _sample_move(1.0),
+    'circle': _sample_circle,
+    'shake': _sample_shake,
+    'grow': _sample_grow,
+    'approach_leave': _sample_approach_leave,
+}
+CLASSES: tuple[str, ...] = tuple(ACTIONS)
 
 
 @dataclass(frozen=True)
@@ -59,7 +270,7 @@ class Script:
             part.motion.at(times_s[owner == index] - part.start_s)
             for index, part in enumerate(self.parts)
         ]
-        return Pose(*(np.concatenate(field) for field in zip(*pieces)))
+        return Pose(*(np.concatenate(field) for field in zip(*pieces, strict=True)))
 
 
 def write_script(rng: np.random.Generator, duration_s: float) -> Script:

@@ -21,6 +21,7 @@ from ...structures.timebase import (
 from ..flow import FlowReader, scale_frame
 from ..stored import CHANNELS, ImageFolder, open_array
 from ..video import ArrayReader, VideoReader, VideoReadError
+from ..video_file import complete_frames
 
 Images = list[np.ndarray]
 Reader = VideoReader | ArrayReader
@@ -257,21 +258,14 @@ class LoadClip(BaseTransform):
     def _complete(
         self, results: dict, times: FrameTimes, indices: np.ndarray, frames: Images
     ) -> tuple[np.ndarray, Images]:
-        """Repeats the last frame where a file lacks a few; more of them is damage."""
-        found = len(frames)
-        if found == len(indices):
-            return indices, frames
-        lacking = int(indices[-1] - indices[max(found - 1, 0)])
-        lacking_s = frames_to_seconds(lacking, times.fps)
-        if frames and lacking_s <= length_tolerance_s(results['duration']):
-            return indices, frames + [frames[-1]] * (len(indices) - found)
-        own = results.get('reader') is not None
-        if own or (frames and results.get('on_bad_video') == 'skip'):
-            return indices[:found], frames
-        raise VideoReadError(
-            f'{results["source"]}: damaged or cut off at frame {indices[found]} of '
-            f'{times.num_frames}{_LEAVE_OUT}'
-        )
+        """Fills up the end of a file that lacks a few frames; more is damage."""
+        try:
+            frames = complete_frames(frames, indices, times, results['source'])
+        except VideoReadError as error:
+            own = results.get('reader') is not None
+            if not own and not (frames and results.get('on_bad_video') == 'skip'):
+                raise VideoReadError(f'{error}{_LEAVE_OUT}') from error
+        return indices[: len(frames)], frames
 
     def _read_flow(
         self, results: dict, reader: Reader, times: FrameTimes
