@@ -221,7 +221,7 @@ def test_two_trained_streams_are_tested_in_one_pass(name, tmp_path):
             for net, part in ((joint.rgb, slice(3)), (joint.flow, slice(3, 5)))
         ]
     assert len(samples) == len(dataset)
-    for both, *single in zip(samples, *alone):
+    for both, *single in zip(samples, *alone, strict=True):
         found = both.pred_instances
         assert torch.isfinite(found.segments).all() and len(found.segments)
         # Scores are those of averaged logits, so none is beyond both streams'.

@@ -1,3 +1,5 @@
+"""The two heads, and one that trains a backbone alone."""
+
 from .boundary_refine_head import BoundaryRefineHead
 from .coarse_head import CoarseHead
 from .dense_classification_head import DenseClassificationHead

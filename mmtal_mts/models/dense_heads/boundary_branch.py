@@ -1,3 +1,5 @@
+"""Boundary pooling of one task."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -34,8 +36,7 @@ class BoundaryBranch(nn.Module):
 
         Args:
             feats: f_loc or f_cls, L tensors (N, C', T_l).
-            level_regions: L tensors (N, T_l, 4), boundary regions in cells of the
-                level.
+            level_regions: L tensors (N, T_l, 4), boundary regions in cells.
             pooled: L tensors (N, C', T_l), the frame-level feature pooled around the
                 boundaries.
 

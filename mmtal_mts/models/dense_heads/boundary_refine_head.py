@@ -1,3 +1,5 @@
+"""The head that refines boundaries and rates them."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -18,8 +20,8 @@ from ..utils.loss_utils import (
     check_normalizer,
     class_conv,
     keep_chosen,
-    loss_normalizer,
-    uses_sigmoid,
+    loss_weights,
+    mean_over_chosen,
 )
 from ..utils.prediction import select_detections
 from .boundary_branch import BoundaryBranch
@@ -100,17 +102,16 @@ class BoundaryRefineHead(BaseModule):
         self.quality_target_grad = quality_target_grad
         self.normalize_by = check_normalizer(normalize_by)
         self.fsa = None if fsa is None else MODELS.build(fsa)
-        self.frame_fuse = (
-            None
-            if fsa is None
-            else ConvNormReLU1d(2 * channels, channels, 1, 1, num_groups)
-        )
+        self.frame_fuse = None
+        if fsa is not None:
+            self.frame_fuse = ConvNormReLU1d(2 * channels, channels, 1, 1, num_groups)
         self.loc_branch = BoundaryBranch(channels, num_groups)
         self.cls_branch = BoundaryBranch(channels, num_groups)
         self.offset_conv = SameConv1d(channels, 2, 1)
         self.loss_cls = MODELS.build(loss_cls or dict(type='SoftmaxFocalLoss'))
-        self.use_sigmoid = uses_sigmoid(self.loss_cls)
-        self.cls_conv = class_conv(channels, num_classes, 1, self.loss_cls)
+        self.cls_conv, self.use_sigmoid = class_conv(
+            channels, num_classes, 1, self.loss_cls
+        )
         self.quality_conv = SameConv1d(channels, 1, 3)
         self.loss_loc = MODELS.build(loss_loc or dict(type='SegmentSmoothL1Loss'))
         self.loss_quality = MODELS.build(loss_quality or dict(type='QualityBCELoss'))
@@ -217,22 +218,37 @@ class BoundaryRefineHead(BaseModule):
         positive = targets.labels < self.num_classes  # (N, P)
         refined = self._refined(distances.detach(), targets.distances, positive)
         labels = targets.labels.masked_fill(~refined, self.num_classes)
-        normalizer = loss_normalizer(refined, self.normalize_by)
-
+        weights = loss_weights(refined, self.normalize_by)
         loss_cls = self.loss_cls(
-            outputs.logits.flatten(0, 1), labels.flatten(), **normalizer.everywhere()
+            outputs.logits.flatten(0, 1),
+            labels.flatten(),
+            weight=weights[0].flatten(),
+            avg_factor=weights[1],
         )
         wanted = self.coder.encode(distances.detach(), targets.distances)
-        loss_loc = self.loss_loc(
-            *keep_chosen(refined, outputs.offsets, wanted),
-            **normalizer.at(refined, per_distance=True),
+        loss_loc = mean_over_chosen(
+            self.loss_loc, refined, weights, outputs.offsets, wanted
+        )
+        rated = refined
+        if self.quality_over == 'coarse':
+            rated, weights = positive, loss_weights(positive, self.normalize_by)
+        tiou = distance_tiou(
+            self.coder.refine(*keep_chosen(rated, distances, outputs.offsets)),
+            *keep_chosen(rated, targets.distances),
+        ).clamp(min=0)
+        if not self.quality_target_grad:
+            tiou = tiou.detach()
+        loss_quality = mean_over_chosen(
+            self.loss_quality,
+            rated,
+            weights,
+            outputs.quality_logits,
+            tiou.view_as(rated),
         )
         return dict(
             loss_refine_cls=loss_cls,
             loss_refine_loc=loss_loc,
-            loss_quality=self._quality_loss(
-                outputs, distances, targets, positive, refined
-            ),
+            loss_quality=loss_quality,
         )
 
     def _refined(self, distances: Tensor, wanted: Tensor, positive: Tensor) -> Tensor:
@@ -243,30 +259,6 @@ class BoundaryRefineHead(BaseModule):
             best = reached.masked_fill(~positive, -torch.inf).amax(1, keepdim=True)
             threshold = torch.minimum(threshold, best)
         return positive & (reached >= threshold)
-
-    def _quality_loss(
-        self,
-        outputs: RefineOutputs,
-        distances: Tensor,
-        targets: SegmentTargets,
-        positive: Tensor,
-        refined: Tensor,
-    ) -> Tensor:
-        chosen = refined if self.quality_over == 'refined' else positive
-        distances, offsets, wanted, logits = keep_chosen(
-            chosen,
-            distances,
-            outputs.offsets,
-            targets.distances,
-            outputs.quality_logits,
-        )
-        tiou = distance_tiou(self.coder.refine(distances, offsets), wanted)
-        tiou = tiou.clamp(min=0)
-        if not self.quality_target_grad:
-            tiou = tiou.detach()
-        return self.loss_quality(
-            logits, tiou, **loss_normalizer(chosen, self.normalize_by).at(chosen)
-        )
 
     def boundary_loss(
         self, features: BoundaryFeatures, gt_instances: Sequence[InstanceData]
@@ -320,16 +312,10 @@ class BoundaryRefineHead(BaseModule):
         data_samples: Sequence[ActionDataSample],
         test_cfg: dict,
     ) -> tuple[list[InstanceData], dict[str, Tensor]]:
-        """Detections of a batch, before NMS.
-
-        Args:
-            features: Output of the neck.
-            coarse: Output of the coarse head.
-            data_samples: See :meth:`predict_by_feat`.
-            test_cfg: See :meth:`predict_by_feat`.
+        """Detections of a batch, before NMS; see :meth:`predict_by_feat`.
 
         Returns:
-            What :meth:`predict_by_feat` returns, and the :func:`raw_outputs`.
+            Per clip what was found, and the :func:`raw_outputs` of the batch.
         """
         raw = raw_outputs(coarse, self(features, coarse))
         num_frames = features.frames.shape[2]

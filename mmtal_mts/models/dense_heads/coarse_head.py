@@ -1,3 +1,5 @@
+"""The head of coarse distances and classes."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -17,9 +19,8 @@ from ..task_modules import SegmentTargets
 from ..utils.loss_utils import (
     check_normalizer,
     class_conv,
-    keep_chosen,
-    loss_normalizer,
-    uses_sigmoid,
+    loss_weights,
+    mean_over_chosen,
 )
 from .outputs import CoarseOutputs
 
@@ -82,12 +83,9 @@ class CoarseHead(BaseModule):
         self.normalize_by = check_normalizer(normalize_by)
 
         def tower(in_channels: int) -> nn.Sequential:
-            widths = [in_channels] + [channels] * num_convs
+            widths = pairwise([in_channels] + [channels] * num_convs)
             return nn.Sequential(
-                *(
-                    ConvNormReLU1d(a, b, num_groups=num_groups)
-                    for a, b in pairwise(widths)
-                )
+                *(ConvNormReLU1d(a, b, num_groups=num_groups) for a, b in widths)
             )
 
         self.loc_tower = tower(channels)
@@ -95,8 +93,9 @@ class CoarseHead(BaseModule):
         self.loc_conv = SameConv1d(channels, 2, 3)
         self.loss_cls = MODELS.build(loss_cls or dict(type='SoftmaxFocalLoss'))
         self.loss_loc = build_distance_loss(loss_loc or dict(type='SegmentGIoULoss'))
-        self.use_sigmoid = uses_sigmoid(self.loss_cls)
-        self.cls_conv = class_conv(channels, num_classes, 3, self.loss_cls)
+        self.cls_conv, self.use_sigmoid = class_conv(
+            channels, num_classes, 3, self.loss_cls
+        )
         self.scales = nn.ModuleList(Scale(1.0) for _ in range(num_levels))
         self.assigner = TASK_UTILS.build(assigner or dict(type='SegmentAssigner'))
         self.point_generator = TASK_UTILS.build(
@@ -127,12 +126,10 @@ class CoarseHead(BaseModule):
                 f'coarse_head.with_context={self.with_context}, but neck.stt is '
                 f'{"off" if context is None else "on"}: set both or neither'
             )
-        mixed = pyramid
+        loc_feats = cls_feats = pyramid
         if context is not None:
-            mixed = [
-                torch.cat(pair, dim=1) for pair in zip(pyramid, context)
-            ]
-        loc_feats, cls_feats = pyramid, mixed
+            pairs = zip(pyramid, context, strict=True)
+            cls_feats = [torch.cat(pair, dim=1) for pair in pairs]
         for unit in self.loc_tower:
             loc_feats = unit.forward_levels(loc_feats)
         for unit in self.cls_tower:
@@ -166,8 +163,7 @@ class CoarseHead(BaseModule):
 
         Args:
             features: Output of the neck.
-            gt_instances: Per clip ``segments`` (G, 2) in sampled frames and
-                ``labels`` (G,).
+            gt_instances: See :meth:`get_targets`.
 
         Returns:
             The losses (:meth:`loss_by_feat`), the outputs (:meth:`forward`) and the
@@ -192,12 +188,11 @@ class CoarseHead(BaseModule):
         Returns:
             See :class:`SegmentTargets`.
         """
-        pairs = [
+        pairs = (
             self.assigner.assign(level_points, gt.segments, gt.labels, self.num_classes)
             for gt in gt_instances
-        ]
-        labels, distances = zip(*pairs, strict=True)
-        return SegmentTargets(torch.stack(labels), torch.stack(distances))
+        )
+        return SegmentTargets(*map(torch.stack, zip(*pairs, strict=True)))
 
     def loss_by_feat(
         self, outputs: CoarseOutputs, targets: SegmentTargets
@@ -214,12 +209,14 @@ class CoarseHead(BaseModule):
         distances = torch.cat(outputs.distances, dim=1)  # (N, P, 2)
         logits = torch.cat(outputs.logits, dim=1)  # (N, P, K+1) or (N, P, K)
         positive = targets.labels < self.num_classes  # (N, P)
-        normalizer = loss_normalizer(positive, self.normalize_by)
+        weights = loss_weights(positive, self.normalize_by)
         loss_cls = self.loss_cls(
-            logits.flatten(0, 1), targets.labels.flatten(), **normalizer.everywhere()
+            logits.flatten(0, 1),
+            targets.labels.flatten(),
+            weight=weights[0].flatten(),
+            avg_factor=weights[1],
         )
-        loss_loc = self.loss_loc(
-            *keep_chosen(positive, distances, targets.distances),
-            **normalizer.at(positive, per_distance=True),
+        loss_loc = mean_over_chosen(
+            self.loss_loc, positive, weights, distances, targets.distances
         )
         return dict(loss_coarse_cls=loss_cls, loss_coarse_loc=loss_loc)

@@ -1,3 +1,5 @@
+"""The head of the warm-up of a backbone."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -8,16 +8,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-RAW_OUTPUTS = (
-    'points',
-    'coarse_distances',
-    'coarse_logits',
-    'refine_offsets',
-    'refine_logits',
-    'quality_logits',
-)
-"""Names of the :func:`raw_outputs`; all but the points have a batch dimension."""
-
 
 class CoarseOutputs(NamedTuple):
     """Output of the coarse head, level by level.
@@ -71,12 +61,19 @@ class RefineOutputs(NamedTuple):
     boundary: BoundaryFeatures | None = None
 
 
+RAW_OUTPUTS = (
+    'points',
+    'coarse_distances',
+    'coarse_logits',
+    'refine_offsets',
+    'refine_logits',
+    'quality_logits',
+)
+"""Names of the :func:`raw_outputs`; all but the points have a batch dimension."""
+
+
 def raw_outputs(coarse: CoarseOutputs, refined: RefineOutputs) -> dict[str, Tensor]:
     """What both heads say, all levels joined.
-
-    Args:
-        coarse: Output of the coarse head.
-        refined: Output of the refine head.
 
     Returns:
         ``points`` (P,) location centres in sampled frames, ``coarse_distances``
@@ -84,11 +81,12 @@ def raw_outputs(coarse: CoarseOutputs, refined: RefineOutputs) -> dict[str, Tens
         (N, P, 2), ``refine_logits`` (N, P, K+1), ``quality_logits`` (N, P); K instead
         of K+1 where the classification losses work on sigmoids.
     """
-    return dict(
-        points=torch.cat(list(coarse.level_points)),
-        coarse_distances=torch.cat(coarse.distances, dim=1),
-        coarse_logits=torch.cat(coarse.logits, dim=1),
-        refine_offsets=refined.offsets,
-        refine_logits=refined.logits,
-        quality_logits=refined.quality_logits,
+    values = (
+        torch.cat(list(coarse.level_points)),
+        torch.cat(coarse.distances, dim=1),
+        torch.cat(coarse.logits, dim=1),
+        refined.offsets,
+        refined.logits,
+        refined.quality_logits,
     )
+    return dict(zip(RAW_OUTPUTS, values, strict=True))

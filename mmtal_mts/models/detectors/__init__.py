@@ -1,3 +1,5 @@
+"""The detector, and two of them side by side."""
+
 from .tal_mts import DATA_PREPROCESSOR, TALMTS
 from .two_stream_tal_mts import (
     TwoStreamTALMTS,

@@ -1,3 +1,5 @@
+"""The detector."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -5,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
-from mmengine.model import BaseModel
+from mmengine.model import BaseModel, BaseModule
 from torch import Tensor
 
 from ..dense_heads import raw_outputs
@@ -23,18 +25,22 @@ DATA_PREPROCESSOR = dict(
 """Maps frames in 0..255 to [-1, 1]."""
 
 
+def check_heads_agree(**heads: BaseModule) -> None:
+    """Raises a ValueError unless all heads predict the same kind of classes."""
+    for setting in ('num_classes', 'use_sigmoid'):
+        found = {name: getattr(head, setting) for name, head in heads.items()}
+        if len(set(found.values())) > 1:
+            parts = (f'{name} has {setting}={value}' for name, value in found.items())
+            raise ValueError(
+                f'{", ".join(parts)}: let them agree (use_sigmoid is that of the '
+                'loss_cls; losses such as mmdet.FocalLoss have it by themselves)'
+            )
+
+
 def as_clips(inputs: Tensor) -> Tensor:
     """Takes MMAction2's (N, 1, C, T, H, W) for (N, C, T, H, W), and features too.
 
-    Args:
-        inputs: Frames in either layout, or features (N, C, T), which become frames of
-            one pixel.
-
-    Returns:
-        (N, C, T, H, W).
-
-    Raises:
-        ValueError: Another shape.
+    Features (N, C, T) become frames of one pixel; a ValueError names another shape.
     """
     if inputs.ndim == 6 and inputs.shape[1] == 1:
         inputs = inputs[:, 0]
@@ -100,18 +106,7 @@ class TALMTS(BaseModel):
         self.neck = MODELS.build(fit_neck(neck, self.backbone))
         self.coarse_head = MODELS.build(coarse_head)
         self.refine_head = MODELS.build(refine_head)
-        if self.coarse_head.num_classes != self.refine_head.num_classes:
-            raise ValueError(
-                f'coarse_head.num_classes={self.coarse_head.num_classes}, but '
-                f'refine_head.num_classes={self.refine_head.num_classes}: set both to '
-                'the number of classes'
-            )
-        if self.coarse_head.use_sigmoid != self.refine_head.use_sigmoid:
-            raise ValueError(
-                f'coarse_head.loss_cls.use_sigmoid={self.coarse_head.use_sigmoid}, but '
-                f'refine_head.loss_cls.use_sigmoid={self.refine_head.use_sigmoid}: let '
-                'them agree; losses such as mmdet.FocalLoss have it by themselves'
-            )
+        check_heads_agree(coarse_head=self.coarse_head, refine_head=self.refine_head)
         self.test_cfg = complete_test_cfg(test_cfg)
         self.warmup_head = None
         if warmup_head is not None:
@@ -202,10 +197,7 @@ class TALMTS(BaseModel):
     def parse_losses(
         self, losses: dict[str, Tensor | list[Tensor]]
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Adds up the losses.
-
-        Args:
-            losses: As from :meth:`loss`.
+        """Adds up the losses of :meth:`loss`.
 
         Returns:
             The sum, to differentiate; and what is logged: each of them and the sum, as

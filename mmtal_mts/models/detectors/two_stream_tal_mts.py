@@ -1,3 +1,5 @@
+"""Two detectors side by side, and fusion of their raw outputs."""
+
 from __future__ import annotations
 
 import math
@@ -11,22 +13,11 @@ from torch import Tensor
 
 from ..dense_heads import RAW_OUTPUTS, BoundaryRefineHead
 from ..utils import add_pred_to_datasample, complete_test_cfg
-from .tal_mts import as_clips
+from .tal_mts import as_clips, check_heads_agree
 
 
 def check_weights(weights: Sequence[float] | None, num_streams: int) -> list[float]:
-    """Normalises the weights of the streams to a sum of 1.
-
-    Args:
-        weights: One per stream; ``None`` weighs all the same.
-        num_streams: Number of streams.
-
-    Returns:
-        The weights.
-
-    Raises:
-        ValueError: Another number of weights, or unusable ones.
-    """
+    """Weights with a sum of 1, all the same for ``None``, or a ValueError."""
     weights = [1.0] * num_streams if weights is None else weights
     total = sum(weights)
     if len(weights) != num_streams or min(weights) < 0 or not 0 < total < math.inf:
@@ -136,9 +127,6 @@ class TwoStreamTALMTS(BaseModel):
         keep_raw: Whether predictions carry the averaged raw outputs, see
             :class:`TALMTS`.
         init_cfg: MMEngine initialisation config.
-
-    Raises:
-        ValueError: If the networks do not belong together, or a weight is unusable.
     """
 
     def __init__(
@@ -157,16 +145,7 @@ class TwoStreamTALMTS(BaseModel):
         )
         self.rgb = MODELS.build(rgb)
         self.flow = MODELS.build(flow)
-        for name, where in (('num_classes', ''), ('use_sigmoid', 'loss_cls.')):
-            own, other = (
-                getattr(net.coarse_head, name) for net in (self.rgb, self.flow)
-            )
-            if own != other:
-                raise ValueError(
-                    f'rgb has coarse_head.{where}{name}={own}, but flow has '
-                    f'coarse_head.{where}{name}={other}: both must be the same, as '
-                    'their outputs are averaged'
-                )
+        check_heads_agree(rgb=self.rgb.coarse_head, flow=self.flow.coarse_head)
         self.channels = tuple(channels)
         self.weights = check_weights(weights, 2)
         self.test_cfg = (
@@ -180,19 +159,13 @@ class TwoStreamTALMTS(BaseModel):
         data_samples: Sequence[ActionDataSample] | None = None,
         mode: str = 'tensor',
     ) -> dict[str, Tensor] | list[ActionDataSample]:
-        """Runs both networks.
+        """Runs both networks; see :meth:`TALMTS.forward`.
 
         Args:
             inputs: (N, C, T, H, W) normalised frames, the channels of both streams
                 one after the other.
-            data_samples: See :meth:`TALMTS.forward`; for ``predict``.
-            mode: ``'predict'`` or ``'tensor'``.
-
-        Returns:
-            As :meth:`TALMTS.forward`; with ``'tensor'`` the averaged raw outputs.
-
-        Raises:
-            ValueError: Another mode, or inputs of another shape.
+            data_samples: For ``'predict'``.
+            mode: ``'predict'`` or ``'tensor'``, for the averaged raw outputs.
         """
         frames = as_clips(inputs)
         if mode == 'tensor':

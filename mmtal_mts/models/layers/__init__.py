@@ -1,3 +1,5 @@
+"""Layers that necks, heads and backbones share."""
+
 from .conv import (
     ConvNormReLU1d,
     SameConv1d,

@@ -41,8 +41,7 @@ def pad_same(
         stride: Stride per axis.
 
     Returns:
-        The tensor (padded only where the sides differ) and the symmetric padding
-        per axis that is left to the convolution.
+        The tensor, and the padding per axis that is left to the convolution.
     """
     pads = [
         same_padding(n, k, s)
@@ -54,17 +53,9 @@ def pad_same(
     return F.pad(x, flat), (0,) * len(pads)
 
 
-def is_channels_last(x: Tensor) -> bool:
-    """Whether the channels of a cell of (N, C, T, H, W) lie side by side.
-
-    True also for some of the channels of a channels-last map.
-    """
-    return x.stride(1) == 1
-
-
 def contiguous_like(x: Tensor, like: Tensor) -> Tensor:
-    """``x`` (N, C, T, H, W) without gaps, channels-last if ``like`` is."""
-    if is_channels_last(like):
+    """``x`` (N, C, T, H, W) without gaps, channels-last if ``like`` is, or a part."""
+    if like.stride(1) == 1:
         return x.contiguous(memory_format=torch.channels_last_3d)
     return x.contiguous()
 
@@ -84,7 +75,7 @@ def pointwise_conv3d(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     Returns:
         (N, C', T, H, W) in the layout of ``x``.
     """
-    if not is_channels_last(x):
+    if x.stride(1) != 1:
         return F.conv3d(x, weight, bias)
     rows = F.linear(x.permute(0, 2, 3, 4, 1), weight.flatten(1), bias)
     return rows.permute(0, 4, 1, 2, 3)
@@ -105,10 +96,7 @@ class SameConv1d(nn.Conv1d):
         with the zeros between them that SAME padding would put there.
 
         Args:
-            levels: L tensors (N, C, T_l). The stride must be 1.
-
-        Returns:
-            L tensors (N, C', T_l).
+            levels: L tensors (N, C, T_l), which become (N, C', T_l) at stride 1.
         """
         gap = levels[0].new_zeros(*levels[0].shape[:2], self.kernel_size[0] // 2)
         parts = [part for level in levels for part in (level, gap)][:-1]

@@ -1,3 +1,5 @@
+"""Losses of both heads."""
+
 from .boundary_losses import BoundaryBCELoss, BoundaryTripletLoss
 from .focal_loss import QualityBCELoss, SoftmaxFocalLoss
 from .segment_losses import (

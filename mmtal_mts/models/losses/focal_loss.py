@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from mmaction.registry import MODELS
-from torch import Tensor, nn
+from torch import Tensor
 
-from ..utils.loss_utils import weighted_sum
+from ..utils.loss_utils import WeightedLoss
 
 
 @MODELS.register_module()
-class SoftmaxFocalLoss(nn.Module):
+class SoftmaxFocalLoss(WeightedLoss):
     """Focal loss over a softmax with background as the last class (eq. 8, 9).
 
     ``-alpha_c (1 - p)^gamma log p`` with ``p = softmax(logits)[label] + eps``;
@@ -32,57 +32,27 @@ class SoftmaxFocalLoss(nn.Module):
         eps: float = 1e-6,
         loss_weight: float = 1.0,
     ) -> None:
-        super().__init__()
+        super().__init__(loss_weight)
         self.gamma = gamma
         self.alpha = alpha
         self.eps = eps
-        self.loss_weight = loss_weight
 
-    def forward(
-        self,
-        logits: Tensor,
-        labels: Tensor,
-        weight: Tensor | None = None,
-        avg_factor: float | Tensor | None = None,
-    ) -> Tensor:
-        """Computes the loss.
-
-        Args:
-            logits: (M, K+1).
-            labels: (M,) in 0..K, K is background.
-            weight: (M,) or ``None``.
-            avg_factor: Divisor of the sum: the number of positives.
-
-        Returns:
-            Scalar.
-        """
-        probs = logits.softmax(-1).gather(-1, labels[:, None]).squeeze(-1) + self.eps
-        background = logits.shape[-1] - 1
+    def values(self, pred: Tensor, target: Tensor) -> Tensor:
+        """(M, K+1) logits, (M,) labels in 0..K where K is background -> (M,)."""
+        probs = pred.softmax(-1).gather(-1, target[:, None]).squeeze(-1) + self.eps
         alpha = torch.full_like(probs, self.alpha)
-        alpha[labels == background] = 1 - self.alpha
-        values = -alpha * (1 - probs) ** self.gamma * probs.log()
-        return self.loss_weight * weighted_sum(values, weight, avg_factor)
+        alpha[target == pred.shape[-1] - 1] = 1 - self.alpha
+        return -alpha * (1 - probs) ** self.gamma * probs.log()
 
 
 @MODELS.register_module()
-class QualityBCELoss(nn.Module):
+class QualityBCELoss(WeightedLoss):
     """Binary cross entropy between the quality logit and the tIoU reached (eq. 12).
 
     Args:
         loss_weight: Factor of the loss (beta of eq. 7).
     """
 
-    def __init__(self, loss_weight: float = 1.0) -> None:
-        super().__init__()
-        self.loss_weight = loss_weight
-
-    def forward(
-        self,
-        logits: Tensor,
-        tiou: Tensor,
-        weight: Tensor | None = None,
-        avg_factor: float | Tensor | None = None,
-    ) -> Tensor:
-        """(M,) logits, (M,) tIoU in [0, 1] -> scalar."""
-        values = F.binary_cross_entropy_with_logits(logits, tiou, reduction='none')
-        return self.loss_weight * weighted_sum(values, weight, avg_factor)
+    def values(self, pred: Tensor, target: Tensor) -> Tensor:
+        """(M,) logits, (M,) tIoU in [0, 1] -> (M,)."""
+        return F.binary_cross_entropy_with_logits(pred, target, reduction='none')

@@ -7,39 +7,26 @@ from mmaction.registry import MODELS
 from torch import Tensor, nn
 
 from ..utils.distances import distance_giou
-from ..utils.loss_utils import weighted_sum
+from ..utils.loss_utils import WeightedLoss
 
 _BOX_LOSSES = 'mmdet.models.losses.iou_loss'
 
 
 @MODELS.register_module()
-class SegmentGIoULoss(nn.Module):
+class SegmentGIoULoss(WeightedLoss):
     """``1 - GIoU`` of segments given as distances from one point (eq. 10).
 
     Args:
         loss_weight: Factor of the loss (alpha of eq. 7).
     """
 
-    def __init__(self, loss_weight: float = 1.0) -> None:
-        super().__init__()
-        self.loss_weight = loss_weight
-
-    def forward(
-        self,
-        pred: Tensor,
-        target: Tensor,
-        weight: Tensor | None = None,
-        avg_factor: float | Tensor | None = None,
-    ) -> Tensor:
-        """(M, 2) distances, (M, 2) distances, ``weight`` (M,) or (M, 2) -> scalar."""
-        if weight is not None and weight.ndim == 2:
-            weight = weight.mean(-1)
-        values = 1 - distance_giou(pred, target)
-        return self.loss_weight * weighted_sum(values, weight, avg_factor)
+    def values(self, pred: Tensor, target: Tensor) -> Tensor:
+        """(M, 2) distances, (M, 2) distances -> (M,)."""
+        return 1 - distance_giou(pred, target)
 
 
 @MODELS.register_module()
-class SegmentSmoothL1Loss(nn.Module):
+class SegmentSmoothL1Loss(WeightedLoss):
     """Smooth L1 over both coordinates, summed (eq. 11).
 
     Args:
@@ -48,20 +35,12 @@ class SegmentSmoothL1Loss(nn.Module):
     """
 
     def __init__(self, beta: float = 1.0, loss_weight: float = 1.0) -> None:
-        super().__init__()
+        super().__init__(loss_weight)
         self.beta = beta
-        self.loss_weight = loss_weight
 
-    def forward(
-        self,
-        pred: Tensor,
-        target: Tensor,
-        weight: Tensor | None = None,
-        avg_factor: float | Tensor | None = None,
-    ) -> Tensor:
-        """(M, 2) offsets, (M, 2) offsets, ``weight`` (M, 2) -> scalar."""
-        values = F.smooth_l1_loss(pred, target, reduction='none', beta=self.beta)
-        return self.loss_weight * weighted_sum(values, weight, avg_factor)
+    def values(self, pred: Tensor, target: Tensor) -> Tensor:
+        """(M, 2) offsets, (M, 2) offsets -> (M, 2)."""
+        return F.smooth_l1_loss(pred, target, reduction='none', beta=self.beta)
 
 
 class SegmentBoxLoss(nn.Module):

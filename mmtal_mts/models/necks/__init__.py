@@ -1,3 +1,5 @@
+"""The neck and its parts."""
+
 from .multi_temporal_scale_neck import (
     MultiTemporalScaleNeck,
     NeckFeatures,

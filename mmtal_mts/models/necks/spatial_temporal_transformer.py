@@ -1,3 +1,5 @@
+"""STT."""
+
 from __future__ import annotations
 
 import torch

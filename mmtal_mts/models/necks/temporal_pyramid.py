@@ -97,9 +97,8 @@ class TemporalPyramid(BaseModule):
             ValueError: A map has other channels or another size than configured.
         """
         self._check(feats)
-        levels = [
-            collapse(x) for collapse, x in zip(self.collapses, feats)
-        ]
+        pairs = zip(self.collapses, feats, strict=True)
+        levels = [collapse(x) for collapse, x in pairs]
         for downsample in self.downsamples:
             levels.append(downsample(levels[-1]))
         return tuple(levels)

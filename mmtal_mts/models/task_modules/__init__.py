@@ -1,3 +1,5 @@
+"""Points, targets, coding of segments, regions of boundaries."""
+
 from .assigners import SegmentAssigner, SegmentTargets
 from .boundary_regions import BoundaryCurveGenerator, BoundaryRegionGenerator
 from .coders import SegmentCoder

@@ -1,3 +1,5 @@
+"""What losses and predictions share."""
+
 from .distances import distance_giou, distance_tiou
 from .loss_utils import (
     WeightedLoss,

@@ -14,7 +14,7 @@ _EPS = torch.finfo(torch.float32).eps
 
 
 def distance_tiou(pred: Tensor, target: Tensor) -> Tensor:
-    """tIoU of segments (..., 2) given as distances to start and end -> (...).
+    """Temporal IoU of segments (..., 2) given as distances -> (...).
 
     Negative when the point lies outside one segment by more than the overlap on the
     other side; callers that need a tIoU clamp at 0.

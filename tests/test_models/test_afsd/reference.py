@@ -13,12 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from afsd_to_mmtal import convert_afsd_state_dict
 from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
 from mmengine.config import Config
 from mmengine.structures import InstanceData
-
-from afsd_to_mmtal import convert_afsd_state_dict
 
 ROOT = Path(__file__).resolve().parents[3]
 GOLDENS = ROOT / 'tests' / 'data' / 'goldens'

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from afsd_to_mmtal import afsd_key_map
 
 from mmtal_mts.models import InceptionI3D
 from mmtal_mts.models.backbones.inception_i3d import _STAGES
-from afsd_to_mmtal import afsd_key_map
 
 from .reference import (
     afsd_weight,
@@ -53,7 +53,7 @@ def test_every_endpoint(backbones, case, channels_last):
     network.channels_last = channels_last
     with torch.no_grad():
         outputs = network(clip)
-    for name, output in zip(_STAGES, outputs):
+    for name, output in zip(_STAGES, outputs, strict=True):
         assert tuple(output.shape) == tuple(GOLDEN[f'{case}/{name}/shape']), name
         np.testing.assert_allclose(
             output.contiguous().flatten()[GOLDEN[f'{case}/{name}/idx']].numpy(),

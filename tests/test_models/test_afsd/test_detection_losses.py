@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmtal_mts.models.dense_heads import RefineOutputs
-from mmtal_mts.models.dense_heads import CoarseOutputs
+from mmtal_mts.models.dense_heads import CoarseOutputs, RefineOutputs
 
 from .reference import background_last, build_config_model, clip_samples, load_arrays
 
@@ -103,7 +102,7 @@ def test_values_and_gradients(models, variant, case):
         grads = torch.autograd.grad(
             value, list(inputs.values()), retain_graph=True, allow_unused=True
         )
-        for (name, tensor), grad in zip(inputs.items(), grads):
+        for (name, tensor), grad in zip(inputs.items(), grads, strict=True):
             wanted = data.get(f'{case}/grad/{theirs}/{name}')
             grad = torch.zeros_like(tensor) if grad is None else grad
             if wanted is None:  # not recorded: all zero

@@ -9,10 +9,10 @@ import sys
 import numpy as np
 import pytest
 import torch
+from afsd_to_mmtal import afsd_key_map
 from mmengine.runner import load_checkpoint
 
 from mmtal_mts.models.dense_heads import raw_outputs
-from afsd_to_mmtal import afsd_key_map
 
 from .reference import (
     ROOT,
@@ -103,7 +103,9 @@ def check_outputs(raw, golden, suffix=''):
 
 def check_boundary_features(raw, golden):
     for i, side in enumerate(('start', 'end')):
-        for name, feature in zip(('', '_loc_prop', '_conf_prop'), raw[1].boundary):
+        for name, feature in zip(
+            ('', '_loc_prop', '_conf_prop'), raw[1].boundary, strict=True
+        ):
             half = feature.detach().chunk(2, dim=1)[i].mT.contiguous()
             key = f'{side}{name}'
             assert tuple(half.shape) == tuple(golden[f'{key}/shape'])
@@ -181,7 +183,7 @@ def test_head_alone_on_two_clips(model):
     gradients = afsd_gradients(model, HEAD)
     assert set(gradients) == set(exact['grads'])
     check_gradients(gradients, exact['grads'])
-    for name, feat in zip(('Mixed_4f', 'Mixed_5c'), feats):
+    for name, feat in zip(('Mixed_4f', 'Mixed_5c'), feats, strict=True):
         wanted = exact['feat_grad'][name]
         norm, sum_, _ = summarise(name, feat.grad)
         assert norm == pytest.approx(wanted[0], rel=1e-4)

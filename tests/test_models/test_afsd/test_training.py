@@ -13,7 +13,7 @@ from mmengine.optim import build_optim_wrapper
 from torch import nn
 
 from mmtal_mts.models import BoundaryTripletLoss, InceptionI3D, TemporalPyramid
-from mmtal_mts.models.utils import keep_chosen, loss_normalizer
+from mmtal_mts.models.utils import keep_chosen, loss_weights, mean_over_chosen
 
 from .reference import CONFIGS, ROOT, build_config_model, clip_samples
 
@@ -221,13 +221,20 @@ def test_consistency_pools_ends_and_starts_of_the_parts():
 
 def test_normalizers():
     positive = torch.tensor([[True, True, False], [False, False, False]])
-    batch = loss_normalizer(positive, 'batch')
-    assert batch.weight is None and batch.avg_factor == 2
-    clip = loss_normalizer(positive, 'clip')
-    assert clip.avg_factor == 2
-    assert clip.everywhere()['weight'].tolist() == [0.5] * 3 + [1.0] * 3
-    assert clip.at(positive)['weight'].tolist() == [0.5, 0.5, 0, 0, 0, 0]
-    assert batch.at(positive)['weight'].tolist() == [1, 1, 0, 0, 0, 0]
+    weight, divisor = loss_weights(positive, 'batch')
+    assert weight.tolist() == [[1.0] * 3] * 2 and divisor == 2
+    weight, divisor = loss_weights(positive, 'clip')
+    assert weight.tolist() == [[0.5] * 3, [1.0] * 3] and divisor == 2
+
+    def loss(pred, target, weight, avg_factor):
+        return ((pred - target) * weight).sum() / avg_factor
+
+    value = torch.tensor([[1.0, 2.0, 4.0], [8.0, 16.0, 32.0]])
+    for by, wanted in (('batch', 1.5), ('clip', 0.75)):
+        weights = loss_weights(positive, by)
+        for pred, factor in ((value, 1), (value[..., None].expand(-1, -1, 2), 2)):
+            found = mean_over_chosen(loss, positive, weights, pred, 0 * pred)
+            assert found == factor * wanted
     with pytest.raises(ValueError, match="normalize_by='video'"):
         tiny_model(normalize_by='video')
 

@@ -194,7 +194,9 @@ def slow_pool(x, region):
     channels, length = x.shape
     bounds = [min(max(int(v), 0), length - 1) for v in region.tolist()]
     halves = []
-    for half, (first, last) in zip(x.split(channels // 2), (bounds[:2], bounds[2:])):
+    for half, (first, last) in zip(
+        x.split(channels // 2), (bounds[:2], bounds[2:]), strict=True
+    ):
         halves.append(half[:, first : max(last, first) + 1].max(-1).values)
     return torch.cat(halves)
 
@@ -311,5 +313,5 @@ def test_pooling_all_levels_in_one_call_equals_level_by_level():
     levels = [torch.randint(0, 4, (2, 6, n)).float() for n in (8, 4, 1)]
     regions = [torch.randint(-5, 12, (2, n + 1, 4)) - 0.5 for n in (8, 4, 1)]
     pooled = boundary_max_pooling_levels(levels, regions)
-    for one, level, region in zip(pooled, levels, regions):
+    for one, level, region in zip(pooled, levels, regions, strict=True):
         assert torch.equal(one, boundary_max_pooling(level, region))

@@ -7,12 +7,12 @@ import json
 
 import pytest
 import torch
+from join_streams import join_streams
 from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
 from mmengine.config import Config
 
 from mmtal_mts.apis import fuse_streams, load_config, prepare_test_config
-from join_streams import join_streams
 from mmtal_mts.evaluation import RawOutputWriter, TALMetric
 from mmtal_mts.evaluation.functional.raw_outputs import RawOutputFolder
 from mmtal_mts.utils import UserError
@@ -113,7 +113,7 @@ def dump(model, folder):
     """Raw outputs of both networks, each tested alone."""
     folders = [folder / name for name in ('rgb', 'flow')]
     for net, channels, path in zip(
-        (model.rgb, model.flow), (slice(0, 3), slice(3, 5)), folders
+        (model.rgb, model.flow), (slice(0, 3), slice(3, 5)), folders, strict=True
     ):
         net.keep_raw = True
         run_test(net, channels, RawOutputWriter(str(path)))
@@ -265,7 +265,7 @@ def test_the_writer_needs_raw_outputs(tmp_path):
 def test_checkpoints_are_joined(cfg, tmp_path):
     parts = build(cfg)
     paths = [str(tmp_path / f'{name}.pth') for name in ('rgb', 'flow')]
-    for net, path in zip((parts.rgb, parts.flow), paths):
+    for net, path in zip((parts.rgb, parts.flow), paths, strict=True):
         torch.save(dict(state_dict=net.state_dict()), path)
     out = tmp_path / 'new' / 'joint.pth'
     join_streams(cfg, *paths, str(out))
@@ -273,7 +273,7 @@ def test_checkpoints_are_joined(cfg, tmp_path):
     wanted = parts.state_dict()
     assert weights.keys() == wanted.keys()
     assert all(torch.equal(weights[key], wanted[key]) for key in wanted)
-    for path, classes in zip(paths, ('ab', 'ba')):
+    for path, classes in zip(paths, ('ab', 'ba'), strict=True):
         content = torch.load(path, weights_only=True)
         torch.save(dict(content, meta=dict(dataset_meta=dict(classes=classes))), path)
     with pytest.raises(UserError, match='both need the same order'):

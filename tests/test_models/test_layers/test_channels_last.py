@@ -23,6 +23,7 @@ def test_pointwise_convolution(layout, with_bias):
     for grad, wanted in zip(
         torch.autograd.grad(out, inputs, grads),
         torch.autograd.grad(expected, inputs, grads),
+        strict=True,
     ):
         torch.testing.assert_close(grad, wanted)
 

@@ -103,7 +103,7 @@ def test_levels_in_one_call_equal_level_by_level(kernel):
     levels = [torch.randn(2, 4, n) for n in (8, 4, 2, 1)]
     together = unit.forward_levels(levels)
     assert len(together) == 4
-    for one, level in zip(together, levels):
+    for one, level in zip(together, levels, strict=True):
         torch.testing.assert_close(one, unit(level), rtol=1e-5, atol=1e-5)
 
 

@@ -69,7 +69,7 @@ def test_recorded_triplet():
     value = BoundaryTripletLoss(loss_weight=1.0)(pooled, [])
     assert value.item() == pytest.approx(float(GOLDEN['triplet/loss']), rel=1e-5)
     value.backward()
-    for name, tensor in zip('apn', (a, p, n)):
+    for name, tensor in zip('apn', (a, p, n), strict=True):
         np.testing.assert_allclose(
             tensor.grad, GOLDEN[f'triplet/grad_{name}'], rtol=1e-5, atol=1e-9
         )

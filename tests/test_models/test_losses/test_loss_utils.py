@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mmtal_mts.models.utils import loss_utils as module
-from mmtal_mts.models.utils import loss_normalizer, mean_count, mean_over_ranks
+from mmtal_mts.models.utils import loss_weights, mean_count, mean_over_ranks
 
 
 @pytest.fixture
@@ -55,4 +55,4 @@ def test_value_stays_as_it_was(beside):
 def test_normalizer_counts_the_positives_of_all(beside):
     beside(0)
     positive = torch.tensor([[True, False]])
-    assert loss_normalizer(positive, 'batch').avg_factor == 0.5
+    assert loss_weights(positive, 'batch')[1] == 0.5

@@ -60,7 +60,10 @@ def test_tiou_against_interval_arithmetic():
     pred = torch.rand(50, 2, generator=generator) * 10
     target = torch.rand(50, 2, generator=generator) * 10
     for p, t, value in zip(
-        pred.tolist(), target.tolist(), distance_tiou(pred, target).tolist()
+        pred.tolist(),
+        target.tolist(),
+        distance_tiou(pred, target).tolist(),
+        strict=True,
     ):
         inter = min(p[1], t[1]) - max(-p[0], -t[0])
         union = max(p[1], t[1]) - min(-p[0], -t[0])

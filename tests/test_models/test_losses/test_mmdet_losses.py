@@ -10,10 +10,10 @@ from mmengine.structures import InstanceData
 from mmtal_mts.models.dense_heads import (
     BoundaryRefineHead,
     CoarseHead,
+    CoarseOutputs,
     DenseClassificationHead,
+    RefineOutputs,
 )
-from mmtal_mts.models.dense_heads import RefineOutputs
-from mmtal_mts.models.dense_heads import CoarseOutputs
 from mmtal_mts.models.losses import build_distance_loss
 from mmtal_mts.models.task_modules import SegmentPointGenerator
 

@@ -82,7 +82,7 @@ def test_rfp_against_index_arithmetic(merges, cumulative, seed):
     for i in reversed(range(merges)):
         for t in range(expected[i].shape[-1]):
             expected[i][..., t] += above[i + 1][..., t // 2]
-    for a, b in zip(refined, expected):
+    for a, b in zip(refined, expected, strict=True):
         torch.testing.assert_close(a, b)
 
 

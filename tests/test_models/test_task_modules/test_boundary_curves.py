@@ -50,7 +50,7 @@ def test_against_a_loop(rows, num_frames):
     for start, length in rows:
         end = start + length
         half = max((end - start) * 0.1, 2.0) / 2
-        for curve, boundary in zip(expected, (start, end)):
+        for curve, boundary in zip(expected, (start, end), strict=True):
             first = min(max(round(boundary - half), 0), num_frames - 1)
             last = min(max(round(boundary + half), 0), num_frames - 1)
             curve.update(range(first, last + 1))

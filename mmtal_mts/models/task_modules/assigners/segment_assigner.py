@@ -1,3 +1,5 @@
+"""Which segment each location has to find."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -49,16 +51,14 @@ class SegmentAssigner:
         """Assigns the locations of one clip.
 
         Args:
-            level_points: L tensors (T_l,) location centres in sampled frames.
+            level_points: L tensors (T_l,) location centres in sampled frames, as many
+                as ``level_ranges`` has.
             segments: (G, 2) ground truth in sampled frames of the clip.
             labels: (G,) in 0..K-1.
             num_classes: K.
 
         Returns:
             labels (P,) and distances (P, 2), see :class:`SegmentTargets`.
-
-        Raises:
-            ValueError: ``level_ranges`` has another number of levels.
         """
         points = torch.cat(list(level_points))
         if len(segments) == 0:
@@ -85,14 +85,14 @@ class SegmentAssigner:
         return assigned, distances.masked_fill(~positive[:, None], 0.0)
 
     def _ranges(self, level_points: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        if len(self.level_ranges) != len(level_points):
+        ranges = self.level_ranges
+        if len(ranges) != len(level_points):
             raise ValueError(
-                f'level_ranges has {len(self.level_ranges)} entries for '
-                f'{len(level_points)} levels'
+                f'level_ranges has {len(ranges)} entries for {len(level_points)} levels'
             )
         pairs = [
             points.new_tensor(bounds).expand(len(points), 2)
-            for points, bounds in zip(level_points, self.level_ranges)
+            for points, bounds in zip(level_points, ranges, strict=True)
         ]
         low, high = torch.cat(pairs).unbind(-1)
         return low, high

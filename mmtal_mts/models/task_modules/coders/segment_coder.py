@@ -1,3 +1,5 @@
+"""Distances and offsets to segments and back."""
+
 from __future__ import annotations
 
 import torch

@@ -1,3 +1,5 @@
+"""Centres of the locations."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence
