@@ -162,7 +162,7 @@ def stream_configs(name: str) -> dict[str, Config]:
 
 def shrink_pipeline(steps: list[dict], folder: Path) -> list[dict]:
     """A test pipeline at the reduced size, over the arrays in a folder."""
-    sizes = dict(CenterCrop=dict(crop_size=SIZE), Resize=dict(scale=(SIDE, SIDE)))
+    sizes = dict(CenterCrop=dict(crop_size=SIZE), LoadClip=dict(scale=(SIDE, SIDE)))
     sizes['AppendClip'] = dict(data_root=str(folder))
     sizes['LoadVideoScores'] = dict(ann_file=str(folder / 'scores.json'))
     return [dict(step, **sizes.get(step['type'], {})) for step in steps]

@@ -3,19 +3,16 @@
 # the numbers here are placeholders.
 _base_ = './default_runtime.py'
 
-load_clip = [
-    dict(type='LoadClip'),
-    dict(type='Resize', scale=(54, 54), keep_ratio=False),
-]
+load_clip = dict(type='LoadClip', scale=(54, 54))
 pack = [dict(type='FormatShape', input_format='NCTHW'), dict(type='PackTALInputs')]
 train_pipeline = [
-    *load_clip,
+    load_clip,
     dict(type='RandomCrop', size=48),
     # Left out if a class name tells left from right.
     dict(type='FlipClip', flip_ratio=0.5),
     *pack,
 ]
-test_pipeline = [*load_clip, dict(type='CenterCrop', crop_size=48), *pack]
+test_pipeline = [load_clip, dict(type='CenterCrop', crop_size=48), *pack]
 
 train_dataloader = dict(
     batch_size=4,

@@ -3,12 +3,12 @@
 _base_ = './tal-mts_i3d-tiny_1xb4-128x48x48_synthetic.py'
 
 train_pipeline = [
-    dict(type='LoadClip'),
+    _base_.train_pipeline[0],
     dict(type='ShuffleFrames'),
     *_base_.train_pipeline[1:],
 ]
 test_pipeline = [
-    dict(type='LoadClip'),
+    _base_.test_pipeline[0],
     dict(type='ShuffleFrames'),
     *_base_.test_pipeline[1:],
 ]

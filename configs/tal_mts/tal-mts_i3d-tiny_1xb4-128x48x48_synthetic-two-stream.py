@@ -15,8 +15,7 @@ model = dict(
 
 # The arrays are extracted at the size that the frames are scaled to here.
 test_pipeline = [
-    dict(type='LoadClip'),
-    dict(type='Resize', scale=(54, 54), keep_ratio=False),
+    dict(type='LoadClip', scale=(54, 54)),
     dict(type='AppendClip', data_root={{_base_.data_root}}, folder='flow_npy'),
     dict(type='CenterCrop', crop_size={{_base_.crop_size}}),
     dict(type='FormatShape', input_format='NCTHW'),

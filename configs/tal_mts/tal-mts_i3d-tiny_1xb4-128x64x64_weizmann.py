@@ -39,16 +39,14 @@ model = dict(
 )
 
 train_pipeline = [
-    dict(type='LoadClip'),
-    dict(type='Resize', scale=(72, 72), keep_ratio=False),
+    dict(type='LoadClip', scale=(72, 72)),
     dict(type='RandomCrop', size=crop_size),
     dict(type='FlipClip', flip_ratio=0.5),
     dict(type='FormatShape', input_format='NCTHW'),
     dict(type='PackTALInputs'),
 ]
 test_pipeline = [
-    dict(type='LoadClip'),
-    dict(type='Resize', scale=(72, 72), keep_ratio=False),
+    dict(type='LoadClip', scale=(72, 72)),
     dict(type='CenterCrop', crop_size=crop_size),
     dict(type='FormatShape', input_format='NCTHW'),
     dict(type='PackTALInputs'),

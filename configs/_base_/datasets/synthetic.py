@@ -8,8 +8,7 @@ sample_fps = 10
 classes = ('move_left', 'move_right', 'circle', 'shake', 'grow', 'approach_leave')
 
 train_pipeline = [
-    dict(type='LoadClip'),
-    dict(type='Resize', scale=(54, 54), keep_ratio=False),
+    dict(type='LoadClip', scale=(54, 54)),
     dict(type='RandomCrop', size=crop_size),
     # A mirror turns one direction into the other.
     dict(type='FlipClip', flip_ratio=0.5, label_map=dict(move_left='move_right')),
@@ -17,8 +16,7 @@ train_pipeline = [
     dict(type='PackTALInputs'),
 ]
 test_pipeline = [
-    dict(type='LoadClip'),
-    dict(type='Resize', scale=(54, 54), keep_ratio=False),
+    dict(type='LoadClip', scale=(54, 54)),
     dict(type='CenterCrop', crop_size=crop_size),
     dict(type='FormatShape', input_format='NCTHW'),
     dict(type='PackTALInputs'),
