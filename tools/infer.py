@@ -7,6 +7,8 @@ import os
 import sys
 
 try:
+    from mmengine.dist import is_main_process
+
     from mmtal_mts.apis import TALInferencer, find_config, load_config, merge_options
     from mmtal_mts.apis.batch_inference import BatchInference, join_processes
     from mmtal_mts.apis.video_result import Selection
@@ -99,28 +101,28 @@ def main() -> None:
     """Processes all videos."""
     args = parse_args()
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    with join_processes(args.launcher) as (rank, device):
-        cfg = merge_options(load_config(find_config(args.model)), args.cfg_options)
-        inferencer = TALInferencer(
-            cfg,
-            args.weights,
-            args.device or device,
-            batch_size=args.batch_size,
-            amp=args.amp,
-            frame_size=args.frame_size,
-            flow_method=args.flow_method,
-        )
-        run = BatchInference(
-            inferencer,
-            args.out,
-            args.formats,
-            Selection(args.score_thr, args.top_k or None, args.classes),
-            args.annotations,
-            args.overwrite,
-        )
-        report = run(args.inputs)
-        if rank == 0:
-            print(f'{report.summary()}\nresults are in {args.out}')
+    own_device = join_processes(args.launcher)
+    cfg = merge_options(load_config(find_config(args.model)), args.cfg_options)
+    inferencer = TALInferencer(
+        cfg,
+        args.weights,
+        args.device or own_device,
+        batch_size=args.batch_size,
+        amp=args.amp,
+        frame_size=args.frame_size,
+        flow_method=args.flow_method,
+    )
+    run = BatchInference(
+        inferencer,
+        args.out,
+        args.formats,
+        Selection(args.score_thr, args.top_k or None, args.classes),
+        args.annotations,
+        args.overwrite,
+    )
+    report = run(args.inputs)
+    if is_main_process():
+        print(f'{report.summary()}\nresults are in {args.out}')
     if report.failed:
         sys.exit(1)
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import datetime
+import atexit
 import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as torch_dist
-from mmengine import dist
+from mmengine import Config, dist
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -25,6 +23,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 
 from ..evaluation.functional.detections import dump_detections, load_detections
 from ..structures import load_annotations
@@ -32,14 +31,14 @@ from ..utils import UserError, write_json
 from ..utils.errors import error_message
 from ..version import __version__
 from .tal_inferencer import TALInferencer
-from .video_inputs import VideoInput, find_videos
+from .train import prepare_cpu_processes
+from .video_inputs import find_videos
 from .video_result import Selection
 from .writers import build_writers
 
 ALL_DETECTIONS = 'detections'
 """Name of the file with the detections of all videos."""
 _FINISHED = '.finished'
-_NAME_WIDTH = 28
 # Processes meet only at the end, and some may have the longer videos.
 _TIMEOUT_S = 7 * 24 * 3600
 
@@ -58,23 +57,13 @@ class BatchReport:
     skipped: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
 
-    @classmethod
-    def merge(cls, reports: Sequence[BatchReport]) -> BatchReport:
-        """Joins the reports of all processes; names are sorted."""
-        return cls(
-            sorted(name for report in reports for name in report.done),
-            sorted(name for report in reports for name in report.skipped),
-            {path: why for report in reports for path, why in report.failed.items()},
-        )
-
     def summary(self) -> str:
         """A line with the numbers, and one per video that failed with the reason."""
-        parts = [f'{len(self.done)} done']
-        if self.skipped:
-            parts.append(f'{len(self.skipped)} skipped')
-        if self.failed:
-            parts.append(f'{len(self.failed)} failed')
-        lines = [f'videos: {", ".join(parts)}']
+        counts = [f'{len(self.done)} done']
+        for state in ('skipped', 'failed'):
+            if getattr(self, state):
+                counts.append(f'{len(getattr(self, state))} {state}')
+        lines = [f'videos: {", ".join(counts)}']
         for path, why in self.failed.items():
             lines.append(f'  {why}' if path in why else f'  {path}: {why}')
         return '\n'.join(lines)
@@ -147,26 +136,31 @@ class BatchInference:
         videos = find_videos(inputs, reserved=[ALL_DETECTIONS])
         self._check_not_overwriting(videos)
         rank, count = dist.get_dist_info()
-        mine = videos[rank::count]
+        mine = list(videos.items())[rank::count]
         report = BatchReport()
         with VideoProgress(len(mine), f'[{rank}] ' if count > 1 else '') as progress:
-            for video in mine:
-                self._process(video, report, progress)
-        report = BatchReport.merge(dist.all_gather_object(report))
+            for name, path in mine:
+                self._process(name, path, report, progress)
+        reports = dist.all_gather_object(report)
+        report = BatchReport(
+            sorted(name for part in reports for name in part.done),
+            sorted(name for part in reports for name in part.skipped),
+            {path: why for part in reports for path, why in part.failed.items()},
+        )
         if rank == 0 and len(videos) > 1 and 'json' in self.writers:
             self._join(videos)
         return report
 
-    def files(self, video: VideoInput) -> dict[str, Path]:
+    def files(self, name: str) -> dict[str, Path]:
         """The files of a video by format."""
         return {
-            name: self.out_dir / f'{video.name}{writer.suffix}'
-            for name, writer in self.writers.items()
+            kind: self.out_dir / f'{name}{writer.suffix}'
+            for kind, writer in self.writers.items()
         }
 
-    def _check_not_overwriting(self, videos: Sequence[VideoInput]) -> None:
-        sources = {os.path.realpath(video.path) for video in videos}
-        for path in (path for video in videos for path in self.files(video).values()):
+    def _check_not_overwriting(self, videos: dict[str, str]) -> None:
+        sources = {os.path.realpath(path) for path in videos.values()}
+        for path in (path for name in videos for path in self.files(name).values()):
             if os.path.realpath(path) in sources:
                 raise UserError(
                     f'{path} would be overwritten, but is one of the videos. '
@@ -174,68 +168,67 @@ class BatchInference:
                 )
 
     def _process(
-        self, video: VideoInput, report: BatchReport, progress: VideoProgress
+        self, name: str, path: str, report: BatchReport, progress: VideoProgress
     ) -> None:
         """One video, whatever happens."""
-        if not self.overwrite and self._is_finished(video):
-            report.skipped.append(video.name)
-            progress.end(f'{video.name}: finished before, skipped', 'dim')
+        if not self.overwrite and self._is_finished(name, path):
+            report.skipped.append(name)
+            progress.end(f'{name}: finished before, skipped', style='dim')
             return
-        progress.begin(video.name)
+        progress.begin(name)
         began = time.perf_counter()
         try:
             result = self.inferencer.detect(
-                video.path, video_id=video.name, report=progress.windows
+                path, video_id=name, report=progress.windows
             )
             if self.annotations is not None:
                 result = result.with_ground_truth(self.annotations)
-            for name, path in self.files(video).items():
-                progress.begin(f'{name} {video.name}')
-                self.writers[name].write(result, path)
-            write_json(self._finished_file(video), self._stamp(video))
+            for kind, file in self.files(name).items():
+                progress.begin(f'{kind} {name}')
+                self.writers[kind].write(result, file)
+            write_json(self._finished_file(name), self._stamp(path))
         # Whatever is wrong with this video, the next one may be fine.
         except Exception as error:
             if os.environ.get('MMTAL_DEBUG') == '1':
                 raise
-            report.failed[video.path] = error_message(error)
-            progress.end(f'{video.name}: FAILED, {report.failed[video.path]}', 'red')
+            reason = report.failed[path] = error_message(error)
+            progress.end(f'{name}: FAILED, {reason}', style='red')
             return
-        report.done.append(video.name)
+        report.done.append(name)
         count, seconds = len(self.selection(result).detections), time.perf_counter()
         progress.end(
-            f'{video.name}: {count} action{"s" * (count != 1)} in '
-            f'{result.duration:.1f} s of video, took {seconds - began:.1f} s'
+            f'{name}: {count} action{"s" * (count != 1)} in '
+            f'{result.duration:.1f} s of video, took {seconds - began:.1f} s',
+            *(f'  {name}: {warning}' for warning in result.warnings),
         )
-        for warning in result.warnings:
-            progress.note(f'  {video.name}: {warning}')
 
-    def _is_finished(self, video: VideoInput) -> bool:
+    def _is_finished(self, name: str, path: str) -> bool:
         """Whether all files are there, made from the same file by the same settings."""
         try:
-            known = json.loads(self._finished_file(video).read_text(encoding='utf-8'))
+            known = json.loads(self._finished_file(name).read_text(encoding='utf-8'))
         except (OSError, ValueError):
             return False
         # Through JSON, so that tuples equal the lists that are read.
-        wanted = json.loads(json.dumps(self._stamp(video)))
-        return known == wanted and all(f.is_file() for f in self.files(video).values())
+        wanted = json.loads(json.dumps(self._stamp(path)))
+        return known == wanted and all(f.is_file() for f in self.files(name).values())
 
-    def _finished_file(self, video: VideoInput) -> Path:
-        return self.out_dir / _FINISHED / f'{video.name}.json'
+    def _finished_file(self, name: str) -> Path:
+        return self.out_dir / _FINISHED / f'{name}.json'
 
-    def _stamp(self, video: VideoInput) -> dict[str, Any]:
+    def _stamp(self, path: str) -> dict[str, Any]:
         """All that the results of a video depend on."""
-        return dict(video=_file_stamp(video.path), settings=self._settings)
+        return dict(video=_file_stamp(path), settings=self._settings)
 
-    def _join(self, videos: Sequence[VideoInput]) -> None:
+    def _join(self, names: Iterable[str]) -> None:
         """Writes the detections of all videos that have some into one file."""
         classes, found = self.inferencer.classes, {}
-        for path in (self.files(video)['json'] for video in videos):
+        for path in (self.files(name)['json'] for name in names):
             if path.is_file():
                 found.update(load_detections(path, classes))
         dump_detections(self.out_dir / f'{ALL_DETECTIONS}.json', found, classes)
 
 
-class VideoProgress:
+class VideoProgress(Progress):
     """Bars for all videos and for the windows of the one at hand, with the time left.
 
     Without a terminal only finished lines are written.
@@ -246,87 +239,71 @@ class VideoProgress:
     """
 
     def __init__(self, num_videos: int, prefix: str = '') -> None:
-        self._prefix = prefix
-        self._console = Console(highlight=False, soft_wrap=True)
-        self._bars = Progress(
-            TextColumn('{task.description}', markup=False),
+        console = Console(highlight=False, soft_wrap=True)
+        # One width, so that the bars do not jump.
+        width = Column(width=28, no_wrap=True, overflow='ellipsis')
+        super().__init__(
+            TextColumn('{task.description}', markup=False, table_column=width),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TextColumn('eta', style='dim'),
             TimeRemainingColumn(),
-            console=self._console,
+            console=console,
             transient=True,
-            disable=not self._console.is_terminal,
+            disable=not console.is_terminal,
         )
-        self._videos = self._bars.add_task(_fit('videos'), total=num_videos)
-        self._windows = self._bars.add_task('', total=None, visible=False)
-
-    def __enter__(self) -> VideoProgress:
-        self._bars.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bars.stop()
+        self._prefix = prefix
+        self._videos = self.add_task('videos', total=num_videos)
+        self._windows = self.add_task('', total=None, visible=False)
 
     def begin(self, name: str) -> None:
         """Starts the bar of a video, or of a file that is written for it, anew."""
-        self._bars.reset(self._windows, description=_fit(name), visible=True)
-        self._bars.update(self._windows, total=None)
+        self.reset(self._windows, description=name, visible=True)
+        self.update(self._windows, total=None)
 
     def windows(self, done: int, total: int | None) -> None:
         """Shows how many windows of the video are done, of how many if known."""
-        self._bars.update(self._windows, completed=done, total=total)
+        self.update(self._windows, completed=done, total=total)
 
-    def note(self, line: str) -> None:
-        """Writes a line that a person should see."""
-        self._console.print(self._prefix + line, style='yellow', markup=False)
-
-    def end(self, line: str, style: str = '') -> None:
-        """Writes the line of a finished video, in a style of :mod:`rich`."""
-        self._console.print(self._prefix + line, style=style, markup=False)
-        self._bars.advance(self._videos)
+    def end(self, *lines: str, style: str = '') -> None:
+        """Writes a line on a finished video, in a style of :mod:`rich`, and notes."""
+        for line in lines:
+            self.console.print(self._prefix + line, style=style, markup=False)
+            style = 'yellow'
+        self.advance(self._videos)
 
 
-@contextmanager
-def join_processes(launcher: str = 'none') -> Iterator[tuple[int, str | None]]:
+def join_processes(launcher: str = 'none') -> str | None:
     """Joins the processes that share the videos of one inference.
 
     Args:
         launcher: 'none', 'pytorch', 'slurm' or 'mpi'.
 
-    Yields:
-        Number of this process, and its GPU; None if there is one process or no GPU.
+    Returns:
+        The GPU of this process; None if there is one process or no GPU.
 
     Raises:
         UserError: The launcher does not work here.
     """
     if launcher == 'none':
-        yield 0, None
-        return
-    has_gpu = torch.cuda.is_available()
-    if not has_gpu and launcher != 'pytorch':
-        raise UserError(
-            f'--launcher {launcher} needs CUDA GPUs, and torch sees none. '
-            'Remedy: torchrun with --launcher pytorch works on CPUs as well'
-        )
+        return None
+    # Only small reports are exchanged, for which gloo is always there.
+    settings = dict(backend='gloo', timeout=_TIMEOUT_S)
+    if not torch.cuda.is_available():
+        env_cfg = dict(dist_cfg=settings)
+        prepare_cpu_processes(Config(dict(launcher=launcher, env_cfg=env_cfg)))
+        return None
     try:
-        # Only small reports are exchanged, for which gloo is always there.
-        if has_gpu:
-            dist.init_dist(launcher, backend='gloo', timeout=_TIMEOUT_S)
-        else:  # MMEngine wants a GPU for each process
-            timeout = datetime.timedelta(seconds=_TIMEOUT_S)
-            torch_dist.init_process_group('gloo', timeout=timeout)
+        dist.init_dist(launcher, **settings)
     except (ValueError, KeyError) as error:
         raise UserError(
             f'--launcher {launcher}: {error} is missing. Remedy: start with '
             'torchrun, srun or mpirun, which set the environment'
         ) from error
-    try:
-        device = f'cuda:{torch.cuda.current_device()}' if has_gpu else None
-        yield dist.get_rank(), device
-    finally:
-        torch_dist.destroy_process_group()
+    # Gloo's threads must end before the interpreter does, or it may abort.
+    atexit.register(torch.distributed.destroy_process_group)
+    return f'cuda:{torch.cuda.current_device()}'
 
 
 def _file_stamp(path: str | os.PathLike | None) -> list | None:
@@ -335,11 +312,3 @@ def _file_stamp(path: str | os.PathLike | None) -> list | None:
         return None
     status = os.stat(path)
     return [os.path.realpath(path), status.st_size, status.st_mtime_ns]
-
-
-def _fit(text: str) -> str:
-    """Text of a width that does not let the bars jump."""
-    text = ' '.join(text.split())
-    if len(text) > _NAME_WIDTH:
-        text = text[: _NAME_WIDTH - 1] + '…'
-    return text.ljust(_NAME_WIDTH)

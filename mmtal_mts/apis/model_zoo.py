@@ -129,37 +129,29 @@ def local_weights(weights: str | os.PathLike) -> Path:
     url = os.fspath(weights)
     if '://' not in url:
         return Path(url)
-    name = url.rsplit('/', 1)[-1]
-    digest = _NAMED_HASH.search(name)
+    path = Path(torch.hub.get_dir(), 'checkpoints', url.rsplit('/', 1)[-1])
+    digest = _NAMED_HASH.search(path.name)
     if digest is None:
         raise UserError(
             f'{url} does not end with -HASH.pth, so that what comes could not be '
             'checked. Remedy: fetch it yourself and give the file'
         )
-    path = Path(torch.hub.get_dir(), 'checkpoints', name)
-    if path.is_file():
-        return check_hash(path)
-    print(f'fetching {url}')
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        torch.hub.download_url_to_file(url, str(path), digest[1], progress=False)
-    except OSError as error:
-        raise UserError(
-            f'{url} cannot be fetched ({error}). Remedy: check the address and the '
-            'network, or fetch it elsewhere and give the file'
-        ) from error
-    except RuntimeError as error:
-        raise UserError(
-            f'{url} is damaged or another file: {error}. Remedy: get it again'
-        ) from error
-    return path
+    if not path.is_file():
+        print(f'fetching {url}')
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            torch.hub.download_url_to_file(url, str(path), digest[1], progress=False)
+        # A false hash is a RuntimeError.
+        except (OSError, RuntimeError) as error:
+            raise UserError(
+                f'{url} cannot be fetched whole ({error}). Remedy: check the address '
+                'and the network, or fetch it elsewhere and give the file'
+            ) from error
+    return check_hash(path)
 
 
 def check_hash(path: Path) -> Path:
     """Checks that a file is the one that its name ``NAME-HASH.pth`` promises.
-
-    Args:
-        path: The file.
 
     Returns:
         The same path.
@@ -179,10 +171,7 @@ def check_hash(path: Path) -> Path:
 
 
 def checkpoint_config(weights: str | os.PathLike) -> Config:
-    """The config that MMEngine kept in a checkpoint.
-
-    Args:
-        weights: As for :func:`local_weights`.
+    """The config that MMEngine kept in a checkpoint, see :func:`local_weights`.
 
     Raises:
         UserError: There is none.
@@ -237,10 +226,7 @@ def init_model(
 
 
 def usable_device(name: str | None) -> torch.device:
-    """Checks that a device is there.
-
-    Args:
-        name: E.g. 'cpu' or 'cuda:1'. None: the first GPU if there is one.
+    """The device of a name like 'cuda:1'; None: the first GPU if there is one.
 
     Raises:
         UserError: Torch cannot use it.

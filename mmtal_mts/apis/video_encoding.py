@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -48,16 +48,19 @@ def encode_video(source: str, path: Path, draw: Draw, crf: int = 23) -> None:
     Raises:
         VideoReadError: Nothing can be decoded.
     """
-    with ExitStack() as stack:
-        reader = stack.enter_context(closing(VideoReader(source, 0)))
-        output = stack.enter_context(
-            av.open(str(path), 'w', format='mp4', options={'movflags': '+faststart'})
-        )
+    with (
+        closing(VideoReader(source, 0)) as reader,
+        av.open(source) as container,
+        av.open(
+            str(path), 'w', format='mp4', options={'movflags': '+faststart'}
+        ) as output,
+    ):
         options = dict(crf=str(crf), preset='veryfast')
         video = output.add_stream('libx264', options=options)
         video.pix_fmt = 'yuv420p'
         video.codec_context.time_base = _TICK
-        sound = _Sound(stack.enter_context(av.open(source)), output)
+        sound = _sound(container, output)
+        waiting = next(sound, None)
         last = -1
         for index, frame in reader.frames():
             time = reader.times.start_s(index)
@@ -69,12 +72,13 @@ def encode_video(source: str, path: Path, draw: Draw, crf: int = 23) -> None:
             picture.pts, picture.time_base = last, _TICK
             packets = video.encode(picture)
             # Sound of the same time goes next to the pictures.
-            for packet in sound.until(time):
-                output.mux(packet)
+            while waiting is not None and waiting.pts * waiting.time_base <= time:
+                output.mux(waiting)
+                waiting = next(sound, None)
             output.mux(packets)
         output.mux(video.encode(None))
-        for packet in sound.until(float('inf')):
-            output.mux(packet)
+        if waiting is not None:
+            output.mux([waiting, *sound])
 
 
 def is_playable(path: Path) -> bool:
@@ -97,14 +101,12 @@ def write_preview(source: str, path: Path) -> None:
     size: tuple[int, int] | None = None
 
     def shrink(image: np.ndarray, _: float) -> np.ndarray:
+        """All pictures get the size of the first, or a smaller one."""
         nonlocal size
-        height, width = image.shape[:2]
-        # All pictures get the size of the first, or a smaller one.
         if size is None:
+            height, width = image.shape[:2]
             scale = min(1.0, _MAX_PREVIEW_HEIGHT / height)
             size = max(2, round(width * scale)), max(2, round(height * scale))
-        if (width, height) == size:
-            return image
         return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
     with atomic_write(path) as temporary:
@@ -120,49 +122,30 @@ def codec_name(stream: Any) -> str:
     return getattr(codec, 'canonical_name', codec.name)
 
 
-class _Sound:
-    """The packets of the first audio stream, moved to the clock of the frames."""
-
-    def __init__(self, container: Any, output: Any) -> None:
-        self._waiting: Any = None
-        audio = container.streams.audio
-        if not audio or codec_name(audio[0]) not in _MP4_SOUND:
-            return
-        if not hasattr(output, 'add_stream_from_template'):  # PyAV before 14
-            self._stream = output.add_stream(template=audio[0])
-        else:
-            self._stream = output.add_stream_from_template(audio[0])
-        video = container.streams.video[0]
-        start = (video.start_time or 0) * video.time_base
-        shift = round(start / audio[0].time_base)
-        self._packets = self._usable(container.demux(audio[0]), shift)
-        self._waiting = next(self._packets, None)
-
-    @staticmethod
-    def _usable(packets: Iterator[Any], shift: int) -> Iterator[Any]:
-        last = -1
-        try:
-            for packet in packets:
-                if packet.dts is None or packet.pts is None:
-                    continue
-                packet.dts -= shift
-                packet.pts -= shift
-                if packet.dts > last:
-                    last = packet.dts
-                    yield packet
-        # A damaged end costs the rest of the sound, not the pictures.
-        except av.error.FFmpegError:
-            return
-
-    def until(self, time: float) -> Iterator[Any]:
-        """Yields what has not been yielded and begins before a time."""
-        while self._waiting is not None:
-            packet = self._waiting
-            if float(packet.pts * packet.time_base) > time:
-                return
-            packet.stream = self._stream
+def _sound(container: Any, output: Any) -> Iterator[Any]:
+    """Yields the packets of the first audio stream, on the clock of the frames."""
+    if not container.streams.audio:
+        return
+    audio, video = container.streams.audio[0], container.streams.video[0]
+    if codec_name(audio) not in _MP4_SOUND:
+        return
+    if hasattr(output, 'add_stream_from_template'):
+        stream = output.add_stream_from_template(audio)
+    else:  # PyAV before 14
+        stream = output.add_stream(template=audio)
+    shift = round((video.start_time or 0) * video.time_base / audio.time_base)
+    last = -1
+    try:
+        for packet in container.demux(audio):
+            if packet.dts is None or packet.pts is None or packet.dts - shift <= last:
+                continue
+            packet.dts -= shift
+            packet.pts -= shift
+            packet.stream, last = stream, packet.dts
             yield packet
-            self._waiting = next(self._packets, None)
+    # A damaged end costs the rest of the sound, not the pictures.
+    except av.error.FFmpegError:
+        return
 
 
 def _even(image: np.ndarray) -> np.ndarray:

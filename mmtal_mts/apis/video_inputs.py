@@ -5,7 +5,6 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from ..datasets.sources import VIDEO_EXTENSIONS
@@ -15,23 +14,9 @@ from .video_result import VIDEO_SUFFIXES
 _LIST_SUFFIXES = ('.txt', '.lst')
 
 
-@dataclass(frozen=True)
-class VideoInput:
-    """A video file and the name that its results get.
-
-    Attributes:
-        path: As given.
-        name: Unique among the inputs; a file name without its extension if that is
-            enough.
-    """
-
-    path: str
-    name: str
-
-
 def find_videos(
     inputs: Sequence[str | os.PathLike], reserved: Iterable[str] = ()
-) -> list[VideoInput]:
+) -> dict[str, str]:
     """Lists the videos that inputs stand for.
 
     Args:
@@ -43,7 +28,8 @@ def find_videos(
         reserved: Names that no video may get.
 
     Returns:
-        The videos in order, each file once.
+        Files in order, each once, by the unique names that their results get: the name
+        of the file without its extension if that is enough.
 
     Raises:
         UserError: An input stands for nothing.
@@ -53,8 +39,7 @@ def find_videos(
         for path in _expand(os.fspath(item)):
             unique.setdefault(os.path.realpath(path), path)
     paths = list(unique.values())
-    names = _unique_names(paths, set(reserved))
-    return [VideoInput(*pair) for pair in zip(paths, names, strict=True)]
+    return dict(zip(_unique_names(paths, set(reserved)), paths, strict=True))
 
 
 def _expand(item: str) -> list[str]:
@@ -114,14 +99,12 @@ def _read_list(path: Path) -> list[str]:
 def _unique_names(paths: Sequence[str], reserved: set[str]) -> list[str]:
     """The stem where it is unique, else more and more of the path."""
     names: list[str] = [''] * len(paths)
-    for candidate in (
-        lambda path: Path(path).stem,
-        lambda path: Path(path).name,
-        lambda path: '_'.join(Path(path).resolve().parts[-2:]),
+    for candidates in (
+        [Path(path).stem for path in paths],
+        [Path(path).name for path in paths],
+        ['_'.join(Path(path).resolve().parts[-2:]) for path in paths],
     ):
-        proposed = [
-            name or candidate(path) for name, path in zip(names, paths, strict=True)
-        ]
+        proposed = [name or new for name, new in zip(names, candidates, strict=True)]
         folded = [name.casefold() for name in proposed]
         for index, name in enumerate(folded):
             if folded.count(name) == 1 and name not in reserved:

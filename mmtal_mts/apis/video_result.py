@@ -10,6 +10,7 @@ import numpy as np
 
 from ..structures import Annotations, Segments
 from ..utils import UserError
+from ..utils.io import atomic_write
 
 
 @dataclass(frozen=True)
@@ -145,4 +146,8 @@ class ResultWriter:
             result: With all detections.
             path: File to write; missing folders are made.
         """
+        with atomic_write(path) as temporary:
+            self._write(self.selection(result), temporary)
+
+    def _write(self, shown: VideoResult, path: Path) -> None:
         raise NotImplementedError

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from ..evaluation.functional.detections import dump_detections
 from ..utils import UserError
-from ..utils.io import atomic_write
 from ..visualization import Timeline, draw_timeline, read_strip
 from .annotated_video import AnnotatedVideoWriter
 from .report import HtmlReportWriter
@@ -24,9 +23,7 @@ class ActivityNetWriter(ResultWriter):
 
     suffix = '.json'
 
-    def write(self, result: VideoResult, path: Path) -> None:
-        """See :meth:`ResultWriter.write`."""
-        shown = self.selection(result)
+    def _write(self, shown: VideoResult, path: Path) -> None:
         dump_detections(path, {shown.video_id: shown.detections}, shown.classes)
 
 
@@ -35,17 +32,13 @@ class CsvWriter(ResultWriter):
 
     suffix = '.csv'
 
-    def write(self, result: VideoResult, path: Path) -> None:
-        """See :meth:`ResultWriter.write`."""
-        with (
-            atomic_write(path) as temporary,
-            open(temporary, 'w', newline='', encoding='utf-8') as file,
-        ):
+    def _write(self, shown: VideoResult, path: Path) -> None:
+        with open(path, 'w', newline='', encoding='utf-8') as file:
             table = csv.writer(file)
             table.writerow(['video', 'start', 'end', 'label', 'score'])
-            for start, end, name, score in sorted(self.selection(result).rows()):
+            for start, end, name, score in sorted(shown.rows()):
                 times = (f'{start:.3f}', f'{end:.3f}')
-                table.writerow([result.video_id, *times, name, f'{score:.4f}'])
+                table.writerow([shown.video_id, *times, name, f'{score:.4f}'])
 
 
 class SrtWriter(ResultWriter):
@@ -57,26 +50,22 @@ class SrtWriter(ResultWriter):
 
     suffix = '.srt'
 
-    def write(self, result: VideoResult, path: Path) -> None:
-        """See :meth:`ResultWriter.write`."""
-        blocks = self._blocks(self.selection(result))
-        with atomic_write(path) as temporary:
-            temporary.write_text('\n'.join(blocks), encoding='utf-8')
-
-    def _blocks(self, shown: VideoResult) -> list[str]:
-        return [
+    def _write(self, shown: VideoResult, path: Path) -> None:
+        blocks = [
             f'{number}\n{_cue(*cue, ",", _plain)}'
             for number, cue in enumerate(cues(shown), start=1)
         ]
+        path.write_text('\n'.join(blocks), encoding='utf-8')
 
 
-class VttWriter(SrtWriter):
+class VttWriter(ResultWriter):
     """WebVTT subtitles; as :class:`SrtWriter`, with special characters escaped."""
 
     suffix = '.vtt'
 
-    def _blocks(self, shown: VideoResult) -> list[str]:
-        return ['WEBVTT\n', *(_cue(*cue, '.', _escape) for cue in cues(shown))]
+    def _write(self, shown: VideoResult, path: Path) -> None:
+        blocks = ['WEBVTT\n', *(_cue(*cue, '.', _escape) for cue in cues(shown))]
+        path.write_text('\n'.join(blocks), encoding='utf-8')
 
 
 class TimelineWriter(ResultWriter):
@@ -84,9 +73,7 @@ class TimelineWriter(ResultWriter):
 
     suffix = '.png'
 
-    def write(self, result: VideoResult, path: Path) -> None:
-        """See :meth:`ResultWriter.write`."""
-        shown = self.selection(result)
+    def _write(self, shown: VideoResult, path: Path) -> None:
         frames = read_strip(shown.path, shown.duration) if shown.path else []
         timeline = Timeline(
             shown.video_id, shown.duration, shown.detections, shown.ground_truth, frames
@@ -135,10 +122,7 @@ def build_writers(
 def cues(
     result: VideoResult,
 ) -> list[tuple[float, float, list[tuple[str, float]]]]:
-    """Cuts the time into stretches in which the same actions happen.
-
-    Args:
-        result: Selected detections.
+    """Cuts the time into stretches in which the same selected actions happen.
 
     Returns:
         Start and end in seconds of the player, rounded to milliseconds, and the names
@@ -169,12 +153,7 @@ def cues(
 
 
 def clock(seconds: float, separator: str) -> str:
-    """A time as subtitles write it, e.g. ``01:02:03,456``.
-
-    Args:
-        seconds: Not negative.
-        separator: Before the milliseconds.
-    """
+    """A time as subtitles write it, e.g. ``01:02:03,456`` with separator ','."""
     rest, millis = divmod(round(seconds * 1000), 1000)
     minutes, rest = divmod(rest, 60)
     hours, minutes = divmod(minutes, 60)

@@ -22,34 +22,30 @@ def folder(tmp_path):
     return tmp_path
 
 
-def names(videos):
-    return [video.name for video in videos]
-
-
 def test_folder_is_searched_for_videos(folder):
-    assert sorted(names(find_videos([folder]))) == ['a', 'b', 'c d', 'ü[1]']
+    assert sorted(list(find_videos([folder]))) == ['a', 'b', 'c d', 'ü[1]']
 
 
 def test_file_pattern_and_list(folder):
     (folder / 'list.txt').write_text('# mine\n\na.mp4\nsub\n*.AVI\ngone.mp4\n')
     videos = find_videos([folder / 'list.txt'])
     # A missing file of a list is reported later, with the others done.
-    assert names(videos) == ['a', 'c d', 'b', 'gone']
-    assert videos[1].path == str(folder / 'sub/c d.mkv')
-    assert names(find_videos([folder / 'ü[1].mp4'])) == ['ü[1]']
-    assert names(find_videos([f'{folder}/**/*.mkv', folder / 'a.mp4'])) == ['c d', 'a']
+    assert list(videos) == ['a', 'c d', 'b', 'gone']
+    assert videos['c d'] == str(folder / 'sub/c d.mkv')
+    assert list(find_videos([folder / 'ü[1].mp4'])) == ['ü[1]']
+    assert list(find_videos([f'{folder}/**/*.mkv', folder / 'a.mp4'])) == ['c d', 'a']
 
 
 def test_results_are_no_inputs(folder):
-    before = names(find_videos([folder, f'{folder}/*.mp4']))
+    before = list(find_videos([folder, f'{folder}/*.mp4']))
     (folder / 'a.annotated.mp4').write_bytes(b'')
     (folder / 'b.preview.mp4').write_bytes(b'')
-    assert names(find_videos([folder, f'{folder}/*.mp4'])) == before
-    assert names(find_videos([folder / 'a.annotated.mp4'])) == ['a.annotated']
+    assert list(find_videos([folder, f'{folder}/*.mp4'])) == before
+    assert list(find_videos([folder / 'a.annotated.mp4'])) == ['a.annotated']
 
 
 def test_each_file_once(folder):
-    assert names(find_videos([folder / 'a.mp4', folder, folder / 'a.mp4']))[0] == 'a'
+    assert list(find_videos([folder / 'a.mp4', folder, folder / 'a.mp4']))[0] == 'a'
     assert len(find_videos([folder / 'a.mp4', folder])) == 4
 
 
@@ -67,7 +63,7 @@ def test_names_are_unique(tmp_path):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b'')
     videos = find_videos([tmp_path / name for name in paths], ['detections'])
-    assert names(videos) == [
+    assert list(videos) == [
         'v.mp4',
         'x_v.avi',
         'y_v.avi',

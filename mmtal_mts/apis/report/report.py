@@ -6,7 +6,6 @@ import base64
 import hashlib
 import os
 from contextlib import closing
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -22,8 +21,9 @@ from ...visualization import MATCH_TIOU, class_color, shrink_image
 from ..video_encoding import is_playable, write_preview
 from ..video_result import VIDEO_SUFFIXES, ResultWriter, Selection, VideoResult
 
+_TEMPLATES = Path(__file__).parent / 'templates'
+# The slider reaches down to this score, if the detections are not too many.
 _WEAKEST = 0.05
-"""The slider reaches down to this score, if the detections are not too many."""
 _MAX_SEGMENTS = 500
 _MAX_THUMBNAILS = 120
 _THUMBNAIL_HEIGHT = 72
@@ -168,21 +168,15 @@ def _jpeg_url(image: np.ndarray) -> str:
     return 'data:image/jpeg;base64,' + base64.b64encode(data.tobytes()).decode('ascii')
 
 
-@lru_cache(maxsize=1)
-def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / 'templates'),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-    )
-
-
 def _render(**values: object) -> str:
     """Fills the template; only its own style and script may run in the page."""
-    environment = _environment()
-    for kind, part in (('style', 'css'), ('script', 'js')):
-        text = environment.loader.get_source(environment, f'report.{part}')[0]
-        digest = hashlib.sha256(text.encode()).digest()
-        values[kind] = text
+    parts = {
+        kind: (_TEMPLATES / f'report.{kind}').read_text(encoding='utf-8')
+        for kind in ('html', 'css', 'js')
+    }
+    for kind in ('css', 'js'):
+        digest = hashlib.sha256(parts[kind].encode()).digest()
+        values[kind] = parts[kind]
         values[f'{kind}_hash'] = base64.b64encode(digest).decode()
-    return environment.get_template('report.html').render(**values)
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    return environment.from_string(parts['html']).render(**values)
