@@ -3,14 +3,154 @@
 from __future__ import annotations
 
 import argparse
+import os
+import re
 import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 try:
+    from mmaction.registry import DATASETS
+    from mmaction.structures import ActionDataSample
+    from mmengine.config import Config
+    from mmengine.registry import init_default_scope
+
     from mmtal_mts.apis import load_config
-    from mmtal_mts.apis.dataset_browser import browse
+    from mmtal_mts.datasets.transforms.formatting import META_KEYS
+    from mmtal_mts.structures import Segments, frames_to_seconds
     from mmtal_mts.utils import CfgOptionsAction, UserError, run_tool
+    from mmtal_mts.visualization import Timeline, clip_frames, draw_timelines
 except ImportError as error:
     sys.exit(f'error: {error}')
+
+_EXTRA_CLASSES = ('part of the cut action', 'inserted background')
+# What augmentations note about themselves.
+_SHOWN = {'flip': 'mirrored', 'broken': 'video not readable'}
+
+
+def build_dataset(cfg: Config, split: str) -> Any:
+    """Builds the data set of a config, with what its augmentations did in the samples.
+
+    Args:
+        cfg: The config.
+        split: 'train', 'val' or 'test'.
+
+    Returns:
+        Ready to use.
+
+    Raises:
+        UserError: If the config has no such data set, or its pipeline does not end
+            with PackTALInputs.
+    """
+    loader = cfg.get(f'{split}_dataloader')
+    if loader is None:
+        raise UserError(f'config {cfg.filename} has no {split}_dataloader')
+    init_default_scope(cfg.get('default_scope', 'mmaction'))
+    dataset_cfg = innermost = loader.dataset
+    while 'pipeline' not in innermost and 'dataset' in innermost:
+        innermost = innermost.dataset
+    pipeline = innermost.get('pipeline') or [{}]
+    if pipeline[-1].get('type') != 'PackTALInputs':
+        raise UserError(
+            f'config {cfg.filename}: the pipeline of {split}_dataloader must end with '
+            'PackTALInputs to be shown'
+        )
+    # Not in the samples otherwise, because no network needs it.
+    keys = tuple(pipeline[-1].get('meta_keys', META_KEYS))
+    pipeline[-1]['meta_keys'] = keys + tuple(_SHOWN)
+    return DATASETS.build(dataset_cfg)
+
+
+def browse(
+    cfg: Config,
+    out_dir: str | os.PathLike,
+    split: str = 'train',
+    indices: Sequence[int] | None = None,
+    num: int = 8,
+    seed: int = 0,
+) -> Iterator[Path]:
+    """Draws windows of a data set, each into a PNG file of its own.
+
+    Args:
+        cfg: The config.
+        out_dir: Folder of the pictures.
+        split: 'train', 'val' or 'test'.
+        indices: Windows to draw; None: ``num`` of all,
+            evenly spread.
+        num: See ``indices``.
+        seed: Of the augmentations.
+
+    Yields:
+        Each picture, once it is written.
+
+    Raises:
+        UserError: See :func:`build_dataset`, or a window that there is not.
+    """
+    dataset = build_dataset(cfg, split)
+    if indices is None:
+        indices = np.linspace(0, len(dataset) - 1, min(num, len(dataset))).astype(int)
+    strange = [index for index in indices if not 0 <= index < len(dataset)]
+    if strange:
+        raise UserError(
+            f'window {strange[0]}: the {split} data set has windows 0 to '
+            f'{len(dataset) - 1}'
+        )
+    np.random.seed(seed)
+    for index in indices:
+        data = dataset[int(index)]
+        sample = data['data_samples']
+        video = re.sub(r'[^\w.-]', '_', sample.video_id)
+        path = Path(out_dir) / f'{index:06d}_{video}_{sample.window_offset}.png'
+        draw_window(path, np.asarray(data['inputs']), sample, dataset.metainfo)
+        yield path
+
+
+def draw_window(
+    path: str | os.PathLike,
+    clip: np.ndarray,
+    sample: ActionDataSample,
+    metainfo: dict[str, Any],
+) -> None:
+    """Draws a window as it goes into the network.
+
+    A window that the consistency loss uses is followed by the rearranged one.
+
+    Args:
+        path: PNG file to write.
+        clip: (C, T, H, W) uint8, or (C, T) features, which are not drawn.
+        sample: Its annotation, as from PackTALInputs.
+        metainfo: With ``classes``.
+    """
+    fps, classes = sample.sample_fps, tuple(metainfo['classes'])
+    length_s = frames_to_seconds(clip.shape[1], fps)
+    start_s = frames_to_seconds(sample.window_offset, fps)
+    notes = [word for key, word in _SHOWN.items() if sample.get(key)]
+    name = f'{sample.video_id}, {start_s:.1f} - {start_s + length_s:.1f} s'
+    truth = sample.gt_instances
+    shown = [
+        (', '.join([name, *notes]), truth.segments.numpy(), truth.labels.numpy(), clip)
+    ]
+    rearranged = sample.get('consistency')
+    if rearranged is not None:
+        labels = len(classes) + np.array([0, 0, 1])
+        moved = clip[:, rearranged['frame_order']]
+        name = 'rearranged for the consistency loss'
+        shown.append((name, rearranged['segments'], labels, moved))
+    timelines = [
+        Timeline(
+            name,
+            length_s,
+            None,
+            Segments(frames_to_seconds(segments_f, fps), labels),
+            clip_frames(frames, fps),
+        )
+        for name, segments_f, labels, frames in shown
+    ]
+    title = f'{" x ".join(map(str, clip.shape))}, {fps:g} fps'
+    draw_timelines(path, timelines, classes + _EXTRA_CLASSES, title=title)
 
 
 def parse_args() -> argparse.Namespace:

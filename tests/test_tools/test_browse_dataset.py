@@ -9,8 +9,12 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 
-from mmtal_mts.apis.dataset_browser import browse, build_dataset
 from mmtal_mts.utils import UserError
+
+
+@pytest.fixture
+def tool(load_tool):
+    return load_tool('analysis_tools/browse_dataset.py')
 
 
 @pytest.fixture
@@ -53,19 +57,19 @@ def cfg(tmp_path):
     )
 
 
-def test_what_the_augmentation_did_is_in_the_sample(cfg):
-    data = build_dataset(cfg, 'train')[0]
+def test_what_the_augmentation_did_is_in_the_sample(tool, cfg):
+    data = tool.build_dataset(cfg, 'train')[0]
     assert data['data_samples'].flip is True
     assert data['data_samples'].gt_instances.labels.tolist() == [1]
 
 
-def test_each_window_becomes_a_picture(cfg, tmp_path, monkeypatch):
+def test_each_window_becomes_a_picture(tool, cfg, tmp_path, monkeypatch):
     drawn = []
 
     def draw(path, timelines, classes, title):
         drawn.append((timelines, classes, title))
 
-    paths = list(browse(cfg, tmp_path / 'out', num=3))
+    paths = list(tool.browse(cfg, tmp_path / 'out', num=3))
     assert [path.name for path in paths] == [
         '000000_a_0.png',
         '000001_a_16.png',
@@ -73,8 +77,8 @@ def test_each_window_becomes_a_picture(cfg, tmp_path, monkeypatch):
     ]
     heights = [cv2.imread(str(path)).shape for path in paths]
     assert {shape[1] for shape in heights} == {1600}
-    monkeypatch.setattr('mmtal_mts.apis.dataset_browser.draw_timelines', draw)
-    list(browse(cfg, tmp_path / 'out', indices=[1]))
+    monkeypatch.setattr(tool, 'draw_timelines', draw)
+    list(tool.browse(cfg, tmp_path / 'out', indices=[1]))
     timelines, classes, title = drawn[0]
     assert title == '3 x 32 x 8 x 8, 10 fps'
     assert timelines[0].video_id == 'a, 1.6 - 4.8 s, mirrored'
@@ -87,15 +91,18 @@ def test_each_window_becomes_a_picture(cfg, tmp_path, monkeypatch):
     assert image[0, 0, 0] == 16 + int(time_s * 10)
 
 
-def test_the_rearranged_window_follows_where_there_is_one(cfg, tmp_path, monkeypatch):
+def test_the_rearranged_window_follows_where_there_is_one(
+    tool, cfg, tmp_path, monkeypatch
+):
     drawn = []
     monkeypatch.setattr(
-        'mmtal_mts.apis.dataset_browser.draw_timelines',
+        tool,
+        'draw_timelines',
         lambda path, timelines, classes, title: drawn.append((timelines, classes)),
     )
     steps = cfg.train_dataloader.dataset.dataset.pipeline
     steps[2].divisor = 4
-    list(browse(cfg, tmp_path, indices=[0]))
+    list(tool.browse(cfg, tmp_path, indices=[0]))
     timelines, classes = drawn[0]
     assert len(timelines) == 2
     names = [classes[label] for label in timelines[1].ground_truth.labels]
@@ -110,11 +117,11 @@ def test_the_rearranged_window_follows_where_there_is_one(cfg, tmp_path, monkeyp
     assert order != sorted(order)
 
 
-def test_other_configs_and_windows_are_refused(cfg, tmp_path):
+def test_other_configs_and_windows_are_refused(tool, cfg, tmp_path):
     with pytest.raises(UserError, match='no val_dataloader'):
-        build_dataset(cfg, 'val')
+        tool.build_dataset(cfg, 'val')
     with pytest.raises(UserError, match='windows 0 to 3'):
-        list(browse(cfg, tmp_path, indices=[4]))
+        list(tool.browse(cfg, tmp_path, indices=[4]))
     cfg.train_dataloader.dataset.dataset.pipeline.pop()
     with pytest.raises(UserError, match='must end with PackTALInputs'):
-        build_dataset(cfg, 'train')
+        tool.build_dataset(cfg, 'train')
