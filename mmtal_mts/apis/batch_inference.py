@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from mmengine import Config, dist
@@ -27,8 +26,9 @@ from rich.table import Column
 
 from ..evaluation.functional.detections import dump_detections, load_detections
 from ..structures import load_annotations
-from ..utils import UserError, write_json
+from ..utils import UserError
 from ..utils.errors import error_message
+from ..utils.io import atomic_write
 from ..version import __version__
 from .tal_inferencer import TALInferencer
 from .train import prepare_cpu_processes
@@ -178,15 +178,14 @@ class BatchInference:
         progress.begin(name)
         began = time.perf_counter()
         try:
-            result = self.inferencer.detect(
-                path, video_id=name, report=progress.windows
-            )
+            result = self.inferencer.detect(path, name, report=progress.windows)
             if self.annotations is not None:
                 result = result.with_ground_truth(self.annotations)
             for kind, file in self.files(name).items():
                 progress.begin(f'{kind} {name}')
                 self.writers[kind].write(result, file)
-            write_json(self._finished_file(name), self._stamp(path))
+            with atomic_write(self._finished_file(name)) as temporary:
+                temporary.write_text(self._stamp(path), 'utf-8')
         # Whatever is wrong with this video, the next one may be fine.
         except Exception as error:
             if os.environ.get('MMTAL_DEBUG') == '1':
@@ -204,20 +203,19 @@ class BatchInference:
 
     def _is_finished(self, name: str, path: str) -> bool:
         """Whether all files are there, made from the same file by the same settings."""
-        try:
-            known = json.loads(self._finished_file(name).read_text(encoding='utf-8'))
-        except (OSError, ValueError):
+        file = self._finished_file(name)
+        if not file.is_file() or file.read_text('utf-8', 'replace') != self._stamp(
+            path
+        ):
             return False
-        # Through JSON, so that tuples equal the lists that are read.
-        wanted = json.loads(json.dumps(self._stamp(path)))
-        return known == wanted and all(f.is_file() for f in self.files(name).values())
+        return all(file.is_file() for file in self.files(name).values())
 
     def _finished_file(self, name: str) -> Path:
         return self.out_dir / _FINISHED / f'{name}.json'
 
-    def _stamp(self, path: str) -> dict[str, Any]:
+    def _stamp(self, path: str) -> str:
         """All that the results of a video depend on."""
-        return dict(video=_file_stamp(path), settings=self._settings)
+        return json.dumps(dict(video=_file_stamp(path), settings=self._settings))
 
     def _join(self, names: Iterable[str]) -> None:
         """Writes the detections of all videos that have some into one file."""

@@ -91,8 +91,8 @@ class TALInferencer(BaseInferencer):
         self.batch_size, self.amp = batch_size, amp
         self.frame_size, self.flow_method = frame_size, flow_method
         self.device = usable_device(device)
-        settings = _dataset_cfg(model)
-        self.window_cfg = _window_cfg(settings, frame_size, flow_method)
+        settings = video_dataset_cfg(model)
+        self.window_cfg = window_settings(settings, frame_size, flow_method)
         super().__init__(model, self.weights, str(self.device), 'mmaction')
         self.classes = _classes(settings, self.cfg, self.model)
 
@@ -120,8 +120,8 @@ class TALInferencer(BaseInferencer):
     def detect(
         self,
         source: Source,
-        *,
         video_id: str | None = None,
+        *,
         fps: float | None = None,
         report: Callable[[int, int | None], None] | None = None,
     ) -> VideoResult:
@@ -228,23 +228,19 @@ class TALInferencer(BaseInferencer):
         Returns:
             Pictures (H, W, 3) uint8 RGB.
         """
-        shown = [Selection(**kwargs)(result) for result in preds]
-        return [
-            render_timelines(
-                [Timeline(r.video_id, r.duration, r.detections, r.ground_truth)],
-                r.classes,
+        pictures = []
+        for shown in map(Selection(**kwargs), preds):
+            timeline = Timeline(
+                shown.video_id, shown.duration, shown.detections, shown.ground_truth
             )
-            for r in shown
-        ]
-
-    def _load_model_from_metafile(self, model: str) -> tuple[Config, str]:
-        return load_config(find_config(model)), os.fspath(find_weights(model))
+            pictures.append(render_timelines([timeline], shown.classes))
+        return pictures
 
     def _init_model(self, cfg: Config, weights: str, device: str) -> nn.Module:
         return init_model(cfg, weights, device)
 
     def _init_pipeline(self, cfg: Config) -> Compose:
-        steps = _dataset_cfg(cfg).get('pipeline', [])
+        steps = video_dataset_cfg(cfg).get('pipeline', [])
         # A video of one's own has no scores of a classifier: its actions are found
         # without their class.
         return Compose([step for step in steps if step['type'] != 'LoadVideoScores'])
@@ -256,8 +252,12 @@ class TALInferencer(BaseInferencer):
         return None
 
 
-def _dataset_cfg(cfg: Config) -> dict:
-    """Settings of the test data set of a config, without wrappers."""
+def video_dataset_cfg(cfg: Config) -> dict:
+    """Finds the settings of the test data set of a config that reads videos.
+
+    Raises:
+        UserError: It has none, or one of features.
+    """
     loader = cfg.get('test_dataloader') or cfg.get('val_dataloader')
     if not loader:
         raise UserError(
@@ -278,10 +278,19 @@ def _dataset_cfg(cfg: Config) -> dict:
     return settings
 
 
-def _window_cfg(
+def window_settings(
     dataset_cfg: dict, frame_size: int | None, flow_method: str
 ) -> dict[str, Any]:
-    """Settings of :func:`.video_windows`, checked before any work."""
+    """Makes the settings of :func:`.video_windows`, checked before any work.
+
+    Args:
+        dataset_cfg: From :func:`video_dataset_cfg`.
+        frame_size: See :class:`TALInferencer`.
+        flow_method: See :class:`TALInferencer`.
+
+    Raises:
+        UserError: The config needs more than a video.
+    """
     steps = [step['type'] for step in dataset_cfg.get('pipeline', [])]
     if steps[:1] != ['LoadClip']:
         raise UserError(
