@@ -1,4 +1,4 @@
-"""Heads and decoder where every class is rated by itself: K logits, no background."""
+"""Heads where every class is rated by itself: K logits, no background."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from mmaction.registry import MODELS
 from mmengine.config import Config
 from torch import nn
 
-from mmtal_mts.models.dense_heads import BoundaryRefineHead, CoarseHead
+from mmtal_mts.models import BoundaryRefineHead, CoarseHead, mean_raw_outputs
 from mmtal_mts.models.necks import NeckFeatures
-from mmtal_mts.models.task_modules import CoarseToFineDecoder
 
 K = 3
 CONFIG = 'configs/tal_mts/tal-mts_i3d-tiny_1xb4-128x48x48_synthetic.py'
@@ -32,7 +31,8 @@ def test_the_loss_says_how_many_logits_there_are(loss_cls, logits):
     refine = BoundaryRefineHead(K, 8, num_groups=2, loss_cls=loss_cls)
     assert coarse.cls_conv.out_channels == refine.cls_conv.out_channels == logits
     levels = (torch.rand(2, 8, 4), torch.rand(2, 8, 2))
-    outputs = coarse(NeckFeatures(levels, levels, torch.rand(2, 8, 16)))
+    clip = torch.rand(2, 3, 16, 1, 1)
+    outputs = coarse(NeckFeatures(levels, levels, torch.rand(2, 8, 16), clip))
     assert [x.shape for x in outputs.logits] == [(2, 4, logits), (2, 2, logits)]
 
 
@@ -62,26 +62,25 @@ def test_decoding_by_hand():
         refine_logits=torch.tensor([[[0.0, -math.log(3.0)]]]),
         quality_logits=torch.tensor([[math.log(4.0)]]),
     )
-    decoder = CoarseToFineDecoder(use_sigmoid=True)
-    segments, scores = decoder.decode(outputs, 16)
+    head = BoundaryRefineHead(2, 8, num_groups=2, loss_cls=SIGMOID)
+    segments, scores = head.decode(outputs, 16)
     assert segments.tolist() == [[[6.0, 12.0]]]
     torch.testing.assert_close(scores, 0.8 * torch.tensor([[[0.5, 0.5]]]))
     # Two streams: the logits are averaged, then decoded the same way.
     other = dict(outputs, coarse_logits=torch.tensor([[[0.0, -math.log(3.0)]]]))
-    scores = decoder.decode_streams([outputs, other], 16)[1]
+    scores = head.decode(mean_raw_outputs([outputs, other]), 16)[1]
     torch.testing.assert_close(scores, 0.8 * torch.tensor([[[0.5, 0.375]]]))
 
 
-@pytest.mark.parametrize('heads', [('coarse_head',), ('coarse_head', 'refine_head')])
-def test_heads_and_decoder_must_agree(repo_root, heads):
+def test_both_heads_must_agree(repo_root):
     model = Config.fromfile(str(repo_root / CONFIG)).model
-    for head in heads:
-        model[head].loss_cls = SIGMOID
-    with pytest.raises(ValueError, match=r'decoder.use_sigmoid=False: let them agree'):
+    model.coarse_head.loss_cls = SIGMOID
+    with pytest.raises(
+        ValueError, match='use_sigmoid=True, refine_head has use_sigmoid=False: let'
+    ):
         MODELS.build(model)
-    if len(heads) == 2:
-        model.decoder.use_sigmoid = True
-        assert MODELS.build(model).decoder.use_sigmoid
+    model.refine_head.loss_cls = SIGMOID
+    assert MODELS.build(model).refine_head.use_sigmoid
 
 
 def test_two_streams_must_agree(repo_root):
@@ -89,6 +88,5 @@ def test_two_streams_must_agree(repo_root):
     model = Config.fromfile(str(repo_root / config)).model
     for head in ('coarse_head', 'refine_head'):
         model.flow[head].loss_cls = SIGMOID
-    model.flow.decoder.use_sigmoid = True
-    with pytest.raises(ValueError, match='flow has decoder.use_sigmoid=True'):
+    with pytest.raises(ValueError, match='flow has use_sigmoid=True'):
         MODELS.build(model)

@@ -12,7 +12,7 @@ from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
 from mmengine.config import Config
 
-from mmtal_mts.apis import fuse_streams, load_config, prepare_test_config
+from mmtal_mts.apis import load_config, prepare_test_config
 from mmtal_mts.evaluation import RawOutputWriter, TALMetric
 from mmtal_mts.evaluation.functional.raw_outputs import RawOutputFolder
 from mmtal_mts.utils import UserError
@@ -61,15 +61,16 @@ def cfg(repo_root, tmp_path):
     cfg = load_config(repo_root / f'{STEM}-two-stream.py')
     for stream in (cfg.model.rgb, cfg.model.flow):
         shrink(stream)
+    for model in (cfg.model, cfg.model.rgb, cfg.model.flow):
         # An untrained network is sure of nothing.
-        stream.decoder.score_thr = 0.0
-    cfg.test_evaluator = dict(
-        type='TALMetric',
-        ann_file=str(ann),
-        subset='test',
-        nms=dict(sigma=0.5, min_score=1e-4),
-    )
+        model.test_cfg = dict(score_thr=0.0, nms=dict(sigma=0.5, min_score=1e-4))
+    cfg.test_evaluator = dict(type='TALMetric', ann_file=str(ann), subset='test')
     return cfg
+
+
+@pytest.fixture(scope='module')
+def fuse_streams(load_tool):
+    return load_tool('fuse_streams.py').fuse_streams
 
 
 def build(cfg):
@@ -132,9 +133,11 @@ def detections(path):
 
 @pytest.mark.parametrize('fusion', ['raw', 'geometric'])
 @pytest.mark.parametrize('weights', [(1.0, 1.0), (1.0, 3.0)])
-def test_fusing_saved_outputs_is_the_joint_run(cfg, tmp_path, fusion, weights):
+def test_fusing_saved_outputs_is_the_joint_run(
+    cfg, tmp_path, fuse_streams, fusion, weights
+):
     cfg.model.weights = weights
-    cfg.model.rgb.decoder.fusion = fusion
+    cfg.model.test_cfg.fusion = fusion
     model = build(cfg)
     joint, fused = tmp_path / 'joint.json', tmp_path / 'fused.json'
     metric = TALMetric(
@@ -189,7 +192,7 @@ def test_raw_outputs_of_the_joint_run_are_those_of_tensor_mode(cfg, tmp_path):
         )
 
 
-def test_decoding_one_stream_again_is_its_own_test(cfg, tmp_path):
+def test_decoding_one_stream_again_is_its_own_test(cfg, tmp_path, fuse_streams):
     model = build(cfg)
     metric = TALMetric(**{k: v for k, v in cfg.test_evaluator.items() if k != 'type'})
     wanted = run_test(model.flow, slice(3, 5), metric)
@@ -198,7 +201,7 @@ def test_decoding_one_stream_again_is_its_own_test(cfg, tmp_path):
     assert fuse_streams(cfg, folders, (0, 2)) == pytest.approx(wanted, abs=1e-9)
 
 
-def test_windows_that_do_not_match_are_named(cfg, tmp_path):
+def test_windows_that_do_not_match_are_named(cfg, tmp_path, fuse_streams):
     rgb, flow = dump(build(cfg), tmp_path)
     index = json.loads((flow / 'index.json').read_text())
     windows = index['windows']
@@ -220,7 +223,7 @@ def test_windows_that_do_not_match_are_named(cfg, tmp_path):
         fuse_streams(cfg, [rgb, flow])
 
 
-def test_a_window_of_another_rate_is_named(cfg, tmp_path):
+def test_a_window_of_another_rate_is_named(cfg, tmp_path, fuse_streams):
     model = build(cfg)
     rgb, flow = dump(model, tmp_path)
     data = batch(1, 2, slice(3, 5))
@@ -233,7 +236,7 @@ def test_a_window_of_another_rate_is_named(cfg, tmp_path):
 
 
 @pytest.mark.parametrize('weights', [(1,), (1, -1), (0, 0), (1, float('nan'))])
-def test_impossible_weights(cfg, tmp_path, weights):
+def test_impossible_weights(cfg, tmp_path, fuse_streams, weights):
     with pytest.raises(ValueError, match='weights='):
         fuse_streams(cfg, [tmp_path, tmp_path], weights)
     cfg.model.weights = weights
@@ -252,7 +255,7 @@ def test_what_the_detector_refuses(cfg):
         model(clip, mode='train')
     for head in ('coarse_head', 'refine_head'):
         cfg.model.flow[head].num_classes = 2
-    with pytest.raises(ValueError, match='num_classes=6, but flow has num_classes=2'):
+    with pytest.raises(ValueError, match='num_classes=6, flow has num_classes=2'):
         build(cfg)
 
 

@@ -4,7 +4,6 @@ import pytest
 import torch
 from mmaction.registry import MODELS
 
-from mmtal_mts.models.task_modules import SegmentCoder
 from mmtal_mts.models.utils.distances import (
     distance_giou,
     distance_tiou,
@@ -92,11 +91,3 @@ def test_quality_loss_by_hand():
     value = loss(torch.tensor([0.0]), torch.tensor([0.25]), avg_factor=2)
     assert value.item() == pytest.approx(3.0 * math.log(2) / 2)
     assert loss(torch.zeros(0), torch.zeros(0), avg_factor=1) == 0
-
-
-def test_refinement_targets_invert_refinement():
-    distances = torch.rand(20, 2) * 30 + 0.1
-    target = torch.rand(20, 2) * 30
-    coder = SegmentCoder()
-    offsets = coder.encode(distances, target)
-    torch.testing.assert_close(coder.refine(distances, offsets), target)

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from mmtal_mts.models.task_modules import (
     BoundaryRegionGenerator,
-    CoarseToFineDecoder,
     SegmentAssigner,
+    SegmentCoder,
     SegmentPointGenerator,
 )
 
@@ -108,44 +108,21 @@ def test_level_regions_by_hand():
     assert regions.tolist() == [[[-1, 1, -1, 1], [-21, -14, -4, 3]]]
 
 
-def outputs(offsets=(0.0, 0.0), quality=0.0):
-    return dict(
-        points=torch.tensor([10.0]),
-        coarse_distances=torch.tensor([[[4.0, 6.0]]]),
-        coarse_logits=torch.log(torch.tensor([[[0.2, 0.3, 0.5]]])),
-        refine_offsets=torch.tensor([[offsets]]),
-        refine_logits=torch.log(torch.tensor([[[0.6, 0.1, 0.3]]])),
-        quality_logits=torch.tensor([[quality]]),
-    )
-
-
 def test_equation_13_by_hand():
-    decoder = CoarseToFineDecoder()
-    segments, scores = decoder.decode(outputs((0.4, -0.2)), 100)
+    point, distances = torch.tensor([10.0]), torch.tensor([[[4.0, 6.0]]])
+    decode = SegmentCoder().decode
     # Half the coarse length is 5: start 6 - 2, end 16 - 1.
+    segments = decode(point, distances, torch.tensor([[[0.4, -0.2]]]), 99)
     torch.testing.assert_close(segments, torch.tensor([[[4.0, 15.0]]]))
-    torch.testing.assert_close(scores, torch.tensor([[[0.2, 0.1]]]))  # quality 0.5
+    segments = decode(point, distances, torch.tensor([[[4.0, 4.0]]]), 12)
+    assert segments.tolist() == [[[0.0, 12.0]]]  # clamped to the clip
 
 
-def test_segments_are_clamped_to_the_clip():
-    segments, _ = CoarseToFineDecoder().decode(outputs((4.0, 4.0)), 12)
-    assert segments.tolist() == [[[0.0, 12.0]]]
-
-
-def test_instances_are_in_seconds_of_the_video():
-    decoder = CoarseToFineDecoder(score_thr=0.15)
-    segments, scores = decoder.decode(outputs(), 100)
-    instances = decoder.to_instances(segments[0], scores[0], 50, 10.0)
-    torch.testing.assert_close(instances.segments, torch.tensor([[5.6, 6.6]]))
-    assert instances.labels.tolist() == [0]
-    assert instances.scores.tolist() == pytest.approx([0.2])
-
-
-def test_nothing_above_the_threshold_and_reversed_segments():
-    decoder = CoarseToFineDecoder(score_thr=0.9)
-    segments, scores = decoder.decode(outputs(), 100)
-    assert len(decoder.to_instances(segments[0], scores[0], 0, 10.0)) == 0
-    decoder = CoarseToFineDecoder(score_thr=0.0)
-    segments, scores = decoder.decode(outputs((-3.0, -3.0)), 100)
-    assert segments[0, 0, 0] > segments[0, 0, 1]
-    assert len(decoder.to_instances(segments[0], scores[0], 0, 10.0)) == 0
+def test_encoding_inverts_decoding():
+    coder, points = SegmentCoder(), torch.arange(20.0) + 40
+    distances = torch.rand(1, 20, 2) * 30 + 0.1
+    target = torch.rand(1, 20, 2) * 30
+    offsets = coder.encode(distances, target)
+    torch.testing.assert_close(coder.refine(distances, offsets), target)
+    segments = coder.decode(points, distances, offsets, 100)
+    torch.testing.assert_close((segments - points[:, None]).abs(), target)

@@ -1,0 +1,107 @@
+"""From what both heads say to detections: scores, thresholds, seconds, settings."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from mmaction.structures import ActionDataSample
+
+from mmtal_mts.models import BoundaryRefineHead
+from mmtal_mts.models.utils import (
+    add_pred_to_datasample,
+    complete_test_cfg,
+    select_detections,
+)
+
+
+def raw(offsets=(0.0, 0.0)):
+    """One location of a clip whose scores are 0.2 and 0.1."""
+    return dict(
+        points=torch.tensor([10.0]),
+        coarse_distances=torch.tensor([[[4.0, 6.0]]]),
+        coarse_logits=torch.log(torch.tensor([[[0.2, 0.3, 0.5]]])),
+        refine_offsets=torch.tensor([[offsets]]),
+        refine_logits=torch.log(torch.tensor([[[0.6, 0.1, 0.3]]])),
+        quality_logits=torch.tensor([[0.0]]),
+    )
+
+
+def sample(offset=0, fps=10.0, **metainfo):
+    return ActionDataSample(
+        metainfo=dict(window_offset=offset, sample_fps=fps, **metainfo)
+    )
+
+
+def predict(score_thr, *, offsets=(0.0, 0.0), **metainfo):
+    head = BoundaryRefineHead(2, 8, num_groups=2)
+    found = head.predict_by_feat(
+        raw(offsets), 100, [sample(**metainfo)], dict(score_thr=score_thr)
+    )
+    assert len(found) == 1
+    return found[0]
+
+
+def test_scores_of_equation_13_by_hand():
+    segments, scores = BoundaryRefineHead(2, 8, num_groups=2).decode(raw(), 100)
+    assert segments.tolist() == [[[6.0, 16.0]]]
+    torch.testing.assert_close(scores, torch.tensor([[[0.2, 0.1]]]))  # quality 0.5
+
+
+def test_detections_are_in_seconds_of_the_video():
+    found = predict(0.15, offset=50)
+    torch.testing.assert_close(found.segments, torch.tensor([[5.6, 6.6]]))
+    assert found.labels.tolist() == [0]
+    assert found.scores.tolist() == pytest.approx([0.2])
+
+
+def test_nothing_above_the_threshold_and_reversed_segments_are_dropped():
+    assert len(predict(0.9)) == 0
+    assert len(predict(0.0)) == 2
+    # Start 6 + 15, end 16 - 15.
+    assert len(predict(0.0, offsets=(-3.0, -3.0))) == 0
+
+
+def test_video_scores_turn_detections_into_classes():
+    segments = torch.tensor([[0.0, 4.0], [2.0, 6.0]])
+    scores = torch.tensor([[0.5], [0.2]])
+    clip = sample(10, 2.0, video_scores=dict(labels=[3, 9], scores=[0.8, 0.1]))
+    found = select_detections(segments, scores, clip, dict(score_thr=0.1))
+    assert found.labels.tolist() == [3, 3, 9, 9]
+    assert found.segments.tolist() == [[5, 7], [6, 8]] * 2
+    torch.testing.assert_close(found.scores, torch.tensor([0.4, 0.16, 0.05, 0.02]))
+    with pytest.raises(ValueError, match='num_classes=2'):
+        select_detections(segments, scores.repeat(1, 2), clip, dict(score_thr=0.1))
+
+
+def test_data_samples_carry_detections_settings_and_raw_outputs():
+    settings = complete_test_cfg(dict(nms=dict(sigma=0.3)))
+    found, outputs = predict(0.0), raw()
+    (clip,) = add_pred_to_datasample([sample()], [found], settings, outputs, 64)
+    assert clip.pred_instances is found and clip.test_cfg == settings
+    assert clip.raw_outputs.keys() == {*outputs, 'num_frames'}
+    assert clip.raw_outputs['num_frames'] == 64
+    assert torch.equal(clip.raw_outputs['points'], outputs['points'])
+    assert clip.raw_outputs['coarse_logits'].shape == (1, 3)
+    (clip,) = add_pred_to_datasample([sample()], [found], settings)
+    assert 'raw_outputs' not in clip
+
+
+def test_what_a_config_leaves_out_of_test_cfg():
+    assert complete_test_cfg(None) == dict(
+        score_thr=0.01, nms=None, max_per_video=None, clamp=True, fusion='raw'
+    )
+    assert complete_test_cfg(dict(score_thr=0.2))['score_thr'] == 0.2
+
+
+@pytest.mark.parametrize(
+    'settings, message',
+    [
+        (dict(score_threshold=0.1), 'score_threshold'),
+        (dict(fusion='max'), "fusion='max': choose 'raw' or 'geometric'"),
+        (dict(nms=dict(sigmas=0.5)), 'sigmas'),
+        (dict(max_per_video=0), 'max_per_video'),
+    ],
+)
+def test_unusable_settings_are_refused_at_the_start(settings, message):
+    with pytest.raises(ValueError, match=message):
+        complete_test_cfg(settings)
