@@ -7,15 +7,37 @@ command again to go on after an interruption. The exit status is 1 if a video fa
 from __future__ import annotations
 
 import argparse
+import hashlib
+import os
 import sys
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 try:
-    from mmtal_mts.apis import load_config, merge_options
-    from mmtal_mts.apis.feature_extraction import FeatureExtractor, extract_features
-    from mmtal_mts.apis.model_zoo import find_config
-    from mmtal_mts.datasets.extraction import FLOW_METHODS
-    from mmtal_mts.utils import CfgOptionsAction, run_tool
+    import numpy as np
+    import torch
+    import torch.nn.functional as F
+    from mmaction.registry import MODELS
+    from mmengine.config import Config
+    from mmengine.dataset import Compose
+    from mmengine.registry import init_default_scope
+
+    from mmtal_mts.apis import find_config, load_config, merge_options
+    from mmtal_mts.apis.batch_inference import BatchReport, VideoProgress
+    from mmtal_mts.apis.model_zoo import usable_device
+    from mmtal_mts.apis.tal_inferencer import video_dataset_cfg, window_settings
+    from mmtal_mts.datasets.flow import FLOW_METHODS
+    from mmtal_mts.datasets.sources import claim_folder, find_videos
+    from mmtal_mts.datasets.stored import open_features
+    from mmtal_mts.datasets.video import VideoReader, VideoReadError
+    from mmtal_mts.datasets.windows import video_windows
+    from mmtal_mts.models.detectors.tal_mts import DATA_PREPROCESSOR
+    from mmtal_mts.utils import CfgOptionsAction, UserError, run_tool
+    from mmtal_mts.utils.checkpoint import load_model_weights
+    from mmtal_mts.utils.errors import error_message
+    from mmtal_mts.utils.io import atomic_write
+    from mmtal_mts.utils.processes import run_ahead
 except ImportError as error:
     sys.exit(f'error: {error}')
 
@@ -25,62 +47,62 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('config', help='config file, or its name')
-    parser.add_argument('videos', help='folder of the video files')
-    parser.add_argument('out', type=Path, help='folder to write')
-    parser.add_argument(
+    add = parser.add_argument
+    add('config', help='config file, or its name')
+    add('videos', help='folder of the video files')
+    add('out', type=Path, help='folder to write')
+    add(
         '--weights',
         help="checkpoint of a training of the config (default: the backbone's "
         'pretrained weights)',
     )
-    parser.add_argument(
-        '--ann', metavar='FILE.json', help='only the videos of this annotation file'
-    )
-    parser.add_argument('--subsets', nargs='+', help='only these subsets of it')
-    parser.add_argument(
+    add('--ann', metavar='FILE.json', help='only the videos of this annotation file')
+    add('--subsets', nargs='+', help='only these subsets of it')
+    add(
         '--window',
         type=int,
         default=16,
         help='frames per snippet, or per clip with --dense (default: 16)',
     )
-    parser.add_argument(
+    add(
         '--stride',
         type=int,
         default=4,
         help='frames from one snippet to the next (default: 4)',
     )
-    parser.add_argument(
+    add(
         '--dense',
         action='store_true',
         help='cut videos into clips of --window frames, of which every position in '
         'time of the first map is a row; instead of snippets',
     )
-    parser.add_argument(
+    add(
         '--fps',
         type=float,
         help="sampled frames per second (default: the config's sample_fps)",
     )
-    parser.add_argument(
+    add(
         '--maps',
         type=int,
         nargs='+',
+        default=[-1],
         help='maps of the backbone whose means are joined (default: the last)',
     )
-    parser.add_argument('--batch-size', type=int, default=16, help='snippets at once')
-    parser.add_argument('--device', help='e.g. cpu or cuda:0 (default: a GPU if any)')
-    parser.add_argument(
+    add('--batch-size', type=int, default=16, help='snippets at once')
+    add('--device', help='e.g. cpu or cuda:0 (default: a GPU if any)')
+    add(
         '--frame-size',
         type=int,
         metavar='PIXELS',
         help='scale frames to this square first; for configs whose data are arrays',
     )
-    parser.add_argument(
+    add(
         '--flow-method',
         choices=FLOW_METHODS,
         default='tvl1',
         help='for configs with optical flow (default: tvl1)',
     )
-    parser.add_argument(
+    add(
         '--cfg-options',
         nargs='+',
         action=CfgOptionsAction,
@@ -90,27 +112,247 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
+class FeatureExtractor:
+    """Makes rows of features of a video.
+
+    Row i stands for the snippet of sampled frames ``[i * stride, i * stride +
+    window)``: the mean over time and space of the backbone's maps, joined. With
+    ``dense`` the video is cut into clips of ``window`` frames instead, and every
+    position in time of the first map becomes a row. Scaling, cropping and
+    normalisation are those of the config's test pipeline.
+
+    Args:
+        cfg: Config with ``model.backbone`` and ``test_dataloader``.
+        args: Options of the command line.
+
+    Attributes:
+        channels: C of a row.
+        row_stride: Sampled frames from one row to the next.
+        fps: Sampled frames per second.
+        settings: Everything that the features depend on but the video.
+
+    Raises:
+        UserError: The config, the weights or the device is unusable.
+    """
+
+    def __init__(self, cfg: Config, args: argparse.Namespace) -> None:
+        if min(args.window, args.stride, args.batch_size) < 1:
+            raise UserError(
+                f'window={args.window}, stride={args.stride} and batch size '
+                f'{args.batch_size} must be positive'
+            )
+        if 'backbone' not in cfg.model:
+            raise UserError(
+                f'{cfg.filename}: model {cfg.model.type} has no backbone of its own. '
+                'Remedy: extract with the config of each stream'
+            )
+        init_default_scope(cfg.get('default_scope', 'mmaction'))
+        self.window, self.dense, self.maps = args.window, args.dense, args.maps
+        self.batch_size = args.batch_size
+        # From one clip to the next; what is dense does not overlap.
+        self.hop = args.window if args.dense else args.stride
+        dataset = video_dataset_cfg(cfg)
+        self.sampling = window_settings(dataset, args.frame_size, args.flow_method)
+        self.sampling.update(clip_len=args.window, num_frames_per_video=None)
+        if args.fps is not None:
+            self.sampling['sample_fps'] = args.fps
+        self.fps = self.sampling.setdefault('sample_fps', 10)
+        self.pipeline = Compose(dataset['pipeline'])
+        backbone = cfg.model.backbone.copy()
+        source = args.weights or backbone.get('pretrained')
+        if not source:
+            raise UserError(
+                f'{cfg.filename}: the backbone would have random weights. Remedy: '
+                '--weights CHECKPOINT, or --cfg-options model.backbone.pretrained=FILE'
+            )
+        if args.weights and 'pretrained' in backbone:
+            backbone['pretrained'] = None
+        self.backbone = MODELS.build(backbone)
+        if args.weights:
+            load_model_weights(self.backbone, args.weights, prefix='backbone.')
+        else:
+            self.backbone.init_weights()
+        preprocessor = cfg.model.get('data_preprocessor') or DATA_PREPROCESSOR
+        self.preprocessor = MODELS.build(preprocessor)
+        device = usable_device(args.device)
+        self.backbone.to(device).eval()
+        self.preprocessor.to(device)
+        rows_per_clip, self.channels = self._try(cfg)
+        self.row_stride = self.hop // rows_per_clip if self.dense else self.hop
+        if os.path.isfile(source):
+            source = hashlib.sha256(Path(source).read_bytes()).hexdigest()[:16]
+        self.settings = dict(
+            config=Path(cfg.filename or 'config').stem,
+            weights=str(source),
+            window=self.window,
+            stride=self.row_stride,
+            dense=self.dense,
+            fps=self.fps,
+            maps=list(self.maps),
+            channels=self.channels,
+            modality=self.sampling.get('modality', 'RGB'),
+            frame_size=args.frame_size,
+            flow_method=args.flow_method,
+        )
+
+    def _try(self, cfg: Config) -> tuple[int, int]:
+        """Rows and channels of a grey clip; what does not fit is said at the start."""
+        channels = cfg.model.backbone.get('in_channels', 3)
+        side = cfg.get('crop_size')
+        if side is None:
+            raise UserError(f'{cfg.filename}: needs crop_size, the side of the frames')
+        clip = torch.zeros(channels, self.window, side, side, dtype=torch.uint8)
+        try:
+            shape = self._rows([clip]).shape[1:]
+        except (ValueError, RuntimeError, IndexError) as error:
+            raise UserError(
+                f'the backbone of {cfg.filename} does not take snippets of '
+                f'{self.window} frames, or has no maps {list(self.maps)}: '
+                f'{str(error).splitlines()[0]}. Remedy: another --window or --maps'
+            ) from error
+        if self.window % shape[0]:
+            raise UserError(
+                f'clips of {self.window} frames give {shape[0]} positions in time, '
+                'which is no whole number of frames each. Remedy: another --window'
+            )
+        return shape
+
+    @torch.inference_mode()
+    def _rows(self, clips: Sequence[torch.Tensor]) -> np.ndarray:
+        """(B, R, C) float32 rows of B clips (C, T, H, W) uint8."""
+        data = self.preprocessor(dict(inputs=list(clips), data_samples=None))
+        found = self.backbone(data['inputs'])
+        parts = [found[i].float().mean(dim=(3, 4)) for i in self.maps]  # (B, C_i, T_i)
+        if self.dense:
+            length = parts[0].shape[2]
+            parts = [F.interpolate(part, size=length) for part in parts]
+        else:
+            parts = [part.mean(dim=2, keepdim=True) for part in parts]
+        return torch.cat(parts, dim=1).mT.cpu().numpy()
+
+    def __call__(self, path: str, progress: VideoProgress | None = None) -> np.ndarray:
+        """Extracts one video.
+
+        Args:
+            path: Video file.
+            progress: Shows how many snippets are done.
+
+        Returns:
+            (T, C) float32; a video shorter than a snippet has one row.
+
+        Raises:
+            VideoReadError: It cannot be read.
+        """
+        reader = VideoReader(path, num_threads=0)
+        count = reader.times.count(self.fps)
+        offsets = clip_offsets(count, self.window, self.hop, self.dense)
+        rows: list[np.ndarray] = []
+        clips = run_ahead(self._clips(reader, offsets), 2 * self.batch_size)
+        done = 0
+        while batch := list(islice(clips, self.batch_size)):
+            found = self._rows(batch)
+            # A clip that the video does not fill has rows of padding in the end.
+            per_row = self.window // found.shape[1]
+            for own in found:
+                real = min(self.window, count - offsets[done]) // per_row
+                rows.append(own[: max(real, 1)])
+                done += 1
+            if progress is not None:
+                progress.windows(done, len(offsets))
+        return np.concatenate(rows)
+
+    def _clips(
+        self, reader: VideoReader, offsets: Sequence[int]
+    ) -> Iterator[torch.Tensor]:
+        item = next(video_windows(reader, Path(reader.path).stem, **self.sampling))
+        for offset in offsets:
+            yield self.pipeline(dict(item, window_offset=offset))['inputs']
+
+
+def clip_offsets(count: int, length: int, hop: int, dense: bool = False) -> list[int]:
+    """Cuts frames into clips at every multiple of a hop.
+
+    Args:
+        count: Frames, at least one.
+        length: Frames of a clip.
+        hop: Frames from one clip to the next.
+        dense: Also take what is left in the end, for which a clip is padded.
+
+    Returns:
+        First frames of the clips; one also for a video that is shorter than a clip.
+    """
+    return [o for o in range(0, count, hop) if not o or dense or o + length <= count]
+
+
+def extract_features(
+    extractor: FeatureExtractor,
+    video_dir: str,
+    out_dir: Path,
+    ann_file: str | None = None,
+    subsets: Sequence[str] | None = None,
+) -> BatchReport:
+    """Extracts the videos of a folder or of an annotation file, one file for each.
+
+    Videos whose file is there already are skipped. A video that fails does not stop
+    the others.
+
+    Args:
+        extractor: What makes the features.
+        video_dir: Folder of the video files.
+        out_dir: Folder to write ``VIDEO_ID.npy`` and ``features.json`` to.
+        ann_file: Annotation file; None takes all videos.
+        subsets: Subsets of it; None takes all.
+
+    Returns:
+        Which videos were done, skipped, and failed for which reason.
+
+    Raises:
+        UserError: The input is unusable, or the folder holds other features.
+    """
+    videos, missing = find_videos(video_dir, ann_file, subsets)
+    claim_folder(out_dir, extractor.settings, 'features.json')
+    report = BatchReport(failed=dict(missing))
+    with VideoProgress(len(videos)) as progress:
+        for video in videos:
+            path = out_dir / f'{video.video_id}.npy'
+            if _is_done(path, extractor.channels):
+                report.skipped.append(video.video_id)
+                progress.end(f'{video.video_id}: there already', 'dim')
+                continue
+            progress.begin(video.video_id)
+            try:
+                features = extractor(video.path, progress)
+                with atomic_write(path) as temporary:
+                    np.save(temporary, features, allow_pickle=False)
+            # Whatever is wrong with this video, the next one may be fine.
+            except Exception as error:
+                if os.environ.get('MMTAL_DEBUG') == '1':
+                    raise
+                report.failed[video.path] = error_message(error)
+                progress.end(f'{video.video_id}: FAILED, {error_message(error)}', 'red')
+                continue
+            report.done.append(video.video_id)
+            progress.end(f'{video.video_id}: {len(features)} rows')
+    return report
+
+
+def _is_done(path: Path, channels: int) -> bool:
+    try:
+        return open_features(str(path)).shape[1] == channels
+    except VideoReadError:
+        return False
+
+
 def main() -> None:
     """Extracts."""
     args = parse_args()
     cfg = merge_options(load_config(find_config(args.config)), args.cfg_options)
-    extractor = FeatureExtractor(
-        cfg,
-        args.weights,
-        window=args.window,
-        stride=args.stride,
-        dense=args.dense,
-        fps=args.fps,
-        maps=args.maps,
-        batch_size=args.batch_size,
-        device=args.device,
-        frame_size=args.frame_size,
-        flow_method=args.flow_method,
-    )
+    extractor = FeatureExtractor(cfg, args)
     report = extract_features(extractor, args.videos, args.out, args.ann, args.subsets)
     print(
         f'{report.summary()}\nfeatures of {extractor.channels} channels, one row per '
-        f'{extractor.row_stride} frames at {extractor.fps:g} fps, are in {args.out}'
+        f'{extractor.row_stride} frames at {extractor.fps:g} fps, are in '
+        f'{args.out}'
     )
     if report.failed:
         sys.exit(1)
