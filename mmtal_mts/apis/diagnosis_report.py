@@ -15,7 +15,6 @@ from rich.markup import escape as escape_markup
 from rich.table import Table
 
 from ..evaluation.diagnosis import FIXES, KINDS, Diagnosis
-from ..evaluation.diagnosis.errors import RECALL_POINTS
 from ..utils import result_console
 from ..utils.io import atomic_write, write_json
 from ..visualization.diagnosis_plots import draw_diagnosis
@@ -76,7 +75,7 @@ def write_diagnosis(
     write_json(paths[0], content)
     console = Console(record=True, file=io.StringIO(), width=160)
     print_diagnosis(diagnosis, console)
-    png = draw_diagnosis(diagnosis, KINDS, FIXES, RECALL_POINTS)
+    png = draw_diagnosis(diagnosis, KINDS, FIXES)
     page = _PAGE.format(
         title=escape(title),
         counts=_counts(content['counts']),

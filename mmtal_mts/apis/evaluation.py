@@ -11,16 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from mmengine.logging import print_log
 
-from ..evaluation.functional.detections import (
-    UNKNOWN_LABEL,
-    count_labels,
-    load_detections,
-)
-from ..evaluation.functional.mean_ap import (
-    MeanAPResult,
-    mean_average_precision,
-    threshold_rows,
-)
+from ..evaluation import MeanAPResult, load_detections, mean_average_precision
+from ..evaluation.functional.mean_ap import threshold_rows
 from ..evaluation.protocols import PROTOCOLS, load_ground_truth
 from ..structures import Segments, VideoAnnotation
 from ..utils import UserError
@@ -95,12 +87,7 @@ def load_evaluation_data(
         ValueError: A file or a setting is invalid.
     """
     classes, truth = load_ground_truth(
-        os.fspath(ann_file),
-        None,
-        subset,
-        on_invalid,
-        protocol,
-        exclude_videos,
+        os.fspath(ann_file), None, subset, on_invalid, protocol, exclude_videos
     )
     excluded = set(exclude_videos)
     if protocol is not None:
@@ -142,14 +129,6 @@ def load_evaluation_data(
     if count_unknown_videos:
         for name in strange:
             truth[name] = VideoAnnotation(name, '', None, None, None, Segments.empty())
-    if any((found.labels == UNKNOWN_LABEL).any() for found in detections.values()):
-        counts = count_labels(detection_file)
-        unknown = [name for name in counts if name not in classes]
-        _warn(
-            f'{sum(counts[name] for name in unknown)} detections are of classes that '
-            'the annotation does not know, they are left out',
-            unknown,
-        )
     return EvaluationData(
         classes, truth, detections, tiou_thresholds, average_over, protocol
     )

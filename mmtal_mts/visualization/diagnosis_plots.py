@@ -30,34 +30,30 @@ _CHARACTERISTICS = {
 
 
 def draw_diagnosis(
-    diagnosis: Diagnosis, kinds: Sequence[str], fixes: Sequence[str], recall: np.ndarray
+    diagnosis: Diagnosis, kinds: Sequence[str], fixes: Sequence[str]
 ) -> bytes:
     """Draws the findings on one sheet.
 
     From top to bottom: what fixing one kind of error brings, and the kinds of errors by
-    their place in the ranking; missed segments, and the normalised mAP, by what the
-    segments are like; precision over recall, and the AP of each class.
+    their place in the ranking; missed segments by what the segments are like; the
+    normalised mAP by the same.
 
     Args:
         diagnosis: The findings.
         kinds: 6 names of what a detection can be.
         fixes: 7 names of what can be put right.
-        recall: (101,) of the curves.
 
     Returns:
         A PNG file.
     """
-    main = diagnosis.main
-    num_classes = np.count_nonzero(diagnosis.positives)
-    heights = [4.4, 3.5, 3.5, max(4.4, 0.8 + 0.22 * num_classes)]
+    main, tables = diagnosis.main, diagnosis.buckets
+    heights = [4.4, 3.5, 3.5]
     with matplotlib.rc_context(_SETTINGS):
         figure = Figure(figsize=(13, sum(heights)), dpi=100, layout='constrained')
-        FigureCanvasAgg(figure)
         rows = figure.subfigures(len(heights), 1, height_ratios=heights, hspace=0.02)
         left, right = rows[0].subplots(1, 2)
         _plot_fixes(left, fixes, diagnosis)
         _plot_profile(right, kinds, diagnosis.profile[main])
-        tables = diagnosis.buckets
         missed = [100 * one.missed[main] / np.maximum(one.total, 1) for one in tables]
         label = f'missed in % at tIoU {diagnosis.main_tiou:g}; on top: segments'
         _plot_buckets(rows[1], tables, missed, label)
@@ -65,11 +61,8 @@ def draw_diagnosis(
         label = 'normalised mAP in %; on top: segments'
         overall = 100 * tables[0].overall.mean()
         _plot_buckets(rows[2], tables, average, label, overall)
-        left, right = rows[3].subplots(1, 2)
-        _plot_curves(left, diagnosis, recall)
-        _plot_classes(right, diagnosis)
         png = io.BytesIO()
-        figure.savefig(png, format='png')
+        FigureCanvasAgg(figure).print_png(png)
     return png.getvalue()
 
 
@@ -98,14 +91,8 @@ def _plot_fixes(axes: Axes, names: Sequence[str], diagnosis: Diagnosis) -> None:
                 axes.text(gain, place, f' +{gain:.1f}', **style)
     axes.set_yticks(places, [name.replace('_', ' ') for name in names])
     axes.set_xlim(0, max(1.0, np.nanmax(gains)) * 1.12)
-    axes.set_title(
-        f'mAP gained, in points above {100 * now:.1f} % at tIoU '
-        f'{diagnosis.main_tiou:g}, if one kind is',
-        fontsize=10,
-        color=INK,
-        loc='left',
-        pad=22,
-    )
+    title = f'mAP gained above {100 * now:.1f} % at tIoU {diagnosis.main_tiou:g}, if'
+    axes.set_title(f'{title} one kind is', fontsize=10, color=INK, loc='left', pad=22)
     style = dict(frameon=False, fontsize=8.5, labelcolor=INK, ncols=2)
     axes.legend(loc='lower left', bbox_to_anchor=(0, 1), borderaxespad=0.2, **style)
     _clean(axes)
@@ -128,16 +115,8 @@ def _plot_profile(axes: Axes, kinds: Sequence[str], counts: np.ndarray) -> None:
     axes.set(ylim=(0, 100), xlim=(-0.6, len(counts) - 0.4))
     axes.set_xlabel('place in the ranking (G: segments of the class)', color=INK)
     axes.set_ylabel('detections in %', color=INK)
-    axes.legend(
-        frameon=False,
-        fontsize=8.5,
-        labelcolor=INK,
-        ncols=3,
-        columnspacing=1.0,
-        handlelength=1.0,
-        loc='lower center',
-        bbox_to_anchor=(0.47, 1.0),
-    )
+    style = dict(frameon=False, fontsize=8.5, labelcolor=INK, ncols=3)
+    axes.legend(loc='lower center', bbox_to_anchor=(0.47, 1), handlelength=1, **style)
     _clean(axes)
 
 
@@ -173,51 +152,3 @@ def _plot_buckets(
         axes.set_title(title, fontsize=10.5, color=INK)
         _clean(axes)
     columns[0].set_ylabel(ylabel, color=INK)
-
-
-def _plot_curves(axes: Axes, diagnosis: Diagnosis, recall: np.ndarray) -> None:
-    """Mean curve of every threshold, and that of each class at the main one."""
-    curves = diagnosis.curves[diagnosis.main]
-    for curve in curves[~np.isnan(curves[:, 0])]:
-        axes.plot(100 * recall, 100 * curve, color='#c4ccd4', linewidth=0.7)
-    count = len(diagnosis.tiou_thresholds)
-    shades = matplotlib.colormaps['viridis_r'](np.linspace(0.15, 0.95, count))
-    for row, threshold in enumerate(diagnosis.tiou_thresholds):
-        axes.plot(
-            100 * recall,
-            100 * np.nanmean(diagnosis.curves[row], axis=0),
-            color=shades[row],
-            linewidth=2.8 if row == diagnosis.main else 1.5,
-            label=f'tIoU {threshold:g}',
-        )
-    axes.plot([], [], color='#c4ccd4', label=f'classes at {diagnosis.main_tiou:g}')
-    axes.set(xlim=(0, 100), ylim=(0, 102))
-    axes.set_xlabel('recall in %', color=INK)
-    axes.set_ylabel('precision in %', color=INK)
-    axes.grid(axis='y', color=_GRID, linewidth=0.7)
-    axes.legend(frameon=False, fontsize=8.5, labelcolor=INK)
-    _clean(axes)
-
-
-def _plot_classes(axes: Axes, diagnosis: Diagnosis) -> None:
-    """AP of each class at the main threshold, the best on top."""
-    present = np.flatnonzero(diagnosis.positives)
-    ap = 100 * diagnosis.ap[diagnosis.main]
-    order = present[np.argsort(ap[present], kind='stable')]
-    axes.barh(range(len(order)), ap[order], color=_BAR, height=0.72)
-    axes.set_yticks(range(len(order)), [_short(diagnosis.classes[k]) for k in order])
-    for place, label in enumerate(order):
-        style = dict(va='center', fontsize=8)
-        axes.text(ap[label] + 0.8, place, f'{ap[label]:.1f}', color=INK, **style)
-        count = f'{diagnosis.positives[label]}'
-        axes.text(122, place, count, ha='right', color=FAINT, **style)
-    axes.set(xlim=(0, 123), ylim=(-0.7, len(order) - 0.3))
-    axes.set_xticks(range(0, 101, 20))
-    label = f'AP in % at tIoU {diagnosis.main_tiou:g}; right: number of segments'
-    axes.set_xlabel(label, color=INK)
-    _clean(axes)
-
-
-def _short(name: str, limit: int = 32) -> str:
-    """A class name that leaves room for its bar."""
-    return name if len(name) <= limit else name[: limit - 1] + '…'

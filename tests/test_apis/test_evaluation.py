@@ -47,7 +47,11 @@ def files(tmp_path):
 def messages(monkeypatch):
     """What is logged."""
     found = []
-    for module in ('apis.evaluation', 'evaluation.protocols'):
+    for module in (
+        'apis.evaluation',
+        'evaluation.protocols',
+        'evaluation.functional.detections',
+    ):
         monkeypatch.setattr(
             f'mmtal_mts.{module}.print_log',
             lambda message, **kwargs: found.append(message),

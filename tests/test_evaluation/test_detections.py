@@ -49,7 +49,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
 @pytest.mark.parametrize(
     ('text', 'message'),
     [
-        ('{', 'not a JSON file'),
+        ('{', 'not valid JSON'),
         ('[]', 'results'),
         ('{"results": {"v": {}}}', 'video v'),
         (
@@ -72,7 +72,7 @@ def test_a_bad_file_is_named(tmp_path, text, message):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match='none.json'):
+    with pytest.raises(ValueError, match='none.json'):
         load_detections(tmp_path / 'none.json', CLASSES)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -228,7 +229,7 @@ def test_missing_and_broken_videos_are_named(build, caplog, monkeypatch):
     assert 'could not be read' in warnings[0] and 'v_1' in warnings[0]
     assert 'no prediction' in warnings[1] and warnings[1].endswith(': 2')
     report = lines[-1][1]
-    assert '4 detections on 4 segments in 2 videos' in report
+    assert '4 detections, 4 segments, 2 videos' in report
     assert '1 detections in videos without ground truth' in report
     # The segment of video '2' is missed: half of the recall of jump.
     assert metrics['mAP@0.50'] == pytest.approx(((1 + 2 / 3) / 2 + 0.5) / 2)
@@ -237,10 +238,10 @@ def test_missing_and_broken_videos_are_named(build, caplog, monkeypatch):
 def test_the_table_shows_classes_and_average(build, caplog, monkeypatch):
     lines = messages(caplog, monkeypatch)
     evaluate(build(classwise=True), windows())
-    report = lines[-1][1].splitlines()
-    assert [line.split()[0] for line in report[1:5]] == ['tIoU', 'run', 'jump', 'mAP']
-    assert report[2].split()[1:] == ['83.33'] * 6
-    assert report[4].split()[1:] == ['91.67'] * 6
+    report = [re.findall(r'[\w.]+', line) for line in lines[-1][1].splitlines()]
+    assert ['run', *['83.33'] * 6] in report
+    assert ['jump', *['100.00'] * 6] in report
+    assert ['mAP', *['91.67'] * 6] in report
 
 
 def test_no_result_at_all_is_zero(build):

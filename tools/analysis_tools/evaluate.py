@@ -10,8 +10,6 @@ from typing import Any
 
 try:
     import numpy as np
-    from rich.markup import escape
-    from rich.table import Table
 
     from mmtal_mts.apis.evaluation import (
         EvaluationData,
@@ -19,7 +17,7 @@ try:
         load_by_arguments,
     )
     from mmtal_mts.evaluation import MeanAPResult
-    from mmtal_mts.evaluation.functional.mean_ap import threshold_rows
+    from mmtal_mts.evaluation.functional.mean_ap import mean_ap_table
     from mmtal_mts.utils import result_console, run_tool
 except ImportError as error:
     sys.exit(f'error: {error}')
@@ -49,7 +47,12 @@ def main() -> None:
     if args.json:
         print(json.dumps(as_json(data, result), indent=2))
     else:
-        print_result(data, result, args.classwise)
+        classes = data.classes if args.classwise else ()
+        table, notes = mean_ap_table(result, data.average_over, classes)
+        console = result_console()
+        console.print(table)
+        for note in notes:
+            console.print(note, highlight=False, soft_wrap=True)
 
 
 def as_json(data: EvaluationData, result: MeanAPResult) -> dict[str, Any]:
@@ -66,42 +69,6 @@ def as_json(data: EvaluationData, result: MeanAPResult) -> dict[str, Any]:
         'counts': result.counts,
         'protocol': data.protocol,
     }
-
-
-def print_result(data: EvaluationData, result: MeanAPResult, classwise: bool) -> None:
-    """Prints the result in percent."""
-    console = result_console()
-    rows = threshold_rows(result.tiou_thresholds, data.average_over)
-    table = Table(title='mAP in %', title_justify='left')
-    table.add_column('tIoU')
-    for threshold in result.tiou_thresholds:
-        table.add_column(f'{threshold:g}', justify='right')
-    table.add_column('average', justify='right')
-    if classwise:
-        for name, ap in zip(data.classes, result.ap.T, strict=True):
-            table.add_row(escape(name), *_percents([*ap, ap[rows].mean()]))
-        table.add_section()
-    mean = result.mean_ap
-    table.add_row('mAP', *_percents([*mean, mean[rows].mean()]), style='bold')
-    console.print(table)
-    lines = []
-    if len(rows) < len(result.tiou_thresholds):
-        over = ', '.join(f'{threshold:g}' for threshold in data.average_over)
-        lines.append(f'average over tIoU {over}')
-    text = '{detections} detections, {segments} segments, {videos} videos'
-    lines.append(text.format(**result.counts))
-    if result.counts['unknown_video'] or result.counts['unknown_class']:
-        text = (
-            'left out: {unknown_video} detections in videos without ground truth, '
-            '{unknown_class} of classes without a segment'
-        )
-        lines.append(text.format(**result.counts))
-    for line in lines:
-        console.print(line, highlight=False, soft_wrap=True)
-
-
-def _percents(values: list[float]) -> list[str]:
-    return ['-' if np.isnan(value) else f'{100 * value:.2f}' for value in values]
 
 
 if __name__ == '__main__':

@@ -13,7 +13,9 @@ from ..functional.matching import match_videos
 from ..functional.mean_ap import average_precision
 from . import errors
 from .buckets import DEFAULT_EDGES, BucketTable, CharacteristicEdges, bucket_tables
-from .errors import ERROR_KINDS, FIXES, KINDS, RECALL_POINTS
+from .errors import ERROR_KINDS, FIXES, KINDS
+
+_NUM_BANDS = 10
 
 
 @dataclass(frozen=True)
@@ -35,9 +37,10 @@ class Diagnosis:
         removed: (M, 5) mAP without each of :data:`.ERROR_KINDS`.
         fixed: (M, 7) mAP if fixed, see :func:`.mean_ap_if_fixed`.
         recall: (M,) share of all segments that are found.
-        curves: (M, K, 101), see :func:`.precision_recall`.
-        mixed_up: (K, K) at ``main``, see :func:`.mixed_up_classes`.
-        boundaries: (H, 2) at ``main``, see :func:`.boundary_errors`.
+        mixed_up: (K, K) detections with a wrong label at ``main`` by true and detected
+            class, in the first ten bands of ``profile``.
+        boundaries: (H, 2) seconds by which start and end of the true positives at
+            ``main`` are late.
         buckets: By length, coverage, and instances.
     """
 
@@ -54,7 +57,6 @@ class Diagnosis:
     removed: np.ndarray
     fixed: np.ndarray
     recall: np.ndarray
-    curves: np.ndarray
     mixed_up: np.ndarray
     boundaries: np.ndarray
     buckets: list[BucketTable]
@@ -111,10 +113,7 @@ class Diagnosis:
                 for label in present
             },
             'detections_by_kind': _by_name(KINDS, self.kinds),
-            'profile': {
-                'kinds': list(KINDS),
-                'counts': self.profile.tolist(),
-            },
+            'profile': {'kinds': list(KINDS), 'counts': self.profile.tolist()},
             'normalized_mAP': self.buckets[0].overall.tolist(),
             'mAP_if_removed': _by_name(ERROR_KINDS, self.removed),
             'mAP_if_fixed': _by_name(FIXES, self.fixed),
@@ -143,14 +142,6 @@ class Diagnosis:
                 for true, detected, count in self.top_mix_ups(50)
             ],
             'boundary_error_s': self.boundary_summary(),
-            'precision_recall': {
-                'recall': RECALL_POINTS.tolist(),
-                'mean': np.nanmean(self.curves, axis=1).round(6).tolist(),
-                'classes': {
-                    self.classes[label]: self.curves[self.main, label].round(6).tolist()
-                    for label in present
-                },
-            },
         }
 
     def boundary_summary(self) -> dict[str, dict[str, float | None]]:
@@ -205,25 +196,40 @@ def diagnose(
     actions = {name: video.actions for name, video in ground_truth.items()}
     matching = match_videos(actions, detections, len(classes), tiou_thresholds)
     main = _main_row(matching.tiou_thresholds, main_tiou)
-    overlaps, bands = errors.best_overlaps(matching), errors.rank_bands(matching)
+    truth, found, hits = matching.truth, matching.found, matching.hits
+    # Place of each detection among those of its class, in units of the positives.
+    bands = np.zeros(len(found), dtype=np.int64)
+    for label, count in enumerate(matching.positives):
+        own = np.flatnonzero(found.labels == label)
+        bands[own] = np.arange(len(own)) // max(count, 1)
+    overlaps = errors.best_overlaps(matching)
     rows = range(len(matching.tiou_thresholds))
-    kinds = [
-        errors.classify_detections(matching, overlaps, row, background_tiou)
-        for row in rows
-    ]
-    labels = matching.found.labels
+    kinds = np.stack(
+        [
+            errors.classify_detections(matching, overlaps, row, background_tiou)
+            for row in rows
+        ]
+    )
+    profile = np.zeros((len(rows), _NUM_BANDS, len(KINDS)), dtype=np.int64)
+    in_bands = bands < _NUM_BANDS
+    for row in rows:
+        np.add.at(profile[row], (bands[in_bands], kinds[row, in_bands]), 1)
+    wrong = np.flatnonzero((kinds[main] == KINDS.index('wrong_label')) & in_bands)
+    mixed_up = np.zeros((len(classes),) * 2, dtype=np.int64)
+    np.add.at(mixed_up, (truth.labels[overlaps.other[wrong]], found.labels[wrong]), 1)
     durations = {name: video.duration for name, video in ground_truth.items()}
+    true = hits[main]
     return Diagnosis(
         classes=tuple(classes),
         tiou_thresholds=tuple(matching.tiou_thresholds.tolist()),
         main=main,
-        ap=average_precision(matching.hits, labels, matching.positives),
+        ap=average_precision(hits, found.labels, matching.positives),
         positives=matching.positives,
-        num_detections=np.bincount(labels, minlength=len(classes)),
+        num_detections=np.bincount(found.labels, minlength=len(classes)),
         num_videos=len(matching.video_ids),
         ignored=matching.ignored,
         kinds=np.stack([np.bincount(k, minlength=len(KINDS)) for k in kinds]),
-        profile=np.stack([errors.profile(k, bands) for k in kinds]),
+        profile=profile,
         removed=np.stack(
             [errors.mean_ap_if_removed(matching, row, kinds[row]) for row in rows]
         ),
@@ -233,10 +239,9 @@ def diagnose(
                 for row in rows
             ]
         ),
-        recall=matching.hits.sum(axis=1) / len(matching.truth),
-        curves=np.stack([errors.precision_recall(matching, row) for row in rows]),
-        mixed_up=errors.mixed_up_classes(matching, overlaps, kinds[main], bands),
-        boundaries=errors.boundary_errors(matching, main),
+        recall=hits.sum(axis=1) / len(truth),
+        mixed_up=mixed_up,
+        boundaries=found.segments[true] - truth.segments[matching.matched[main, true]],
         buckets=bucket_tables(matching, durations, edges),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import zipfile
 from collections import Counter
@@ -10,10 +11,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from mmengine.logging import print_log
 
 from ...structures import Segments
-from ...utils.io import atomic_write, read_text
+from ...utils.io import atomic_write, read_json
 from .post_processing import VideoWindows
+
+_MAX_NAMED = 5
 
 UNKNOWN_LABEL = -1
 """Label index of a detection whose class name is not in the class list."""
@@ -59,50 +63,36 @@ def load_detections(
     Args:
         path: File as :func:`dump_detections` writes it, or that compressed with gzip.
         classes: Names of the labels 0..K-1. A detection of another class gets
-            ``UNKNOWN_LABEL``; the evaluation counts and reports those.
+            ``UNKNOWN_LABEL``, and a warning is logged.
 
     Returns:
         Detections in seconds by video id, in the order of the file.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: The file is not JSON or an entry is not a detection.
+        ValueError: The file is missing or not JSON, or an entry is not a detection.
     """
     labels = {name: label for label, name in enumerate(classes)}
-    return {
-        video_id: _parse(path, video_id, entries, labels)
+    unknown: Counter[str] = Counter()
+    videos = {
+        video_id: _parse(path, video_id, entries, labels, unknown)
         for video_id, entries in _read_results(path).items()
     }
-
-
-def count_labels(path: str | os.PathLike) -> Counter[str]:
-    """Counts the detections of each class name in a file.
-
-    Args:
-        path: As for :func:`load_detections`.
-
-    Returns:
-        Number of detections by class name.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It is not a detection file.
-    """
-    return Counter(
-        entry.get('label')
-        for entries in _read_results(path).values()
-        for entry in entries
-    )
+    if unknown:
+        names = ', '.join(map(str, list(unknown)[:_MAX_NAMED]))
+        if len(unknown) > _MAX_NAMED:
+            names += f' and {len(unknown) - _MAX_NAMED} more'
+        print_log(
+            f'{path}: {unknown.total()} detections are of classes that the annotation '
+            f'does not know, they are left out: {names}',
+            logger='current',
+            level=logging.WARNING,
+        )
+    return videos
 
 
 def _read_results(path: str | os.PathLike) -> dict[str, object]:
     """The field "results" of a detection file."""
-    if not Path(path).is_file():
-        raise FileNotFoundError(f'{path}: no such detection file')
-    try:
-        content = json.loads(read_text(path))
-    except ValueError as error:
-        raise ValueError(f'{path}: not a JSON file ({error})') from error
+    content = read_json(path)
     if not isinstance(content, dict) or not isinstance(content.get('results'), dict):
         raise ValueError(
             f"{path}: expected an object with the field 'results': {{VIDEO_ID: "
@@ -112,9 +102,13 @@ def _read_results(path: str | os.PathLike) -> dict[str, object]:
 
 
 def _parse(
-    path: str | os.PathLike, video_id: str, entries: object, index: Mapping[str, int]
+    path: str | os.PathLike,
+    video_id: str,
+    entries: object,
+    index: Mapping[str, int],
+    unknown: Counter[str],
 ) -> Segments:
-    """The list of detections of one video."""
+    """The list of detections of one video; counts those of ``unknown`` classes."""
     if not isinstance(entries, list):
         raise ValueError(f'{path}: results of video {video_id} are not a list')
     segments, labels, scores = [], [], []
@@ -124,6 +118,8 @@ def _parse(
             segments.append((float(start), float(end)))
             scores.append(float(entry['score']))
             labels.append(index.get(entry['label'], UNKNOWN_LABEL))
+            if labels[-1] == UNKNOWN_LABEL:
+                unknown[entry['label']] += 1
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(
                 f'{path}: detection {position} of video {video_id} is {entry!r}; '

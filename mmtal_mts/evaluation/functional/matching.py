@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
@@ -147,17 +146,6 @@ def _flatten(
     return Segments.concatenate(videos.values()), np.repeat(own, counts)
 
 
-class _Pairs(NamedTuple):
-    """Pairs of a detection and a segment that overlap enough, by detection."""
-
-    row: np.ndarray  # (P,) detection
-    target: np.ndarray  # (P,) segment
-    tiou: np.ndarray  # (P,)
-
-    def select(self, chosen: np.ndarray) -> _Pairs:
-        return _Pairs(self.row[chosen], self.target[chosen], self.tiou[chosen])
-
-
 def match_detections(
     segments: np.ndarray,
     groups: np.ndarray,
@@ -172,8 +160,8 @@ def match_detections(
     equally good segments it takes the last, as the official evaluation does.
 
     A segment that shares no detection with another one goes to the first detection
-    that reaches the threshold, which needs no loop. The others fall into clusters that
-    have no detection in common; one detection of every cluster is matched at a time.
+    that reaches the threshold, which needs no loop. Of the others, one detection of
+    every group is matched at a time, at all thresholds.
 
     Args:
         segments: Detections (S, 2), by descending score.
@@ -185,17 +173,40 @@ def match_detections(
     Returns:
         (M, S) position of the segment that a detection takes, or ``UNMATCHED``.
     """
-    # Neighbours in time are neighbours in the list, which keeps clusters small.
-    order = np.lexsort((targets[:, 0], target_groups))
-    pairs = _overlapping_pairs(
-        segments, groups, targets[order], target_groups[order], thresholds.min()
+    matched = np.full((len(thresholds), len(segments)), UNMATCHED, dtype=np.int64)
+    row, target, tiou = _overlapping_pairs(
+        segments, groups, targets, target_groups, thresholds.min()
     )
-    cluster, alone = _clusters(pairs, len(targets))
-    taken = np.full((len(thresholds), len(segments)), UNMATCHED, dtype=np.int64)
-    _match_alone(pairs.select(alone), thresholds, taken)
-    _match_clusters(pairs.select(~alone), cluster, order, thresholds, taken)
-    # Positions before the segments were sorted; UNMATCHED is the last of the list.
-    return np.append(order, UNMATCHED)[taken]
+    shares = np.zeros(len(targets), dtype=bool)
+    shares[target[np.bincount(row)[row] > 1]] = True
+    alone = ~shares[target]
+    first = np.zeros(len(targets), dtype=np.int64)
+    for own, threshold in zip(matched, thresholds, strict=True):
+        reached = alone & (tiou >= threshold)
+        # Of several values for one place the last one stays: the first detection.
+        first[target[reached][::-1]] = row[reached][::-1]
+        own[first[target[reached]]] = target[reached]
+    row, target, tiou = row[~alone], target[~alone], tiou[~alone]
+    if not len(row):
+        return matched
+    first = np.flatnonzero(np.diff(row, prepend=-1))  # pair of each detection (D,)
+    count = np.diff(first, append=len(row))
+    turn = _turns(groups[row[first]])
+    by_turn = np.argsort(turn, kind='stable')
+    free = np.ones((len(thresholds), len(targets)), dtype=bool)
+    for own in np.split(by_turn, np.cumsum(np.bincount(turn))[:-1]):
+        # One detection of each group (A,) and the pairs of each (A, B).
+        place = first[own, None] + np.arange(count[own].max())
+        exists = place < (first + count)[own, None]
+        place = np.where(exists, place, first[own, None])
+        available = np.where(exists & free[:, target[place]], tiou[place], -1.0)
+        best = available.argmax(axis=2)  # (M, A)
+        reached = available.max(axis=2) >= thresholds[:, None]
+        level, column = np.nonzero(reached)
+        found = target[place[column, best[reached]]]
+        matched[level, row[first[own[column]]]] = found
+        free[level, found] = False
+    return matched
 
 
 def _overlapping_pairs(
@@ -204,13 +215,17 @@ def _overlapping_pairs(
     targets: np.ndarray,
     target_groups: np.ndarray,
     min_tiou: float,
-) -> _Pairs:
-    """Pairs within a group of at least ``min_tiou``; targets are sorted by group."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Detections, segments and tIoU (P,) of pairs in a group that overlap enough.
+
+    They are sorted by detection; of a detection, the last segment comes first.
+    """
+    order = np.argsort(target_groups, kind='stable')
     size = np.bincount(target_groups, minlength=groups.max(initial=0) + 1)
-    start = (np.cumsum(size) - size)[groups]
+    end_of_group = np.cumsum(size)[groups] - 1
     count = size[groups]
     end = np.cumsum(count)
-    found = [_Pairs(*(np.zeros(0, dtype=kind) for kind in (np.int64, np.int64, float)))]
+    parts = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
     first = 0
     while first < len(segments):
         # At least one detection, however many segments it is compared with.
@@ -218,70 +233,13 @@ def _overlapping_pairs(
         last = max(np.searchsorted(end, done + _CHUNK, side='right'), first + 1)
         row = np.repeat(np.arange(first, last), count[first:last])
         place = np.arange(done, done + len(row)) - (end - count)[row]
-        target = start[row] + place
+        target = order[end_of_group[row] - place]
         tiou = aligned_tiou(segments[row], targets[target])
-        found.append(_Pairs(row, target, tiou).select(tiou >= min_tiou))
+        enough = tiou >= min_tiou
+        parts.append((row[enough], target[enough], tiou[enough]))
         first = last
-    return _Pairs(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
-
-
-def _clusters(pairs: _Pairs, num_targets: int) -> tuple[np.ndarray, np.ndarray]:
-    """Cluster (G,) of each segment; whether that of each pair (P,) has only one."""
-    # From each pair to the next of the same detection, every segment is tied to the
-    # one behind it. That may tie more than needed, which does no harm.
-    same = pairs.row[1:] == pairs.row[:-1]
-    ties = np.bincount(pairs.target[:-1][same], minlength=num_targets)
-    ties -= np.bincount(pairs.target[1:][same], minlength=num_targets)
-    tied_to_next = np.cumsum(ties) > 0
-    cluster = np.cumsum(~tied_to_next) + tied_to_next
-    size = np.bincount(cluster, minlength=num_targets + 1)
-    return cluster, size[cluster[pairs.target]] == 1
-
-
-def _match_alone(pairs: _Pairs, thresholds: np.ndarray, taken: np.ndarray) -> None:
-    """Gives each segment to its first detection; ``taken`` (M, S) is set in place."""
-    for own, threshold in zip(taken, thresholds, strict=True):
-        reached = pairs.select(pairs.tiou >= threshold)
-        # Of several values for one place the last one stays: the first detection.
-        first = np.zeros(reached.target.max(initial=-1) + 1, dtype=np.int64)
-        first[reached.target[::-1]] = reached.row[::-1]
-        own[first[reached.target]] = reached.target
-
-
-def _match_clusters(
-    pairs: _Pairs,
-    cluster: np.ndarray,
-    order: np.ndarray,
-    thresholds: np.ndarray,
-    taken: np.ndarray,
-) -> None:
-    """Matches the detections of each cluster in turn; sets ``taken`` (M, S) in place.
-
-    ``cluster`` and ``order`` (G,) are the cluster and the given position of each
-    segment.
-    """
-    if not len(pairs.row):
-        return
-    # The last segment comes first: argmax takes the first of equally good ones.
-    pairs = pairs.select(np.lexsort((-order[pairs.target], pairs.row)))
-    first = np.flatnonzero(np.diff(pairs.row, prepend=-1))
-    count = np.diff(first, append=len(pairs.row))
-    turn = _turns(cluster[pairs.target[first]])
-    by_turn = np.argsort(turn, kind='stable')
-    free = np.ones((len(thresholds), len(cluster)), dtype=bool)
-    for own in np.split(by_turn, np.cumsum(np.bincount(turn))[:-1]):
-        # One detection of each cluster (A,) and what it overlaps (A, B).
-        place = first[own, None] + np.arange(count[own].max())
-        exists = place < (first + count)[own, None]
-        place = np.where(exists, place, first[own, None])
-        target = pairs.target[place]
-        available = np.where(exists & free[:, target], pairs.tiou[place], -1.0)
-        best = available.argmax(axis=2)  # (M, A)
-        reached = available.max(axis=2) >= thresholds[:, None]
-        row, column = np.nonzero(reached)
-        found = target[column, best[reached]]
-        taken[row, pairs.row[first[own[column]]]] = found
-        free[row, found] = False
+    row, target, tiou = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return row, target, tiou
 
 
 def _turns(keys: np.ndarray) -> np.ndarray:

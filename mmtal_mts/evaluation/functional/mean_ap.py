@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from rich.markup import escape
+from rich.table import Table
 
 from ...structures import Segments
 from .matching import match_videos
@@ -163,3 +165,48 @@ def interpolated_precision(hits: np.ndarray, weight: float = 1.0) -> np.ndarray:
     true = weight * np.cumsum(hits, axis=1, dtype=np.float64)
     precision = true / (true + np.cumsum(~hits, axis=1))
     return np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+
+
+def mean_ap_table(
+    result: MeanAPResult,
+    average_over: Sequence[float] | None = None,
+    classes: Sequence[str] = (),
+) -> tuple[Table, list[str]]:
+    """The result for a person.
+
+    Args:
+        result: The result.
+        average_over: Thresholds that the average is over. None: all.
+        classes: K names, to show the AP of each class.
+
+    Returns:
+        A table in percent, and notes on what it rests on.
+    """
+    rows = threshold_rows(result.tiou_thresholds, average_over)
+    names = [f'{threshold:g}' for threshold in result.tiou_thresholds]
+    table = Table(title='mAP in %', title_justify='left')
+    table.add_column('tIoU')
+    for name in (*names, 'average'):
+        table.add_column(name, justify='right', no_wrap=True)
+
+    def add_row(name: str, values: np.ndarray, style: str | None = None) -> None:
+        cells = [*values, values[rows].mean()]
+        texts = ['-' if np.isnan(value) else f'{100 * value:.2f}' for value in cells]
+        table.add_row(escape(name), *texts, style=style)
+
+    for name, ap in zip(classes, result.ap.T, strict=bool(classes)):
+        add_row(name, ap)
+    if classes:
+        table.add_section()
+    add_row('mAP', result.mean_ap, 'bold')
+    text = '{detections} detections, {segments} segments, {videos} videos'
+    notes = [text.format(**result.counts)]
+    if result.counts['unknown_video'] or result.counts['unknown_class']:
+        text = (
+            'left out: {unknown_video} detections in videos without ground truth, '
+            '{unknown_class} of classes without a segment'
+        )
+        notes.append(text.format(**result.counts))
+    if len(rows) < len(names):
+        notes.append(f'average over tIoU {", ".join(names[row] for row in rows)}')
+    return table, notes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 from collections import OrderedDict
@@ -12,10 +13,16 @@ import numpy as np
 from mmaction.registry import METRICS
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
+from rich.console import Console
 
 from ...structures import Segments
 from ..functional.detections import dump_detections, dump_windows
-from ..functional.mean_ap import MeanAPResult, mean_average_precision, threshold_rows
+from ..functional.mean_ap import (
+    MeanAPResult,
+    mean_ap_table,
+    mean_average_precision,
+    threshold_rows,
+)
 from ..functional.post_processing import (
     VideoWindows,
     check_test_cfg,
@@ -26,6 +33,8 @@ from ..protocols import load_ground_truth
 
 # Videos that are named in a message; of the others only the number is given.
 _MAX_NAMED = 10
+# Wide enough for ten thresholds and long class names.
+_LOG_WIDTH = 160
 
 
 @METRICS.register_module()
@@ -279,32 +288,9 @@ class TALMetric(BaseMetric):
 
     def _report(self, result: MeanAPResult) -> str:
         """The table and the numbers it rests on, as text."""
-        averaged = threshold_rows(result.tiou_thresholds, self.average_over)
-        head = [f'{threshold:.2f}' for threshold in result.tiou_thresholds]
-        rows = [('mAP', result.mean_ap)]
-        if self.classwise:
-            rows = list(zip(self.classes, result.ap.T, strict=True)) + rows
-        width = max([len('tIoU'), *(len(name) for name, _ in rows)])
-        lines = [' '.join([f'{"tIoU":<{width}}', *(f'{h:>6}' for h in head), '   avg'])]
-        for name, values in rows:
-            cells = [*values, values[averaged].mean()]
-            texts = ['     -' if np.isnan(v) else f'{100 * v:6.2f}' for v in cells]
-            lines.append(' '.join([f'{name:<{width}}', *texts]))
-        counts = result.counts
-        lines.append(
-            f'evaluated {counts["detections"]} detections on {counts["segments"]} '
-            f'segments in {counts["videos"]} videos'
-        )
-        if counts['unknown_video'] or counts['unknown_class']:
-            lines.append(
-                f'not evaluated: {counts["unknown_video"]} detections in videos '
-                f'without ground truth, {counts["unknown_class"]} of classes without '
-                'a segment there'
-            )
-        if self.average_over is not None:
-            over = ', '.join(head[row] for row in averaged)
-            lines.append(f'avg is over tIoU {over}')
-        return (
-            f'Temporal action localization in %, {os.path.basename(self.ann_file)}\n'
-            + '\n'.join(f'  {line}' for line in lines)
-        )
+        classes = self.classes if self.classwise else ()
+        table, notes = mean_ap_table(result, self.average_over, classes)
+        text = io.StringIO()
+        console = Console(file=text, width=_LOG_WIDTH, color_system=None)
+        console.print(table, *notes, sep='\n', highlight=False)
+        return f'{os.path.basename(self.ann_file)}\n{text.getvalue().rstrip()}'

@@ -99,13 +99,6 @@ def test_bands_count_places_in_units_of_the_segments_of_a_class(by_hand):
     assert not np.any(rest)
 
 
-def test_the_curve_is_the_precision_at_each_recall(by_hand):
-    a, b = by_hand.curves[0]
-    assert a[:51].tolist() == [1.0] * 51
-    assert not a[51:].any()
-    assert not b.any()
-
-
 def test_boundaries_of_true_positives(video):
     truth = {'v': video([[0, 10], [20, 30]], [A, A])}
     found = {'v': Segments([[1, 10], [20, 27], [50, 60]], [A, A, A], [0.9, 0.8, 0.7])}
