@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Sequence
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -13,11 +15,7 @@ from mmengine.config import Config
 from torch import Tensor, nn
 
 from ..models.dense_heads import RAW_OUTPUTS
-from ..models.utils import (
-    add_pred_to_datasample,
-    complete_test_cfg,
-    select_detections,
-)
+from ..models.utils import add_pred_to_datasample, complete_test_cfg, select_detections
 from ..utils import UserError
 
 OUTPUTS = {'raw': RAW_OUTPUTS, 'decoded': ('segments', 'scores')}
@@ -67,10 +65,8 @@ class OnnxDetector(nn.Module):
     def to(self, device: torch.device | str) -> OnnxDetector:
         """Moves to a GPU if onnxruntime can use it."""
         if torch.device(device).type == 'cuda':
-            import onnxruntime
-
             wanted = 'CUDAExecutionProvider'
-            if wanted not in onnxruntime.get_available_providers():
+            if wanted not in import_package('onnxruntime').get_available_providers():
                 raise UserError(
                     f'--device {device}: this onnxruntime has no {wanted}. Remedy: '
                     '--device cpu, or install onnxruntime-gpu'
@@ -132,10 +128,7 @@ def onnx_session(
     Raises:
         UserError: onnxruntime is missing or cannot load the file.
     """
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise missing_package('onnxruntime', error) from error
+    onnxruntime = import_package('onnxruntime')
     try:
         return onnxruntime.InferenceSession(path, providers=list(providers))
     # Its exceptions have no common base.
@@ -143,9 +136,16 @@ def onnx_session(
         raise UserError(f'{path}: onnxruntime cannot load it: {error}') from error
 
 
-def missing_package(package: str, error: ImportError) -> UserError:
-    """The error to raise where a package of the export is missing."""
-    return UserError(
-        f'{package} is not installed ({error}). Remedy: pip install '
-        '-r requirements/export.txt'
-    )
+def import_package(name: str) -> ModuleType:
+    """Imports a package of ``requirements/export.txt``.
+
+    Raises:
+        UserError: It is not installed.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise UserError(
+            f'{name} is not installed ({error}). Remedy: pip install '
+            '-r requirements/export.txt'
+        ) from error

@@ -16,14 +16,9 @@ try:
     from mmengine.config import Config
     from torch import Tensor, nn
 
-    from mmtal_mts.apis import (
-        find_config,
-        find_weights,
-        init_model,
-        load_config,
-        merge_options,
-    )
-    from mmtal_mts.apis.onnx_detector import OUTPUTS, missing_package, onnx_session
+    from mmtal_mts.apis.config import load_config, merge_options
+    from mmtal_mts.apis.model_zoo import find_config, find_weights, init_model
+    from mmtal_mts.apis.onnx_detector import OUTPUTS, import_package, onnx_session
     from mmtal_mts.utils import CfgOptionsAction, UserError, run_tool
     from mmtal_mts.utils.io import atomic_write
 except ImportError as error:
@@ -203,10 +198,7 @@ def _export_onnx(
     exported: ExportedDetector, cfg: Config, batch_size: int, path: str
 ) -> Callable[[Tensor], list[np.ndarray]]:
     """Writes the file; returns the function that it computes."""
-    try:
-        import onnx
-    except ImportError as error:
-        raise missing_package('onnx', error) from error
+    onnx = import_package('onnx')
     with warnings.catch_warnings():
         # About sizes that become constants: all do.
         warnings.simplefilter('ignore')
