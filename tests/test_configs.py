@@ -201,11 +201,11 @@ def reduced_data(cfg: Config, folder: Path):
 def test_two_trained_streams_are_tested_in_one_pass(name, tmp_path):
     cfg = load(name)
     joint = dict(cfg.model, rgb=reduced(cfg.model.rgb), flow=reduced(cfg.model.flow))
-    for net in (joint, joint['rgb'], joint['flow']):
-        net['test_cfg']['score_thr'] = 0.0  # untrained networks are sure of nothing
     for stream, own in stream_configs(name).items():
         # They take their training step in the test above.
         assert own.model.to_dict() == cfg.model[stream].to_dict()
+    for net in (joint, joint['rgb'], joint['flow']):
+        net['test_cfg']['score_thr'] = 0.0  # untrained networks are sure of nothing
     torch.manual_seed(0)
     joint = MODELS.build(joint)
     joint.init_weights()

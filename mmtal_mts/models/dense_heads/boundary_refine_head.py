@@ -129,15 +129,7 @@ class BoundaryRefineHead(BaseModule):
         return self.frame_fuse(both)
 
     def forward(self, features: NeckFeatures, coarse: CoarseOutputs) -> RefineOutputs:
-        """Refines the coarse predictions.
-
-        Args:
-            features: Output of the neck.
-            coarse: Output of the coarse head.
-
-        Returns:
-            See :class:`RefineOutputs`.
-        """
+        """Refines the coarse predictions from the features of the neck."""
         feature = self.frame_level(features)  # (N, C', T)
         num_frames = feature.shape[-1]
         distances = [d.detach() for d in coarse.distances]
@@ -159,12 +151,11 @@ class BoundaryRefineHead(BaseModule):
                 (self.quality_conv, loc),
             )
         )
-        boundary = BoundaryFeatures(feature, on_loc, on_cls)
         return RefineOutputs(
             offsets.transpose(1, 2),
             logits.transpose(1, 2),
             quality.squeeze(1),
-            boundary,
+            BoundaryFeatures(feature, on_loc, on_cls),
         )
 
     def boundary_features(
@@ -184,16 +175,13 @@ class BoundaryRefineHead(BaseModule):
         targets: SegmentTargets,
         gt_instances: Sequence[InstanceData],
     ) -> dict[str, Tensor]:
-        """Refined terms of eq. 7 and the start/end loss, if there is one.
+        """Those of :meth:`loss_by_feat` and :meth:`boundary_loss`.
 
         Args:
             features: Output of the neck.
             coarse: Output of the coarse head.
             targets: Targets of the coarse head.
             gt_instances: Per clip ``segments`` (G, 2) in sampled frames.
-
-        Returns:
-            Those of :meth:`loss_by_feat` and :meth:`boundary_loss`.
         """
         outputs = self(features, coarse)
         with torch.autocast(features.frames.device.type, enabled=False):
@@ -205,11 +193,6 @@ class BoundaryRefineHead(BaseModule):
         self, outputs: RefineOutputs, coarse: CoarseOutputs, targets: SegmentTargets
     ) -> dict[str, Tensor]:
         """Refined terms of eq. 7, divided by the refined positives N^r.
-
-        Args:
-            outputs: Output of :meth:`forward`.
-            coarse: Output of the coarse head.
-            targets: Targets of the coarse head.
 
         Returns:
             ``loss_refine_cls``, ``loss_refine_loc`` and ``loss_quality``.
@@ -265,10 +248,6 @@ class BoundaryRefineHead(BaseModule):
     ) -> dict[str, Tensor]:
         """Start/end loss of AFSD, no part of eq. 7.
 
-        Args:
-            features: Boundary features of the clips.
-            gt_instances: Per clip ``segments`` (G, 2) in sampled frames.
-
         Returns:
             ``loss_start`` and ``loss_end``; nothing if it is switched off.
         """
@@ -292,9 +271,6 @@ class BoundaryRefineHead(BaseModule):
             features: Boundary features of the augmented clips.
             segments: (N, 3, 2) first and second part of the cut action and the
                 inserted background, in sampled frames.
-
-        Returns:
-            Scalar.
         """
         regions = self.regions.segment_regions(segments.to(features.frame_level.device))
         num_frames = features.frame_level.shape[2]

@@ -105,12 +105,6 @@ class CoarseHead(BaseModule):
     def forward(self, features: NeckFeatures) -> CoarseOutputs:
         """Predicts every level.
 
-        Args:
-            features: Output of the neck.
-
-        Returns:
-            See :class:`CoarseOutputs`.
-
         Raises:
             ValueError: The neck delivers other levels than configured, or f_l where
                 none is expected, or the other way round.
@@ -159,15 +153,9 @@ class CoarseHead(BaseModule):
     def loss_and_predict(
         self, features: NeckFeatures, gt_instances: Sequence[InstanceData]
     ) -> tuple[dict[str, Tensor], CoarseOutputs, SegmentTargets]:
-        """Losses of this head, and what the refine head starts from.
+        """Losses (:meth:`loss_by_feat`), and what the refine head starts from.
 
-        Args:
-            features: Output of the neck.
-            gt_instances: See :meth:`get_targets`.
-
-        Returns:
-            The losses (:meth:`loss_by_feat`), the outputs (:meth:`forward`) and the
-            targets (:meth:`get_targets`).
+        That is the outputs (:meth:`forward`) and the targets (:meth:`get_targets`).
         """
         outputs = self(features)
         with torch.autocast(features.frames.device.type, enabled=False):
@@ -184,9 +172,6 @@ class CoarseHead(BaseModule):
             level_points: L tensors (T_l,) location centres in sampled frames.
             gt_instances: Per clip ``segments`` (G, 2) in sampled frames and
                 ``labels`` (G,).
-
-        Returns:
-            See :class:`SegmentTargets`.
         """
         pairs = (
             self.assigner.assign(level_points, gt.segments, gt.labels, self.num_classes)
@@ -198,10 +183,6 @@ class CoarseHead(BaseModule):
         self, outputs: CoarseOutputs, targets: SegmentTargets
     ) -> dict[str, Tensor]:
         """Coarse terms of eq. 7, both divided by the positives N^c.
-
-        Args:
-            outputs: Output of :meth:`forward`.
-            targets: Output of :meth:`get_targets`.
 
         Returns:
             ``loss_coarse_cls`` and ``loss_coarse_loc``.

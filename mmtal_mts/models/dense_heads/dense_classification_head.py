@@ -90,14 +90,11 @@ class DenseClassificationHead(BaseModule):
         points = self.point_generator.level_points(
             [logits.shape[1]], num_frames, logits.device
         )
-        labels, _ = zip(
-            *(
-                self.assigner.assign(points, gt.segments, gt.labels, self.num_classes)
-                for gt in gt_instances
-            ),
-            strict=True,
+        found = (
+            self.assigner.assign(points, gt.segments, gt.labels, self.num_classes)
+            for gt in gt_instances
         )
-        labels = torch.stack(labels)  # (N, T_i)
+        labels = torch.stack([labels for labels, _ in found])  # (N, T_i)
         inside = labels < self.num_classes
         # All processes take part, also those without an action.
         count = inside.sum()

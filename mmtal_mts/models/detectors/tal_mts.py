@@ -12,12 +12,8 @@ from torch import Tensor
 
 from ..dense_heads import raw_outputs
 from ..necks import NeckFeatures, fit_neck, fit_warmup_head
-from ..utils import (
-    add_pred_to_datasample,
-    complete_test_cfg,
-    mean_count,
-    mean_over_ranks,
-)
+from ..utils import add_pred_to_datasample, complete_test_cfg
+from ..utils.loss_utils import mean_count, mean_over_ranks
 
 DATA_PREPROCESSOR = dict(
     type='ActionDataPreprocessor', mean=[127.5], std=[127.5], format_shape='NCTHW'
@@ -142,12 +138,13 @@ class TALMTS(BaseModel):
             ValueError: Another mode, or inputs of another shape.
         """
         frames = as_clips(inputs)
-        if mode == 'loss':
-            return self.loss(frames, data_samples)
-        if mode == 'predict':
-            return self.predict(frames, data_samples)
-        if mode == 'tensor':
-            return self._forward(frames)
+        match mode:
+            case 'loss':
+                return self.loss(frames, data_samples)
+            case 'predict':
+                return self.predict(frames, data_samples)
+            case 'tensor':
+                return self._forward(frames)
         raise ValueError(f"mode={mode!r}: choose 'loss', 'predict' or 'tensor'")
 
     def extract_feat(self, frames: Tensor) -> NeckFeatures:
@@ -170,10 +167,8 @@ class TALMTS(BaseModel):
                 self.backbone(frames), frames.shape[2], gt_instances
             )
         features = self.extract_feat(frames)
-        losses, coarse, targets = self.coarse_head.loss_and_predict(
-            features, gt_instances
-        )
-        losses.update(self.refine_head.loss(features, coarse, targets, gt_instances))
+        losses, *coarse = self.coarse_head.loss_and_predict(features, gt_instances)
+        losses.update(self.refine_head.loss(features, *coarse, gt_instances))
         if self.refine_head.loss_consistency is not None:
             losses['loss_consistency'] = self._consistency_loss(frames, data_samples)
         return losses
@@ -186,12 +181,9 @@ class TALMTS(BaseModel):
         found, raw = self.refine_head.predict(
             features, self.coarse_head(features), data_samples, self.test_cfg
         )
+        kept = raw if self.keep_raw else None
         return add_pred_to_datasample(
-            data_samples,
-            found,
-            self.test_cfg,
-            raw if self.keep_raw else None,
-            frames.shape[2],
+            data_samples, found, self.test_cfg, kept, frames.shape[2]
         )
 
     def parse_losses(

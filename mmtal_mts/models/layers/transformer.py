@@ -65,14 +65,9 @@ class FramePatchEmbedding(nn.Module):
 
 
 def plain_attention(attention: nn.MultiheadAttention, tokens: Tensor) -> Tensor:
-    """Self attention in operators that ONNX knows, with a free batch size.
+    """What a layer in testing mode returns, in operators that ONNX knows.
 
-    Args:
-        attention: Layer in testing mode, ``batch_first``.
-        tokens: (B, Z, E).
-
-    Returns:
-        (B, Z, E), what the layer itself returns.
+    Its batch size is free: (B, Z, E) -> (B, Z, E).
     """
     heads = attention.num_heads
     joined = F.linear(tokens, attention.in_proj_weight, attention.in_proj_bias)

@@ -38,9 +38,6 @@ class BoundaryBCELoss(nn.Module):
             auxiliaries: Halves of features (N, C_i, T_i) of the finest level, T_i a
                 divisor of T.
             curve: (N, T) 0 or 1, see :class:`BoundaryCurveGenerator`.
-
-        Returns:
-            Scalar.
         """
         loss = self._cross_entropy(frame_level, curve)
         for feature in auxiliaries:
@@ -84,16 +81,13 @@ class BoundaryTripletLoss(nn.Module):
         self.loss_weight = loss_weight
 
     def forward(self, frame_level: Tensor, auxiliaries: Sequence[Tensor]) -> Tensor:
-        """Computes the loss.
+        """Computes the loss, averaged over the clips.
 
         Args:
             frame_level: (N, C, 3) frame-level feature pooled around the boundaries of
                 the first part, the second part and the inserted background; the first
                 half of the channels is around starts, the second around ends.
             auxiliaries: Features (N, C_i, 3) of the finest level, pooled likewise.
-
-        Returns:
-            Scalar, averaged over the clips.
         """
         loss = self._triplet(frame_level)
         for pooled in auxiliaries:

@@ -61,9 +61,6 @@ class MultiTemporalScaleNeck(BaseModule):
             feats: Backbone maps (N, C_i, T_i, H_i, W_i), finest first.
             frames: (N, C, T, H, W) normalised frames, read by STT.
 
-        Returns:
-            See :class:`NeckFeatures`.
-
         Raises:
             ValueError: The clip does not divide by the strides of the pyramid.
         """
@@ -75,10 +72,10 @@ class MultiTemporalScaleNeck(BaseModule):
         context = None
         if self.stt is not None:
             context = self.stt(frames)
-            if [x.shape[-1] for x in context] != [x.shape[-1] for x in levels]:
+            own, wanted = ([x.shape[-1] for x in group] for group in (context, levels))
+            if own != wanted:
                 raise ValueError(
-                    f'STT has levels of {[x.shape[-1] for x in context]} positions, '
-                    f'the pyramid of {[x.shape[-1] for x in levels]}: let '
+                    f'STT has levels of {own} positions, the pyramid of {wanted}: let '
                     'neck.stt.first_stride and num_levels agree with the pyramid'
                 )
         frame_level = self.frame_feature(levels[0], num_frames)
@@ -86,15 +83,13 @@ class MultiTemporalScaleNeck(BaseModule):
 
     @staticmethod
     def _check_lengths(levels: Sequence[Tensor], num_frames: int) -> None:
-        fits = all(num_frames % x.shape[-1] == 0 for x in levels)
-        halves = all(a.shape[-1] == 2 * b.shape[-1] for a, b in pairwise(levels))
-        if not fits or not halves:
-            finest = max(num_frames // levels[0].shape[-1], 1)
-            stride = finest * 2 ** (len(levels) - 1)
+        lengths = [x.shape[-1] for x in levels]
+        fits = all(num_frames % length == 0 for length in lengths)
+        if not fits or any(a != 2 * b for a, b in pairwise(lengths)):
+            stride = max(num_frames // lengths[0], 1) * 2 ** (len(lengths) - 1)
             raise ValueError(
-                f'a clip of {num_frames} frames gives levels of '
-                f'{[x.shape[-1] for x in levels]} positions; clip_len must be a '
-                f'multiple of {stride} for {len(levels)} levels'
+                f'a clip of {num_frames} frames gives levels of {lengths} positions; '
+                f'clip_len must be a multiple of {stride} for {len(lengths)} levels'
             )
 
 
@@ -141,15 +136,7 @@ def fit_neck(neck: dict, backbone: nn.Module) -> dict:
 
 
 def fit_warmup_head(head: dict, backbone: nn.Module) -> dict:
-    """Fills in ``in_channels`` of a warm-up head where it is None.
-
-    Args:
-        head: Config of a :class:`~mmtal_mts.models.DenseClassificationHead`.
-        backbone: See :func:`fit_neck`.
-
-    Returns:
-        The config.
-    """
+    """Fills in ``in_channels`` of a ``DenseClassificationHead`` where it is None."""
     if head.get('in_channels', 0) is not None:
         return head
     return dict(head, in_channels=backbone.maps[head.get('feat_index', 0)].channels)

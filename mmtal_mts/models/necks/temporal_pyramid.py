@@ -13,21 +13,13 @@ from ..layers import ConvNormReLU1d
 
 
 class SpatialCollapse(nn.Module):
-    """3-D convolution whose kernel is the whole map: (C, T, H, W) -> (C', T).
-
-    Args:
-        in_channels: Channels of the map.
-        out_channels: Channels of the sequence.
-        spatial_size: Side of the square map.
-        num_groups: Groups of the normalisation.
-    """
+    """3-D convolution whose kernel is the whole map: (C, T, H, W) -> (C', T)."""
 
     def __init__(
         self, in_channels: int, out_channels: int, spatial_size: int, num_groups: int
     ) -> None:
         super().__init__()
-        kernel = (1, spatial_size, spatial_size)
-        self.conv = nn.Conv3d(in_channels, out_channels, kernel)
+        self.conv = nn.Conv3d(in_channels, out_channels, (1, *[spatial_size] * 2))
         self.norm = nn.GroupNorm(num_groups, out_channels)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -40,14 +40,7 @@ class BoundaryRegionGenerator:
         return self.segment_regions(torch.stack([start, end], dim=-1))
 
     def segment_regions(self, segments: Tensor) -> Tensor:
-        """Regions of given segments on the frame-level feature.
-
-        Args:
-            segments: (..., 2) in sampled frames.
-
-        Returns:
-            (..., 4), see :meth:`frame_regions`.
-        """
+        """Regions (..., 4) of segments (..., 2) in sampled frames; as above."""
         start, end = segments.unbind(-1)
         return self._regions(start, end, end - start + 1)
 

@@ -80,9 +80,6 @@ class WeightedLoss(nn.Module):
             weight: (M,) or (M, 2) with one per coordinate; ``None`` means 1.
             avg_factor: Divisor of the sum, such as the number of positives; ``None``
                 takes the number of values, at least 1.
-
-        Returns:
-            Scalar; 0 with a graph for no predictions.
         """
         values = self.values(pred, target)
         if weight is not None:
@@ -140,14 +137,8 @@ def loss_weights(positive: Tensor, normalize_by: str) -> tuple[Tensor, Tensor | 
 def keep_chosen(chosen: Tensor, *values: Tensor) -> tuple[Tensor, ...]:
     """Sets what was not chosen to 0, so that neither it nor its gradient can be NaN.
 
-    To pick the chosen ones would make a GPU wait until it is known how many there are.
-
-    Args:
-        chosen: (N, P) bool.
-        values: (N, P, ...).
-
-    Returns:
-        For each of the values (N * P, ...).
+    Values (N, P, ...) become (N * P, ...) for ``chosen`` (N, P). To pick the chosen
+    ones would make a GPU wait until it is known how many there are.
     """
     masks = (~chosen.view(*chosen.shape, *[1] * (v.ndim - 2)) for v in values)
     return tuple(
@@ -171,9 +162,6 @@ def mean_over_chosen(
         weights: As :func:`loss_weights` returns them.
         pred: (N, P), or distances or offsets (N, P, 2).
         target: Of the same shape.
-
-    Returns:
-        Scalar.
     """
     weight, avg_factor = weights
     weight = (weight * chosen).flatten()

@@ -13,7 +13,11 @@ from mmengine.optim import build_optim_wrapper
 from torch import nn
 
 from mmtal_mts.models import BoundaryTripletLoss, InceptionI3D, TemporalPyramid
-from mmtal_mts.models.utils import keep_chosen, loss_weights, mean_over_chosen
+from mmtal_mts.models.utils.loss_utils import (
+    keep_chosen,
+    loss_weights,
+    mean_over_chosen,
+)
 
 from .reference import CONFIGS, ROOT, build_config_model, clip_samples
 

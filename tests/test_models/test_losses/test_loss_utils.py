@@ -6,7 +6,11 @@ import pytest
 import torch
 
 from mmtal_mts.models.utils import loss_utils as module
-from mmtal_mts.models.utils import loss_weights, mean_count, mean_over_ranks
+from mmtal_mts.models.utils.loss_utils import (
+    loss_weights,
+    mean_count,
+    mean_over_ranks,
+)
 
 
 @pytest.fixture

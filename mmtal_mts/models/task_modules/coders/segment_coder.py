@@ -17,36 +17,21 @@ class SegmentCoder:
     """
 
     def encode(self, distances: Tensor, target: Tensor) -> Tensor:
-        """The offsets that :meth:`refine` needs to reach the target.
+        """The offsets (..., 2) that :meth:`refine` needs to reach the target.
 
         Args:
             distances: (..., 2) coarse distances to start and end, positive.
             target: (..., 2) distances of the ground truth.
-
-        Returns:
-            (..., 2) offsets.
         """
         half = (0.5 * distances.sum(-1, keepdim=True)).clamp(min=_EPS)
         return (target - distances) / half
 
     def refine(self, distances: Tensor, offsets: Tensor) -> Tensor:
-        """Applies offsets to coarse distances.
-
-        Args:
-            distances: (..., 2) coarse distances to start and end.
-            offsets: (..., 2).
-
-        Returns:
-            (..., 2) refined distances, in the unit of ``distances``.
-        """
+        """Coarse distances (..., 2), offsets (..., 2) -> refined distances (..., 2)."""
         return distances + 0.5 * distances.sum(-1, keepdim=True) * offsets
 
     def decode(
-        self,
-        points: Tensor,
-        distances: Tensor,
-        offsets: Tensor,
-        num_frames: int,
+        self, points: Tensor, distances: Tensor, offsets: Tensor, num_frames: int
     ) -> Tensor:
         """The segments that the refined distances describe.
 
@@ -59,8 +44,7 @@ class SegmentCoder:
         Returns:
             (N, P, 2) start and end in sampled frames of the clip.
         """
-        distances = self.refine(distances, offsets)
-        points = points.to(distances)
-        start = points - distances[..., 0]
-        end = points + distances[..., 1]
-        return torch.stack([start, end], dim=-1).clamp(0, num_frames)
+        before, after = self.refine(distances, offsets).unbind(-1)
+        points = points.to(before)
+        segments = torch.stack([points - before, points + after], dim=-1)
+        return segments.clamp(0, num_frames)
