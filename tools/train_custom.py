@@ -7,11 +7,7 @@ import sys
 from pathlib import Path
 
 try:
-    from mmtal_mts.apis.custom_training import (
-        CustomRun,
-        prepare_custom_training,
-        train_custom,
-    )
+    from mmtal_mts.apis.custom_training import prepare_custom_training, train_custom
     from mmtal_mts.utils import run_tool
 except ImportError as error:
     sys.exit(f'error: {error}')
@@ -55,23 +51,13 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     """Trains."""
-    args = parse_args()
-    run = CustomRun(Path(args.out))
-    prepare_custom_training(
-        run,
-        args.videos,
-        args.annotations,
-        args.base,
-        init=args.init,
-        val_fraction=args.val_fraction,
-        epochs=args.epochs,
-        seed=args.seed,
-        num_workers=args.num_workers,
-    )
-    if args.prepare_only:
-        print(f'train with: python tools/train.py {run.config}')
+    args = vars(parse_args())
+    prepare_only = args.pop('prepare_only')
+    config = prepare_custom_training(**args)
+    if prepare_only:
+        print(f'train with: python tools/train.py {config}')
         return
-    summary = train_custom(run, args.seed)
+    summary = train_custom(config, args['seed'])
     print('\nheld-out videos')
     for name, value in summary.pop('mAP').items():
         print(f'{name:<10} {100 * value:5.1f} %')

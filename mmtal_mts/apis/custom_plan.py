@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mmtal_mts.datasets.windows import training_windows
-from mmtal_mts.structures.timebase import num_sampled_frames
+from ..datasets.windows import training_windows
+from ..structures import num_sampled_frames, seconds_to_frames
 
 _FRAME_RATES = (1.0, 2.0, 3.0, 5.0, 10.0, 15.0, 25.0, 30.0)
 _USUAL_FPS = 10.0
@@ -24,14 +24,13 @@ class TrainingPlan:
     """Settings of a training, and why.
 
     Attributes:
-        sample_fps (float): Rate at which videos are sampled.
-        clip_len (int): Length of a window in sampled frames.
-        num_levels (int): Levels of the pyramid.
-        window_stride (int): Distance of training windows in sampled frames.
-        batch_size (int): Windows in a batch.
-        epochs (int): Length of the training.
-        num_windows (int): Training windows.
-        reasons (tuple[str, ...]): One line for each setting.
+        sample_fps: Rate at which videos are sampled.
+        clip_len: Length of a window in sampled frames.
+        num_levels: Levels of the pyramid.
+        window_stride: Distance of training windows in sampled frames.
+        batch_size: Windows in a batch.
+        epochs: Length of the training.
+        reasons: One line for each setting.
     """
 
     sample_fps: float
@@ -40,7 +39,6 @@ class TrainingPlan:
     window_stride: int
     batch_size: int
     epochs: int
-    num_windows: int
     reasons: tuple[str, ...]
 
 
@@ -50,84 +48,72 @@ def plan_training(
     source_fps: float,
     epochs: int | None = None,
 ) -> TrainingPlan:
-    """Choose settings for the training videos.
+    """Chooses settings for the training videos.
 
     Args:
-        segments (Sequence[np.ndarray]): (G, 2) actions of each video in seconds.
-        durations (Sequence[float]): Seconds of each video.
-        source_fps (float): Lowest frame rate of the videos.
-        epochs (int, optional): Length of the training, if it is given.
+        segments: (G, 2) actions of each video in seconds.
+        durations: Seconds of each video.
+        source_fps: Lowest frame rate of the videos.
+        epochs: Length of the training, if it is given.
 
     Returns:
-        TrainingPlan: The settings.
+        The settings.
 
     Raises:
-        ValueError: If there is no action.
+        ValueError: There is no action.
     """
     lengths = np.concatenate([np.diff(s, axis=1)[:, 0] for s in segments])
     if not len(lengths):
         raise ValueError('plan_training: no action to train on')
     short, usual, long = np.quantile(lengths, [0.1, 0.5, 0.95])
     longest = lengths.max()
-    reasons = [
-        f'{len(lengths)} actions of {lengths.min():.2f} to {longest:.2f} s, half of '
-        f'them up to {usual:.2f} s'
-    ]
-
-    fps, why = _frame_rate(short, longest, source_fps)
-    reasons.append(f'sample_fps {fps:g}: {why}')
+    fps, why_fps = _frame_rate(short, longest, source_fps)
+    longest_f = seconds_to_frames(longest, fps)
 
     # Longer than the longest video is nothing but padding.
-    needed = min(max(1.5 * long, 1.05 * longest), max(durations)) * fps
+    needed_s = min(max(1.5 * long, 1.05 * longest), max(durations))
+    needed = seconds_to_frames(needed_s, fps)
     clip_len = next((n for n in _CLIP_LENGTHS if n >= needed), _CLIP_LENGTHS[-1])
-    reasons.append(
-        f'clip_len {clip_len} ({clip_len / fps:.1f} s): holds the longest action '
-        f'({longest * fps:.0f} frames) and what surrounds the usual ones'
+    why_clip = (
+        f'holds the longest action ({longest_f:.0f} frames) and what surrounds the '
+        'usual ones'
         if clip_len >= needed
-        else f'clip_len {clip_len} ({clip_len / fps:.1f} s): the largest; the longest '
-        f'action has {longest * fps:.0f} frames'
+        else f'the largest; the longest action has {longest_f:.0f} frames'
     )
 
     # Each level halves the one before without a rest.
     positions = clip_len // _FIRST_STRIDE
     most = (positions & -positions).bit_length()
-    fitting = 1 + math.floor(math.log2(max(longest * fps / _FIRST_STRIDE, 1)))
+    fitting = 1 + math.floor(math.log2(max(longest_f / _FIRST_STRIDE, 1)))
     levels = min(max(fitting, 3), most)
-    last = _FIRST_STRIDE * 2 ** (levels - 1)
-    reasons.append(
-        f'num_levels {levels}: locations every {_FIRST_STRIDE} to {last} frames, for '
-        f'actions of {short * fps:.0f} to {longest * fps:.0f} frames'
-    )
 
     stride = clip_len // 4
-    num_windows = sum(
-        len(
-            training_windows(
-                num_sampled_frames(fps, duration_s=duration),
-                np.clip(own * fps, 0, num_sampled_frames(fps, duration_s=duration)),
-                clip_len,
-                stride,
-            )
-        )
-        for own, duration in zip(segments, durations)
-        if len(own)
-    )
+    windows = 0
+    for own, duration in zip(segments, durations, strict=True):
+        frames = num_sampled_frames(fps, duration_s=duration)
+        inside = np.clip(seconds_to_frames(own, fps), 0, frames)
+        if len(own):
+            windows += len(training_windows(frames, inside, clip_len, stride))
     batch = int(np.clip(round(4 * 128 / clip_len), 1, 8))
-    batch = max(1, min(batch, num_windows // 4))
-    reasons.append(
-        f'batch_size {batch}: as many frames as 4 windows of 128, from {num_windows} '
-        'training windows'
-    )
-    iterations = max(num_windows // batch, 1)
+    batch = max(1, min(batch, windows // 4))
+    iterations = max(windows // batch, 1)
+    why_epochs = f'as asked for, {iterations} iterations each'
     if epochs is None:
         epochs = int(np.clip(math.ceil(_ITERATIONS / iterations), 5, 100))
-        why = f'about {_ITERATIONS} iterations of {iterations} each epoch'
-    else:
-        why = f'as asked for, {iterations} iterations each'
-    reasons.append(f'epochs {epochs}: {why}')
-    return TrainingPlan(
-        fps, clip_len, levels, stride, batch, epochs, num_windows, tuple(reasons)
+        why_epochs = f'about {_ITERATIONS} iterations of {iterations} each epoch'
+    reasons = (
+        f'{len(lengths)} actions of {lengths.min():.2f} to {longest:.2f} s, half of '
+        f'them up to {usual:.2f} s',
+        f'sample_fps {fps:g}: {why_fps}',
+        f'clip_len {clip_len} ({clip_len / fps:.1f} s): {why_clip}',
+        f'num_levels {levels}: locations every {_FIRST_STRIDE} to '
+        f'{_FIRST_STRIDE * 2 ** (levels - 1)} frames, for actions of '
+        f'{short * fps:.0f} to {longest_f:.0f} frames',
+        f'batch_size {batch}: as many frames as 4 windows of 128, from {windows} '
+        'training windows',
+        f'epochs {epochs}: {why_epochs}',
     )
+    return TrainingPlan(fps, clip_len, levels, stride, batch, epochs, reasons)
 
 
 def _frame_rate(short: float, longest: float, source_fps: float) -> tuple[float, str]:
@@ -135,12 +121,11 @@ def _frame_rate(short: float, longest: float, source_fps: float) -> tuple[float,
     possible = [rate for rate in _FRAME_RATES if rate <= source_fps + 0.1] or [1.0]
     enough = [r for r in possible if r >= _USUAL_FPS and r * short >= _MIN_FRAMES]
     fps = enough[0] if enough else possible[-1]
-    why = f'a short action ({short:.2f} s) has {fps * short:.0f} frames'
+    if fps * longest * 1.05 <= _CLIP_LENGTHS[-1]:
+        return fps, f'a short action ({short:.2f} s) has {fps * short:.0f} frames'
     slower = [rate for rate in possible if rate * longest * 1.05 <= _CLIP_LENGTHS[-1]]
-    if fps * longest * 1.05 > _CLIP_LENGTHS[-1]:
-        fps = slower[-1] if slower else possible[0]
-        why = (
-            f'the longest action ({longest:.0f} s) has {fps * longest:.0f} frames and '
-            f'fits into a window of {_CLIP_LENGTHS[-1]}'
-        )
-    return fps, why
+    fps = slower[-1] if slower else possible[0]
+    return fps, (
+        f'the longest action ({longest:.0f} s) has {fps * longest:.0f} frames and '
+        f'fits into a window of {_CLIP_LENGTHS[-1]}'
+    )

@@ -2,232 +2,333 @@
 
 from __future__ import annotations
 
+import math
 import os
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from mmengine.config import Config
 
-from mmtal_mts.apis.config import (
-    load_config,
-    prepare_test_config,
-    prepare_train_config,
-)
-from mmtal_mts.apis.custom_config import config_text, custom_config, mirror_is_safe
-from mmtal_mts.apis.custom_data import (
-    Say,
+from ..datasets.video import VideoReader
+from ..evaluation.diagnosis import diagnose
+from ..evaluation.functional.detections import load_detections
+from ..structures import Segments, load_annotations
+from ..utils import UserError, latest_checkpoint, write_json
+from ..utils.errors import error_message
+from ..utils.io import atomic_write
+from .config import load_config, prepare_test_config, prepare_train_config
+from .custom_data import (
+    TRAINING,
+    VALIDATION,
     assign_subsets,
     check_with_plan,
     describe_subsets,
+    measure_videos,
     read_any_format,
 )
-from mmtal_mts.apis.custom_plan import plan_training
-from mmtal_mts.apis.diagnosis_report import write_diagnosis
-from mmtal_mts.apis.evaluation import load_evaluation_data
-from mmtal_mts.apis.held_out_reports import write_held_out_reports
-from mmtal_mts.apis.train import test, train
-from mmtal_mts.apis.timeline import plot_timelines
-from mmtal_mts.datasets.own_data import (
-    TRAINING,
-    VALIDATION,
-    measure_videos,
-)
-from mmtal_mts.evaluation.diagnosis import diagnose
-from mmtal_mts.structures.annotations import load_annotations
-from mmtal_mts.utils import UserError, latest_checkpoint
-from mmtal_mts.utils.io import atomic_write, write_json
+from .custom_plan import TrainingPlan, plan_training
+from .diagnosis_report import write_diagnosis
+from .evaluation import load_evaluation_data
+from .report import HtmlReportWriter
+from .timeline import plot_timelines
+from .train import test, train
+from .video_inputs import find_videos
+from .video_result import Selection, VideoResult
 
-
-@dataclass(frozen=True)
-class CustomRun:
-    """Where everything of a training on own data lies.
-
-    Attributes:
-        folder (Path): Of the run.
-    """
-
-    folder: Path
-
-    @property
-    def annotations(self) -> Path:
-        """Annotation in the native format, with the split."""
-        return self.folder / 'annotations.json'
-
-    @property
-    def check(self) -> Path:
-        """What is wrong with the annotation, and what windows see of it."""
-        return self.folder / 'annotation_check.txt'
-
-    @property
-    def config(self) -> Path:
-        """Config that ``tools/train.py`` takes."""
-        return self.folder / 'config.py'
-
-    @property
-    def work_dir(self) -> Path:
-        """Checkpoints and logs."""
-        return self.folder / 'work_dir'
-
-    @property
-    def detections(self) -> Path:
-        """Detections in the validation videos."""
-        return self.folder / 'detections.json'
-
-    @property
-    def reports(self) -> Path:
-        """A page for each validation video."""
-        return self.folder / 'reports'
+_PACKAGE = Path(__file__).resolve().parents[1]
+# What a config gives to a training on own data; the rest is of the template.
+_OF_BASE = ('custom_imports', 'find_unused_parameters', 'model', 'optim_wrapper')
+_WARMUP_SHARE = 0.4
 
 
 def prepare_custom_training(
-    run: CustomRun,
-    video_dir: str,
-    annotation_file: str,
-    base_config: str,
+    videos: str | os.PathLike,
+    annotations: str | os.PathLike,
+    out: str | os.PathLike,
+    base: str | os.PathLike,
     *,
     init: str | None = None,
     val_fraction: float = 0.2,
     epochs: int | None = None,
     seed: int = 0,
     num_workers: int = 2,
-    say: Say = print,
-) -> None:
-    """Check the data, split it, and write annotation and config.
+    log: Callable[[str], None] = print,
+) -> Path:
+    """Checks the data, splits it, and writes annotation, check and config.
 
     Args:
-        run (CustomRun): Where to.
-        video_dir (str): Folder of the videos.
-        annotation_file (str): In any of the formats that
-            :func:`.import_annotations` knows. Its subsets are kept if they are
-            "training" and "validation".
-        base_config (str): Config that model and optimizer are taken from.
-        init (str, optional): Weights to start from.
-        val_fraction (float): Share of the videos to hold out.
-        epochs (int, optional): Length of the training.
-        seed (int): Of the split.
-        num_workers (int): Processes that load the data.
-        say (Callable[[str], None]): Gets the report, line by line.
+        videos: Folder of the videos.
+        annotations: File in any format that :func:`.convert_annotations` knows. Its
+            subsets are kept if they are "training" and "validation".
+        out: Folder of all results.
+        base: Config that model and optimizer are taken from.
+        init: Weights to start from.
+        val_fraction: Share of the videos to hold out.
+        epochs: Length of the training.
+        seed: Of the split.
+        num_workers: Processes that load the data.
+        log: Gets the report, line by line.
+
+    Returns:
+        Config file that ``tools/train.py`` takes.
 
     Raises:
-        UserError: If the data cannot be used, or the folder holds the checkpoints of
+        UserError: The data cannot be used, or the folder holds the checkpoints of
             another training.
     """
-    video_dir = os.path.abspath(video_dir)
+    out, videos = Path(out).absolute(), os.path.abspath(videos)
     if init is not None:
         if not os.path.isfile(init):
             raise UserError(f'--init {init}: no such file')
         init = os.path.abspath(init)
-    base = load_config(base_config)
-    content = read_any_format(annotation_file, say)
-    database = measure_videos(content['database'], video_dir)
-    assign_subsets(database, val_fraction, seed, say)
-    write_json(run.annotations, dict(content, database=database))
-    # What cannot be repaired, stops here; the rest is told and clamped.
-    annotations = load_annotations(str(run.annotations), on_invalid='clamp')
-    say(describe_subsets(annotations))
+    base = load_config(base)
+    content = read_any_format(annotations, log)
+    content['database'] = measure_videos(content['database'], videos)
+    assign_subsets(content['database'], val_fraction, seed, log)
+    ann_file = out / 'annotations.json'
+    write_json(ann_file, content)
+    # What cannot be repaired, stops here; the rest is reported and clamped.
+    data = load_annotations(str(ann_file), on_invalid='clamp')
+    log(describe_subsets(data))
 
-    training = [v for v in annotations.videos.values() if v.subset == TRAINING]
+    training = [v for v in data.videos.values() if v.subset == TRAINING]
     plan = plan_training(
-        [video.segments for video in training],
+        [video.actions.segments for video in training],
         [video.duration for video in training],
         min(video.fps for video in training),
         epochs,
     )
-    check_with_plan(
-        run.check,
-        dict(content, database=database),
-        annotations.classes,
-        plan,
-        say,
-    )
-    mirror = (
+    check_with_plan(out / 'annotation_check.txt', content, data.classes, plan, log)
+    mirror = mirror_is_safe(data.classes)
+    reasons = (
+        *plan.reasons,
         'windows are mirrored by chance'
-        if mirror_is_safe(annotations.classes)
-        else 'windows are not mirrored: a class name tells left from right'
+        if mirror
+        else 'windows are not mirrored: a class name tells left from right',
     )
-    reasons = (*plan.reasons, mirror)
-    say('\n'.join(f'  {reason}' for reason in reasons))
-    cfg = custom_config(
-        base,
-        plan,
-        annotations.classes,
-        os.path.abspath(run.annotations),
-        video_dir,
-        init,
-        num_workers,
+    log('\n'.join(f'  {reason}' for reason in reasons))
+    cfg = load_config(_template())
+    cfg.merge_from_dict(_model_config(base, plan, len(data.classes), init))
+    dataset = dict(
+        ann_file=str(ann_file),
+        data_prefix=dict(video=videos),
+        classes=list(data.classes),
     )
-    text = config_text(cfg, reasons)
-    _refuse_other_training(run, text)
-    with atomic_write(run.config) as temporary:
+    _fill_in(cfg, plan, dataset, mirror, num_workers)
+    text = config_comment(['Written by tools/train_custom.py.', *reasons])
+    text += cfg.pretty_text
+    path = out / 'config.py'
+    if latest_checkpoint(out / 'work_dir') is not None and (
+        not path.is_file() or path.read_text(encoding='utf-8') != text
+    ):
+        raise UserError(
+            f'{out / "work_dir"} holds checkpoints of a training with other settings. '
+            'Choose another --out, or delete that folder'
+        )
+    with atomic_write(path) as temporary:
         temporary.write_text(text, encoding='utf-8')
-    say(f'wrote {run.config}')
+    log(f'wrote {path}')
+    return path
 
 
-def train_custom(run: CustomRun, seed: int = 0, say: Say = print) -> dict[str, Any]:
-    """Train, test, and draw what came out. An interrupted training goes on.
+def train_custom(
+    config: str | os.PathLike, seed: int = 0, log: Callable[[str], None] = print
+) -> dict[str, Any]:
+    """Trains, tests, and draws what came out. An interrupted training goes on.
 
     Args:
-        run (CustomRun): Prepared by :func:`prepare_custom_training`.
-        seed (int): Of the training.
-        say (Callable[[str], None]): Gets what could not be drawn, line by line.
+        config: Config of :func:`prepare_custom_training`.
+        seed: Of the training.
+        log: Gets what could not be drawn, line by line.
 
     Returns:
-        dict: ``mAP`` by name, and the paths ``checkpoint``, ``timeline``,
-        ``diagnosis`` and ``reports``, the last with their number.
+        ``mAP`` by name, and the paths ``checkpoint``, ``timeline``, ``diagnosis`` and
+        ``reports``, the last with their number.
     """
-    cfg = load_config(run.config)
-    train(
-        prepare_train_config(cfg, work_dir=str(run.work_dir), resume='auto', seed=seed)
-    )
-    checkpoint = latest_checkpoint(str(run.work_dir))
+    out = Path(config).parent
+    cfg = load_config(config)
+    work_dir = out / 'work_dir'
+    train(prepare_train_config(cfg, work_dir=str(work_dir), resume='auto', seed=seed))
+    checkpoint = latest_checkpoint(work_dir)
+    detections = out / 'detections.json'
     metrics = test(
         prepare_test_config(
-            load_config(run.config),
+            load_config(config),
             checkpoint=checkpoint,
-            work_dir=str(run.work_dir / 'test'),
-            cfg_options={'test_evaluator.dump_path': str(run.detections)},
+            work_dir=str(work_dir / 'test'),
+            cfg_options={'test_evaluator.dump_path': str(detections)},
         )
     )
-    timeline = run.folder / 'timeline.png'
+    video_dir = cfg.test_dataloader.dataset.data_prefix.video
+    ann_file, timeline = out / 'annotations.json', out / 'timeline.png'
     plot_timelines(
-        run.annotations,
-        run.detections,
+        ann_file,
+        detections,
         timeline,
-        video_dir=_video_dir(cfg),
+        video_dir=video_dir,
         on_invalid='clamp',
         title='held-out videos',
     )
     data = load_evaluation_data(
-        run.annotations, run.detections, subset=VALIDATION, on_invalid='clamp'
+        ann_file, detections, subset=VALIDATION, on_invalid='clamp'
     )
     diagnosis = diagnose(data.classes, data.ground_truth, data.detections)
-    _, page = write_diagnosis(
-        run.folder / 'diagnosis', diagnosis, f'{run.folder.name}: held-out videos', 0.1
-    )
-    reports = write_held_out_reports(
-        run.annotations, run.detections, _video_dir(cfg), run.reports, VALIDATION, say
-    )
+    title = f'{out.name}: held-out videos'
+    _, page = write_diagnosis(out / 'diagnosis', diagnosis, title, 0.1)
+    reports = out / 'reports'
+    pages = write_reports(ann_file, detections, video_dir, reports, VALIDATION, log)
     return {
         'mAP': {name: float(value) for name, value in metrics.items()},
-        'checkpoint': str(run.work_dir / Path(checkpoint).name),
+        'checkpoint': str(work_dir / Path(checkpoint).name),
         'timeline': str(timeline),
         'diagnosis': str(page),
-        'reports': f'{run.reports}, {len(reports)} of {len(data.ground_truth)} videos',
+        'reports': f'{reports}, {len(pages)} of {len(data.ground_truth)} videos',
     }
 
 
-def _refuse_other_training(run: CustomRun, text: str) -> None:
-    """Checkpoints of other settings are neither resumed nor overwritten."""
-    if latest_checkpoint(str(run.work_dir)) is None:
-        return
-    if not run.config.is_file() or run.config.read_text(encoding='utf-8') != text:
+def write_reports(
+    ann_file: str | os.PathLike,
+    detection_file: str | os.PathLike,
+    video_dir: str | os.PathLike,
+    out_dir: str | os.PathLike,
+    subset: str,
+    log: Callable[[str], None] = print,
+) -> list[Path]:
+    """Writes the page of ``tools/infer.py`` for each video of a subset.
+
+    Sliders stand where as many detections are left as there are annotated actions,
+    because scores depend on how long a model was trained. A video that cannot be shown
+    does not stop the others.
+
+    Args:
+        ann_file: Native annotation, as :func:`measure_videos` leaves it.
+        detection_file: Detections that the test metric wrote.
+        video_dir: Folder of the videos.
+        out_dir: Folder of the pages.
+        subset: Subset of the annotation.
+        log: Gets a line for each video that fails.
+
+    Returns:
+        The pages, in the order of the annotation.
+    """
+    annotations = load_annotations(
+        os.fspath(ann_file), subsets=subset, on_invalid='clamp'
+    )
+    videos, nothing = annotations.videos, Segments.empty(with_scores=True)
+    found = load_detections(detection_file, annotations.classes)
+    found = {name: found.get(name, nothing) for name in videos}
+    count = sum(len(video.actions) for video in videos.values())
+    best = np.sort(np.concatenate([f.scores for f in found.values()]))[::-1][:count]
+    # Rounded down to the slider's steps.
+    shown = [Selection(math.floor(100 * min(best[-1], 1)) / 100)] if len(best) else []
+    writer = HtmlReportWriter(*shown or [Selection()])
+    paths = {os.path.join(video_dir, v.file): v for v in videos.values()}
+    pages = []
+    for name, path in find_videos(list(paths)).items():
+        video = paths[path]
+        page = Path(out_dir) / f'{name}{writer.suffix}'
+        try:
+            result = VideoResult(
+                video.video_id,
+                found[video.video_id],
+                annotations.classes,
+                video.duration,
+                path,
+                video.actions,
+                first_frame_s=VideoReader(path).first_frame_s,
+            )
+            writer.write(result, page)
+        # Whatever is wrong with this video, the next one may be fine.
+        except Exception as error:
+            log(f'no report of {video.video_id}: {error_message(error)}')
+            continue
+        pages.append(page)
+    return pages
+
+
+def config_comment(lines: Sequence[str]) -> str:
+    """Lines as a comment, which none of them may end: class names hold anything."""
+    return ''.join(f'# {" ".join(line.split())}\n' for line in lines)
+
+
+def mirror_is_safe(classes: Sequence[str]) -> bool:
+    """Whether windows may be mirrored: no class name tells left from right."""
+    words = (word for name in classes for word in re.split(r'[^a-z]+', name.lower()))
+    return not {'left', 'right', 'clockwise', 'anticlockwise'} & set(words)
+
+
+def _model_config(
+    base: Config, plan: TrainingPlan, num_classes: int, init: str | None
+) -> dict[str, Any]:
+    """Model, optimizer and warm-up of a base config, fitted to the data."""
+    cfg = {key: base[key] for key in _OF_BASE if key in base}
+    model = cfg.get('model', {})
+    if model.get('type') != 'TALMTS' or not model.get('neck', {}).get('stt'):
         raise UserError(
-            f'{run.work_dir} holds checkpoints of a training with other settings. '
-            'Choose another --out, or delete that folder'
+            f'config {base.filename}: training on own data needs a TALMTS with an STT, '
+            'such as configs/tal_mts/*.py'
         )
+    neck, coarse, levels = model['neck'], model['coarse_head'], plan.num_levels
+    neck['pyramid']['num_levels'] = levels
+    neck['stt'].update(clip_len=plan.clip_len, num_levels=levels)
+    coarse.update(num_classes=num_classes, num_levels=levels)
+    if coarse.get('distance_factors') is not None:
+        first = neck['stt'].get('first_stride', 4)
+        coarse['distance_factors'] = [first * 2**n for n in range(levels)]
+    model['refine_head']['num_classes'] = num_classes
+    # The warm-up of the backbone stands in for weights to start from.
+    if init is not None:
+        model['warmup_head'] = None
+    cfg.update(load_from=init, custom_hooks=[])
+    if model.get('warmup_head'):
+        model['warmup_head']['num_classes'] = num_classes
+        epochs = round(_WARMUP_SHARE * plan.epochs)
+        cfg['custom_hooks'] = [dict(type='BackboneWarmupHook', num_epochs=epochs)]
+    return cfg
 
 
-def _video_dir(cfg: Config) -> str:
-    """Folder of the videos of a config that was written here."""
-    return cfg.test_dataloader.dataset.data_prefix.video
+def _fill_in(
+    cfg: Config,
+    plan: TrainingPlan,
+    data: dict[str, Any],
+    mirror: bool,
+    num_workers: int,
+) -> None:
+    """Writes data and plan into ``configs/_base_/custom_training.py``."""
+    crop = cfg.model.neck.stt.crop_size
+    size = round(crop * 1.125)
+    steps = dict(
+        LoadClip=dict(scale=(size, size)),
+        RandomCrop=dict(size=crop),
+        CenterCrop=dict(crop_size=crop),
+    )
+    for loader, stride in (
+        (cfg.train_dataloader, plan.window_stride),
+        (cfg.val_dataloader, plan.clip_len // 2),
+    ):
+        loader.update(batch_size=plan.batch_size, num_workers=num_workers)
+        loader.persistent_workers = num_workers > 0
+        dataset = loader.dataset
+        dataset.update(data, sample_fps=plan.sample_fps, clip_len=plan.clip_len)
+        dataset.window_stride = stride
+        dataset.pipeline = [
+            dict(step, **steps.get(step.type, {}))
+            for step in dataset.pipeline
+            if mirror or step.type != 'FlipClip'
+        ]
+    cfg.val_evaluator.ann_file = data['ann_file']
+    cfg.test_dataloader, cfg.test_evaluator = cfg.val_dataloader, cfg.val_evaluator
+    epochs = plan.epochs
+    cfg.train_cfg.update(max_epochs=epochs, val_interval=max(epochs // 3, 1))
+    warmup = sum(hook.num_epochs for hook in cfg.custom_hooks)
+    cfg.param_scheduler[1].update(begin=warmup, T_max=epochs - warmup, end=epochs)
+
+
+def _template() -> Path:
+    """Beside the package in a clone, in it in a wheel."""
+    name = 'configs/_base_/custom_training.py'
+    clone, wheel = _PACKAGE.parent / name, _PACKAGE / '.mim' / name
+    return clone if clone.is_file() else wheel

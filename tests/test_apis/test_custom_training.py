@@ -9,14 +9,21 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from mmaction.registry import DATASETS, MODELS
 from mmengine.config import Config
 
-from mmtal_mts.apis.custom_config import config_text, mirror_is_safe
-from mmtal_mts.apis.custom_data import assign_subsets
+from mmtal_mts.apis.custom_data import assign_subsets, measure_videos, split_by_video
 from mmtal_mts.apis.custom_plan import plan_training
-from mmtal_mts.apis.custom_training import CustomRun, prepare_custom_training
-from mmtal_mts.structures import load_annotations
+from mmtal_mts.apis.custom_training import (
+    config_comment,
+    mirror_is_safe,
+    prepare_custom_training,
+    write_reports,
+)
+from mmtal_mts.evaluation.functional.detections import dump_detections
+from mmtal_mts.structures import Segments, load_annotations
 from mmtal_mts.utils import UserError
 
 BASE = 'configs/tal_mts/tal-mts_i3d-tiny_1xb4-128x48x48_synthetic.py'
@@ -51,7 +58,6 @@ def test_long_actions_get_a_lower_rate_and_the_largest_window():
     result = plan(120.0, 100.0, 2.0, duration=600.0)
     assert result.sample_fps == 3.0
     assert result.clip_len == 512
-    assert result.num_windows > 3
     # Longer than any window at the lowest rate: still a plan.
     assert plan(3000.0, 2.0, duration=4000.0).sample_fps == 1.0
 
@@ -80,8 +86,8 @@ def test_classes_that_a_mirror_exchanges_are_noticed():
 
 def test_a_comment_cannot_leave_its_line(tmp_path):
     path = tmp_path / 'config.py'
-    evil = 'reason\nimport os; x = 1\r\u2028y = 2'
-    path.write_text(config_text(Config(dict(a=1)), [evil]), encoding='utf-8')
+    comment = config_comment(['reason\nimport os; x = 1\r\u2028y = 2'])
+    path.write_text(f'{comment}a = 1\n', encoding='utf-8')
     assert dict(Config.fromfile(str(path))) == {'a': 1}
 
 
@@ -111,26 +117,29 @@ def data(tmp_path):
 
 
 def test_the_written_config_trains(data, tmp_path, repo_root):
-    said = []
-    run = CustomRun(tmp_path / 'run')
-    prepare_custom_training(
-        run, str(data[0]), str(data[1]), str(repo_root / BASE), say=said.append
-    )
-    text = '\n'.join(said)
+    log = []
+    out, paths = tmp_path / 'run', (*data, tmp_path / 'run', repo_root / BASE)
+    config = prepare_custom_training(*paths, log=log.append)
+    text = '\n'.join(log)
     assert 'training: 5 videos' in text
     assert 'not mirrored' in text
     # v0 is annotated half a second beyond its end.
     assert re.search(r'error +1 .*\n.*v0', text)
-    check = run.check.read_text(encoding='utf-8')
+    check = (out / 'annotation_check.txt').read_text(encoding='utf-8')
     assert 'training windows: 64 frames at 10 fps, stride 16' in check
-    annotations = load_annotations(str(run.annotations), on_invalid='clamp')
-    assert annotations.videos['v0'].segments.tolist() == [[0.5, 3.0]]
+    annotations = load_annotations(str(out / 'annotations.json'), on_invalid='clamp')
+    assert annotations.videos['v0'].actions.segments.tolist() == [[0.5, 3.0]]
 
-    cfg = Config.fromfile(str(run.config))
+    assert config == out / 'config.py'
+    cfg = Config.fromfile(str(config))
     assert cfg.train_dataloader.dataset.classes == ['turn left', 'wave "hi"']
-    assert not any(
-        step.type == 'FlipClip' for step in cfg.train_dataloader.dataset.pipeline
-    )
+    steps = cfg.train_dataloader.dataset.pipeline
+    assert not any(step.type == 'FlipClip' for step in steps)
+    assert steps[0].scale == (54, 54) and steps[1].size == 48
+    assert cfg.val_dataloader.dataset.window_stride == 32
+    assert cfg.test_evaluator == cfg.val_evaluator
+    warmup, decay = cfg.custom_hooks[0].num_epochs, cfg.param_scheduler[1]
+    assert (decay.begin, decay.T_max, decay.end) == (40, 60, 100) and warmup == 40
     dataset = DATASETS.build(cfg.train_dataloader.dataset)
     model = MODELS.build(cfg.model)
     item = dataset[0]
@@ -139,14 +148,11 @@ def test_the_written_config_trains(data, tmp_path, repo_root):
     assert all(torch.isfinite(loss).all() for loss in losses.values())
 
     # The same again is a resume; other settings are another training.
-    run.work_dir.mkdir()
-    torch.save({}, run.work_dir / 'epoch_1.pth')
-    (run.work_dir / 'last_checkpoint').write_text(str(run.work_dir / 'epoch_1.pth'))
-    options = dict(say=said.append)
-    paths = (str(data[0]), str(data[1]), str(repo_root / BASE))
-    prepare_custom_training(run, *paths, **options)
+    (out / 'work_dir').mkdir()
+    torch.save({}, out / 'work_dir' / 'epoch_1.pth')
+    prepare_custom_training(*paths, log=log.append)
     with pytest.raises(UserError, match='other settings'):
-        prepare_custom_training(run, *paths, epochs=7, **options)
+        prepare_custom_training(*paths, epochs=7, log=log.append)
 
 
 def test_the_subsets_of_a_json_annotation_are_kept_and_weights_replace_the_warmup(
@@ -163,22 +169,22 @@ def test_the_subsets_of_a_json_annotation_are_kept_and_weights_replace_the_warmu
     path.write_text(json.dumps({'database': database}))
     weights = tmp_path / 'w.pth'
     weights.touch()
-    run = CustomRun(tmp_path / 'run')
-    prepare_custom_training(
-        run,
-        str(data[0]),
-        str(path),
-        str(repo_root / BASE),
+    config = prepare_custom_training(
+        data[0],
+        path,
+        tmp_path / 'run',
+        repo_root / BASE,
         init=str(weights),
-        say=lambda text: None,
+        log=lambda text: None,
     )
-    written = json.loads(run.annotations.read_text())['database']
+    written = json.loads((config.parent / 'annotations.json').read_text())['database']
     held_out = {name for name, v in written.items() if v['subset'] == 'validation'}
     assert held_out == {'v2', 'v3'}
-    cfg = Config.fromfile(str(run.config))
+    cfg = Config.fromfile(str(config))
     assert cfg.load_from == str(weights)
     assert cfg.model.warmup_head is None
     assert cfg.custom_hooks == []
+    assert cfg.train_dataloader.dataset.pipeline[2].type == 'FlipClip'
 
 
 def test_other_subsets_are_split_anew_and_that_is_told():
@@ -186,30 +192,154 @@ def test_other_subsets_are_split_anew_and_that_is_told():
         f'v{index}': dict(subset=subset, annotations=[dict(label='a')])
         for index, subset in enumerate(['training', 'test', 'test', ''])
     }
-    said = []
-    assign_subsets(database, 0.5, 0, said.append)
+    log = []
+    assign_subsets(database, 0.5, 0, log.append)
     subsets = sorted(entry['subset'] for entry in database.values())
     assert subsets == ['training', 'training', 'validation', 'validation']
-    assert len(said) == 1
-    assert 'subsets (none), test, training of the annotation are split anew' in said[0]
+    assert len(log) == 1
+    assert 'subsets (none), test, training of the annotation are split anew' in log[0]
     for entry in database.values():
         del entry['subset']
-    assign_subsets(database, 0.5, 0, said.append)
-    assert len(said) == 1
+    assign_subsets(database, 0.5, 0, log.append)
+    assert len(log) == 1
 
 
 def test_missing_files_and_other_models_are_refused(data, tmp_path, repo_root):
-    run = CustomRun(tmp_path / 'run')
-    base = str(repo_root / BASE)
+    out, base = tmp_path / 'run', repo_root / BASE
     with pytest.raises(UserError, match='none.csv: no such file or folder'):
-        prepare_custom_training(run, str(data[0]), str(tmp_path / 'none.csv'), base)
-    paths = (str(data[0]), str(data[1]))
+        prepare_custom_training(data[0], tmp_path / 'none.csv', out, base)
     with pytest.raises(UserError, match='--init .*none.pth: no such file'):
-        prepare_custom_training(run, *paths, base, init=str(tmp_path / 'none.pth'))
+        prepare_custom_training(*data, out, base, init=str(tmp_path / 'none.pth'))
     with pytest.raises(UserError, match='--val-fraction 1.5'):
-        prepare_custom_training(run, *paths, base, val_fraction=1.5)
+        prepare_custom_training(*data, out, base, val_fraction=1.5)
     other = tmp_path / 'other.py'
     other.write_text("model = dict(type='BMN')")
     with pytest.raises(UserError, match='needs a TALMTS'):
-        prepare_custom_training(run, *paths, str(other), say=lambda text: None)
-    assert not run.config.exists()
+        prepare_custom_training(*data, out, other, log=lambda text: None)
+    assert not (out / 'config.py').exists()
+
+
+def test_files_are_found_by_name_or_id_and_measured(tmp_path, make_video):
+    make_video(tmp_path / 'a.mp4', 20, 10)
+    (tmp_path / 'sub').mkdir()
+    make_video(tmp_path / 'sub' / 'b.mp4', 15, 5)
+    entry = {'annotations': []}
+    found = measure_videos({'a': entry, 'sub/b.mp4': entry}, str(tmp_path))
+    assert found['a']['file'] == 'a.mp4'
+    assert found['a']['duration'] == pytest.approx(2.0)
+    assert found['sub/b.mp4']['file'] == 'sub/b.mp4'
+    assert (found['sub/b.mp4']['duration'], found['sub/b.mp4']['fps']) == (3.0, 5.0)
+    assert entry == {'annotations': []}
+
+
+def test_missing_and_broken_files_are_named(tmp_path):
+    (tmp_path / 'bad.mp4').write_bytes(b'nothing')
+    with pytest.raises(UserError, match='1 of 2 videos are missing\n.*none.mp4'):
+        measure_videos({'bad': {}, 'none': {}}, str(tmp_path))
+    with pytest.raises(UserError, match='1 of 1 videos cannot be read\n.*bad.mp4'):
+        measure_videos({'bad': {}}, str(tmp_path))
+    with pytest.raises(UserError, match='no such folder'):
+        measure_videos({}, str(tmp_path / 'nowhere'))
+
+
+videos = st.dictionaries(
+    st.text('abcdefgh', min_size=1, max_size=3),
+    st.lists(st.sampled_from('ABC'), max_size=3),
+    min_size=1,
+    max_size=12,
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(videos, st.floats(0.05, 0.6), st.integers(0, 5))
+def test_each_class_stays_in_training(labels, fraction, seed):
+    classes = {label for own in labels.values() for label in own}
+    possible = any(
+        own
+        and all(any(label in labels[o] for o in labels if o != name) for label in own)
+        for name, own in labels.items()
+    )
+    if not possible:
+        with pytest.raises(UserError, match='can be held out'):
+            split_by_video(labels, fraction, seed)
+        return
+    chosen = split_by_video(labels, fraction, seed)
+    assert chosen == split_by_video(dict(reversed(labels.items())), fraction, seed)
+    assert 1 <= len(chosen) <= max(1, round(fraction * len(labels)))
+    rest = set(labels) - chosen
+    assert {label for name in rest for label in labels[name]} == classes
+
+
+def test_validation_gets_every_class_if_it_can():
+    labels = {f'{label}{n}': [label] for label in 'ABCDE' for n in range(4)}
+    for seed in range(5):
+        chosen = split_by_video(labels, 0.25, seed)
+        assert {name[0] for name in chosen} == set('ABCDE')
+
+
+def page_data(path):
+    text = path.read_text(encoding='utf-8')
+    return json.loads(re.search(r'id="data">(.*?)</script>', text, re.S)[1])
+
+
+@pytest.fixture
+def held_out(tmp_path, make_video):
+    """Two held-out videos, one of which is torn, and one for training."""
+    videos = tmp_path / 'videos'
+    (videos / 'more').mkdir(parents=True)
+    make_video(videos / 'more' / 'a.mp4', 40, 10)
+    make_video(videos / 'c.mp4', 10, 10)
+    (videos / 'torn.mp4').write_bytes(b'no video')
+    database = {
+        name: dict(
+            subset=subset,
+            file=file,
+            duration=4.0,
+            fps=10,
+            annotations=[dict(segment=[1.0, 9.0], label=label)],
+        )
+        for name, subset, file, label in (
+            ('first one', 'validation', 'more/a.mp4', 'wave'),
+            ('torn', 'validation', 'torn.mp4', 'jump'),
+            ('c', 'training', 'c.mp4', 'jump'),
+        )
+    }
+    annotations = tmp_path / 'annotations.json'
+    annotations.write_text(json.dumps(dict(database=database)))
+    found = Segments(
+        [[1.0, 3.0], [0.0, 1.0], [2.0, 3.0]], [1, 0, 0], [0.9, 0.119, 0.08]
+    )
+    dump_detections(tmp_path / 'found.json', {'first one': found}, ['jump', 'wave'])
+    return annotations, tmp_path / 'found.json', videos
+
+
+def test_each_held_out_video_gets_a_page_with_truth_beside_detections(
+    held_out, tmp_path
+):
+    log = []
+    pages = write_reports(
+        *held_out, tmp_path / 'out', subset='validation', log=log.append
+    )
+    assert pages == [tmp_path / 'out' / 'a.html']
+    assert list((tmp_path / 'out').iterdir()) == pages
+    data = page_data(pages[0])
+    # What reaches out of the video is cut.
+    assert data['truth'] == [dict(start=1.0, end=4.0, label=1)]
+    best, weak, _ = data['detections']
+    assert (best['start'], best['end'], best['label']) == (1.0, 3.0, 1)
+    assert best['tiou'] == pytest.approx(2 / 3, abs=1e-3)
+    assert weak['score'] == 0.119
+    # Two actions are annotated: the slider shows the two best detections.
+    assert data['threshold'] == 0.11
+    assert [c['name'] for c in data['classes'].values()] == ['jump', 'wave']
+    # The broken one is told of, and does not stop the others.
+    assert len(log) == 1
+    assert re.match('no report of torn: .*torn.mp4: cannot be opened', log[0])
+
+
+def test_without_a_detection_the_truth_is_shown(held_out, tmp_path):
+    dump_detections(held_out[1], {}, ['jump', 'wave'])
+    (page,) = write_reports(*held_out, tmp_path / 'out', subset='training')
+    assert page_data(page)['detections'] == []
+    assert page_data(page)['threshold'] == 0.2
+    assert len(page_data(page)['truth']) == 1
