@@ -16,13 +16,11 @@ from mmtal_mts.apis.annotation_check import (
     WindowSettings,
     check_annotations,
     describe_check,
-    load_content,
-    repair_annotations,
 )
-from mmtal_mts.apis.extraction import extract_clips
-from mmtal_mts.datasets.extraction import ExtractionSettings, SamplingGrid
-from mmtal_mts.datasets.importers import import_annotations, probe_video
-from mmtal_mts.structures.annotations import load_annotations
+from mmtal_mts.datasets.converters import convert_annotations
+from mmtal_mts.datasets.sources import claim_folder
+from mmtal_mts.datasets.video import VideoReader
+from mmtal_mts.structures.annotations import load_annotations, read_native
 from mmtal_mts.utils import UserError
 
 # Windows of 32 frames at 10 fps; locations every 4, 8 and 16 frames.
@@ -113,12 +111,12 @@ def test_keys_that_repeat_are_errors(tmp_path):
     path = tmp_path / 'a.json'
     entry = '"a": {"duration": 9, "annotations": [{"segment": [1, 2], "label": "x"}]}'
     path.write_text('{"database": {' + f'{entry}, {entry}' + '}}')
-    content, repeated = load_content(path)
+    content, repeated = read_native(path)
     report = check_annotations(content, CheckSettings(WINDOWS), repeated)
     assert report.findings.counts() == {'duplicate-key': 1}
     path.write_text('[]')
     with pytest.raises(UserError, match=r'convert_annotations\.py'):
-        load_content(path)
+        read_native(path)
 
 
 def test_classes_and_subsets():
@@ -132,7 +130,8 @@ def test_classes_and_subsets():
     ]
     assert check(content, subsets=['test']).per_class['test'] == {'run': 1}
     assert kinds(check(content, classes=['jump'])) == {'unknown-label': 2}
-    with pytest.raises(UserError, match='no video in subset x; there are test, train'):
+    message = r"no video in subset \['x'\]; the file has \['test', 'training'\]"
+    with pytest.raises(UserError, match=message):
         check(content, subsets=['x'])
     with pytest.raises(UserError, match='more than once'):
         check({**content, 'classes': ['run', 'run']})
@@ -143,7 +142,7 @@ def test_classes_and_subsets():
 
 def test_frame_columns_that_contradict_the_seconds(repo_root):
     path = repo_root / 'tests/data/annotations/afsd/val_Annotation_ours.csv'
-    report = check_annotations(import_annotations([path]).content, CheckSettings())
+    report = check_annotations(convert_annotations([path]).content, CheckSettings())
     (finding,) = report.findings.of('fps-contradiction')
     assert finding.video_id == 'video_validation_0000666'
     # 6708 / 25 fps is 268.32 s, the row says 223.6 s.
@@ -254,7 +253,7 @@ def video(repo_root, tmp_path):
     (tmp_path / 'videos').mkdir()
     path = tmp_path / 'videos' / 'a.mp4'
     shutil.copy(source, path)
-    times = probe_video(path)
+    times = VideoReader(path)
     return path, times.num_frames, times.fps
 
 
@@ -289,28 +288,38 @@ def test_video_files_that_do_not_agree(video):
 # Frames extracted from them
 
 
-def extract(video, out, num_frames=None, **more):
-    settings = ExtractionSettings(
-        grid=SamplingGrid(None if num_frames else 10.0, num_frames), side=16, **more
-    )
-    assert extract_clips(str(video.parent), out, settings) == {}
+def extract(out, num_frames, layout='npy', fixed=False):
+    """Writes what extract_clips.py makes of a video of 1.3 s."""
+    for name, modality, images in (
+        ('rgb', 'RGB', ['img']),
+        ('flow', 'Flow', ['flow_x', 'flow_y']),
+    ):
+        folder = out / f'{name}_{layout}'
+        rate = dict(
+            fps=None if fixed else 10.0, num_frames=num_frames if fixed else None
+        )
+        claim_folder(folder, dict(layout=layout, modality=modality, **rate))
+        if layout == 'npy':
+            shape = (num_frames, 16, 16, 3 if name == 'rgb' else 2)
+            np.save(folder / 'a.npy', np.zeros(shape, np.uint8))
+            continue
+        (folder / 'a').mkdir()
+        for image in images:
+            for number in range(1, num_frames + 1):
+                (folder / 'a' / f'{image}_{number:05}.jpg').touch()
 
 
 @pytest.mark.parametrize('layout', ['npy', 'frames'])
-def test_extracted_frames_that_agree(layout, video, tmp_path):
-    path, num_frames, fps = video
-    extract(
-        path, tmp_path, layout=layout, modalities=('RGB', 'Flow'), flow_method='dis'
-    )
+def test_extracted_frames_that_agree(layout, tmp_path):
+    extract(tmp_path, 13, layout)
     folders = [str(tmp_path / f'{name}_{layout}') for name in ('rgb', 'flow')]
-    content = content_of((0, 0.5, 'run'), duration=num_frames / fps, fps=fps)
+    content = content_of((0, 0.5, 'run'), duration=1.3, fps=30)
     assert kinds(check(content, video_dirs=folders)) == {}
 
 
 @pytest.mark.parametrize('layout', ['npy', 'frames'])
-def test_extracted_frames_that_do_not_agree(layout, video, tmp_path):
-    path, num_frames, fps = video
-    extract(path, tmp_path, layout=layout)
+def test_extracted_frames_that_do_not_agree(layout, tmp_path):
+    extract(tmp_path, 13, layout)
     folder = tmp_path / f'rgb_{layout}'
     suffix = '.npy' if layout == 'npy' else ''
     copy = shutil.copy if layout == 'npy' else shutil.copytree
@@ -320,7 +329,7 @@ def test_extracted_frames_that_do_not_agree(layout, video, tmp_path):
         (folder / 'torn.npy').write_bytes(b'no array')
     else:
         (folder / 'torn' / 'img_00004.jpg').unlink()
-    content = content_of((0, 0.5, 'run'), duration=num_frames / fps + 60)
+    content = content_of((0, 0.5, 'run'), duration=61.3)
     for name in ('torn', 'none'):
         content['database'][name] = {'duration': 1.0, 'annotations': []}
     report = check(content, video_dirs=[str(folder)])
@@ -334,16 +343,15 @@ def test_extracted_frames_that_do_not_agree(layout, video, tmp_path):
     assert '13 frames at 10 fps = 1.30 s' in found.message
 
 
-def test_a_fixed_number_of_frames_and_streams_that_differ(video, tmp_path):
-    path, num_frames, fps = video
-    extract(path, tmp_path, num_frames=24)
+def test_a_fixed_number_of_frames_and_streams_that_differ(tmp_path):
+    extract(tmp_path, 24, fixed=True)
     rgb, flow = tmp_path / 'rgb_npy', tmp_path / 'flow_npy'
-    content = content_of((0, 0.5, 'run'), duration=num_frames / fps)
+    content = content_of((0, 0.5, 'run'), duration=1.3)
     windows = WindowSettings(clip_len=24, frames_per_video=24)
     assert kinds(check(content, windows=windows, video_dirs=[str(rgb)])) == {}
     np.save(rgb / 'a.npy', np.zeros((20, 16, 16, 3), np.uint8))
     # Without a record, nobody says how many there must be.
-    flow.mkdir()
+    (flow / 'extraction.json').unlink()
     np.save(flow / 'a.npy', np.zeros((24, 16, 16, 2), np.uint8))
     report = check(content, windows=windows, video_dirs=[str(rgb), str(flow)])
     assert kinds(report) == {'frame-count': 1, 'stream-mismatch': 1}
@@ -366,6 +374,11 @@ def test_arrays_without_a_record_are_at_the_rate_of_training(tmp_path):
 # Correction
 
 
+@pytest.fixture(scope='module')
+def repair(load_tool):
+    return load_tool('dataset_converters/check_annotations.py').repair_annotations
+
+
 FAULTY = (
     (-0.5, 2.0, 'run'),
     (9.0, 10.5, 'run'),
@@ -382,10 +395,10 @@ def segments_of(content):
     return [(*item['segment'], item['label']) for item in items]
 
 
-def test_clamping_cuts_what_can_be_cut():
+def test_clamping_cuts_what_can_be_cut(repair):
     content = content_of(*FAULTY)
     before = json.dumps(content)
-    fixed, changes = repair_annotations(content, check(content).findings, 'clamp')
+    fixed, changes = repair(content, check(content).findings, 'clamp')
     assert segments_of(fixed) == [
         (0.0, 2.0, 'run'),
         (9.0, 10.0, 'run'),
@@ -398,9 +411,9 @@ def test_clamping_cuts_what_can_be_cut():
     assert kinds(check(fixed)) == {'unknown-label': 1}
 
 
-def test_segments_that_become_alike_by_cutting_stay_once():
+def test_segments_that_become_alike_by_cutting_stay_once(repair):
     content = content_of((9.0, 10.5, 'run'), ('9', '11', 'run'), (9, 10.5, 'jump'))
-    fixed, changes = repair_annotations(content, check(content).findings, 'clamp')
+    fixed, changes = repair(content, check(content).findings, 'clamp')
     assert segments_of(fixed) == [(9.0, 10.0, 'run'), (9.0, 10.0, 'jump')]
     assert [change.split(':')[0] for change in changes] == [
         'cut (beyond-end)',
@@ -410,14 +423,14 @@ def test_segments_that_become_alike_by_cutting_stay_once():
     ]
 
 
-def test_dropping_leaves_only_what_is_right():
+def test_dropping_leaves_only_what_is_right(repair):
     content = content_of(*FAULTY)
-    fixed, changes = repair_annotations(content, check(content).findings, 'drop')
+    fixed, changes = repair(content, check(content).findings, 'drop')
     assert segments_of(fixed) == [(4.0, 5.0, 'run')]
     assert len(changes) == 6
     assert check(fixed).is_safe
     with pytest.raises(ValueError, match="mode must be one of .*'x'"):
-        repair_annotations(content, check(content).findings, 'x')
+        repair(content, check(content).findings, 'x')
 
 
 number = st.floats(-5, 15) | st.integers(-5, 15) | st.just(math.nan)
@@ -430,7 +443,7 @@ action = st.tuples(number, number, st.sampled_from(['run', 'jump', 'fly']))
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-def test_a_corrected_file_loads_and_a_safe_file_too(tmp_path, actions, mode):
+def test_a_corrected_file_loads_and_a_safe_file_too(tmp_path, repair, actions, mode):
     content = content_of((1, 2, 'run'), *actions)
     path = str(tmp_path / 'a.json')
 
@@ -446,12 +459,12 @@ def test_a_corrected_file_loads_and_a_safe_file_too(tmp_path, actions, mode):
     report = check(content)
     # The checker and the loader agree on what is an error.
     assert report.is_safe == loads(content)
-    fixed, changes = repair_annotations(content, report.findings, mode)
+    fixed, changes = repair(content, report.findings, mode)
     again = check(fixed)
     assert again.is_safe == loads(fixed)
     assert again.is_safe or (mode == 'clamp' and 'unknown-label' in kinds(again))
     # Correcting what is corrected changes nothing.
-    assert repair_annotations(fixed, again.findings, mode) == (fixed, [])
+    assert repair(fixed, again.findings, mode) == (fixed, [])
     # What was right stays as it was, in the same order.
     kept = iter(segments_of(fixed))
     for segment in segments_of(content):

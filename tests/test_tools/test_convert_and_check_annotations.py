@@ -71,7 +71,7 @@ def test_bad_input_ends_with_a_message(run, tmp_path):
     (tmp_path / 'a.json').write_text('{}')
     done = run('check_annotations.py', 'a.json')
     assert done.returncode == 2
-    assert 'error: a.json: not in the native format' in done.stderr
+    assert 'error: a.json: needs an object with the field "database"' in done.stderr
     done = run('convert_annotations.py', 'a.json', '--out', 'b.json')
     assert done.returncode == 2
     assert 'error: no known annotation format in a.json' in done.stderr

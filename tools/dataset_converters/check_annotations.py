@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 import argparse
+import copy
 import sys
-from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 
 from mmtal_mts.apis.annotation_check import (
     CheckReport,
     CheckSettings,
+    Findings,
     WindowSettings,
     check_annotations,
     describe_check,
-    load_content,
-    repair_annotations,
 )
-from mmtal_mts.apis.annotation_check.repair import MODES
-from mmtal_mts.datasets.importers import SourceFile, read_class_names
-from mmtal_mts.structures.annotations import summarize_problems
-from mmtal_mts.utils import UserError, run_tool
-from mmtal_mts.utils.io import write_json
-from mmtal_mts.visualization.annotation_plot import draw_annotation_statistics
+from mmtal_mts.datasets.converters import SourceFile, read_class_names
+from mmtal_mts.structures.annotations import read_native, summarize_problems
+from mmtal_mts.utils.errors import UserError, run_tool
+from mmtal_mts.utils.io import atomic_write, write_json
+
+MODES = ('clamp', 'drop')
+_CLAMPED = ('before-start', 'beyond-end')
+_DROPPED = ('outside', 'not-positive', 'duplicate')
+_COLORS = ('#1f6feb', '#bf8700', '#1a7f37', '#8250df', '#cf222e')
 
 
 def parse_args() -> argparse.Namespace:
@@ -32,43 +42,44 @@ def parse_args() -> argparse.Namespace:
         epilog='exit status: 0 safe, 1 not safe (with --fix: what is said of the '
         'corrected file), 2 the file or an argument cannot be used',
     )
-    parser.add_argument('annotation', help='native annotation JSON file')
-    parser.add_argument(
+    add = parser.add_argument
+    add('annotation', help='native annotation JSON file')
+    add(
         '--videos',
         nargs='+',
         metavar='DIR',
         default=[],
         help='compare with the videos, or with arrays or images extracted from them',
     )
-    parser.add_argument('--subset', nargs='+', default=[], help='check only these')
-    parser.add_argument('--classes', metavar='FILE', help='list of the classes')
-    group = parser.add_argument_group('training')
-    group.add_argument('--window', type=int, default=defaults.clip_len)
-    group.add_argument('--fps', type=float, default=defaults.sample_fps)
-    group.add_argument('--stride', type=int, default=defaults.stride)
-    group.add_argument(
+    add('--subset', nargs='+', default=[], help='check only these')
+    add('--classes', metavar='FILE', help='list of the classes')
+    add = parser.add_argument_group('training').add_argument
+    add('--window', type=int, default=defaults.clip_len)
+    add('--fps', type=float, default=defaults.sample_fps)
+    add('--stride', type=int, default=defaults.stride)
+    add(
         '--frames-per-video',
         type=int,
-        help='sample so many frames of every video instead of --fps (ActivityNet)',
+        help='sample this many frames of every video instead of --fps (ActivityNet)',
     )
-    group.add_argument(
+    add(
         '--afsd-windows',
         action='store_true',
         help='count windows from 1 as AFSD does (one_based_window of the data set)',
     )
-    group.add_argument('--levels', type=int, default=defaults.num_levels)
-    group.add_argument(
+    add('--levels', type=int, default=defaults.num_levels)
+    add(
         '--first-stride',
         type=int,
         default=defaults.first_stride,
         help='sampled frames per location of the finest level',
     )
-    group = parser.add_argument_group('correction')
-    group.add_argument('--fix', choices=MODES, help='correct what can be corrected')
-    group.add_argument('--out', help='with --fix: JSON file to write')
-    group = parser.add_argument_group('report')
-    group.add_argument('--json', metavar='FILE', help='write everything found')
-    group.add_argument('--plot', metavar='PNG', help='draw lengths and numbers')
+    add = parser.add_argument_group('correction').add_argument
+    add('--fix', choices=MODES, help='correct what can be corrected')
+    add('--out', help='with --fix: JSON file to write')
+    add = parser.add_argument_group('report').add_argument
+    add('--json', metavar='FILE', help='write everything found')
+    add('--plot', metavar='PNG', help='draw lengths and numbers')
     args = parser.parse_args()
     if (args.fix is None) != (args.out is None):
         parser.error('--fix and --out go together')
@@ -95,33 +106,176 @@ def settings_of(args: argparse.Namespace) -> CheckSettings:
     return CheckSettings(windows, classes, args.subset, args.videos)
 
 
-def draw(report: CheckReport, path: str, title: str) -> None:
-    """Draws the statistics of a report."""
-    lengths, numbers = defaultdict(list), defaultdict(list)
-    for subset, length in zip(report.coverage.subsets, report.coverage.lengths_f):
-        lengths[subset].append(length)
-    for video in report.videos:
-        numbers[video.subset].append(len(video.labels))
-    windows = report.settings.windows
+def repair_annotations(
+    content: dict[str, Any], findings: Findings, mode: str
+) -> tuple[dict[str, Any], list[str]]:
+    """Makes a corrected copy of an annotation file.
+
+    =============================  ========  ========
+    finding                        'clamp'   'drop'
+    =============================  ========  ========
+    before-start, beyond-end       cut       removed
+    outside, not-positive          removed   removed
+    duplicate, also after cutting  removed   removed
+    unknown-label                  stays     removed
+    everything else                stays     stays
+    =============================  ========  ========
+
+    Args:
+        content: The file.
+        findings: Of this file.
+        mode: 'clamp' or 'drop'.
+
+    Returns:
+        The copy, and a line for each change.
+
+    Raises:
+        ValueError: There is no such mode.
+    """
+    if mode not in MODES:
+        raise ValueError(f'mode must be one of {MODES}, got {mode!r}')
+    removed_kinds = _DROPPED
+    if mode == 'drop':
+        removed_kinds = (*_DROPPED, *_CLAMPED, 'unknown-label')
+    content = copy.deepcopy(content)
+    database = content['database']
+    changes: list[str] = []
+    removed: dict[str, set[int]] = {}
+    for finding in findings:
+        if finding.index is not None and finding.kind in removed_kinds:
+            removed.setdefault(finding.video_id, set()).add(finding.index)
+            changes.append(f'removed ({finding.kind}): {finding.message}')
+    for finding in findings if mode == 'clamp' else ():
+        gone = removed.setdefault(finding.video_id, set())
+        if finding.kind not in _CLAMPED or finding.index in gone:
+            continue
+        items = database[finding.video_id]['annotations']
+        _cut(items[finding.index], database[finding.video_id].get('duration'))
+        changes.append(f'cut ({finding.kind}): {finding.message}')
+        keys = [_key(item) for index, item in enumerate(items) if index not in gone]
+        if keys.count(_key(items[finding.index])) > 1:
+            gone.add(finding.index)
+            changes.append(f'removed (duplicate once it is cut): {finding.message}')
+    for video_id, gone in removed.items():
+        if gone:
+            entry = database[video_id]
+            kept = (i for n, i in enumerate(entry['annotations']) if n not in gone)
+            entry['annotations'] = list(kept)
+    return content, changes
+
+
+def _cut(item: dict[str, Any], duration: Any) -> None:
+    start, end = map(float, item['segment'])
+    limit = end if duration is None else float(duration)
+    item['segment'] = [max(start, 0.0), min(end, limit)]
+
+
+def _key(item: Any) -> Any:
+    """What two annotations have in common if they are the same."""
+    try:
+        return item['label'], *map(float, item['segment'])
+    except (KeyError, TypeError, ValueError):
+        return id(item)
+
+
+def draw_statistics(path: str, report: CheckReport, title: str) -> None:
+    """Draws how long actions are, and how many a video has, into a PNG file.
+
+    Args:
+        path: PNG file to write.
+        report: Of a check.
+        title: Of the picture.
+
+    Raises:
+        UserError: There is no action to draw.
+    """
+    windows, coverage = report.settings.windows, report.coverage
+    if not len(coverage.lengths_f):
+        raise UserError(f'{title}: there is no action to draw (--plot)')
+    subsets = np.array(coverage.subsets)
+    lengths = {
+        name: coverage.lengths_f[(subsets == name) & (coverage.lengths_f > 0)]
+        for name in dict.fromkeys(coverage.subsets)
+    }
+    numbers = {
+        subset: [len(v.labels) for v in report.videos if v.subset == subset]
+        for subset in report.per_class
+    }
+    figure = Figure(figsize=(14, 5.2), dpi=100, layout='constrained')
+    FigureCanvasAgg(figure)
+    figure.suptitle(title, x=0.01, ha='left', parse_math=False)
+    left, right = figure.subplots(1, 2)
     strides = [windows.clip_len / length for length in windows.level_lengths]
-    draw_annotation_statistics(path, lengths, numbers, windows.clip_len, strides, title)
+    _draw_lengths(left, lengths, windows.clip_len, strides)
+    _draw_numbers(right, numbers)
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary, format='png')
+
+
+def _draw_lengths(
+    axes: Axes,
+    lengths: Mapping[str, Sequence[float]],
+    clip_len: int,
+    strides: Sequence[float],
+) -> None:
+    every = np.concatenate(list(lengths.values()))
+    low, high = every.min(initial=1.0), max(every.max(initial=2.0), clip_len * 1.3)
+    _histogram(axes, lengths, np.geomspace(low * 0.95, high * 1.05, 45))
+    axes.set(xscale='log', xlabel='sampled frames', ylabel='actions')
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:g}'))
+    for stride in strides:
+        axes.axvline(stride, color='#d8dee4', zorder=0)
+    axes.axvline(clip_len, color='black', linestyle='--')
+    axes.set_title(
+        f'Length of the actions, {(every > clip_len).mean():.1%} longer than the\n'
+        f'window of {clip_len} frames (grey: distance of the locations of each level)',
+        fontsize=10,
+    )
+
+
+def _draw_numbers(axes: Axes, numbers: Mapping[str, Sequence[int]]) -> None:
+    every = np.concatenate(list(numbers.values()))
+    # A few crowded videos would squeeze all others into the first bar.
+    limit = max(np.percentile(every, 99), 10.0)
+    step = max(int(np.ceil(limit / 40)), 1)
+    bins = np.arange(0, limit + 2 * step, step) - 0.5
+    shown = {name: np.minimum(v, bins[-1] - step / 2) for name, v in numbers.items()}
+    _histogram(axes, shown, bins)
+    text = f'Actions per video, median {np.median(every):g}, most {every.max():g}'
+    beyond = int((every > bins[-1]).sum())
+    if beyond:
+        text += f' (last bar: {beyond} videos with {int(bins[-2] + 1)} or more)'
+    axes.set_title(text, fontsize=10)
+    axes.set(xlabel='actions in a video', ylabel='videos')
+    axes.legend(frameon=False)
+
+
+def _histogram(axes: Axes, values: Mapping[str, Any], bins: np.ndarray) -> None:
+    axes.hist(
+        list(values.values()),
+        bins=bins,
+        stacked=True,
+        label=[name or '(no subset)' for name in values],
+        color=[_COLORS[i % len(_COLORS)] for i in range(len(values))],
+        rwidth=0.92,
+    )
 
 
 def main() -> int:
     """Checks, reports, corrects."""
     args = parse_args()
     settings = settings_of(args)
-    content, duplicate_keys = load_content(args.annotation)
+    content, duplicate_keys = read_native(args.annotation)
     report = check_annotations(content, settings, duplicate_keys)
     print(describe_check(report))
+    changes: list[str] = []
     if args.fix:
         fixed, changes = repair_annotations(content, report.findings, args.fix)
         write_json(args.out, fixed)
         print(f'\n--fix {args.fix}: {len(changes)} changes, wrote {args.out}')
         print(summarize_problems(changes))
         report = check_annotations(fixed, settings)
-        print('\nchecked again:')
-        print(describe_check(report))
+        print(f'\nchecked again:\n{describe_check(report)}')
     if args.json:
         result = report.to_json()
         if args.fix:
@@ -129,7 +283,7 @@ def main() -> int:
         write_json(args.json, result)
         print(f'wrote {args.json}')
     if args.plot:
-        draw(report, args.plot, Path(args.annotation).name)
+        draw_statistics(args.plot, report, Path(args.annotation).name)
         print(f'wrote {args.plot}')
     return 0 if report.is_safe else 1
 

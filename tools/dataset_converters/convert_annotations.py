@@ -5,23 +5,23 @@ from __future__ import annotations
 import argparse
 import sys
 
-from mmtal_mts.datasets.importers import (
-    IMPORTERS,
-    ImportOptions,
+from mmtal_mts.datasets.converters import (
+    CONVERTERS,
+    ConvertOptions,
     SourceFile,
-    import_annotations,
+    convert_annotations,
+    describe_conversion,
     read_class_names,
     read_video_facts,
 )
-from mmtal_mts.datasets.importers.report import describe_import
-from mmtal_mts.utils import run_tool
+from mmtal_mts.utils.errors import run_tool
 from mmtal_mts.utils.io import write_json
 
 
 def parse_args() -> argparse.Namespace:
     """Arguments of the command line."""
     formats = '\n'.join(
-        f'  {importer.name:17s} {importer.summary}' for importer in IMPORTERS.values()
+        f'  {name:17s} {converter.summary}' for name, converter in CONVERTERS.items()
     )
     parser = argparse.ArgumentParser(
         description=__doc__,
@@ -65,9 +65,9 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Convert, write, and give account."""
+    """Converts, writes and reports."""
     args = parse_args()
-    options = ImportOptions(
+    options = ConvertOptions(
         subset=args.subset,
         durations=read_video_facts(args.durations),
         keep_ambiguous=args.keep_ambiguous,
@@ -76,9 +76,9 @@ def main() -> None:
         label_field=args.label_field,
         select=tuple(args.select),
     )
-    result = import_annotations(args.sources, args.format, options)
+    result = convert_annotations(args.sources, args.format, options)
     write_json(args.out, result.content)
-    print(describe_import(result))
+    print(describe_conversion(result))
     print(f'wrote     {args.out}')
 
 

@@ -1,45 +1,139 @@
-"""Runs all checks on an annotation file."""
+"""Checks an annotation file before a training that would suffer from it."""
 
 from __future__ import annotations
 
-import os
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from mmtal_mts.datasets.importers import SourceFile
-from mmtal_mts.utils.errors import UserError
+import numpy as np
+import torch
 
-from .coverage import CoverageChecker
-from .findings import Findings
-from .report import CheckReport
-from .segments import CheckedVideo, EntryChecker
-from .settings import CheckSettings
+from ...datasets.windows import training_windows
+from ...models.task_modules import SegmentAssigner, SegmentPointGenerator
+from ...structures.annotations import (
+    VideoAnnotation,
+    class_names,
+    parse_entry,
+    select_subsets,
+)
+from ...structures.timebase import (
+    frames_to_seconds,
+    mean_rate,
+    num_sampled_frames,
+    seconds_to_frames,
+)
+from .report import CheckReport, Findings
 from .sources import check_sources
 
+# Frames by which conventions (counting from 0 or 1, rounding) may differ.
+_FRAME_TOLERANCE = 1.5
+# With room for rounding: 0.2 s at 10 fps are two.
+_MIN_FRAMES = 2.0 - 1e-6
 
-def load_content(path: str | os.PathLike) -> tuple[dict[str, Any], list[str]]:
-    """Reads an annotation file that may be faulty.
 
-    Args:
-        path (str | os.PathLike): JSON file.
+@dataclass(frozen=True)
+class WindowSettings:
+    """How a training cuts videos and lays out its pyramid.
 
-    Returns:
-        tuple[dict[str, Any], list[str]]: The content, and keys that stand more than
-        once in the same object.
-
-    Raises:
-        UserError: If it is no JSON object with a "database".
+    Attributes:
+        clip_len: Window in sampled frames.
+        sample_fps: Rate of sampling.
+        stride: Distance of windows in sampled frames.
+        frames_per_video: Number of frames to sample from every video instead of a
+            common rate (ActivityNet).
+        one_based_window: AFSD's windows, see
+            :func:`~mmtal_mts.datasets.windows.training_windows`.
+        first_stride: Sampled frames per location of the finest level.
+        num_levels: Levels, each with half the locations of the one before.
     """
-    source = SourceFile(path)
-    content = source.json
-    if not isinstance(content, dict) or not isinstance(content.get('database'), dict):
-        raise UserError(
-            f'{path}: not in the native format, which has a "database" with an entry '
-            'per video. tools/dataset_converters/convert_annotations.py makes it from '
-            'other formats.'
-        )
-    return content, source.duplicate_keys
+
+    clip_len: int = 256
+    sample_fps: float = 10.0
+    stride: int = 30
+    frames_per_video: int | None = None
+    one_based_window: bool = False
+    first_stride: int = 4
+    num_levels: int = 6
+
+    def sampling(self, duration: float) -> tuple[float, int]:
+        """Returns rate and number of the sampled frames of a video."""
+        if self.frames_per_video is not None:
+            return mean_rate(self.frames_per_video, duration), self.frames_per_video
+        count = num_sampled_frames(self.sample_fps, duration_s=duration)
+        return self.sample_fps, count
+
+    @property
+    def level_lengths(self) -> list[int]:
+        """Locations per level of a window, finest first."""
+        lengths = [-(-self.clip_len // self.first_stride)]
+        while len(lengths) < self.num_levels:
+            lengths.append(-(-lengths[-1] // 2))
+        return lengths
+
+
+@dataclass(frozen=True)
+class CheckSettings:
+    """What to check against.
+
+    Attributes:
+        windows: Of the training.
+        classes: Class names; by default the file's own "classes", else its labels.
+        subsets: Subsets to check; empty: all.
+        video_dirs: Folders of videos, or of frames that were extracted from them;
+            empty does not look at them.
+    """
+
+    windows: WindowSettings = field(default_factory=WindowSettings)
+    classes: Sequence[str] | None = None
+    subsets: Sequence[str] = ()
+    video_dirs: Sequence[str] = ()
+
+
+@dataclass
+class CheckedVideo(VideoAnnotation):
+    """The usable part of an entry; its actions are cut to the video.
+
+    Attributes:
+        labels: Class names of the actions.
+        indices: Positions of the actions in "annotations".
+        num_annotations: All annotations, usable or not.
+    """
+
+    labels: list[str]
+    indices: list[int]
+    num_annotations: int
+
+    def places(self) -> Iterator[tuple[int, str]]:
+        """Yields position in "annotations" and description of each action."""
+        for index, label, (start, end) in zip(
+            self.indices, self.labels, self.actions.segments.tolist(), strict=True
+        ):
+            yield index, f'{self.video_id} [{start:g}, {end:g}] {label}'
+
+
+@dataclass
+class Coverage:
+    """What the windows hold of each action, over all videos.
+
+    Attributes:
+        subsets: Per action, its subset.
+        lengths_f: (A,) length in sampled frames.
+        num_windows: (A,) kept windows that are annotated with it.
+        num_assigned: (A,) locations that are trained on it, in the window where they
+            are most.
+        num_inside: (A, L) locations of each level inside it, in the window where they
+            are most.
+        kept_windows: Kept windows by subset.
+    """
+
+    subsets: list[str]
+    lengths_f: np.ndarray
+    num_windows: np.ndarray
+    num_assigned: np.ndarray
+    num_inside: np.ndarray
+    kept_windows: dict[str, int]
 
 
 def check_annotations(
@@ -50,82 +144,196 @@ def check_annotations(
     """Checks an annotation file.
 
     Args:
-        content (dict[str, Any]): The file, in the native format.
-        settings (CheckSettings): What to check against.
-        duplicate_keys (Sequence[str]): From :func:`load_content`.
+        content: The file, in the native format.
+        settings: What to check against.
+        duplicate_keys: Keys that stand more than once in the same object of the file.
 
     Returns:
-        CheckReport: Problems and statistics.
+        Problems and statistics.
 
     Raises:
-        UserError: If a subset is not there, or "classes" is no list of names.
+        UserError: A subset is not there, "classes" is no list of names, or a folder of
+            videos holds none.
     """
     findings = Findings()
     for key in duplicate_keys:
-        findings.add('duplicate-key', None, None, repr(key))
-    database = _select(content['database'], settings.subsets)
-    classes = _classes(content, settings.classes)
-    checker = EntryChecker(classes, settings.windows, findings)
-    videos = [checker.check(video_id, entry) for video_id, entry in database.items()]
-    per_class = _count_classes(videos, classes, findings)
-    coverage = CoverageChecker(settings.windows, findings).check(videos)
-    check_sources(videos, settings.video_dirs, settings.windows, findings)
+        findings.add('duplicate-key', None, repr(key))
+    database, windows = content['database'], settings.windows
+    classes = class_names(content, settings.classes)
+    videos = [
+        _check_entry(video_id, database[video_id], classes, windows, findings)
+        for video_id in select_subsets(database, settings.subsets or None)
+    ]
+    per_class: dict[str, Counter[str]] = {}
+    for video in videos:
+        per_class.setdefault(video.subset, Counter()).update(video.labels)
+    for subset, found in per_class.items():
+        # A subset without any action is not annotated, such as ActivityNet's test set.
+        for name in classes if found else ():
+            if not found[name]:
+                where = f'{name} in {subset or "(no subset)"}'
+                findings.add('class-missing', None, where, group=subset)
+    coverage = _check_coverage(videos, windows, findings)
+    check_sources(videos, settings.video_dirs, windows, findings)
     return CheckReport(findings, videos, classes, per_class, coverage, settings)
 
 
-def _select(database: dict[str, Any], subsets: Sequence[str]) -> dict[str, Any]:
-    """Returns the entries of the wanted subsets."""
-    if not subsets:
-        return database
-    subset_of = {
-        video_id: str(entry.get('subset') or '') if isinstance(entry, dict) else ''
-        for video_id, entry in database.items()
-    }
-    unknown = sorted(set(subsets) - set(subset_of.values()))
-    if unknown:
-        found = ', '.join(sorted(name or '(none)' for name in set(subset_of.values())))
-        raise UserError(f'no video in subset {", ".join(unknown)}; there are {found}')
-    return {name: database[name] for name, s in subset_of.items() if s in subsets}
-
-
-def _classes(content: dict[str, Any], given: Sequence[str] | None) -> tuple[str, ...]:
-    """The classes a person gave, those of the file, or all labels."""
-    classes = given if given is not None else content.get('classes')
-    if classes is None:
-        return tuple(sorted(_labels(content['database'])))
-    if not isinstance(classes, (list, tuple)) or not all(
-        isinstance(name, str) for name in classes
+def _check_entry(
+    video_id: str,
+    entry: Any,
+    classes: Sequence[str],
+    windows: WindowSettings,
+    findings: Findings,
+) -> CheckedVideo:
+    """Checks one entry by itself."""
+    parsed, found = parse_entry(video_id, entry, classes, 'clamp')
+    findings += found
+    items = entry.get('annotations') if isinstance(entry, dict) else None
+    items = items if isinstance(items, list) else []
+    unusable = {f.index for f in found if f.outcome in ('error', 'dropped')}
+    indices = [index for index in range(len(items)) if index not in unusable]
+    labels = [items[index]['label'] for index in indices]
+    video = CheckedVideo(
+        **vars(parsed), labels=labels, indices=indices, num_annotations=len(items)
+    )
+    sample_fps = windows.sample_fps
+    if video.duration is not None:
+        sample_fps, _ = windows.sampling(video.duration)
+    elif all(finding.index is not None for finding in found):
+        findings.add('no-duration', video_id, video_id)
+    lengths_f = seconds_to_frames(np.diff(video.actions.segments)[:, 0], sample_fps)
+    # As they stand in the file; cutting makes different ones alike.
+    seen: dict[tuple[float, ...], list[str]] = defaultdict(list)
+    for (index, where), label, frames in zip(
+        video.places(), labels, lengths_f.tolist(), strict=True
     ):
-        raise UserError(f'"classes" must be a list of names, got {classes!r}')
-    if len(set(classes)) != len(classes):
-        raise UserError('"classes" names a class more than once')
-    return tuple(classes)
-
-
-def _labels(database: dict[str, Any]) -> set[str]:
-    labels = set()
-    for entry in database.values():
-        items = entry.get('annotations') if isinstance(entry, dict) else None
-        for item in items if isinstance(items, list) else ():
-            label = item.get('label') if isinstance(item, dict) else None
-            if isinstance(label, str):
-                labels.add(label)
-    return labels
-
-
-def _count_classes(
-    videos: Sequence[CheckedVideo], classes: Sequence[str], findings: Findings
-) -> dict[str, Counter[str]]:
-    """Counts the actions of each class by subset; reports classes without any."""
-    counts: dict[str, Counter[str]] = {}
-    for video in videos:
-        counts.setdefault(video.subset, Counter()).update(video.labels)
-    for subset, found in counts.items():
-        # A subset that is not annotated at all, such as ActivityNet's test videos.
-        if not found:
+        if frames < _MIN_FRAMES:
+            message = f'{where}: {frames:.2f} sampled frames'
+            findings.add('too-short', video_id, message, index, weight=-frames)
+        others = seen[tuple(map(float, items[index]['segment']))]
+        if label in others:
+            findings.add('duplicate', video_id, where, index, label)
             continue
-        for name in classes:
-            if not found[name]:
-                where = f'{name} in {subset or "(no subset)"}'
-                findings.add('class-missing', None, None, where, subset)
-    return counts
+        for other in others:
+            pair = ' + '.join(sorted((label, other)))
+            findings.add('double-label', video_id, where, index, pair)
+        others.append(label)
+    _check_frames(video, items, findings)
+    return video
+
+
+def _check_frames(video: CheckedVideo, items: list[Any], findings: Findings) -> None:
+    """Compares "segment(frames)", where the file has it, with the seconds."""
+    pairs = [
+        (items[index]['segment'], items[index]['segment(frames)'])
+        for index in video.indices
+        if isinstance(items[index].get('segment(frames)'), list)
+        and len(items[index]['segment(frames)']) == 2
+    ]
+    if video.fps is None or not pairs:
+        return
+    try:
+        seconds_s, given_f = np.array(pairs, dtype=np.float64).swapaxes(0, 1)
+    except (TypeError, ValueError):
+        message = f'{video.video_id}: "segment(frames)" must be two numbers'
+        findings.add('malformed', video.video_id, message)
+        return
+    off_f = given_f - seconds_to_frames(seconds_s, video.fps)
+    # Counting from 1 moves all frames alike.
+    wrong = np.abs(off_f).max(axis=1) > _FRAME_TOLERANCE
+    if not wrong.any():
+        return
+    worst = off_f.flat[np.abs(off_f).argmax()]
+    off_s = frames_to_seconds(abs(worst), video.fps)
+    rate = np.median(given_f[wrong, 1] / seconds_s[wrong, 1])
+    message = (
+        f'{video.video_id}: {wrong.sum()} of {len(wrong)} actions up to '
+        f'{abs(worst):.0f} frames = {off_s:.2f} s {"late" if worst > 0 else "early"}: '
+        f'"fps" is {video.fps:g}, the frame columns were made with {rate:.2f}'
+    )
+    findings.add('fps-contradiction', video.video_id, message, weight=off_s)
+
+
+# What a training can see of the actions: its windows and pyramid locations
+
+
+def _check_coverage(
+    videos: Sequence[CheckedVideo], windows: WindowSettings, findings: Findings
+) -> Coverage:
+    """Cuts videos as a training does and follows every action."""
+    points = SegmentPointGenerator().level_points(
+        windows.level_lengths, windows.clip_len
+    )
+    tables, subsets = [np.zeros((0, 3 + windows.num_levels))], []
+    kept: Counter[str] = Counter()
+    for video in videos:
+        if video.duration is None:
+            continue
+        table, num_windows = _cover(video, windows, points)
+        tables.append(table)
+        subsets += [video.subset] * len(table)
+        kept[video.subset] += num_windows
+        if len(table) and not num_windows:
+            message = f'{video.video_id}: {len(table)} actions'
+            findings.add('no-window', video.video_id, message, group=video.subset)
+        for (length_f, in_windows, assigned, *inside), (index, where) in zip(
+            table.tolist(), video.places(), strict=True
+        ):
+            kind, message = '', f'{where}: {length_f:.1f} sampled frames'
+            if not in_windows:
+                kind = 'uncovered'
+            elif not sum(inside):
+                kind = 'no-location'
+            elif not assigned:
+                kind = 'shadowed'
+                message = f'{where}: {sum(inside):.0f} locations inside, 0 left'
+            if kind:
+                findings.add(
+                    kind, video.video_id, message, index, video.subset, length_f
+                )
+    table = np.concatenate(tables)
+    num_windows, num_assigned = table[:, 1:3].astype(int).T
+    return Coverage(
+        subsets,
+        table[:, 0],
+        num_windows,
+        num_assigned,
+        table[:, 3:].astype(int),
+        dict(kept),
+    )
+
+
+def _cover(
+    video: CheckedVideo, windows: WindowSettings, points: Sequence[torch.Tensor]
+) -> tuple[np.ndarray, int]:
+    """A row (length, windows, assigned, inside...) per action, and the windows."""
+    sample_fps, num_frames = windows.sampling(video.duration)
+    segments = seconds_to_frames(video.actions.segments, sample_fps)
+    segments = np.clip(segments, 0, num_frames)
+    table = np.zeros((len(segments), 3 + windows.num_levels))
+    table[:, 0] = np.diff(segments)[:, 0]
+    # Those in the last, incomplete sampling interval vanish in the data set too.
+    usable = np.flatnonzero(table[:, 0] > 0)
+    cut = training_windows(
+        num_frames,
+        segments[usable],
+        windows.clip_len,
+        windows.stride,
+        one_based_window=windows.one_based_window,
+    )
+    for window in cut:
+        start, end = window.segments[:, :1], window.segments[:, 1:]
+        count = len(window.segments)
+        # The actions themselves as classes: the answer names the action.
+        owner, _ = SegmentAssigner().assign(
+            points, torch.from_numpy(window.segments), torch.arange(count), count
+        )
+        most = np.zeros((count, 1 + windows.num_levels))
+        most[:, 0] = np.bincount(owner.numpy(), minlength=count + 1)[:count]
+        for level, places in enumerate(points, start=1):
+            places = places.numpy()
+            most[:, level] = ((places >= start) & (places <= end)).sum(axis=1)
+        rows = usable[window.indices]
+        table[rows, 1] += 1
+        table[rows, 2:] = np.maximum(table[rows, 2:], most)
+    return table, len(cut)

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mmtal_mts.datasets.sources import SourceFinder
-from mmtal_mts.structures.timebase import length_tolerance_s
-from mmtal_mts.datasets.video import VideoReadError
-from mmtal_mts.utils.errors import UserError
+from ...datasets.sources import (
+    VIDEO_EXTENSIONS,
+    ExtractionRecord,
+    SourceFinder,
+    read_record,
+)
+from ...datasets.stored import CHANNELS, count_images, open_array
+from ...datasets.video import VideoReader, VideoReadError
+from ...structures.timebase import frames_to_seconds, length_tolerance_s
+from ...utils.errors import UserError
 
-from .findings import Findings
-from .segments import CheckedVideo
-from .settings import WindowSettings
-from .source_kinds import MeasuredSource, SourceKind, kind_of
+if TYPE_CHECKING:
+    from .check import CheckedVideo, WindowSettings
+    from .report import Findings
 
 # Relative; 29.97 and 30 differ by 0.1 %.
 _RATE_TOLERANCE = 5e-4
@@ -29,88 +35,114 @@ def check_sources(
     """Opens the sources of every annotated video and compares length and rate.
 
     Args:
-        videos (Sequence[CheckedVideo]): From the check of the entries.
-        folders (Sequence[str]): Folders of video files, of arrays, or of folders of
-            images; two of the same videos, for instance RGB and flow, are compared
-            with each other as well.
-        windows (WindowSettings): Of the training.
-        findings (Findings): Gets the problems.
+        videos: From the check of the entries.
+        folders: Folders of video files, of arrays, or of folders of images; two of the
+            same videos, for instance RGB and flow, are compared with each other.
+        windows: Of the training.
+        findings: Gets the problems.
 
     Raises:
-        UserError: If there is no such folder, or it holds nothing of these.
+        UserError: There is no such folder, or it holds nothing of these.
     """
     counts: dict[str, list[tuple[str, int]]] = {}
     for folder in folders:
         if not os.path.isdir(folder):
             raise UserError(f'{folder}: no such folder (--videos)')
-        kind = kind_of(folder, windows)
-        for name, path, source in _check_folder(videos, kind, findings):
-            if kind.source_type != 'video':
-                counts.setdefault(name, []).append((path, source.num_frames))
+        record = read_record(folder)
+        kind = _kind_of(folder, record)
+        finder, used = SourceFinder(folder, kind), set()
+        for video in videos:
+            name = video.video_id
+            path = finder.find(name, video.file)
+            if path is None:
+                findings.add('missing-video', name, finder.expected(name, video.file))
+                continue
+            used.add(os.path.realpath(path))
+            try:
+                count = _check_source(path, kind, record, video, windows, findings)
+            except VideoReadError as error:
+                findings.add('unreadable-video', name, str(error))
+                continue
+            if kind != 'video':
+                counts.setdefault(name, []).append((path, count))
+        for path in sorted(Path(folder).iterdir()):
+            if _is_source(path, kind) and os.path.realpath(path) not in used:
+                findings.add('extra-video', None, str(path))
     for name, found in counts.items():
         if len({count for _, count in found}) > 1:
             text = ', '.join(f'{path} has {count} frames' for path, count in found)
-            findings.add('stream-mismatch', name, None, text)
+            findings.add('stream-mismatch', name, text)
 
 
-def _check_folder(
-    videos: Sequence[CheckedVideo], kind: SourceKind, findings: Findings
-) -> Iterator[tuple[str, str, MeasuredSource]]:
-    """Yields id, path and length of the videos that could be read."""
-    finder = SourceFinder(kind.folder, kind.source_type)
-    used = set()
-    for video in videos:
-        name = video.video_id
-        path = finder.find(name, video.file)
-        if path is None:
-            findings.add('missing-video', name, None, finder.expected(name, video.file))
-            continue
-        used.add(os.path.realpath(path))
+def _is_source(path: Path, kind: str) -> bool:
+    """Whether something in a folder looks like a source of a kind."""
+    if kind == 'frames':
+        return path.is_dir() and not path.name.startswith('.')
+    return path.suffix.lower() in (VIDEO_EXTENSIONS if kind == 'video' else ('.npy',))
+
+
+def _kind_of(folder: str, record: ExtractionRecord | None) -> str:
+    """The source type of a folder, by its record or else its content."""
+    if record is not None:
+        return record.layout
+    for kind in ('video', 'npy', 'frames'):
+        if any(_is_source(path, kind) for path in Path(folder).iterdir()):
+            return kind
+    raise UserError(
+        f'{folder}: holds no video files, no .npy arrays and no folders of images '
+        '(--videos)'
+    )
+
+
+def _num_rows(path: str, record: ExtractionRecord | None) -> int:
+    """Frames of an array; without a record it is either modality."""
+    modalities = list(CHANNELS) if record is None else [record.modality]
+    problem = None
+    for modality in modalities:
         try:
-            source = kind.measure(path, video)
+            return len(open_array(path, modality))
         except VideoReadError as error:
-            findings.add('unreadable-video', name, None, str(error))
-            continue
-        _compare(video, path, source, findings)
-        yield name, path, source
-    for path in sorted(Path(kind.folder).iterdir()):
-        if kind.is_source(path) and os.path.realpath(path) not in used:
-            findings.add('extra-video', None, None, str(path))
+            problem = problem or error
+    raise problem
 
 
-def _compare(
-    video: CheckedVideo, path: str, source: MeasuredSource, findings: Findings
-) -> None:
-    """Compares length and rate with what is annotated."""
-    duration, length_s = video.duration, source.duration_s
-    if (
-        duration is not None
-        and length_s is not None
-        and abs(length_s - duration) > length_tolerance_s(duration)
-    ):
-        findings.add(
-            'duration-mismatch',
-            video.video_id,
-            None,
-            f'{path}: {source.num_frames} frames at {source.fps:g} fps = '
-            f'{length_s:.2f} s, "duration" is {duration:g} s',
+def _check_source(
+    path: str,
+    kind: str,
+    record: ExtractionRecord | None,
+    video: CheckedVideo,
+    windows: WindowSettings,
+    findings: Findings,
+) -> int:
+    """Compares length and rate with the annotation; returns the number of frames."""
+    name, duration = video.video_id, video.duration
+    fps = length_s = None
+    if kind == 'video':
+        reader = VideoReader(path)
+        count, fps, length_s = reader.num_frames, reader.fps, reader.duration_s
+        if video.fps and abs(video.fps - fps) > _RATE_TOLERANCE * fps:
+            message = f'{path}: {fps:g} fps, "fps" is {video.fps:g}'
+            findings.add('fps-mismatch', name, message)
+    else:
+        count = _num_rows(path, record) if kind == 'npy' else count_images(path)
+        if record is not None:
+            fps = record.fps
+        elif kind == 'frames':
+            fps = video.fps
+        elif windows.frames_per_video is None:
+            fps = windows.sample_fps
+        if fps is not None:
+            length_s = frames_to_seconds(count, fps)
+    if None not in (duration, length_s) and abs(
+        length_s - duration
+    ) > length_tolerance_s(duration):
+        message = (
+            f'{path}: {count} frames at {fps:g} fps = {length_s:.2f} s, "duration" is '
+            f'{duration:g} s'
         )
-    expected = source.expected_frames
-    if expected is not None and source.num_frames != expected:
-        findings.add(
-            'frame-count',
-            video.video_id,
-            None,
-            f'{path}: {source.num_frames} frames, but it was extracted to {expected}',
-        )
-    if (
-        source.is_original
-        and video.fps is not None
-        and abs(video.fps - source.fps) > _RATE_TOLERANCE * source.fps
-    ):
-        findings.add(
-            'fps-mismatch',
-            video.video_id,
-            None,
-            f'{path}: {source.fps:g} fps, "fps" is {video.fps:g}',
-        )
+        findings.add('duration-mismatch', name, message)
+    expected = record and record.num_frames
+    if expected is not None and count != expected:
+        message = f'{path}: {count} frames, but it was extracted to {expected}'
+        findings.add('frame-count', name, message)
+    return count

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import gzip
-import json
+import io
 import zlib
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from mmtal_mts.utils.errors import UserError
+from ...structures.annotations import parse_json
+from ...utils.errors import UserError
 
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _GZIP_MARK = b'\x1f\x8b'
@@ -21,13 +22,14 @@ _OBSERVER_TEMPLATE = '<NXMLINTERCHANGE'
 # The largest published annotation is 0.1 GB; more is a file that lies about itself.
 _MAX_BYTES = 2**30
 # First bytes of files that are no text, what they are, and what to do with them.
-_SPREADSHEET = 'Open it and save each sheet as CSV.'
+_SPREADSHEET = 'It cannot be opened here: save each sheet as CSV.'
+_PICKLE = ('a Python pickle', 'It is not read, because it may run any code.')
 _BINARY_FILES = {
     b'\xd0\xcf\x11\xe0': ('an Excel 97-2003 file (.xls)', _SPREADSHEET),
     b'PK\x03\x04': ('a spreadsheet (.xlsx, .ods) or a ZIP archive', _SPREADSHEET),
-    b'\x80\x02': ('a Python pickle', 'It is not read, because it may run any code.'),
-    b'\x80\x03': ('a Python pickle', 'It is not read, because it may run any code.'),
-    b'\x80\x04': ('a Python pickle', 'It is not read, because it may run any code.'),
+    b'\x80\x02': _PICKLE,
+    b'\x80\x03': _PICKLE,
+    b'\x80\x04': _PICKLE,
 }
 
 
@@ -36,9 +38,8 @@ class Row:
     """A row of a table.
 
     Attributes:
-        where (str): File and line, for messages.
-        values (dict[str, str]): Values by column, without space around them; a
-            missing one is ''.
+        where: File and line, for messages.
+        values: Values by column, without space around them; a missing one is ''.
     """
 
     where: str
@@ -51,41 +52,82 @@ class Row:
 class SourceFile:
     """A file, as text, JSON, table or XML, also compressed by gzip.
 
+    As a string it is its name in messages. Tables are read by :mod:`csv` and not by
+    pandas, which knows no line numbers for messages; pandas opens spreadsheets.
+
     Args:
-        path (str | Path): Existing file.
+        path: Existing file.
+        sheet: Name of one sheet of a spreadsheet.
+        text: Content, if it need not be read from the file.
 
     Raises:
         UserError: By the properties, if the content is not what is asked for.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, sheet: str = '', text: str | None = None):
         self.path = Path(path)
         self.duplicate_keys: list[str] = []
+        self._where = f'{path} [{sheet}]' if sheet else str(path)
+        if text is not None:
+            self.text = text
+
+    def __str__(self) -> str:
+        return self._where
+
+    @classmethod
+    def open(cls, path: str | Path) -> list[SourceFile]:
+        """Opens a file; of a spreadsheet, each sheet that is not empty.
+
+        Args:
+            path: Existing file.
+
+        Returns:
+            One source, or one per sheet as a table with tabs.
+        """
+        if Path(path).suffix.lower() not in ('.xls', '.xlsx', '.xlsm', '.ods'):
+            return [cls(path)]
+        import pandas as pd
+
+        try:
+            sheets = pd.read_excel(
+                path, sheet_name=None, header=None, dtype=str, keep_default_na=False
+            )
+        # Engines are optional packages, and each has its own errors for damage; what
+        # is wrong, the text of the source says.
+        except Exception:
+            return [cls(path)]
+        sources = []
+        for name, sheet in sheets.items():
+            if not sheet.empty:
+                text = io.StringIO()
+                csv.writer(text, delimiter='\t').writerows(sheet.values.tolist())
+                sources.append(cls(path, name, text.getvalue()))
+        return sources
 
     @property
     def name(self) -> str:
-        """str: Name without folder and without ``.gz``."""
+        """Name without folder and without ``.gz``."""
         name = self.path.name
         return name[:-3] if name.lower().endswith('.gz') else name
 
     @property
     def stem(self) -> str:
-        """str: Name without its extension."""
+        """Name without its extension."""
         return Path(self.name).stem
 
     @property
     def suffix(self) -> str:
-        """str: Extension of the name, in lower case."""
+        """Extension of the name, in lower case; '.csv' for a sheet."""
+        if self._where != str(self.path):
+            return '.csv'
         return Path(self.name).suffix.lower()
 
     def _bytes(self) -> bytes:
-        """Reads the content, uncompressed."""
+        """The content, uncompressed."""
         try:
             data = self.path.read_bytes()
         except OSError as error:
-            raise UserError(
-                f'{self.path}: cannot be read ({error.strerror})'
-            ) from error
+            raise UserError(f'{self}: cannot be read ({error.strerror})') from error
         if not data.startswith(_GZIP_MARK):
             return data
         try:
@@ -93,36 +135,36 @@ class SourceFile:
                 data = file.read(_MAX_BYTES + 1)
         except (OSError, EOFError, zlib.error) as error:
             raise UserError(
-                f'{self.path}: damaged gzip file ({error}). Download it again.'
+                f'{self}: damaged gzip file ({error}). Download it again.'
             ) from error
         if len(data) > _MAX_BYTES:
             raise UserError(
-                f'{self.path}: uncompressed it is larger than a gibibyte, which no '
+                f'{self}: uncompressed it is larger than a gibibyte, which no '
                 'annotation is. Unpack it, and look what it holds.'
             )
         return data
 
     @cached_property
     def text(self) -> str:
-        """str: Decoded content, UTF-8 or UTF-16."""
+        """Decoded content, UTF-8 or UTF-16."""
         data = self._bytes()
         for mark, (what, remedy) in _BINARY_FILES.items():
             if data.startswith(mark):
-                raise UserError(f'{self.path}: is {what}, no text. {remedy}')
+                raise UserError(f'{self}: is {what}, no text. {remedy}')
         encoding = 'utf-16' if data[:2] in _UTF16_MARKS else 'utf-8-sig'
         try:
             return data.decode(encoding)
         except UnicodeDecodeError as error:
             raise UserError(
-                f'{self.path}: not a text file in UTF-8 or UTF-16 ({error.reason} at '
+                f'{self}: not a text file in UTF-8 or UTF-16 ({error.reason} at '
                 f'byte {error.start}). Save it as UTF-8.'
             ) from error
 
     def why_unknown(self) -> str | None:
-        """Says what a file is that no importer can read.
+        """Says what a file is that no converter reads, and what to do.
 
         Returns:
-            str, optional: Reason and remedy; None for a text of unknown format.
+            None for a text of unknown format.
         """
         try:
             text = self.text
@@ -130,7 +172,7 @@ class SourceFile:
             return str(error)
         if _OBSERVER_TEMPLATE in text[:2000]:
             return (
-                f'{self.path}: is a project template of The Observer XT, which lists '
+                f'{self}: is a project template of The Observer XT, which lists '
                 'behaviours and holds no observation. Export the observations as a '
                 'table with start and stop times.'
             )
@@ -138,44 +180,45 @@ class SourceFile:
 
     @cached_property
     def lines(self) -> list[tuple[str, str]]:
-        """list[tuple[str, str]]: Place and content of each line that is not empty."""
+        """Place and content of each line that is not empty."""
         return [
-            (f'{self.path}:{number}', line.strip())
+            (f'{self}:{number}', line.strip())
             for number, line in enumerate(self.text.splitlines(), start=1)
             if line.strip()
         ]
 
     @cached_property
     def json(self) -> Any:
-        """Any: Content of a JSON file; ``duplicate_keys`` names repeated keys."""
-
-        def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-            result: dict[str, Any] = {}
-            for key, value in pairs:
-                if key in result:
-                    self.duplicate_keys.append(key)
-                result[key] = value
-            return result
-
+        """Content of a JSON file; ``duplicate_keys`` names repeated keys."""
+        text = self.text
         try:
-            return json.loads(self.text, object_pairs_hook=collect)
-        except (ValueError, RecursionError) as error:
-            if isinstance(error, UserError):
-                raise
-            raise UserError(f'{self.path}: not valid JSON ({error})') from error
+            content, self.duplicate_keys = parse_json(text)
+        except ValueError as error:
+            raise UserError(f'{self}: not valid JSON ({error})') from error
+        return content
 
     @cached_property
     def json_or_none(self) -> Any:
-        """Any: Content of a JSON file, None if it is none."""
+        """Content of a JSON file, None if it is none."""
         try:
             return self.json if self.text.lstrip()[:1] in ('{', '[') else None
         except UserError:
             return None
 
+    @property
+    def json_object(self) -> dict[str, Any]:
+        """Content of a JSON file that holds an object; an empty one of any other."""
+        return self.json_or_none if isinstance(self.json_or_none, dict) else {}
+
     @cached_property
     def columns(self) -> list[str]:
-        """list[str]: First row of a table with commas, semicolons or tabs."""
-        return self._parse(first_line=0)[0]
+        """First row of a table with commas, semicolons or tabs."""
+        return self.columns_at(0)
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        """Rows of the table below the first one."""
+        return self.rows_below(0)
 
     def columns_at(self, first_line: int) -> list[str]:
         """Returns the row at a line, counted from 0; empty if there is none."""
@@ -183,69 +226,64 @@ class SourceFile:
 
     def values_below(self, first_line: int) -> list[tuple[str, list[str]]]:
         """Returns place and values of the rows below a line, whatever its columns."""
-        rows = self._parse(first_line)[1]
-        return [(f'{self.path}:{number}', values) for number, values in rows]
-
-    @cached_property
-    def rows(self) -> list[Row]:
-        """list[Row]: Rows of the table below the first one."""
-        return self.rows_below(0)
+        return self._parse(first_line)[1]
 
     def rows_below(self, first_line: int) -> list[Row]:
         """Reads a table that begins at some line.
 
         Args:
-            first_line (int): Line with the names of the columns, 0 is the first.
+            first_line: Line with the names of the columns, 0 is the first.
 
         Returns:
-            list[Row]: Rows below it.
+            Rows below it.
 
         Raises:
-            UserError: If a row has more values than there are columns.
+            UserError: A row has more values than there are columns, or a column has
+                the name of another.
         """
         columns, rows = self._parse(first_line)
         if len(set(columns)) != len(columns):
             repeated = sorted({name for name in columns if columns.count(name) > 1})
-            raise UserError(f'{self.path}: the columns {repeated} stand there twice')
+            raise UserError(f'{self}: the columns {repeated} stand there twice')
         result = []
-        for number, values in rows:
-            if len(values) > len(columns) and any(values[len(columns) :]):
+        for where, values in rows:
+            if any(values[len(columns) :]):
                 raise UserError(
-                    f'{self.path}:{number}: {len(values)} values for {len(columns)} '
-                    'columns. Quote values that contain the separator.'
+                    f'{where}: {len(values)} values for {len(columns)} columns. Quote '
+                    'values that contain the separator.'
                 )
-            values = values + [''] * (len(columns) - len(values))
-            result.append(Row(f'{self.path}:{number}', dict(zip(columns, values))))
+            values = values[: len(columns)] + [''] * (len(columns) - len(values))
+            result.append(Row(where, dict(zip(columns, values, strict=True))))
         return result
 
-    def _parse(self, first_line: int) -> tuple[list[str], list[tuple[int, list[str]]]]:
-        """Returns the columns, and number and values of each row."""
+    def _parse(self, first_line: int) -> tuple[list[str], list[tuple[str, list[str]]]]:
+        """The columns, and place and values of each row that is not empty."""
         lines = self.text.splitlines(keepends=True)[first_line:]
         head = lines[0] if lines else ''
         separator = max('\t,;', key=head.count)
         reader = csv.reader(lines, delimiter=separator, strict=True)
+        table = []
         try:
-            table = [
-                (first_line + reader.line_num, [value.strip() for value in values])
-                for values in reader
-            ]
+            for values in reader:
+                where = f'{self}:{first_line + reader.line_num}'
+                table.append((where, [value.strip() for value in values]))
         except csv.Error as error:
             raise UserError(
-                f'{self.path}:{first_line + reader.line_num}: not a table ({error})'
+                f'{self}:{first_line + reader.line_num}: not a table ({error})'
             ) from error
         columns = table[0][1] if table else []
         return columns, [row for row in table[1:] if any(row[1])]
 
     @cached_property
     def xml(self) -> ElementTree.Element:
-        """ElementTree.Element: Root of an XML document.
+        """Root of an XML document.
 
         Documents with a DOCTYPE are refused: it is the only place where entities can
         be declared, which may expand to gigabytes or name other files.
         """
         if '<!DOCTYPE' in self.text:
             raise UserError(
-                f'{self.path}: has a DOCTYPE, which annotation tools do not write; it '
+                f'{self}: has a DOCTYPE, which annotation tools do not write; it '
                 'is refused because of what entities can do. Remove it.'
             )
         try:
@@ -253,17 +291,10 @@ class SourceFile:
             # the line above did.
             return ElementTree.fromstring(self.text)
         except ElementTree.ParseError as error:
-            raise UserError(f'{self.path}: not valid XML ({error})') from error
+            raise UserError(f'{self}: not valid XML ({error})') from error
 
     def sibling(self, name: str) -> SourceFile | None:
-        """Finds another file in the same folder.
-
-        Args:
-            name (str): Name of the file.
-
-        Returns:
-            SourceFile, optional: None if there is none.
-        """
+        """Finds another file in the same folder, compressed or not."""
         for path in (self.path.with_name(name), self.path.with_name(f'{name}.gz')):
             if path.is_file():
                 return SourceFile(path)

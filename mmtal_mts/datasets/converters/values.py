@@ -1,4 +1,4 @@
-"""Reading single values of foreign files."""
+"""Reading single values of foreign files: numbers, times and names of videos."""
 
 from __future__ import annotations
 
@@ -7,25 +7,26 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 from urllib.parse import unquote
 
-from mmtal_mts.datasets.sources import VIDEO_EXTENSIONS
+from ..sources import VIDEO_EXTENSIONS
+
+_EXTENSIONS = (*VIDEO_EXTENSIONS, '.npy', '.wav', '.mp3')
 
 
 def parse_seconds(value: Any) -> float | None:
-    """Reads a time without rounding.
+    """Reads a time, or any other number, without rounding.
 
     Args:
-        value (Any): A number, or text such as '18.6', '1:02.5' or '00:01:02.50'.
+        value: A number, or text such as '18.6', '1:02.5' or '00:01:02.50'.
 
     Returns:
-        float, optional: Seconds, the double nearest to what stands there; None if it
-        is no finite time.
+        Seconds, the double nearest to what is written; None if it is no finite time.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
     try:
-        if not isinstance(value, str):
+        if not isinstance(value, str) or ':' not in value:
             seconds = float(value)
-        elif ':' in value:
+        else:
             parts = value.strip().lstrip('-').split(':')
             if len(parts) > 3:
                 return None
@@ -34,22 +35,13 @@ def parse_seconds(value: Any) -> float | None:
             for part in parts:
                 total = total * 60 + Decimal(part)
             seconds = float(-total if value.strip().startswith('-') else total)
-        else:
-            seconds = float(value)
     except (ValueError, OverflowError, InvalidOperation):
         return None
     return seconds if math.isfinite(seconds) else None
 
 
 def parse_positive(value: Any) -> float | None:
-    """Reads a duration or a frame rate.
-
-    Args:
-        value (Any): A number or text.
-
-    Returns:
-        float, optional: None if it is not a positive number.
-    """
+    """Reads a duration or a frame rate; None if it is not a positive number."""
     number = parse_seconds(value)
     return number if number is not None and number > 0 else None
 
@@ -58,10 +50,10 @@ def media_name(path: str) -> str:
     """Takes the file name out of a path or URL, of any operating system.
 
     Args:
-        path (str): E.g. 'file:///C:/My%20clips/a.mp4' or 'clips\\\\a.mp4'.
+        path: E.g. 'file:///C:/My%20clips/a.mp4' or a Windows path.
 
     Returns:
-        str: E.g. 'a.mp4'.
+        E.g. 'a.mp4'.
     """
     if '://' in path:
         path = unquote(path)
@@ -72,12 +64,11 @@ def without_extension(name: str) -> str:
     """Cuts the extension of a video file off.
 
     Args:
-        name (str): File name.
+        name: File name.
 
     Returns:
-        str: The name; unchanged if it does not end like a video file, because ids
-        may contain points.
+        The name; unchanged if it does not end like a video file, because ids may
+        contain points.
     """
     stem, point, extension = name.rpartition('.')
-    known = (*VIDEO_EXTENSIONS, '.npy', '.wav', '.mp3')
-    return stem if point and stem and f'.{extension.lower()}' in known else name
+    return stem if point and stem and f'.{extension.lower()}' in _EXTENSIONS else name

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from mmtal_mts.utils.errors import UserError
-
+from ...utils.errors import UserError
 from .source_file import SourceFile
 
 _ID_AND_NAME = re.compile(r'([a-z]?\d+)[\s,;:]+(\S.*)')
@@ -17,9 +16,9 @@ class ClassNames:
     """Classes in their order.
 
     Attributes:
-        names (tuple[str]): Names.
-        ids (tuple[str]): What the file calls them, e.g. 'c077'; their positions where
-            it only has names.
+        names: Names.
+        ids: What the file calls them, e.g. 'c077'; their positions where it only has
+            names.
     """
 
     names: tuple[str, ...]
@@ -27,9 +26,7 @@ class ClassNames:
 
     def by_id(self, class_id: str) -> str | None:
         """Returns the class that the file calls so, None if there is none."""
-        if class_id in self.ids:
-            return self.names[self.ids.index(class_id)]
-        return None
+        return dict(zip(self.ids, self.names, strict=True)).get(class_id)
 
     def at(self, position: int) -> str | None:
         """Returns the class at a position from 0, None if there is none."""
@@ -44,30 +41,27 @@ def read_class_names(source: SourceFile) -> ClassNames:
     lists of names and JSON objects of names by id.
 
     Args:
-        source (SourceFile): The file.
-
-    Returns:
-        ClassNames: Names and ids.
+        source: The file.
 
     Raises:
-        UserError: If there is none, or one stands there twice.
+        UserError: There is none, or one is repeated.
     """
     pairs = _pairs(source)
     if not pairs or not all(isinstance(name, str) and name for _, name in pairs):
         raise UserError(
-            f'{source.path}: no list of classes. Known are lines "NAME" or "ID NAME", '
+            f'{source}: no list of classes. Known are lines "NAME" or "ID NAME", '
             'tables with the columns id and key, JSON lists and objects.'
         )
-    ids, names = zip(*pairs)
+    ids, names = zip(*pairs, strict=True)
     for what, values in (('ids', ids), ('names', names)):
         repeated = sorted({value for value in values if values.count(value) > 1})
         if repeated:
-            raise UserError(f'{source.path}: the {what} {repeated} stand there twice')
+            raise UserError(f'{source}: the {what} {repeated} stand there twice')
     return ClassNames(names, ids)
 
 
 def _pairs(source: SourceFile) -> list[tuple[str, str]]:
-    """Returns ids and names in the order of the file."""
+    """Ids and names in the order of the file."""
     data = source.json_or_none
     if isinstance(data, list):
         return [(str(position), name) for position, name in enumerate(data)]

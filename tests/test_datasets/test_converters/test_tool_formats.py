@@ -6,8 +6,12 @@ import json
 
 import pytest
 
-from mmtal_mts.datasets.importers import ImportOptions, VideoFacts, import_annotations
-from mmtal_mts.datasets.importers.boris_media import MediaFile, MediaQueue
+from mmtal_mts.datasets.converters import (
+    ConvertOptions,
+    VideoFacts,
+    convert_annotations,
+)
+from mmtal_mts.datasets.converters.boris import MediaFile, MediaQueue
 from mmtal_mts.utils import UserError
 
 
@@ -31,7 +35,7 @@ def dropped(result):
 
 
 def test_elan_takes_what_has_a_time(data):
-    result = import_annotations([data / 'session.eaf'])
+    result = convert_annotations([data / 'session.eaf'])
     assert result.format == 'elan'
     # Milliseconds, and the video's zero is half a second after the annotation's.
     assert actions_of(result, 'room 1') == [(1.501, 2.97, 'stroke')]
@@ -48,18 +52,18 @@ def test_elan_takes_what_has_a_time(data):
     [('tier', ['hand', 'hand']), ('tier:value', ['hand:stroke'])],
 )
 def test_elan_labels(data, field, labels):
-    options = ImportOptions(label_field=field)
-    result = import_annotations([data / 'session.eaf'], options=options)
+    options = ConvertOptions(label_field=field)
+    result = convert_annotations([data / 'session.eaf'], options=options)
     assert [action[2] for action in actions_of(result, 'room 1')] == labels
 
 
 def test_elan_tiers_are_selected_by_name(data):
-    options = ImportOptions(select=('hand',))
-    result = import_annotations([data / 'session.eaf'], options=options)
+    options = ConvertOptions(select=('hand',))
+    result = convert_annotations([data / 'session.eaf'], options=options)
     assert dropped(result)['in a tier that is not selected'] == 1
     with pytest.raises(UserError, match='no tier foot .* it has hand, note'):
-        import_annotations(
-            [data / 'session.eaf'], options=ImportOptions(select=('foot',))
+        convert_annotations(
+            [data / 'session.eaf'], options=ConvertOptions(select=('foot',))
         )
 
 
@@ -68,17 +72,17 @@ def test_elan_in_frames_or_of_another_kind_is_refused(data, tmp_path):
     text = (data / 'session.eaf').read_text()
     path.write_text(text.replace('"milliseconds"', '"PAL-frames"'))
     with pytest.raises(UserError, match="TIME_UNITS='PAL-frames'"):
-        import_annotations([path])
+        convert_annotations([path])
     path.write_text('<other/>')
     with pytest.raises(UserError, match='not an ELAN document but <other>'):
-        import_annotations([path])
+        convert_annotations([path])
 
 
 # VIA
 
 
 def test_via3_segments_with_options_of_an_attribute(data):
-    result = import_annotations([data / 'via3.json'])
+    result = convert_annotations([data / 'via3.json'])
     assert result.format == 'via3'
     # A check box may name several classes for one segment.
     assert actions_of(result, 'a b') == [
@@ -104,8 +108,8 @@ def test_via3_free_text_and_choice_of_the_attribute(data, tmp_path):
     path = tmp_path / 'a.json'
     path.write_text(json.dumps(project))
     with pytest.raises(UserError, match='2 attributes could name the class.*move, who'):
-        import_annotations([path])
-    result = import_annotations([path], options=ImportOptions(select=('who',)))
+        convert_annotations([path])
+    result = convert_annotations([path], options=ConvertOptions(select=('who',)))
     assert actions_of(result, 'a b') == [(1, 2, 'Ann, Bob')]
 
 
@@ -113,7 +117,7 @@ def test_via3_free_text_and_choice_of_the_attribute(data, tmp_path):
 
 
 def test_boris_project_pairs_events_of_each_subject(data):
-    result = import_annotations([data / 'project.boris'])
+    result = convert_annotations([data / 'project.boris'])
     assert result.format == 'boris'
     assert actions_of(result, 'first') == [(1.8, 8.125, 'run'), (2.0, 9.25, 'run')]
     # Time goes on through the files of an observation; exactly, in decimals.
@@ -133,12 +137,12 @@ def test_boris_project_pairs_events_of_each_subject(data):
 
 
 def test_boris_observations_are_selected_by_name(data):
-    options = ImportOptions(select=('morning',))
-    result = import_annotations([data / 'project.boris'], options=options)
+    options = ConvertOptions(select=('morning',))
+    result = convert_annotations([data / 'project.boris'], options=options)
     assert dropped(result)['event of an observation not selected'] == 2
     with pytest.raises(UserError, match='no observation noon .* morning, live'):
-        import_annotations(
-            [data / 'project.boris'], options=ImportOptions(select=('noon',))
+        convert_annotations(
+            [data / 'project.boris'], options=ConvertOptions(select=('noon',))
         )
 
 
@@ -147,7 +151,7 @@ def test_boris_says_when_a_video_was_observed_twice(data, tmp_path):
     project['observations']['again'] = project['observations']['morning']
     path = tmp_path / 'a.boris'
     path.write_text(json.dumps(project))
-    notes = import_annotations([path]).notes
+    notes = convert_annotations([path]).notes
     assert any('first is in 2 observations (again, morning)' in note for note in notes)
 
 
@@ -164,7 +168,7 @@ def test_boris_aggregated_events(tmp_path):
         + 'one\ta.mp4\t359.960\t25.0\t\trun\tSTATE\t1.800\t8.125\n'
         + 'one\ta.mp4\t359.960\t25.0\t\tbark\tPOINT\t3.500\t3.500\n'
     )
-    result = import_annotations([path])
+    result = convert_annotations([path])
     assert result.format == 'boris-aggregated'
     assert actions_of(result, 'a') == [(1.8, 8.125, 'run')]
     assert result.content['database']['a']['duration'] == 359.96
@@ -179,14 +183,14 @@ def test_boris_aggregated_events_of_several_files_need_durations(tmp_path):
         + 'two\tb.mp4\t539.920\t25.0\t\trun\tSTATE\t227.765\t253.490\n'
     )
     with pytest.raises(UserError, match='2 several videos of unknown length'):
-        import_annotations([path])
+        convert_annotations([path])
     durations = {'a': VideoFacts(179.96), 'b': VideoFacts(359.96)}
-    result = import_annotations([path], options=ImportOptions(durations=durations))
+    result = convert_annotations([path], options=ConvertOptions(durations=durations))
     assert actions_of(result, 'b') == [(47.805, 73.53, 'run')]
     # They do not sum up to the total: a file without events must be in between.
     durations['a'] = VideoFacts(100.0)
     with pytest.raises(UserError, match='2 several videos of unknown length'):
-        import_annotations([path], options=ImportOptions(durations=durations))
+        convert_annotations([path], options=ConvertOptions(durations=durations))
 
 
 def test_boris_tabular_events(tmp_path):
@@ -199,7 +203,7 @@ def test_boris_tabular_events(tmp_path):
         '7.750\t/x/a.mp4\t359.960\t25.0\tann\trun\tSTOP\n'
         '9.000\t/x/a.mp4\t359.960\t25.0\tann\trun\tSTART\n'
     )
-    result = import_annotations([path])
+    result = convert_annotations([path])
     assert result.format == 'boris-tabular'
     assert actions_of(result, 'a') == [(3.3, 7.75, 'run')]
     assert dropped(result) == {

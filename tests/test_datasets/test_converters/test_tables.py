@@ -8,14 +8,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mmtal_mts.datasets.importers import import_annotations
+from mmtal_mts.datasets.converters import convert_annotations
 from mmtal_mts.utils import UserError
 
 
 def read(tmp_path, content, name='actions.csv', **kwargs):
     path = tmp_path / name
     path.write_text(content)
-    return import_annotations([path], **kwargs)
+    return convert_annotations([path], **kwargs)
 
 
 def actions_of(result, video):
@@ -85,7 +85,7 @@ def test_every_row_is_imported_exactly_or_counted(tmp_path, rows):
         writer = csv.writer(file)
         writer.writerow(['video', 'start', 'end', 'label'])
         writer.writerows(rows)
-    result = import_annotations([path])
+    result = convert_annotations([path])
     database = result.content['database']
     imported = [
         (video, *action['segment'], action['label'])

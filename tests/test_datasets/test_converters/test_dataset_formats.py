@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from mmtal_mts.datasets.importers import (
-    ImportOptions,
+from mmtal_mts.datasets.converters import (
+    ConvertOptions,
     SourceFile,
-    import_annotations,
+    convert_annotations,
     read_class_names,
     read_video_facts,
 )
@@ -31,7 +31,7 @@ def read(tmp_path):
             (tmp_path / name).write_text(text)
         names = sources or [next(iter(contents))]
         paths = [tmp_path / name for name in names]
-        return import_annotations(paths, format_name, options)
+        return convert_annotations(paths, format_name, options)
 
     return run
 
@@ -45,8 +45,8 @@ def actions_of(result, video):
 
 def test_thumos14_text_files(data):
     facts = read_video_facts([data / 'thumos14' / 'durations.txt'])
-    result = import_annotations(
-        [data / 'thumos14'], options=ImportOptions(durations=facts)
+    result = convert_annotations(
+        [data / 'thumos14'], options=ConvertOptions(durations=facts)
     )
     assert result.format == 'thumos14'
     assert len(result.files) == 3
@@ -65,8 +65,8 @@ def test_thumos14_text_files(data):
 
 
 def test_ambiguous_segments_can_be_kept(data):
-    result = import_annotations(
-        [data / 'thumos14'], options=ImportOptions(keep_ambiguous=True)
+    result = convert_annotations(
+        [data / 'thumos14'], options=ConvertOptions(keep_ambiguous=True)
     )
     assert result.dropped == {}
     assert actions_of(result, 'video_test_0001292') == [
@@ -82,7 +82,7 @@ def test_a_line_of_thumos14_that_is_none_is_counted(read):
 
 
 def test_afsd_tables_take_the_seconds(data):
-    result = import_annotations([data / 'afsd' / 'val_Annotation_ours.csv'])
+    result = convert_annotations([data / 'afsd' / 'val_Annotation_ours.csv'])
     assert result.format == 'afsd-thumos14'
     entry = result.content['database']['video_validation_0000666']
     # The frame columns of this video are at 30 fps, up to 130 s late.
@@ -321,7 +321,7 @@ def test_gtad_table_needs_class_names(read, tmp_path):
         read({'gt.csv': table})
     (tmp_path / 'classes.txt').write_text('7 BaseballPitch\n9 BasketballDunk\n')
     classes = read_class_names(SourceFile(tmp_path / 'classes.txt'))
-    result = read({'gt.csv': table}, ImportOptions(classes=classes))
+    result = read({'gt.csv': table}, ConvertOptions(classes=classes))
     # Positions in the list, not the numbers in it.
     assert actions_of(result, 'video_test_0000278') == [(2.5, 4.0, 'BasketballDunk')]
     assert {k: len(v) for k, v in result.dropped.items()} == {
@@ -381,7 +381,7 @@ def test_epic_kitchens_labels(read, field, label):
         'EPIC_100_noun_classes.csv': 'id,key,instances\n2,plate,"[]"\n',
         'EPIC_100_video_info.csv': 'video_id,duration,fps\nP01_11,700.5,59.94\n',
     }
-    result = read(files, ImportOptions(label_field=field))
+    result = read(files, ConvertOptions(label_field=field))
     assert actions_of(result, 'P01_11') == [(0.0, 331.97, label)]
     entry = result.content['database']['P01_11']
     assert (entry['subset'], entry['duration']) == ('validation', 700.5)
@@ -416,7 +416,7 @@ def test_ut_interaction_needs_a_frame_rate(read):
     )
     with pytest.raises(UserError, match='--fps'):
         read({'labels.csv': table})
-    result = read({'labels.csv': table}, ImportOptions(fps=30.0))
+    result = read({'labels.csv': table}, ConvertOptions(fps=30.0))
     assert actions_of(result, 'seq1') == [(762 / 30, 841 / 30, 'punch')]
 
 
@@ -430,7 +430,7 @@ def test_a_sheet_of_ut_interaction_saved_as_csv(read):
         'seq1,0,1408,1562,225,110,655,423,-1,430,313\n'
         'seq1,9,1600,1700,225,110,655,423,-1,430,313\n'
     )
-    result = read({'set1.csv': sheet}, ImportOptions(fps=30.0))
+    result = read({'set1.csv': sheet}, ConvertOptions(fps=30.0))
     assert result.format == 'ut-interaction'
     assert actions_of(result, 'seq1') == [
         (762 / 30, 841 / 30, 'punch'),

@@ -9,17 +9,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mmtal_mts.datasets.importers import (
-    IMPORTERS,
+from mmtal_mts.datasets.converters import (
+    CONVERTERS,
     ClassNames,
-    ImportOptions,
+    ConvertOptions,
     SourceFile,
     VideoFacts,
+    convert_annotations,
+    describe_conversion,
     detect_format,
-    import_annotations,
     source_file,
 )
-from mmtal_mts.datasets.importers.report import describe_import
 from mmtal_mts.structures.annotations import load_annotations
 from mmtal_mts.utils import UserError
 from mmtal_mts.utils.io import write_json
@@ -41,8 +41,8 @@ def test_each_sample_is_of_one_format(data):
     found = {
         path.name: [
             name
-            for name, importer in IMPORTERS.items()
-            if importer.accepts(SourceFile(path))
+            for name, converter in CONVERTERS.items()
+            if converter.accepts(SourceFile(path))
         ]
         for path in sorted(data.rglob('*'))
         if path.is_file()
@@ -60,17 +60,17 @@ def test_each_sample_is_of_one_format(data):
     }
 
 
-@pytest.mark.parametrize('name', IMPORTERS)
+@pytest.mark.parametrize('name', CONVERTERS)
 def test_a_file_of_another_format_is_bad_input_not_a_bug(data, tmp_path, name):
     odd = {'a': {'annotations': [7], 'actions': 7, 'gt_second_stamps': 7, 'fps': 5}}
     (tmp_path / 'odd.json').write_text(json.dumps(odd))
     (tmp_path / 'list.json').write_text('[[1]]')
     (tmp_path / 'empty.csv').write_text('')
     files = [path for path in data.rglob('*') if path.is_file()]
-    options = ImportOptions(fps=25.0 if IMPORTERS[name].uses_fps else None)
+    options = ConvertOptions(fps=25.0 if CONVERTERS[name].uses_fps else None)
     for path in [*files, *tmp_path.iterdir()]:
         try:
-            result = import_annotations([path], name, options)
+            result = convert_annotations([path], name, options)
         except UserError as error:
             assert str(path) in str(error)
         else:
@@ -79,8 +79,8 @@ def test_a_file_of_another_format_is_bad_input_not_a_bug(data, tmp_path, name):
 
 def test_two_formats_in_a_folder_must_be_told_apart(data):
     with pytest.raises(UserError, match='files of 3 formats .*--format'):
-        import_annotations([data])
-    result = import_annotations([data], 'via3')
+        convert_annotations([data])
+    result = convert_annotations([data], 'via3')
     assert [name.rsplit('/', 1)[-1] for name in result.files] == ['via3.json']
 
 
@@ -88,11 +88,11 @@ def test_what_is_no_annotation_is_named(tmp_path, data):
     (tmp_path / 'notes.txt').write_text('nothing to see')
     (tmp_path / 'picture.png').write_bytes(b'\x89PNG\xff')
     with pytest.raises(UserError, match='notes.txt, picture.png.*--format'):
-        import_annotations([tmp_path])
+        convert_annotations([tmp_path])
     with pytest.raises(UserError, match='no such file or folder'):
-        import_annotations([tmp_path / 'none'])
-    with pytest.raises(UserError, match="no format 'x'; known are thumos14"):
-        import_annotations([data / 'via3.json'], 'x')
+        convert_annotations([tmp_path / 'none'])
+    with pytest.raises(UserError, match="no format 'x'; known are boris"):
+        convert_annotations([data / 'via3.json'], 'x')
     with pytest.raises(UserError, match='no known annotation format'):
         detect_format([])
 
@@ -116,7 +116,7 @@ def test_what_cannot_be_read_is_told_with_a_remedy(tmp_path, name, start, messag
     path = tmp_path / name
     path.write_bytes(start)
     with pytest.raises(UserError, match=rf'{name}: is (a|an) .*{message}'):
-        import_annotations([path])
+        convert_annotations([path])
 
 
 @pytest.mark.parametrize(
@@ -129,22 +129,22 @@ def test_what_cannot_be_read_is_told_with_a_remedy(tmp_path, name, start, messag
 )
 def test_options_without_effect_are_refused(table, options, message):
     with pytest.raises(UserError, match=message):
-        import_annotations([table], options=ImportOptions(**options))
+        convert_annotations([table], options=ConvertOptions(**options))
 
 
 def test_unknown_label_fields_are_refused(data):
-    options = ImportOptions(label_field='x')
+    options = ConvertOptions(label_field='x')
     with pytest.raises(UserError, match='one of value, tier, tier:value'):
-        import_annotations([data / 'session.eaf'], options=options)
+        convert_annotations([data / 'session.eaf'], options=options)
 
 
 def test_a_person_may_add_subset_durations_and_classes(table):
-    options = ImportOptions(
+    options = ConvertOptions(
         subset='mine',
         durations={'a': VideoFacts(30.5, 25.0), 'other': VideoFacts(1.0)},
         classes=ClassNames(('walk', 'run'), ('0', '1')),
     )
-    result = import_annotations([table], options=options)
+    result = convert_annotations([table], options=options)
     database = result.content['database']
     assert database['a']['subset'] == database['b']['subset'] == 'mine'
     assert (database['a']['duration'], database['a']['fps']) == (30.5, 25.0)
@@ -158,8 +158,8 @@ def test_a_person_may_add_subset_durations_and_classes(table):
 def test_durations_of_a_person_win_and_that_is_told(tmp_path):
     path = tmp_path / 'a.csv'
     path.write_text('video,start,end,label,duration\na,1,2,run,30\n')
-    options = ImportOptions(durations={'a': VideoFacts(31.0)})
-    result = import_annotations([path], options=options)
+    options = ConvertOptions(durations={'a': VideoFacts(31.0)})
+    result = convert_annotations([path], options=options)
     assert result.content['database']['a']['duration'] == 31.0
     assert any('1 values were replaced' in note for note in result.notes)
 
@@ -168,10 +168,10 @@ def test_an_import_of_nothing_is_an_error(tmp_path):
     path = tmp_path / 'a.csv'
     path.write_text('video,start,end,label\na,x,2,run\n')
     with pytest.raises(UserError, match='1 start or end is not a time'):
-        import_annotations([path])
+        convert_annotations([path])
     path.write_text('video,start,end,label\n')
     with pytest.raises(UserError, match='the files are empty'):
-        import_annotations([path])
+        convert_annotations([path])
 
 
 def test_compressed_files_are_read_as_they_are(data, tmp_path):
@@ -185,10 +185,10 @@ def test_compressed_files_are_read_as_they_are(data, tmp_path):
     for path in sources:
         packed = tmp_path / path.relative_to(data).with_name(f'{path.name}.gz')
         try:
-            wanted = import_annotations([path])
+            wanted = convert_annotations([path])
         except UserError:  # durations and class lists
             continue
-        assert import_annotations([packed]).content == wanted.content, path
+        assert convert_annotations([packed]).content == wanted.content, path
         compared += 1
     assert compared >= 6
 
@@ -197,15 +197,15 @@ def test_a_damaged_or_overlong_compressed_file_is_named(tmp_path, monkeypatch):
     whole = gzip.compress(b'video,start,end,label\na,1,2,run\n')
     (tmp_path / 'a.csv.gz').write_bytes(whole[:-9])
     with pytest.raises(UserError, match=r'a\.csv\.gz: damaged gzip file'):
-        import_annotations([tmp_path / 'a.csv.gz'], 'csv')
+        convert_annotations([tmp_path / 'a.csv.gz'], 'csv')
     monkeypatch.setattr(source_file, '_MAX_BYTES', 10)
     (tmp_path / 'a.csv.gz').write_bytes(whole)
     with pytest.raises(UserError, match=r'a\.csv\.gz: uncompressed it is larger'):
-        import_annotations([tmp_path / 'a.csv.gz'], 'csv')
+        convert_annotations([tmp_path / 'a.csv.gz'], 'csv')
 
 
 def test_the_account_adds_up(table):
-    text = describe_import(import_annotations([table]))
+    text = describe_conversion(convert_annotations([table]))
     assert 'found     3 annotations' in text
     assert 'imported  2 actions of 2 classes in 2 videos' in text
     assert 'left out  1 annotations' in text
@@ -239,7 +239,7 @@ def test_a_native_file_comes_back_as_it_was(tmp_path, database):
     }
     path, out = tmp_path / 'in.json', tmp_path / 'out.json'
     path.write_text(json.dumps({'classes': ['x', 'y', 'z'], 'database': entries}))
-    write_json(out, import_annotations([path]).content)
+    write_json(out, convert_annotations([path]).content)
     assert json.loads(out.read_text())['database'] == entries
     # And the loader of the project takes it.
     loaded = load_annotations(str(out))

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmtal_mts.datasets.importers import (
+from mmtal_mts.datasets.converters import (
     SourceFile,
     VideoFacts,
     read_class_names,
     read_video_facts,
 )
-from mmtal_mts.datasets.importers.values import (
+from mmtal_mts.datasets.converters.values import (
     media_name,
     parse_positive,
     parse_seconds,
@@ -118,7 +118,7 @@ BOMB = (
     '<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "aaaaaaaaaa">'
     + ''.join(
         f'<!ENTITY {new} "{f"&{old};" * 10}">'
-        for old, new in zip('abcdefgh', 'bcdefghi')
+        for old, new in zip('abcdefgh', 'bcdefghi', strict=True)
     )
     + ']><x>&i;</x>'
 )

@@ -1,13 +1,16 @@
-"""Collects imported annotations and keeps account of every one of them."""
+"""Collects converted annotations and keeps account of every one of them."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+from .class_names import ClassNames
 from .values import parse_positive, parse_seconds
+from .video_facts import VideoFacts
 
 AMBIGUOUS = 'Ambiguous'
 """THUMOS14's label for segments that are neither action nor background."""
@@ -21,46 +24,57 @@ _SUBSETS = {
 }
 
 
-class AnnotationCollector:
+@dataclass(frozen=True)
+class ConvertOptions:
+    """What a person may say besides the files.
+
+    Attributes:
+        subset: Subset of all videos.
+        durations: Facts by video id; they win over the annotation file's own.
+        keep_ambiguous: Keep THUMOS14's segments labelled 'Ambiguous'.
+        fps: Frame rate of videos that are annotated in frames.
+        classes: Class list.
+        label_field: Which of several things an annotation says is the class.
+        select: Names of the tiers, observations or attributes to take.
+    """
+
+    subset: str | None = None
+    durations: Mapping[str, VideoFacts] = field(default_factory=dict)
+    keep_ambiguous: bool = False
+    fps: float | None = None
+    classes: ClassNames | None = None
+    label_field: str | None = None
+    select: tuple[str, ...] = ()
+
+
+class Collector:
     """Builds a native database; what it does not take is counted by reason.
 
     Args:
-        subset (str, optional): Subset of all videos, whatever the source says.
-        keep_ambiguous (bool): Keep THUMOS14's segments labelled 'Ambiguous'.
+        options: What a person said.
 
     Attributes:
-        database (dict[str, dict]): Entries of the native format by video id.
-        dropped (dict[str, list[str]]): Places by the reason why an annotation was
-            not taken.
-        removed_videos (dict[str, str]): Videos that are left out, and why.
-        notes (list[str]): What else a person should know.
-        classes (Sequence[str], optional): Names in the order of the source.
+        options: As given.
+        database: Entries of the native format by video id.
+        dropped: Places by the reason why an annotation was not taken.
+        removed_videos: Videos that are left out, and why.
+        notes: What else a person should know.
+        classes: Names in the order of the source, if it has one.
     """
 
-    def __init__(self, subset: str | None = None, keep_ambiguous: bool = False) -> None:
+    def __init__(self, options: ConvertOptions) -> None:
+        self.options = options
         self.database: dict[str, dict[str, Any]] = {}
         self.dropped: dict[str, list[str]] = defaultdict(list)
         self.removed_videos: dict[str, str] = {}
         self.notes: list[str] = []
         self.classes: Sequence[str] | None = None
-        self._subset = subset
-        self._keep_ambiguous = keep_ambiguous
         self._renamed: Counter[tuple[str, str]] = Counter()
         self._contradictions: dict[str, list[str]] = defaultdict(list)
         self._touched: set[str] = set()
 
-    @property
-    def num_actions(self) -> int:
-        """int: Annotations taken so far."""
-        return sum(len(entry['annotations']) for entry in self.database.values())
-
-    @property
-    def num_dropped(self) -> int:
-        """int: Annotations not taken so far."""
-        return sum(len(places) for places in self.dropped.values())
-
     def note(self, text: str) -> None:
-        """Tells a person something, once."""
+        """Adds a note, once."""
         if text not in self.notes:
             self.notes.append(text)
 
@@ -68,9 +82,9 @@ class AnnotationCollector:
         """Counts an annotation that is not taken.
 
         Args:
-            reason (str): The same words for the same reason.
-            where (str): File and place.
-            video_id (str, optional): Its video, if that is known.
+            reason: The same words for the same reason.
+            where: File and place.
+            video_id: Its video, if that is known.
         """
         self.dropped[reason].append(where)
         if video_id is not None:
@@ -88,11 +102,11 @@ class AnnotationCollector:
         """Adds a video, or facts about one that is there; the first value stays.
 
         Args:
-            video_id (str): Taken as it is.
-            subset (Any): Name of the subset, any spelling.
-            duration (Any): Seconds.
-            fps (Any): Frame rate.
-            file (str, optional): File name.
+            video_id: Taken as it is.
+            subset: Name of the subset, any spelling.
+            duration: Seconds.
+            fps: Frame rate.
+            file: File name.
         """
         entry = self.database.setdefault(video_id, {'annotations': []})
         facts = {
@@ -113,9 +127,9 @@ class AnnotationCollector:
         video_id: str,
         start: Any,
         end: Any,
-        label: str,
+        label: Any,
         where: str,
-        frames: Sequence[float] | None = None,
+        frames: Sequence[Any] | None = None,
     ) -> None:
         """Adds an action, or counts why not.
 
@@ -123,20 +137,20 @@ class AnnotationCollector:
         those is up to the checker.
 
         Args:
-            video_id (str): Its video, which need not have been added.
-            start (Any): Seconds, number or text.
-            end (Any): Seconds, number or text.
-            label (str): Class name.
-            where (str): File and place.
-            frames (Sequence[float], optional): Start and end in frames, if the source
-                has them besides the seconds. Kept for the checker.
+            video_id: Its video, which need not have been added.
+            start: Seconds, number or text.
+            end: Seconds, number or text.
+            label: Class name.
+            where: File and place.
+            frames: Start and end in frames, if the source has them besides the
+                seconds. Kept for the checker.
         """
         segment = [parse_seconds(start), parse_seconds(end)]
         if None in segment:
             self.drop('start or end is not a time', where, video_id)
         elif not isinstance(label, str) or not label.strip():
             self.drop('no label', where, video_id)
-        elif label == AMBIGUOUS and not self._keep_ambiguous:
+        elif label == AMBIGUOUS and not self.options.keep_ambiguous:
             self.drop(f'labelled {AMBIGUOUS}', where, video_id)
         else:
             self.add_video(video_id)
@@ -160,34 +174,23 @@ class AnnotationCollector:
                 + ', '.join(places[:3])
                 + (', ...' if len(places) > 3 else '')
             )
-        for key in ('subset', 'duration'):
+        for key, remedy in (
+            ('subset', '--subset NAME'),
+            ('duration', '--durations PATH'),
+        ):
             count = sum(key not in entry for entry in self.database.values())
             if count:
-                remedy = '--subset NAME' if key == 'subset' else '--durations PATH'
                 self.note(f'{count} videos have no "{key}"; {remedy} adds it')
 
     def _subset_name(self, video_id: str, subset: Any) -> str | None:
-        """Returns the project's name of a subset."""
-        if self._subset is not None:
-            return self._subset
+        """The project's name of a subset."""
+        if self.options.subset is not None:
+            return self.options.subset
+        match = _THUMOS14_ID.fullmatch(video_id)
         if not isinstance(subset, str) or not subset:
-            return thumos14_subset(video_id)
-        name = _SUBSETS.get(subset.lower(), subset.lower())
+            return match[1] if match else None
         # THUMOS14 is trained on its validation set, which some therefore call so.
-        name = thumos14_subset(video_id) or name
+        name = match[1] if match else _SUBSETS.get(subset.lower(), subset.lower())
         if name != subset and 'subset' not in self.database[video_id]:
-            self._renamed[(subset, name)] += 1
+            self._renamed[subset, name] += 1
         return name
-
-
-def thumos14_subset(video_id: str) -> str | None:
-    """Tells the subset of a THUMOS14 video from its id.
-
-    Args:
-        video_id (str): Any id.
-
-    Returns:
-        str, optional: 'validation', 'test', or None for other data sets.
-    """
-    match = _THUMOS14_ID.fullmatch(video_id)
-    return match[1] if match else None
