@@ -22,10 +22,7 @@ try:
     from rich.progress import track
 
     from mmtal_mts.apis import load_config, merge_options
-    from mmtal_mts.evaluation.functional.raw_outputs import (
-        RawOutputFolder,
-        RawWindow,
-    )
+    from mmtal_mts.evaluation.functional.raw_outputs import RawOutputFolder, RawWindow
     from mmtal_mts.models.detectors import (
         check_weights,
         predict_streams,

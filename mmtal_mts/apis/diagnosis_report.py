@@ -34,21 +34,15 @@ pre {{ line-height: 1.25; overflow-x: auto; font-family: monospace; }}
 <body>
 <h1>{title}</h1>
 <p>{counts}</p>
-<ul>
-<li><b>Double detection</b>: the segment is found by a better one.
-  <b>Wrong label</b>: tIoU &ge; {main:g} with a segment of another class.
-  <b>Localization</b>: tIoU &ge; {background:g} with a segment of its class.
-  <b>Confusion</b>: the same with one of another class.
-  <b>Background</b>: none of these.</li>
-<li><b>Put right</b>: wrong labels and boundaries become those of the segment that the
-  detection overlaps most (if no other detection finds it, else the detection is
-  removed); double detections and background are removed; missed segments are found
-  with the highest score. The gains of several kinds do not add up.</li>
-<li><b>Normalised mAP</b>: that of each bucket alone, average over the thresholds, as if
-  every class had equally many segments in every bucket. Dashed: all segments; below the
-  mAP its change relative to that. <b>Sensitivity</b>: best bucket minus worst.
-  <b>Impact</b>: best bucket minus all segments.</li>
-</ul>
+<p>Double detection: the segment is found by a better one. Wrong label: tIoU &ge;
+{main:g} with a segment of another class. Localization: tIoU &ge; {background:g} with a
+segment of its class; confusion: with one of another class. Background: none of these.
+Put right: wrong labels and boundaries become those of the segment that the detection
+overlaps most, if no other finds it; double detections and background are removed;
+missed segments are found with the highest score. Gains do not add up. Normalised mAP:
+that of each bucket alone, as if every class had equally many segments in every bucket;
+dashed: all segments. Sensitivity: best bucket minus worst; impact: best bucket minus
+all segments.</p>
 <img alt="plots of the tables below" src="data:image/png;base64,{png}">
 <pre>{tables}</pre>
 </body>
@@ -127,43 +121,25 @@ def _tables(diagnosis: Diagnosis) -> list[Table]:
     for name, values in rows:
         fixes.add_row(name.replace('_', ' '), *_percents([*values, values.mean()]))
 
-    head = ['by', 'bucket', 'segments', 'missed', '%']
-    missed = _table(f'Missed segments at {main}', head)
-    for one in diagnosis.buckets:
-        for bucket, count, number in zip(
-            one.buckets, one.total, one.missed[diagnosis.main], strict=True
-        ):
-            share = f'{100 * number / count:.1f}' if count else '-'
-            missed.add_row(one.characteristic, bucket, str(count), str(number), share)
-        missed.add_section()
-
-    normalised = _table(
-        'Normalised mAP in % by what the segments are like',
-        ['by', 'bucket', 'segments', *tious, 'average', 'change'],
-    )
+    by = ['by', 'bucket', 'segments']
+    missed = _table(f'Missed segments at {main}', [*by, 'missed', '%'])
+    title = 'Normalised mAP in % by what the segments are like'
+    normalised = _table(title, [*by, *tious, 'average', 'change'])
+    ranges = _table('Sensitivity in %', ['by', 'sensitivity', 'impact'])
     overall = diagnosis.buckets[0].overall
     averages = _percents([*overall, overall.mean()])
     normalised.add_row('all', '', total, *averages, '', end_section=True)
     for one in diagnosis.buckets:
-        for bucket, count, values, average, change in zip(
-            one.buckets,
-            one.total,
-            one.mean_ap.T,
-            one.average,
-            one.relative_change,
-            strict=True,
-        ):
-            normalised.add_row(
-                one.characteristic,
-                bucket,
-                str(count),
-                *_percents([*values, average]),
-                '-' if np.isnan(change) else f'{100 * change:+.0f} %',
-            )
+        lost, changes = one.missed[diagnosis.main], one.relative_change
+        for row, name in enumerate(one.buckets):
+            cells = one.characteristic, name, str(one.total[row])
+            share = lost[row] / one.total[row] if one.total[row] else np.nan
+            missed.add_row(*cells, str(lost[row]), *_percents([share]))
+            values = _percents([*one.mean_ap[:, row], one.average[row]])
+            change = '-' if np.isnan(changes[row]) else f'{100 * changes[row]:+.0f} %'
+            normalised.add_row(*cells, *values, change)
+        missed.add_section()
         normalised.add_section()
-
-    ranges = _table('Sensitivity in %', ['by', 'sensitivity', 'impact'])
-    for one in diagnosis.buckets:
         ranges.add_row(one.characteristic, *_percents([one.spread, one.impact]))
 
     mixed = _table(f'Classes taken for each other at {main}', ['true', 'detected', ''])

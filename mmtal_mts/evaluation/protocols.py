@@ -35,25 +35,6 @@ class EvaluationProtocol:
     num_segments: int | None = None
     on_invalid: str = 'keep'
 
-    def differences(self, num_videos: int, num_segments: int) -> str:
-        """Says how the evaluated ground truth differs from the published one.
-
-        Args:
-            num_videos: Videos with a segment.
-            num_segments: Their segments.
-
-        Returns:
-            One sentence, '' if both numbers are those of the protocol.
-        """
-        expected = (self.num_videos, self.num_segments)
-        if self.num_videos is None or (num_videos, num_segments) == expected:
-            return ''
-        return (
-            f'the ground truth has {num_segments} segments in {num_videos} videos, but '
-            f'published numbers rest on {expected[1]} in {expected[0]}: '
-            'both are not on the same scale'
-        )
-
 
 PROTOCOLS: Mapping[str, EvaluationProtocol] = MappingProxyType(
     {
@@ -130,13 +111,16 @@ def load_ground_truth(
         )
     if protocol is not None:
         num_videos = sum(len(video.actions) > 0 for video in videos.values())
-        differences = rules.differences(num_videos, num_segments)
-        facts = differences or f'{num_segments} segments in {num_videos} videos'
-        print_log(
-            f'protocol {protocol}: {facts}',
-            logger='current',
-            level=logging.WARNING if differences else logging.INFO,
-        )
+        text = f'protocol {protocol}: {num_segments} segments in {num_videos} videos'
+        expected = (rules.num_videos, rules.num_segments)
+        differs = None not in expected and (num_videos, num_segments) != expected
+        if differs:
+            text += (
+                f', but published numbers rest on {expected[1]} in {expected[0]}: '
+                'both are not on the same scale'
+            )
+        level = logging.WARNING if differs else logging.INFO
+        print_log(text, logger='current', level=level)
     return names, videos
 
 

@@ -346,27 +346,3 @@ def test_detections_without_a_class_are_refused(build):
     metric.dataset_meta = AGNOSTIC
     with pytest.raises(ValueError, match='video 2: detections without a class'):
         metric.process(None, [window('2', 0, 10.0, [[2, 4, 0.6, 0]])])
-
-
-def test_protocol_leaves_videos_out_and_keeps_late_segments(tmp_path):
-    segments = {'video_test_0000270': [1.0, 99.0], 'video_test_0000004': [1.0, 99.0]}
-    database = {
-        name: {
-            'subset': 'test',
-            'duration': 20.0,
-            'annotations': [{'segment': segment, 'label': 'run'}],
-        }
-        for name, segment in segments.items()
-    }
-    path = tmp_path / 'annotations.json'
-    path.write_text(json.dumps({'database': database}))
-    metric = TALMetric(str(path), 'test', protocol='thumos14-afsd')
-    assert set(metric.ground_truth) == {'video_test_0000004'}
-    # What ends behind its video counts as it is, as it did for the published numbers.
-    np.testing.assert_array_equal(
-        metric.ground_truth['video_test_0000004'].actions.segments, [[1.0, 99.0]]
-    )
-    with pytest.raises(ValueError, match='no segment'):
-        TALMetric(str(path), 'test', protocol='thumos14-opentad')
-    with pytest.raises(ValueError, match="protocol='thumos'"):
-        TALMetric(str(path), protocol='thumos')

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -54,12 +53,13 @@ class DetectionVisualizationHook(Hook):
         with_action_only: bool = True,
         sigma: float = 0.5,
     ) -> None:
-        for name, value in (
-            ('interval', interval),
-            ('max_windows', max_windows),
-            ('max_detections', max_detections),
-            ('sigma', sigma),
-        ):
+        numbers = dict(
+            interval=interval,
+            max_windows=max_windows,
+            max_detections=max_detections,
+            sigma=sigma,
+        )
+        for name, value in numbers.items():
             if not value > 0:
                 raise ValueError(
                     f'{name}={value} of DetectionVisualizationHook must be positive'
@@ -98,31 +98,16 @@ class DetectionVisualizationHook(Hook):
 
     before_test, after_test = before_val, after_val
 
-    def after_val_iter(
+    def _after_iter(
         self,
         runner: Runner,
         batch_idx: int,
         data_batch: dict | None = None,
-        outputs: Sequence[ActionDataSample] | None = None,
-    ) -> None:
-        """Draws some windows of the batch."""
-        self._draw(runner, data_batch, outputs, 'val')
-
-    def after_test_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: dict | None = None,
-        outputs: Sequence[ActionDataSample] | None = None,
-    ) -> None:
-        """Draws some windows of the batch."""
-        self._draw(runner, data_batch, outputs, 'test')
-
-    def _draw(
-        self, runner: Runner, data_batch: dict, outputs: Sequence[Any], stage: str
+        outputs: Sequence[ActionDataSample] | dict | None = None,
+        mode: str = 'train',
     ) -> None:
         """Draws the windows of a batch that it is the turn of."""
-        if not is_main_process():
+        if mode == 'train' or not is_main_process():
             return
         for clip, sample in zip(data_batch['inputs'], outputs, strict=True):
             if sample.get('broken', False) or (
@@ -138,7 +123,7 @@ class DetectionVisualizationHook(Hook):
             # Video ids may hold anything; names are parts of paths in some backends.
             video = re.sub(r'[^\w.-]', '_', sample.video_id)
             runner.visualizer.add_datasample(
-                f'{stage}_{video}_{sample.window_offset}',
+                f'{mode}_{video}_{sample.window_offset}',
                 np.asarray(clip.cpu()),
                 shown,
                 step=runner.iter,
@@ -159,40 +144,34 @@ class DetectionVisualizationHook(Hook):
         """
         raw = dict(sample.raw_outputs)
         num_frames = raw.pop('num_frames')
-        raw = {
-            key: value if key == 'points' else value[None] for key, value in raw.items()
-        }
+        raw = {key: raw[key] if key == 'points' else raw[key][None] for key in raw}
         head = getattr(model, 'rgb', model).refine_head
         with torch.autocast(raw['points'].device.type, enabled=False):
             refined, scores = (value[0].cpu() for value in head.decode(raw, num_frames))
-            unchanged = dict(
-                raw, refine_offsets=torch.zeros_like(raw['refine_offsets'])
-            )
-            coarse = head.decode(unchanged, num_frames)[0][0].cpu()
-        segments, kept, rows, labels = [], [], [], []
-        for label in range(scores.shape[1]):
-            found, lowered, picked = soft_nms_1d(
-                refined,
-                scores[:, label],
-                sigma=self.sigma,
-                min_score=self.score_thr,
-                max_keep=self.max_detections,
-            )
-            segments.append(found)
-            kept.append(lowered)
-            rows.append(picked)
-            labels.append(torch.full((len(lowered),), label))
-        best = torch.cat(kept).argsort(descending=True, stable=True)
-        best = best[: self.max_detections]
+            raw['refine_offsets'] = torch.zeros_like(raw['refine_offsets'])
+            coarse = head.decode(raw, num_frames)[0][0].cpu()
+        # Every class by itself: (K * P) segments in K groups.
+        num_locations, num_classes = scores.shape
+        labels = torch.arange(num_classes).repeat_interleave(num_locations)
+        segments, kept, rows = soft_nms_1d(
+            refined.repeat(num_classes, 1),
+            scores.T.flatten(),
+            labels,
+            sigma=self.sigma,
+            min_score=self.score_thr,
+            max_keep=self.max_detections,
+        )
+        best = kept.argsort(descending=True, stable=True)[: self.max_detections]
+        rows = rows[best]
 
         def to_seconds(frames_f: Tensor) -> Tensor:
             return window_to_video_s(frames_f, sample.window_offset, sample.sample_fps)
 
         return InstanceData(
-            segments=to_seconds(torch.cat(segments)[best]),
-            coarse_segments=to_seconds(coarse[torch.cat(rows)[best]]),
-            scores=torch.cat(kept)[best],
-            labels=torch.cat(labels)[best],
+            segments=to_seconds(segments[best]),
+            coarse_segments=to_seconds(coarse[rows % num_locations]),
+            scores=kept[best],
+            labels=labels[rows],
         )
 
 
