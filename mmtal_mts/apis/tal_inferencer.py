@@ -240,10 +240,7 @@ class TALInferencer(BaseInferencer):
         return init_model(cfg, weights, device)
 
     def _init_pipeline(self, cfg: Config) -> Compose:
-        steps = video_dataset_cfg(cfg).get('pipeline', [])
-        # A video of one's own has no scores of a classifier: its actions are found
-        # without their class.
-        return Compose([step for step in steps if step['type'] != 'LoadVideoScores'])
+        return build_pipeline(video_dataset_cfg(cfg))
 
     def _init_collate(self, cfg: Config) -> Callable:
         return pseudo_collate
@@ -308,6 +305,15 @@ def window_settings(
     names = 'sample_fps clip_len window_stride num_frames_per_video modality'.split()
     given = {name: dataset_cfg[name] for name in names if name in dataset_cfg}
     return dict(given, frame_size=frame_size, flow_method=flow_method)
+
+
+def build_pipeline(dataset_cfg: dict) -> Compose:
+    """Builds the test pipeline for videos of one's own, see :func:`window_settings`.
+
+    They have no scores of a classifier: their actions are found without their class.
+    """
+    steps = [s for s in dataset_cfg['pipeline'] if s['type'] != 'LoadVideoScores']
+    return Compose(steps)
 
 
 def _classes(dataset_cfg: dict, cfg: Config, model: nn.Module) -> tuple[str, ...]:

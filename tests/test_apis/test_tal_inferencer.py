@@ -12,7 +12,13 @@ from mmengine.config import Config
 
 from mmtal_mts.apis import TALInferencer, find_weights, prepare_test_config
 from mmtal_mts.apis import test as run_test
-from mmtal_mts.datasets.video import VideoReader, VideoReadError
+from mmtal_mts.apis.tal_inferencer import (
+    build_pipeline,
+    video_dataset_cfg,
+    window_settings,
+)
+from mmtal_mts.datasets.video import ArrayReader, VideoReader, VideoReadError
+from mmtal_mts.datasets.windows import video_windows
 from mmtal_mts.utils import UserError
 
 
@@ -309,3 +315,29 @@ def test_timeline_of_a_result(inferencer):
     result = inferencer(noise(20), fps=10)
     (picture,) = inferencer.visualize([], [result], score_thr=0.05)
     assert picture.shape[1:] == (1600, 3) and picture.dtype == np.uint8
+
+
+def test_every_shipped_config_reads_videos(repo_root):
+    """Also those whose data are arrays; only the frames are tried, no networks."""
+    configs = sorted((repo_root / 'configs').glob('[!_]*/*.py'))
+    assert len(configs) > 10
+    frames = np.zeros((10, 120, 160, 3), dtype=np.uint8)
+    for path in configs:
+        cfg = Config.fromfile(path)
+        if cfg.test_dataloader.dataset.type == 'TALFeatureDataset':
+            with pytest.raises(UserError, match='reads features, not videos'):
+                video_dataset_cfg(cfg)
+            continue
+        dataset = video_dataset_cfg(cfg)
+        dataset.clip_len = 8
+        if 'num_frames_per_video' in dataset:
+            dataset.num_frames_per_video = 8
+        settings = window_settings(dataset, 112, 'dis')
+        item = next(video_windows(ArrayReader(frames, 10), 'v', **settings))
+        window = build_pipeline(dataset)(item)
+        in_channels = [
+            network.backbone.get('in_channels', 3)
+            for network in (cfg.model.get('rgb', cfg.model), cfg.model.get('flow'))
+            if network
+        ]
+        assert window['inputs'].shape[0] == sum(in_channels), path
