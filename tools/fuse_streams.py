@@ -10,7 +10,6 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 try:
     import numpy as np
@@ -78,17 +77,9 @@ def fuse_streams(
     folders: Sequence[str | os.PathLike],
     weights: Sequence[float] | None = None,
 ) -> dict[str, float]:
-    """Averages raw outputs before softmax and decoding, and evaluates.
+    """Averages raw outputs of one folder per network, decodes and evaluates.
 
     That is what :class:`~mmtal_mts.models.TwoStreamTALMTS` does in one pass.
-
-    Args:
-        cfg: Config with ``model`` and ``test_evaluator``.
-        folders: Folders that ``tools/test.py --dump-raw`` wrote, one per network.
-        weights: Weight of each network; None weighs all the same.
-
-    Returns:
-        The metrics by name.
 
     Raises:
         UserError: Windows are missing or do not match, or the config lacks something.
@@ -157,23 +148,23 @@ def check_windows(streams: Sequence[RawOutputFolder]) -> None:
 
 def differences(first: RawWindow, other: RawWindow) -> list[str]:
     """One text per reason why two networks cannot have seen the same window."""
-
-    def text(value: Any) -> str:
-        return f'{value:g}' if isinstance(value, (int, float)) else str(value)
-
     found = []
     for name in ('num_frames', 'sample_fps', 'duration'):
-        values = [window.facts.get(name) for window in (first, other)]
-        if None in values and values[0] is values[1]:
-            continue
-        if None in values or not np.isclose(*values, rtol=1e-6):
-            found.append(f'{name} {text(values[0])} and {text(values[1])}')
+        one, two = first.facts.get(name), other.facts.get(name)
+        if one is None or two is None:
+            differs = one is not two
+        else:
+            differs = not np.isclose(one, two, rtol=1e-6)
+        if differs:
+            texts = ('None' if value is None else f'{value:g}' for value in (one, two))
+            found.append(f'{name} {" and ".join(texts)}')
     for name, value in first.outputs.items():
         shape = other.outputs[name].shape
         if value.shape != shape:
             found.append(f'{name} of shape {value.shape} and {shape}')
-    points = [window.outputs['points'] for window in (first, other)]
-    if not found and not np.array_equal(*points):
+    if not found and not np.array_equal(
+        first.outputs['points'], other.outputs['points']
+    ):
         found.append('other location centres')
     return found
 

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 
-from ..structures import pairwise_tiou
+from ..structures import Segments, pairwise_tiou
 
 INK, FAINT = '#24292f', '#6e7781'
 MATCH_TIOU = 0.5
@@ -46,8 +46,7 @@ class ClassRow:
         name: Of the class.
         truth: Ground truth (G, 2) in seconds; None where it is not known, which leaves
             out its bar.
-        segments: Detections (S, 2) in seconds, by descending score.
-        scores: Their scores (S,).
+        found: Its detections (S) in seconds, by descending score.
         gap: Least distance in seconds of two detections in a lane.
         coarse: (S, 2) segments that the detections were refined from; drawn as a line
             below each.
@@ -58,19 +57,17 @@ class ClassRow:
         label: int,
         name: str,
         truth: np.ndarray | None,
-        segments: np.ndarray,
-        scores: np.ndarray,
+        found: Segments,
         gap: float,
         coarse: np.ndarray | None = None,
     ) -> None:
-        self.coarse = coarse
-        self.label = label
+        self.color = class_color(label)
         self.has_truth = truth is not None
         self.truth = np.zeros((0, 2)) if truth is None else truth
-        self.segments, self.scores = segments, scores
-        tiou = pairwise_tiou(self.segments, self.truth)
+        self.found, self.coarse = found, coarse
+        tiou = pairwise_tiou(found.segments, self.truth)
         self.matched = tiou.max(axis=1, initial=0.0) >= MATCH_TIOU
-        self.lanes = _pack(segments, gap)
+        self.lanes = _pack(found.segments, gap)
         hidden = int((self.lanes >= _MAX_LANES).sum())
         self.name = f'{name}\n+ {hidden} not drawn' if hidden else name
         self.num_lanes = min(int(self.lanes.max(initial=-1)) + 1, _MAX_LANES)
@@ -81,27 +78,30 @@ class ClassRow:
 
     def draw(self, axes: Axes, top: float, seconds_per_inch: float) -> None:
         """Draws into axes whose y is in inches, downwards."""
-        color = class_color(self.label)
         y = top + _ROW_PAD
-        for start, end in self.truth:
-            _bar(axes, start, end, y, _TRUTH_BAR - 0.03, color)
+        for segment in self.truth:
+            _bar(axes, segment, y, _TRUTH_BAR - 0.03, self.color, self.color)
         y += _TRUTH_BAR if self.has_truth else 0.0
         lane_height = self.lanes_height / max(self.num_lanes, 1)
-        bar_height = lane_height - 0.03 if lane_height > 0.1 else 0.8 * lane_height
+        height = lane_height - 0.03 if lane_height > 0.1 else 0.8 * lane_height
         line = 0.0 if self.coarse is None else _LINE * lane_height
-        bar_height -= line
+        height -= line
         for row in np.flatnonzero(self.lanes < _MAX_LANES):
-            (start, end), score = self.segments[row], float(self.scores[row])
+            segment, score = self.found.segments[row], self.found.scores[row]
             lane_y = y + self.lanes[row] * lane_height
-            fill = tint(color, 0.25 + 0.75 * min(max(score, 0.0), 1.0))
+            fill = tint(self.color, 0.25 + 0.75 * np.clip(score, 0.0, 1.0))
             hatched = self.has_truth and not self.matched[row]
-            _bar(axes, start, end, lane_y, bar_height, fill, hatched, edge=color)
+            if hatched:
+                style = dict(hatch='//////', linewidth=0.9)
+                _bar(axes, segment, lane_y, height, 'white', fill, **style)
+            else:
+                _bar(axes, segment, lane_y, height, fill, self.color)
             if self.coarse is not None:
-                _bar(axes, *self.coarse[row], lane_y + bar_height, line, INK)
-            if bar_height >= _SCORE_HEIGHT:
-                self._write_score(
-                    axes, row, lane_y + bar_height / 2, fill, hatched, seconds_per_inch
-                )
+                _bar(axes, self.coarse[row], lane_y + height, line, INK, INK)
+            if height >= _SCORE_HEIGHT:
+                middle = lane_y + height / 2
+                inside = None if hatched else fill
+                self._write_score(axes, row, middle, inside, seconds_per_inch)
         axes.annotate(
             self.name,
             (0, top + self.height / 2),
@@ -120,21 +120,19 @@ class ClassRow:
         axes: Axes,
         row: int,
         y: float,
-        fill: np.ndarray,
-        hatched: bool,
+        fill: np.ndarray | None,
         seconds_per_inch: float,
     ) -> None:
         """Writes a score into its bar, or behind it, or nowhere if neither fits."""
-        start, end = self.segments[row]
+        start, end = self.found.segments[row]
         needed = _SCORE_WIDTH * seconds_per_inch
         style = dict(va='center', fontsize=7.5, clip_on=True)
-        text = f'{self.scores[row]:.2f}'
-        if end - start >= 1.2 * needed and not hatched:
-            dark = fill @ (0.299, 0.587, 0.114) < 0.6
-            color = 'white' if dark else INK
+        text = f'{self.found.scores[row]:.2f}'
+        if end - start >= 1.2 * needed and fill is not None:
+            color = 'white' if fill @ (0.299, 0.587, 0.114) < 0.6 else INK
             axes.text((start + end) / 2, y, text, ha='center', color=color, **style)
             return
-        others = self.segments[self.lanes == self.lanes[row], 0]
+        others = self.found.segments[self.lanes == self.lanes[row], 0]
         following = others[others > start].min(initial=axes.get_xlim()[1])
         if end + 1.3 * needed <= following:
             gap = 0.04 * seconds_per_inch
@@ -152,19 +150,8 @@ def _pack(segments: np.ndarray, gap: float) -> np.ndarray:
     return lanes
 
 
-def _bar(
-    axes: Axes,
-    start: float,
-    end: float,
-    y: float,
-    height: float,
-    fill: str | np.ndarray,
-    hatched: bool = False,
-    edge: str | None = None,
-) -> None:
+def _bar(axes: Axes, segment, y, height, fill, edge, **style) -> None:
     """One segment."""
-    if hatched:
-        style = dict(facecolor='white', edgecolor=fill, hatch='//////', linewidth=0.9)
-    else:
-        style = dict(facecolor=fill, edgecolor=edge or fill, linewidth=0.6)
+    style = dict(dict(facecolor=fill, edgecolor=edge, linewidth=0.6), **style)
+    start, end = segment
     axes.add_patch(Rectangle((start, y), end - start, height, zorder=2, **style))

@@ -189,8 +189,7 @@ class _Block:
                     label,
                     classes[label],
                     None if truth is None else truth.segments[truth.labels == label],
-                    found.segments[own],
-                    found.scores[own],
+                    found[own],
                     gap=timeline.duration * 0.002,
                     coarse=None if coarse is None else coarse[own],
                 )

@@ -87,15 +87,15 @@ def test_a_row_packs_lanes_without_overlap_and_marks_matches():
         0,
         'run',
         np.array([[0.0, 5.0]]),
-        segments,
-        np.array([0.9, 0.8, 0.7, 0.6]),
+        Segments(segments, np.zeros(4), [0.9, 0.8, 0.7, 0.6]),
         gap=0.1,
     )
     assert row.lanes.tolist() == [0, 1, 0, 2]
     assert row.matched.tolist() == [True, False, False, False]
     assert row.name == 'run'
     crowd = np.tile([[0.0, 1.0]], (14, 1))
-    row = ClassRow(0, 'run', None, crowd, np.ones(14), gap=0.1)
+    crowd = Segments(crowd, np.zeros(14), np.ones(14))
+    row = ClassRow(0, 'run', None, crowd, gap=0.1)
     assert row.num_lanes == 10 and row.name == 'run\n+ 4 not drawn'
 
 

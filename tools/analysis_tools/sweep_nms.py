@@ -78,7 +78,7 @@ def main() -> None:
     )
     rows = list(rows)
     if args.json:
-        print(json.dumps([as_json(row) for row in rows], indent=1))
+        print(json.dumps([row.as_json() for row in rows], indent=1))
     else:
         print_rows(rows)
 
@@ -89,6 +89,16 @@ class SweepRow(NamedTuple):
     nms: dict[str, Any] | None
     result: MeanAPResult
 
+    def as_json(self) -> dict[str, Any]:
+        """Fractions of 1."""
+        return {
+            'nms': self.nms,
+            'tiou_thresholds': list(self.result.tiou_thresholds),
+            'mAP': self.result.mean_ap.tolist(),
+            'average': self.result.average(),
+            'detections': self.result.counts['detections'],
+        }
+
 
 def nms_settings(
     methods: Sequence[str],
@@ -96,20 +106,7 @@ def nms_settings(
     iou_thresholds: Sequence[float] = (0.5,),
     min_scores: Sequence[float] = (0.001,),
 ) -> list[dict[str, Any] | None]:
-    """All settings to try.
-
-    Args:
-        methods: Of 'gaussian', 'linear', 'hard' and 'none'.
-        sigmas: For 'gaussian'.
-        iou_thresholds: For 'linear' and 'hard'.
-        min_scores: For all but 'none'.
-
-    Returns:
-        Arguments of :func:`mmtal_mts.ops.soft_nms_1d`; None for 'none'.
-
-    Raises:
-        ValueError: A value is unusable.
-    """
+    """Settings of the suppression to try; None for method 'none'."""
     settings: list[dict[str, Any] | None] = []
     for method in methods:
         if method == 'none':
@@ -149,50 +146,28 @@ def sweep_nms(
         )
 
 
-def as_json(row: SweepRow) -> dict:
-    """One row, fractions of 1."""
-    return {
-        'nms': row.nms,
-        'tiou_thresholds': list(row.result.tiou_thresholds),
-        'mAP': row.result.mean_ap.tolist(),
-        'average': row.result.average(),
-        'detections': row.result.counts['detections'],
-    }
-
-
 def print_rows(rows: list[SweepRow]) -> None:
     """Prints a table in percent, and the best setting as it stands in a config."""
     # The first of equally good ones.
     best = rows[int(np.argmax([row.result.average() for row in rows]))]
     table = Table(title='mAP in %', title_justify='left')
     table.add_column('setting', no_wrap=True)
-    for threshold in rows[0].result.tiou_thresholds:
-        table.add_column(f'{threshold:g}', justify='right', no_wrap=True)
-    table.add_column('average', justify='right', no_wrap=True)
-    table.add_column('found', justify='right', no_wrap=True)
-    several = len({(row.nms or {}).get('min_score') for row in rows if row.nms}) > 1
+    names = [f'{threshold:g}' for threshold in rows[0].result.tiou_thresholds]
+    for name in (*names, 'average', 'found'):
+        table.add_column(name, justify='right', no_wrap=True)
+    several = len({row.nms['min_score'] for row in rows if row.nms}) > 1
     for row in rows:
-        table.add_row(
-            name_of(row.nms, several),
-            *(f'{100 * value:.2f}' for value in row.result.mean_ap),
-            f'{100 * row.result.average():.2f}',
-            str(row.result.counts['detections']),
-            style='bold' if row is best else None,
-        )
+        name = 'none'
+        if row.nms is not None:
+            method, (value, min_score) = row.nms['method'], list(row.nms.values())[1:]
+            name = f'{method} {value:g}' + f' from {min_score:g}' * several
+        values = (*row.result.mean_ap, row.result.average())
+        count = str(row.result.counts['detections'])
+        cells = (f'{100 * value:.2f}' for value in values)
+        table.add_row(name, *cells, count, style='bold' if row is best else None)
     result_console().print(table)
     nms = best.nms and ', '.join(f'{key}={value!r}' for key, value in best.nms.items())
     print(f'best: nms={None if nms is None else f"dict({nms})"}')
-
-
-def name_of(nms: dict | None, with_min_score: bool) -> str:
-    """A setting in a few words."""
-    if nms is None:
-        return 'none'
-    parts = [nms['method']]
-    parts += [f'{nms[key]:g}' for key in ('sigma', 'iou_threshold') if key in nms]
-    if with_min_score:
-        parts.append(f'from {nms["min_score"]:g}')
-    return ' '.join(parts)
 
 
 if __name__ == '__main__':
