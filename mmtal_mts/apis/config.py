@@ -127,9 +127,11 @@ def prepare_train_config(
             )
         cfg.auto_scale_lr.enable = True
     # The command line wins over the config, setting by setting.
-    given = dict(seed=seed, diff_rank_seed=diff_rank_seed, deterministic=deterministic)
-    given = {key: value for key, value in given.items() if value not in (None, False)}
-    cfg.randomness = {'seed': None, **(cfg.get('randomness') or {}), **given}
+    randomness = dict(cfg.get('randomness') or {})
+    if seed is not None or 'seed' not in randomness:
+        randomness['seed'] = seed
+    flags = dict(diff_rank_seed=diff_rank_seed, deterministic=deterministic)
+    cfg.randomness = {**randomness, **{name: True for name in flags if flags[name]}}
     if resume == 'auto':
         resume = latest_checkpoint(cfg.work_dir)
         cfg.resume = False

@@ -98,12 +98,14 @@ class TestTrain:
         assert cfg.val_cfg is cfg.val_dataloader is cfg.val_evaluator is None
         assert 'save_best' not in cfg.default_hooks.checkpoint
 
-    def test_seed_wins_over_the_config(self, cfg):
+    @pytest.mark.parametrize('seed', [0, 7])
+    def test_seed_wins_over_the_config(self, cfg, seed):
         cfg.randomness = dict(seed=1, deterministic=True)
 
-        prepare_train_config(cfg, seed=7, diff_rank_seed=True)
+        prepare_train_config(cfg, seed=seed, diff_rank_seed=True)
 
-        assert cfg.randomness == dict(seed=7, deterministic=True, diff_rank_seed=True)
+        wanted = dict(seed=seed, deterministic=True, diff_rank_seed=True)
+        assert cfg.randomness == wanted
 
     def test_cfg_options_reach_into_lists(self, cfg):
         prepare_train_config(

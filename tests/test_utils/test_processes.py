@@ -1,80 +1,56 @@
-"""Processes of their own for jobs that may crash."""
+"""Jobs that may crash do not touch each other, and items are made in advance."""
 
 from __future__ import annotations
 
 import os
 import signal
-import time
 
 import pytest
 
-from mmtal_mts.utils.processes import run_isolated
+from mmtal_mts.utils.processes import describe_failure, run_ahead, run_jobs
 
-WHAT_HAPPENS = {
-    'crash': 'died by SIGKILL',
-    'exit': r'exit code 3',
-    'input': 'input',
-    'bug': 'KeyError: ',
-}
+FAILURES = {'crash': 'its process died', 'input': 'bad input', 'bug': "KeyError: 'bug'"}
 
 
-def job(name, report):
+def job(name: str) -> str:
     if name == 'crash':
         os.kill(os.getpid(), signal.SIGKILL)
-    if name == 'exit':
-        os._exit(3)
     if name == 'input':
-        raise ValueError('input')
+        raise ValueError('bad input')
     if name == 'bug':
-        {}['bug']
-    report(1)
-    report(2)
-    return os.getpid()
-
-
-def write_pid_and_wait(path, report):
-    path.write_text(str(os.getpid()))
-    report('ready')
-    time.sleep(60)
+        raise KeyError('bug')
+    return f'{name} is done'
 
 
 @pytest.mark.parametrize('workers', [1, 3])
 def test_a_failing_job_does_not_touch_the_others(workers):
-    names = ['one', *WHAT_HAPPENS, 'two']
-    events = list(run_isolated(job, names, workers))
-    by_job = {
-        name: [(e.kind, e.value) for e in events if e.job == name] for name in names
-    }
-    for name, reason in WHAT_HAPPENS.items():
-        ((kind, value),) = by_job[name]
-        assert kind == 'failed'
-        assert reason in value
-    pids = set()
-    for name in ('one', 'two'):
-        *progress, (kind, pid) = by_job[name]
-        assert progress == [('progress', 1), ('progress', 2)]
-        assert kind == 'done'
-        pids.add(pid)
-    assert len(pids) == 2 and os.getpid() not in pids
+    names = ['one', *FAILURES, 'two']
+    found = dict(run_jobs(job, names, workers))
+    assert set(found) == set(names)
+    assert (found['one'], found['two']) == ('one is done', 'two is done')
+    for name, reason in FAILURES.items():
+        assert describe_failure(found[name]).startswith(reason)
 
 
-def test_no_job_no_event():
-    assert list(run_isolated(job, [], 2)) == []
+def test_no_job_no_result():
+    assert list(run_jobs(job, [], 2)) == []
 
 
-def is_running(pid):
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
+def test_items_keep_their_order_and_errors_arrive():
+    def items():
+        yield from range(5)
+        raise ValueError('the end')
+
+    found = []
+    with pytest.raises(ValueError, match='the end'):
+        for item in run_ahead(items(), 3):
+            found.append(item)
+    assert found == [0, 1, 2, 3, 4]
 
 
-def test_closing_stops_running_jobs(tmp_path):
-    events = run_isolated(write_pid_and_wait, [tmp_path / 'a', tmp_path / 'b'], 2)
-    for _ in range(2):
-        assert next(events).value == 'ready'
-    pids = [int((tmp_path / name).read_text()) for name in 'ab']
-    assert all(map(is_running, pids))
-    events.close()
-    assert not any(map(is_running, pids))
+def test_no_more_items_are_made_in_advance_than_asked_for():
+    made = []
+    ahead = run_ahead((made.append(n) for n in range(100)), 2)
+    next(ahead)
+    ahead.close()
+    assert len(made) <= 4
