@@ -91,7 +91,7 @@ def test_onnx_computes_what_torch_computes(model, tmp_path, ends_with, batch):
     detector = OnnxDetector(str(path), cfg)
     got = detector.test_step(dict(inputs=list(clips), data_samples=samples))
     assert detector.num_classes == 6 and detector.classes[0] == 'move_left'
-    for a, b in zip(wanted, got):
+    for a, b in zip(wanted, got, strict=True):
         for key in ('segments', 'scores', 'labels'):
             torch.testing.assert_close(
                 a.pred_instances[key], b.pred_instances[key], rtol=1e-3, atol=1e-4
@@ -121,10 +121,12 @@ def test_documented_program_needs_nothing_of_ours(
     wanted = [
         f'{cfg.classes[label]}: {(start + 20) / fps:.2f} to {(end + 20) / fps:.2f} s, '
         f'{score:.2f}'
-        for (start, end), row in zip(segments[0].tolist(), scores[0].tolist())
+        for (start, end), row in zip(
+            segments[0].tolist(), scores[0].tolist(), strict=True
+        )
         for label, score in enumerate(row)
     ]
-    same = sum(a == b for a, b in zip(lines, wanted))
+    same = sum(a == b for a, b in zip(lines, wanted, strict=True))
     assert len(lines) == len(wanted) > 0
     # Numbers that lie between two hundredths may be rounded to the other one.
     assert same > 0.95 * len(wanted)
@@ -148,7 +150,7 @@ def test_normalisation_is_inside(tiny_model):
         # whole position, where it pools something else.
         wanted = exported.model((clip - 127.5) / 127.5, mode='tensor')
         got = exported(clip)
-    for a, b in zip(wanted.values(), got):
+    for a, b in zip(wanted.values(), got, strict=True):
         torch.testing.assert_close(a, b)
 
 

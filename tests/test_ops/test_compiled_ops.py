@@ -222,9 +222,11 @@ def test_deterministic_gradients_on_request(device):
 
 @needs_compiled
 def test_levels_run_one_by_one():
-    levels, regions = zip(*(example(length=length) for length in (32, 16, 1)))
+    levels, regions = zip(
+        *(example(length=length) for length in (32, 16, 1)), strict=True
+    )
     pooled = boundary_max_pooling_levels(levels, regions)
-    for level, region, one in zip(levels, regions, pooled):
+    for level, region, one in zip(levels, regions, pooled, strict=True):
         assert torch.equal(one, vectorized_max_pooling(level, region))
 
 

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from mmtal_mts.evaluation.functional import merge_windows
-from mmtal_mts.structures import Segments
 from mmtal_mts.ops import boundary_max_pooling, soft_nms_1d
 from mmtal_mts.structures import Segments
 from mmtal_mts.structures.segments import pairwise_tiou
@@ -118,7 +117,9 @@ def pooled_by_regions(pool, features: torch.Tensor, regions: torch.Tensor):
     n, count = regions.shape[:2]
     number = torch.arange(n, device=regions.device).repeat_interleave(count)[:, None]
     halves = []
-    for half, bounds in zip(features.chunk(2, 1), regions.flatten(0, 1).split(2, -1)):
+    for half, bounds in zip(
+        features.chunk(2, 1), regions.flatten(0, 1).split(2, -1), strict=True
+    ):
         found = pool(half[:, :, None].contiguous(), torch.cat([number, bounds], 1))
         halves.append(found.reshape(n, count, -1).mT)
     return torch.cat(halves, dim=1)

@@ -214,7 +214,7 @@ def test_families_have_known_maps_and_train(family):
     model.eval()
     with torch.no_grad():
         maps = model.backbone(torch.randn(2, 3, T, SIZE, SIZE))
-    for x, (channels, stride, size) in zip(maps, expected):
+    for x, (channels, stride, size) in zip(maps, expected, strict=True):
         assert x.shape == (2, channels, T // stride, size, size)
 
 
@@ -254,7 +254,7 @@ def test_checkpointing_and_layers_do_not_change_values():
     layers = adapter(**whole, layers=('layer3', 'layer4')).eval()
     layers.load_state_dict(returned.state_dict())
     with torch.no_grad():
-        for a, b in zip(returned(frames), layers(frames)):
+        for a, b in zip(returned(frames), layers(frames), strict=True):
             assert torch.equal(a, b)
 
 
@@ -290,7 +290,7 @@ def test_weights_of_a_recogniser_load(tmp_path):
     torch.save(dict(state_dict={**state, 'cls_head.fc.weight': torch.zeros(1)}), path)
     net = adapter(**vit(), pretrained=str(path))
     net.init_weights()
-    for a, b in zip(source.parameters(), net.parameters()):
+    for a, b in zip(source.parameters(), net.parameters(), strict=True):
         assert torch.equal(a, b)
     wrong = adapter(**vit(embed_dims=8), pretrained=str(path))
     with pytest.raises(ValueError, match=r'recogniser.pth does not fit VisionTran'):

@@ -69,7 +69,7 @@ def test_pooling_equals_zero_padding_on_non_negative_maps(kernel, stride, size, 
     # Rounded, so that there are ties.
     x = torch.randn(2, 3, *size).round(decimals=1).relu()
     x = x.contiguous(memory_format=layout).requires_grad_()
-    pads = [same_padding(n, k, s) for n, k, s in zip(size, kernel, stride)]
+    pads = [same_padding(n, k, s) for n, k, s in zip(size, kernel, stride, strict=True)]
     flat = [side for pair in reversed(pads) for side in pair]
     expected = F.max_pool3d(F.pad(x, flat, value=-torch.inf), kernel, stride)
     assert torch.equal(F.max_pool3d(F.pad(x, flat), kernel, stride), expected)
@@ -97,7 +97,7 @@ def test_channels_last_changes_speed_only():
         last = net(x)
         net.channels_last = False
         first = net(x)
-    for a, b in zip(last, first):
+    for a, b in zip(last, first, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
 
 
@@ -195,6 +195,7 @@ def test_frozen_norms_equal_a_convolution_and_a_norm_with_gradients():
     for a, b in zip(
         torch.autograd.grad((found * probe).sum(), weights),
         torch.autograd.grad((expected * probe).sum(), weights),
+        strict=True,
     ):
         torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-10)
 
@@ -207,7 +208,7 @@ def test_checkpointing_changes_no_gradient():
         frames = torch.rand(1, 3, 16, 32, 32)
         sum(x.square().sum() for x in model(frames)).backward()
         grads.append([p.grad for p in model.parameters() if p.requires_grad])
-    for a, b in zip(*grads):
+    for a, b in zip(*grads, strict=True):
         torch.testing.assert_close(a, b)
 
 
