@@ -14,15 +14,8 @@ from pathlib import Path
 import torch
 from mmengine import Config, dist
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.table import Column
+from rich.markup import escape
+from rich.progress import Progress
 
 from ..evaluation.functional.detections import dump_detections, load_detections
 from ..structures import load_annotations
@@ -238,18 +231,8 @@ class VideoProgress(Progress):
 
     def __init__(self, num_videos: int, prefix: str = '') -> None:
         console = Console(highlight=False, soft_wrap=True)
-        # One width, so that the bars do not jump.
-        width = Column(width=28, no_wrap=True, overflow='ellipsis')
         super().__init__(
-            TextColumn('{task.description}', markup=False, table_column=width),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn('eta', style='dim'),
-            TimeRemainingColumn(),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
+            console=console, transient=True, disable=not console.is_terminal
         )
         self._prefix = prefix
         self._videos = self.add_task('videos', total=num_videos)
@@ -257,7 +240,7 @@ class VideoProgress(Progress):
 
     def begin(self, name: str) -> None:
         """Starts the bar of a video, or of a file that is written for it, anew."""
-        self.reset(self._windows, description=name, visible=True)
+        self.reset(self._windows, description=escape(name), visible=True)
         self.update(self._windows, total=None)
 
     def windows(self, done: int, total: int | None) -> None:

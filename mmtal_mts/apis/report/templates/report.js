@@ -9,8 +9,17 @@ const state = {
 data.detections.forEach((d, i) => { d.rank = i; });
 
 // All text goes through textContent: nothing in the data can become markup.
-function element(tag, className = '', text = '', properties = {}) {
-  return Object.assign(document.createElement(tag), { className, textContent: text }, properties);
+function element(tag, className = '', text = '', properties = {}, children = []) {
+  const node = Object.assign(document.createElement(tag), { className, textContent: text }, properties);
+  node.append(...children);
+  return node;
+}
+
+// An element in the colour of a class.
+function colored(label, ...rest) {
+  const node = element(...rest);
+  node.style.setProperty('--c', data.classes[label].color);
+  return node;
 }
 
 function clock(seconds, digits = 1) {
@@ -61,11 +70,9 @@ function showTime() {
   for (const d of visible()) {
     if (d.start <= state.time && state.time < d.end && !best.has(d.label)) best.set(d.label, d);
   }
-  $('now').replaceChildren(...[...best.values()].slice(0, 6).map((d) => {
-    const chip = element('span', 'chip', `${data.classes[d.label].name} ${d.score.toFixed(2)}`);
-    chip.style.setProperty('--c', data.classes[d.label].color);
-    return chip;
-  }));
+  $('now').replaceChildren(...[...best.values()].slice(0, 6).map(
+    (d) => colored(d.label, 'span', 'chip', `${data.classes[d.label].name} ${d.score.toFixed(2)}`),
+  ));
 }
 
 function follow() {
@@ -95,24 +102,25 @@ function lanes(segments) {
 }
 
 function bar(d, className, title, top, act) {
-  const node = element('div', className, '', { title: `${title}, ${clock(d.start)} – ${clock(d.end)}` });
+  const node = element('div', className, '', {
+    title: `${title}, ${clock(d.start)} – ${clock(d.end)}`,
+    onclick: (event) => { event.stopPropagation(); act(); },
+  });
   Object.assign(node.style, { left: share(d.start), width: share(Math.max(d.end - d.start, 0)), top: `${top}px` });
-  node.addEventListener('click', (event) => { event.stopPropagation(); act(); });
   return node;
 }
 
 function nameButton(label, count, height) {
-  const { name, color } = data.classes[label];
+  const { name } = data.classes[label];
   const off = state.off.has(label);
-  const button = element('button', 'name', '', { type: 'button', title: `${name}: click to hide or show` });
+  const parts = [element('i'), element('span', '', name), element('b', '', count)];
+  const button = colored(label, 'button', 'name', '', {
+    type: 'button',
+    title: `${name}: click to hide or show`,
+    onclick: () => { state.off[off ? 'delete' : 'add'](label); draw(); },
+  }, parts);
   button.style.height = `${height}px`;
-  button.style.setProperty('--c', color);
   button.setAttribute('aria-pressed', String(!off));
-  button.append(element('i'), element('span', '', name), element('b', '', count));
-  button.addEventListener('click', () => {
-    if (off) state.off.delete(label); else state.off.add(label);
-    draw();
-  });
   return button;
 }
 
@@ -121,7 +129,7 @@ function drawTimeline() {
   const legend = [element('div', 'axis-label', data.truth ? 'hatched: truth' : 'action')];
   const rows = [$('axis')];
   for (const label of Object.keys(data.classes).map(Number).filter(sought)) {
-    const { name, color } = data.classes[label];
+    const { name } = data.classes[label];
     const truth = (data.truth || []).filter((t) => t.label === label);
     const found = lanes(shown.filter((d) => d.label === label));
     if (!state.off.has(label) && !found.length && !truth.length) continue;
@@ -129,18 +137,17 @@ function drawTimeline() {
     // Many overlapping detections share the height of a few.
     const thin = count > 6;
     const step = thin ? THIN : LANE;
-    const row = element('div', thin ? 'row thin' : 'row');
-    row.style.setProperty('--c', color);
-    row.append(...truth.map((t) => bar(t, 'bar truth', `ground truth: ${name}`, 6, () => seek(t.start))));
+    const bars = truth.map((t) => bar(t, 'bar truth', `ground truth: ${name}`, 6, () => seek(t.start)));
     const top = truth.length ? 19 : 6;
     for (const [d, lane] of found) {
       const className = d === state.chosen ? 'bar on' : 'bar';
       const node = bar(d, className, `${name} ${d.score.toFixed(2)}`, top + lane * step, () => choose(d));
       Object.assign(node.style, { height: `${step - (thin ? 1 : 2)}px`, opacity: 0.3 + 0.7 * d.score });
       node.dataset.rank = d.rank;
-      row.append(node);
+      bars.push(node);
     }
     const height = Math.max(top + count * step + 6, 30);
+    const row = colored(label, 'div', thin ? 'row thin' : 'row', '', {}, bars);
     row.style.height = `${height}px`;
     rows.push(row);
     legend.push(nameButton(label, found.length, height));
@@ -189,41 +196,33 @@ function drawHead() {
       mark = state.down ? ' ↓' : ' ↑';
       head.setAttribute('aria-sort', state.down ? 'descending' : 'ascending');
     }
-    const button = element('button', '', title + mark, { type: 'button' });
-    button.addEventListener('click', () => {
+    const onclick = () => {
       state.down = state.sort === key ? !state.down : key === 'score' || key === 'tiou';
       state.sort = key;
       draw();
-    });
-    head.append(button);
+    };
+    head.append(element('button', '', title + mark, { type: 'button', onclick }));
     return head;
   }));
 }
 
+// What stands in a cell of each column.
 const cells = {
-  label(node, d) {
-    node.style.setProperty('--c', data.classes[d.label].color);
-    const properties = { type: 'button', title: 'play from its start' };
-    node.append(element('button', 'play', data.classes[d.label].name, properties));
-  },
-  thumbs(node, d) {
-    const sources = (d.thumbs || []).map((index) => data.pictures[index]).filter(Boolean);
-    node.append(...sources.map((src) => element('img', '', '', { alt: '', loading: 'lazy', src })));
-  },
-  score(node, d) {
-    const meter = element('span', 'meter');
+  label: (d) => [colored(d.label, 'button', 'play', data.classes[d.label].name, {
+    type: 'button', title: 'play from its start',
+  })],
+  thumbs: (d) => (d.thumbs || []).map((index) => data.pictures[index]).filter(Boolean).map(
+    (src) => element('img', '', '', { alt: '', loading: 'lazy', src }),
+  ),
+  score(d) {
     const fill = element('i');
     fill.style.width = `${100 * d.score}%`;
-    meter.append(fill);
-    node.append(meter, d.score.toFixed(2));
+    return [element('span', 'meter', '', {}, [fill]), d.score.toFixed(2)];
   },
-  tiou(node, d) {
-    node.textContent = d.tiou.toFixed(2);
-    node.classList.add(d.tiou >= data.match ? 'hit' : 'miss');
-  },
-  length(node, d) { node.textContent = `${(d.end - d.start).toFixed(1)} s`; },
-  start(node, d) { node.textContent = clock(d.start); },
-  end(node, d) { node.textContent = clock(d.end); },
+  tiou: (d) => [element('span', d.tiou >= data.match ? 'hit' : 'miss', d.tiou.toFixed(2))],
+  length: (d) => [`${(d.end - d.start).toFixed(1)} s`],
+  start: (d) => [clock(d.start)],
+  end: (d) => [clock(d.end)],
 };
 
 function drawTable() {
@@ -233,14 +232,9 @@ function drawTable() {
     return sign * (x < y ? -1 : x > y ? 1 : 0) || byStart(a, b);
   });
   $('body').replaceChildren(...shown.map((d) => {
-    const row = element('tr', d === state.chosen ? 'on' : '');
+    const parts = columns.map(([key, , className]) => element('td', className, '', {}, cells[key](d)));
+    const row = element('tr', d === state.chosen ? 'on' : '', '', { onclick: () => choose(d, true) }, parts);
     row.dataset.rank = d.rank;
-    row.append(...columns.map(([key, , className]) => {
-      const node = element('td', className);
-      cells[key](node, d);
-      return node;
-    }));
-    row.addEventListener('click', () => choose(d, true));
     return row;
   }));
   $('empty').hidden = shown.length > 0;
