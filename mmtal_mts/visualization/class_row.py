@@ -150,7 +150,15 @@ def _pack(segments: np.ndarray, gap: float) -> np.ndarray:
     return lanes
 
 
-def _bar(axes: Axes, segment, y, height, fill, edge, **style) -> None:
+def _bar(
+    axes: Axes,
+    segment: np.ndarray,
+    y: float,
+    height: float,
+    fill: str | np.ndarray,
+    edge: str | np.ndarray,
+    **style: object,
+) -> None:
     """One segment."""
     style = dict(dict(facecolor=fill, edgecolor=edge, linewidth=0.6), **style)
     start, end = segment
