@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from mmtal_mts.apis.config import (
+from .config import (
     load_config,
     merge_options,
     prepare_test_config,
     prepare_train_config,
 )
-from mmtal_mts.apis.model_zoo import (
+from .model_zoo import (
     find_config,
     find_weights,
     init_model,
     list_models,
 )
-from mmtal_mts.apis.tal_inferencer import TALInferencer
-from mmtal_mts.apis.train import build_runner, test, train
+from .tal_inferencer import TALInferencer
+from .train import build_runner, test, train
 
 __all__ = [
     'TALInferencer',
