@@ -36,6 +36,7 @@ from mmtal_mts.evaluation.functional.post_processing import (
 from mmtal_mts.ops import compiled_ops_problem
 from mmtal_mts.ops.boundary_pooling import compiled_max_pooling, vectorized_max_pooling
 from mmtal_mts.structures import Segments
+from mmtal_mts.structures.timebase import frames_to_seconds
 from mmtal_mts.utils import UserError, write_json
 
 SAMPLE_FPS = 10
@@ -249,7 +250,7 @@ def data(args: argparse.Namespace, folder: Path, clips: int = 20) -> Plan:
         raise UserError(f'--gigabytes {args.gigabytes} must be positive')
     shape = (max(2660, clip_len), 112, 112, 3)
     count = max(round(args.gigabytes * 1e9 / np.prod(shape, dtype=np.float64)), 1)
-    duration = shape[0] / SAMPLE_FPS
+    duration = float(frames_to_seconds(shape[0], SAMPLE_FPS))
     actions = [
         dict(segment=[s, s + 8], label='action')
         for s in np.arange(1, duration - 10, 20).tolist()
@@ -313,17 +314,14 @@ def end_to_end(args: argparse.Namespace, folder: Path) -> Plan:
     model = build_model(args.configs[-1], args.device).eval()
     test_cfg = dict(nms=NMS, score_thr=0.0)
     side = round(args.crop_size * 7 / 6)  # 112 pixels for a crop of 96
-    init_default_scope('mmaction')
-    load, prepare = (
-        Compose([dict(type='LoadClip')]),
-        Compose(
-            [
-                dict(type='Resize', scale=(side, side), keep_ratio=False),
-                dict(type='CenterCrop', crop_size=args.crop_size),
-                dict(type='FormatShape', input_format='NCTHW'),
-                dict(type='PackTALInputs'),
-            ]
-        ),
+    load = Compose([dict(type='LoadClip')])
+    prepare = Compose(
+        [
+            dict(type='Resize', scale=(side, side), keep_ratio=False),
+            dict(type='CenterCrop', crop_size=args.crop_size),
+            dict(type='FormatShape', input_format='NCTHW'),
+            dict(type='PackTALInputs'),
+        ]
     )
 
     def collate(results: dict) -> dict:

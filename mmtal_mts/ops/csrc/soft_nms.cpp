@@ -30,64 +30,48 @@ struct Settings {
   }
 };
 
-// One group: segments sorted by start.
-class Group {
- public:
-  // segments (count, 2), scores (count,).
-  Group(const double* segments, const double* scores, int64_t count)
-      : start_(count), end_(count), latest_end_(count), live_(scores, scores + count) {
-    double latest = -INFINITY;
-    for (int64_t i = 0; i < count; ++i) {
-      start_[i] = segments[2 * i];
-      end_[i] = segments[2 * i + 1];
-      latest_end_[i] = latest = std::max(latest, end_[i]);
-    }
+// One group of segments (count, 2), sorted by start, and scores (count,): fills the
+// positions of those that are kept and their lowered scores, best first.
+void suppress(const double* segments, const double* scores, int64_t count,
+              const Settings& settings, std::vector<int64_t>& picked,
+              std::vector<double>& lowered) {
+  std::vector<double> start(count), end(count), latest_end(count);
+  std::vector<double> live(scores, scores + count);
+  double latest = -INFINITY;
+  for (int64_t i = 0; i < count; ++i) {
+    start[i] = segments[2 * i];
+    end[i] = segments[2 * i + 1];
+    latest_end[i] = latest = std::max(latest, end[i]);
+    if (live[i] < settings.min_score) live[i] = kSuppressed;
   }
-
-  // Fills positions in the group and their lowered scores, best first.
-  void suppress(const Settings& settings, std::vector<int64_t>& picked,
-                std::vector<double>& lowered) {
-    for (double& score : live_) {
-      if (score < settings.min_score) score = kSuppressed;
-    }
-    const int64_t count = live_.size();
-    const int64_t limit =
-        settings.max_keep < 0 ? count : std::min(settings.max_keep, count);
-    while (static_cast<int64_t>(picked.size()) < limit) {
-      // The first of equal scores.
-      const int64_t best =
-          std::max_element(live_.begin(), live_.end()) - live_.begin();
-      if (live_[best] < 0) break;
-      picked.push_back(best);
-      lowered.push_back(live_[best]);
-      live_[best] = kSuppressed;
-      if (length(best) > 0) lower_neighbours(best, settings);
-    }
-  }
-
- private:
-  double length(int64_t i) const { return std::max(end_[i] - start_[i], 0.0); }
-
-  void lower_neighbours(int64_t best, const Settings& settings) {
+  const auto length = [&](int64_t i) { return std::max(end[i] - start[i], 0.0); };
+  const int64_t limit =
+      settings.max_keep < 0 ? count : std::min(settings.max_keep, count);
+  while (static_cast<int64_t>(picked.size()) < limit) {
+    // The first of equal scores.
+    const int64_t best = std::max_element(live.begin(), live.end()) - live.begin();
+    if (live[best] < 0) break;
+    picked.push_back(best);
+    lowered.push_back(live[best]);
+    live[best] = kSuppressed;
+    if (length(best) == 0) continue;
     // The largest end so far only grows: what overlaps lies in one slice.
     const int64_t first =
-        std::upper_bound(latest_end_.begin(), latest_end_.end(), start_[best]) -
-        latest_end_.begin();
+        std::upper_bound(latest_end.begin(), latest_end.end(), start[best]) -
+        latest_end.begin();
     const int64_t last =
-        std::lower_bound(start_.begin(), start_.end(), end_[best]) - start_.begin();
-    const double own = length(best);
+        std::lower_bound(start.begin(), start.end(), end[best]) - start.begin();
     for (int64_t i = first; i < last; ++i) {
-      if (live_[i] < 0) continue;
-      const double overlap = std::max(
-          std::min(end_[i], end_[best]) - std::max(start_[i], start_[best]), 0.0);
-      const double factor = settings.factor(overlap / (length(i) + own - overlap));
-      live_[i] *= factor;
-      if (live_[i] < settings.min_score || factor == 0) live_[i] = kSuppressed;
+      if (live[i] < 0) continue;
+      const double overlap =
+          std::max(std::min(end[i], end[best]) - std::max(start[i], start[best]), 0.0);
+      const double factor =
+          settings.factor(overlap / (length(i) + length(best) - overlap));
+      live[i] *= factor;
+      if (live[i] < settings.min_score || factor == 0) live[i] = kSuppressed;
     }
   }
-
-  std::vector<double> start_, end_, latest_end_, live_;
-};
+}
 
 // segments (S, 2) and scores (S,), float64, by group and start; bounds (G + 1,) int64,
 // where groups begin. Returns positions (M,) and lowered scores (M,), by group, best
@@ -117,9 +101,9 @@ std::tuple<at::Tensor, at::Tensor> soft_nms(
   std::vector<std::vector<double>> lowered(groups);
   at::parallel_for(0, groups, 1, [&](int64_t begin, int64_t end) {
     for (int64_t g = begin; g < end; ++g) {
-      Group(boxes.const_data_ptr<double>() + 2 * at[g],
-            values.const_data_ptr<double>() + at[g], at[g + 1] - at[g])
-          .suppress(settings, picked[g], lowered[g]);
+      suppress(boxes.const_data_ptr<double>() + 2 * at[g],
+               values.const_data_ptr<double>() + at[g], at[g + 1] - at[g], settings,
+               picked[g], lowered[g]);
     }
   });
   int64_t total = 0;
