@@ -145,9 +145,6 @@ def test_reduced_model_takes_a_training_step(name):
     assert torch.isfinite(sample.pred_instances.segments).all()
 
 
-# Configs of two streams. Their networks train by the configs of one stream.
-
-
 def stream_configs(name: str) -> dict[str, Config]:
     """The configs by which the networks of a two-stream config are trained."""
     stem = name.replace('-two-stream.py', '')
@@ -210,6 +207,10 @@ def test_two_trained_streams_are_tested_in_one_pass(name, tmp_path):
     joint = MODELS.build(joint)
     joint.init_weights()
     joint.eval()
+
+    steps = [step['type'] for step in cfg.test_dataloader.dataset.pipeline]
+    single = [step['type'] for step in cfg.val_dataloader.dataset.pipeline]
+    assert [step for step in steps if step != 'AppendClip'] == single
 
     dataset = reduced_data(cfg, tmp_path)
     data = pseudo_collate([dataset[index] for index in range(len(dataset))])

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from mmaction.registry import MODELS, TASK_UTILS
+from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
+from ..task_modules import SegmentAssigner, SegmentPointGenerator
 from ..utils.loss_utils import mean_count
 
 
@@ -29,8 +30,6 @@ class DenseClassificationHead(BaseModule):
         in_channels: Channels of the map.
         feat_index: Which of the backbone's maps, finest first.
         loss_cls: Config of the classification loss.
-        assigner: Config of the label assignment.
-        point_generator: Config of the location centres.
         init_cfg: MMEngine initialisation config.
     """
 
@@ -40,8 +39,6 @@ class DenseClassificationHead(BaseModule):
         in_channels: int,
         feat_index: int = 0,
         loss_cls: dict | None = None,
-        assigner: dict | None = None,
-        point_generator: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -49,10 +46,8 @@ class DenseClassificationHead(BaseModule):
         self.feat_index = feat_index
         self.fc = nn.Linear(in_channels, num_classes)
         self.loss_cls = MODELS.build(loss_cls or dict(type='CrossEntropyLoss'))
-        self.assigner = TASK_UTILS.build(assigner or dict(type='SegmentAssigner'))
-        self.point_generator = TASK_UTILS.build(
-            point_generator or dict(type='SegmentPointGenerator')
-        )
+        self.assigner = SegmentAssigner()
+        self.point_generator = SegmentPointGenerator()
 
     def forward(self, feats: Sequence[Tensor]) -> Tensor:
         """Backbone maps (N, C_i, T_i, H_i, W_i) -> logits (N, T_i, K).

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..dense_heads import RAW_OUTPUTS, BoundaryRefineHead
 from ..utils import add_pred_to_datasample, complete_test_cfg
-from .tal_mts import as_clips, check_heads_agree
+from .tal_mts import DATA_PREPROCESSOR, as_clips, check_heads_agree
 
 
 def check_weights(weights: Sequence[float] | None, num_streams: int) -> list[float]:
@@ -37,9 +37,6 @@ def mean_raw_outputs(
         streams: Per network the :func:`~mmtal_mts.models.dense_heads.raw_outputs`,
             with equal points.
         weights: Weight of each stream; ``None`` weighs all the same.
-
-    Returns:
-        The average, of the same keys and shapes.
     """
     weights = check_weights(weights, len(streams))
     mean = {
@@ -122,8 +119,6 @@ class TwoStreamTALMTS(BaseModel):
         weights: Weight of each stream in the average; only their ratio matters.
         test_cfg: See :class:`TALMTS`; by default that of ``rgb``. ``fusion`` is
             explained by :func:`predict_streams`.
-        data_preprocessor: Config of the data preprocessor; by default that of
-            ``rgb``.
         keep_raw: Whether predictions carry the averaged raw outputs, see
             :class:`TALMTS`.
         init_cfg: MMEngine initialisation config.
@@ -136,21 +131,18 @@ class TwoStreamTALMTS(BaseModel):
         channels: Sequence[int] = (3, 2),
         weights: Sequence[float] = (1.0, 1.0),
         test_cfg: dict | None = None,
-        data_preprocessor: dict | None = None,
         keep_raw: bool = False,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(
-            MODELS.build(data_preprocessor or rgb['data_preprocessor']), init_cfg
+            MODELS.build(rgb.get('data_preprocessor') or DATA_PREPROCESSOR), init_cfg
         )
         self.rgb = MODELS.build(rgb)
         self.flow = MODELS.build(flow)
         check_heads_agree(rgb=self.rgb.coarse_head, flow=self.flow.coarse_head)
         self.channels = tuple(channels)
         self.weights = check_weights(weights, 2)
-        self.test_cfg = (
-            self.rgb.test_cfg if test_cfg is None else complete_test_cfg(test_cfg)
-        )
+        self.test_cfg = complete_test_cfg(test_cfg or self.rgb.test_cfg)
         self.keep_raw = keep_raw
 
     def forward(

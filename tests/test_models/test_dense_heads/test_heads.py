@@ -301,14 +301,6 @@ def test_quality_over_all_coarse_positives_and_its_gradient():
         refine_head(quality_over='all')
 
 
-def test_pooling_once_for_all_segments_equals_one_by_one():
-    feature = torch.rand(2, 6, 16)
-    regions = torch.randint(-3, 20, (2, 7, 4)).float()
-    once = boundary_max_pooling(feature, regions)
-    parts = [boundary_max_pooling(feature, regions[:, i : i + 1]) for i in range(7)]
-    assert torch.equal(once, torch.cat(parts, -1))
-
-
 def test_pooling_all_levels_in_one_call_equals_level_by_level():
     levels = [torch.randint(0, 4, (2, 6, n)).float() for n in (8, 4, 1)]
     regions = [torch.randint(-5, 12, (2, n + 1, 4)) - 0.5 for n in (8, 4, 1)]

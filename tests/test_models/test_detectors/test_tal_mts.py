@@ -12,26 +12,10 @@ T, SIZE, K = 32, 32, 6
 
 
 @pytest.fixture
-def cfg(repo_root):
+def cfg(repo_root, shrink):
     """The tiny model of the quick start at a size for tests."""
     model = Config.fromfile(str(repo_root / CONFIG)).model
-    model.backbone.width = 0.125
-    channels = 16
-    model.neck.pyramid.update(
-        in_channels=(104, 128),
-        spatial_sizes=(2, 1),
-        out_channels=channels,
-        num_levels=4,
-        num_groups=4,
-    )
-    small = dict(crop_size=SIZE, patch_size=16, embed_dims=16, out_channels=channels)
-    model.neck.stt.update(clip_len=T, num_levels=4, num_groups=4, **small)
-    model.neck.frame_feature.update(channels=channels, num_groups=4)
-    model.coarse_head.update(
-        channels=channels, num_levels=4, num_groups=4, distance_factors=(4, 8, 16, 32)
-    )
-    model.refine_head.update(channels=channels, num_groups=4)
-    model.refine_head.fsa.update(**small)
+    shrink(model, 4, 0.125, (104, 128))
     return model
 
 

@@ -10,7 +10,6 @@ import torch
 from join_streams import join_streams
 from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
-from mmengine.config import Config
 
 from mmtal_mts.apis import load_config, prepare_test_config
 from mmtal_mts.evaluation import RawOutputWriter, TALMetric
@@ -18,35 +17,14 @@ from mmtal_mts.evaluation.functional.raw_outputs import RawOutputFolder
 from mmtal_mts.utils import UserError
 
 STEM = 'configs/tal_mts/tal-mts_i3d-tiny_1xb4-128x48x48_synthetic'
-T, SIZE, K, CHANNELS = 32, 32, 6, 16
+T, SIZE = 32, 32
 CLASSES = ('move_left', 'move_right', 'circle', 'shake', 'grow', 'approach_leave')
 # Two videos, of which one has two windows.
 WINDOWS = [('a', 0), ('a', 16), ('b', 0)]
 
 
-def shrink(model):
-    """The tiny model at a size for tests."""
-    model.backbone.width = 0.0625
-    model.neck.pyramid.update(
-        in_channels=(48, 64),
-        spatial_sizes=(2, 1),
-        out_channels=CHANNELS,
-        num_levels=3,
-        num_groups=4,
-    )
-    small = dict(crop_size=SIZE, patch_size=16, embed_dims=16, out_channels=CHANNELS)
-    model.neck.stt.update(clip_len=T, num_levels=3, num_groups=4, **small)
-    model.neck.frame_feature.update(channels=CHANNELS, num_groups=4)
-    model.coarse_head.update(
-        channels=CHANNELS, num_levels=3, num_groups=4, distance_factors=(4, 8, 16)
-    )
-    model.refine_head.update(channels=CHANNELS, num_groups=4)
-    model.refine_head.fsa.update(**small)
-    model.warmup_head = None
-
-
 @pytest.fixture
-def cfg(repo_root, tmp_path):
+def cfg(repo_root, tmp_path, shrink):
     """The two-stream config of the synthetic videos, with two videos of its own."""
     database = {
         name: dict(
@@ -60,7 +38,8 @@ def cfg(repo_root, tmp_path):
     ann.write_text(json.dumps(dict(database=database, classes=CLASSES)))
     cfg = load_config(repo_root / f'{STEM}-two-stream.py')
     for stream in (cfg.model.rgb, cfg.model.flow):
-        shrink(stream)
+        shrink(stream, 3, 0.0625, (48, 64))
+        stream.warmup_head = None
     for model in (cfg.model, cfg.model.rgb, cfg.model.flow):
         # An untrained network is sure of nothing.
         model.test_cfg = dict(score_thr=0.0, nms=dict(sigma=0.5, min_score=1e-4))
@@ -70,7 +49,7 @@ def cfg(repo_root, tmp_path):
 
 @pytest.fixture(scope='module')
 def fuse_streams(load_tool):
-    return load_tool('fuse_streams.py').fuse_streams
+    return load_tool('analysis_tools/fuse_streams.py').fuse_streams
 
 
 def build(cfg):
@@ -286,25 +265,6 @@ def test_checkpoints_are_joined(cfg, tmp_path):
     cfg.model = cfg.model.rgb
     with pytest.raises(UserError, match="'TALMTS'.*two streams"):
         join_streams(cfg, *paths, str(out))
-
-
-@pytest.mark.parametrize('data', ['256x96x96_thumos14', '768x96x96_activitynet'])
-def test_full_size_configs_take_both_sources(repo_root, data):
-    cfg = load_config(
-        repo_root / f'configs/tal_mts/tal-mts_i3d_1xb1-{data}-two-stream.py'
-    )
-    assert cfg.model.rgb.backbone.get('in_channels', 3) == 3
-    assert cfg.model.flow.backbone.in_channels == 2
-    steps = [step['type'] for step in cfg.test_dataloader.dataset.pipeline]
-    assert steps[:3] == ['LoadClip', 'AppendClip', 'CenterCrop']
-    single = [step['type'] for step in cfg.val_dataloader.dataset.pipeline]
-    assert [step for step in steps if step != 'AppendClip'] == single
-
-
-def test_flow_config_reads_two_channels_everywhere(repo_root):
-    model = Config.fromfile(str(repo_root / f'{STEM}-flow.py')).model
-    parts = (model.backbone, model.neck.stt, model.refine_head.fsa)
-    assert {part.in_channels for part in parts} == {2}
 
 
 def test_dump_raw_is_an_option_of_a_test(cfg, tmp_path):

@@ -1,12 +1,21 @@
+"""Losses over locations by hand, and the means that they are divided by."""
+
+from __future__ import annotations
+
 import math
 
 import pytest
 import torch
 from mmaction.registry import MODELS
+from torch import nn
 
-from mmtal_mts.models.utils.distances import (
-    distance_giou,
-    distance_tiou,
+from mmtal_mts.models import SegmentBoxLoss, SegmentGIoULoss, build_distance_loss
+from mmtal_mts.models.utils import loss_utils as module
+from mmtal_mts.models.utils.distances import distance_giou, distance_tiou
+from mmtal_mts.models.utils.loss_utils import (
+    loss_weights,
+    mean_count,
+    mean_over_ranks,
 )
 
 
@@ -91,3 +100,93 @@ def test_quality_loss_by_hand():
     value = loss(torch.tensor([0.0]), torch.tensor([0.25]), avg_factor=2)
     assert value.item() == pytest.approx(3.0 * math.log(2) / 2)
     assert loss(torch.zeros(0), torch.zeros(0), avg_factor=1) == 0
+
+
+class Recorder(nn.Module):
+    """Keeps what it is called with."""
+
+    def forward(self, pred, target, weight=None, avg_factor=None):
+        self.seen = pred, target, weight, avg_factor
+        return pred.sum()
+
+
+def test_segments_become_boxes_of_height_1():
+    loss = SegmentBoxLoss(Recorder())
+    pred = torch.tensor([[2.0, 3.0], [0.5, 7.0]], requires_grad=True)
+    weight = torch.tensor([[1.0, 1.0], [0.25, 0.25]])
+    loss(pred, torch.tensor([[1.0, 4.0], [2.0, 2.0]]), weight, 5).backward()
+    boxes, target, weight, avg_factor = loss.box_loss.seen
+    assert boxes.tolist() == [[-2.0, 0.0, 3.0, 1.0], [-0.5, 0.0, 7.0, 1.0]]
+    assert target.tolist() == [[-1.0, 0.0, 4.0, 1.0], [-2.0, 0.0, 2.0, 1.0]]
+    assert weight.tolist() == [[1.0] * 4, [0.25] * 4] and avg_factor == 5
+    assert pred.grad.tolist() == [[-1.0, 1.0]] * 2
+
+
+def test_no_positives_and_no_weight():
+    loss = SegmentBoxLoss(Recorder())
+    loss(torch.zeros(0, 2), torch.zeros(0, 2), torch.zeros(0))
+    assert loss.box_loss.seen[2].shape == (0, 4)
+    loss(torch.zeros(0, 2), torch.zeros(0, 2))
+    assert loss.box_loss.seen[0].shape == (0, 4)
+    assert loss.box_loss.seen[2] is None
+
+
+def test_our_own_losses_are_not_wrapped():
+    loss = build_distance_loss(dict(type='SegmentGIoULoss', loss_weight=3.0))
+    assert type(loss) is SegmentGIoULoss and loss.loss_weight == 3.0
+    # A weight per segment or per distance: the same.
+    pred, target = torch.rand(4, 2), torch.rand(4, 2)
+    weight = torch.rand(4)
+    torch.testing.assert_close(
+        loss(pred, target, weight, 2),
+        loss(pred, target, weight[:, None].expand(-1, 2), 2),
+    )
+
+
+@pytest.fixture
+def beside(monkeypatch):
+    """Makes this one of two processes; says what the other one has."""
+
+    def other_has(value):
+        def all_reduce(tensor, op):
+            assert op == 'mean'
+            tensor.add_(torch.as_tensor(value)).div_(2)
+
+        monkeypatch.setattr(module, 'get_world_size', lambda: 2)
+        monkeypatch.setattr(module, 'all_reduce', all_reduce)
+
+    return other_has
+
+
+def test_alone():
+    value = torch.tensor([2, 4])
+    assert mean_over_ranks(value).tolist() == [2.0, 4.0]
+    assert mean_count(torch.tensor(0)) == 1
+    assert mean_count(torch.tensor(5)) == 5
+
+
+@pytest.mark.parametrize(('ours', 'theirs'), [(3, 1), (0, 4), (1, 0), (0, 0)], ids=str)
+def test_mean_of_two_losses_is_the_loss_of_the_whole_batch(beside, ours, theirs):
+    def sum_of(count):
+        return 2.5 * count
+
+    beside(theirs)
+    first = sum_of(ours) / mean_count(torch.tensor(ours))
+    beside(ours)
+    second = sum_of(theirs) / mean_count(torch.tensor(theirs))
+    wanted = (sum_of(ours) + sum_of(theirs)) / max(ours + theirs, 1)
+    assert (first + second) / 2 == pytest.approx(wanted)
+
+
+def test_value_stays_as_it_was(beside):
+    value = torch.tensor([1.0, 3.0], requires_grad=True)
+    beside([3.0, 5.0])
+    mean = mean_over_ranks(value)
+    assert mean.tolist() == [2.0, 4.0] and not mean.requires_grad
+    assert value.tolist() == [1.0, 3.0]
+
+
+def test_normalizer_counts_the_positives_of_all(beside):
+    beside(0)
+    positive = torch.tensor([[True, False]])
+    assert loss_weights(positive, 'batch')[1] == 0.5
