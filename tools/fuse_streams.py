@@ -21,6 +21,7 @@ try:
     from rich.progress import track
 
     from mmtal_mts.apis import load_config, merge_options
+    from mmtal_mts.evaluation.functional.detections import some_names
     from mmtal_mts.evaluation.functional.raw_outputs import RawOutputFolder, RawWindow
     from mmtal_mts.models.detectors import (
         check_weights,
@@ -31,8 +32,6 @@ try:
     from mmtal_mts.utils import CfgOptionsAction, UserError, run_tool
 except ImportError as error:
     sys.exit(f'error: {error}')
-
-_MAX_NAMED = 10
 
 
 def parse_args() -> argparse.Namespace:
@@ -132,12 +131,9 @@ def check_windows(streams: Sequence[RawOutputFolder]) -> None:
         for one, two in ((first, other), (other, first)):
             lacking = sorted(set(one.keys) - set(two.keys))
             if lacking:
-                names = '; '.join(map(str, lacking[:_MAX_NAMED]))
-                if len(lacking) > _MAX_NAMED:
-                    names += f'; and {len(lacking) - _MAX_NAMED} more'
                 problems.append(
                     f'{len(lacking)} windows of {one.path} are missing in '
-                    f'{two.path}: {names}'
+                    f'{two.path}: {some_names(lacking, 10)}'
                 )
     if problems:
         raise UserError(

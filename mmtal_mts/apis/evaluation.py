@@ -12,12 +12,11 @@ import numpy as np
 from mmengine.logging import print_log
 
 from ..evaluation import MeanAPResult, load_detections, mean_average_precision
+from ..evaluation.functional.detections import some_names
 from ..evaluation.functional.mean_ap import threshold_rows
 from ..evaluation.protocols import PROTOCOLS, load_ground_truth
 from ..structures import Segments, VideoAnnotation
 from ..utils import UserError
-
-_MAX_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -135,9 +134,8 @@ def load_evaluation_data(
 
 
 def _warn(message: str, names: Sequence[str]) -> None:
-    """Warns, with some of the names and how many more there are."""
-    more = f' and {len(names) - _MAX_NAMED} more' if len(names) > _MAX_NAMED else ''
-    text = f'{message}: {", ".join(map(str, names[:_MAX_NAMED]))}{more}'
+    """Warns, with some of the names."""
+    text = f'{message}: {some_names(names)}'
     print_log(text, logger='current', level=logging.WARNING)
 
 

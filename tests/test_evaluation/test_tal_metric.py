@@ -285,9 +285,8 @@ def test_unusable_samples_are_named(build):
         metric.process(None, [sample])
     with pytest.raises(ValueError, match='unknown setting.*sigma'):
         metric.process(None, [dict(sample, test_cfg=dict(sigma=0.5))])
-    metric.process(None, [window('v_1', 0, 20.0, [[0, 1, 0.5, 5]])])
     with pytest.raises(ValueError, match='video v_1: predicted labels 5..5'):
-        metric.evaluate(1)
+        metric.process(None, [window('v_1', 0, 20.0, [[0, 1, 0.5, 5]])])
 
 
 def test_unusable_settings_stop_at_once(build, ann_file, tmp_path):

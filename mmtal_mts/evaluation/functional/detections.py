@@ -7,7 +7,7 @@ import logging
 import os
 import zipfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +17,15 @@ from ...structures import Segments
 from ...utils.io import atomic_write, read_json
 from .post_processing import VideoWindows
 
-_MAX_NAMED = 5
-
 UNKNOWN_LABEL = -1
 """Label index of a detection whose class name is not in the class list."""
+
+
+def some_names(names: Iterable[str], limit: int = 5) -> str:
+    """The first names of a message, and how many more there are."""
+    names = list(map(str, names))
+    more = f' and {len(names) - limit} more' if len(names) > limit else ''
+    return ', '.join(names[:limit]) + more
 
 
 def dump_detections(
@@ -78,12 +83,9 @@ def load_detections(
         for video_id, entries in _read_results(path).items()
     }
     if unknown:
-        names = ', '.join(map(str, list(unknown)[:_MAX_NAMED]))
-        if len(unknown) > _MAX_NAMED:
-            names += f' and {len(unknown) - _MAX_NAMED} more'
         print_log(
             f'{path}: {unknown.total()} detections are of classes that the annotation '
-            f'does not know, they are left out: {names}',
+            f'does not know, they are left out: {some_names(unknown)}',
             logger='current',
             level=logging.WARNING,
         )

@@ -15,8 +15,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from rich.console import Console
 
-from ...structures import Segments
-from ..functional.detections import dump_detections, dump_windows
+from ..functional.detections import dump_detections, dump_windows, some_names
 from ..functional.mean_ap import (
     MeanAPResult,
     mean_ap_table,
@@ -31,8 +30,6 @@ from ..functional.post_processing import (
 )
 from ..protocols import load_ground_truth
 
-# Videos that are named in a message; of the others only the number is given.
-_MAX_NAMED = 10
 # Wide enough for ten thresholds and long class names.
 _LOG_WIDTH = 160
 
@@ -164,7 +161,7 @@ class TALMetric(BaseMetric):
             and (self._dataset_meta or {}).get('video_classes') is not None
         )
         for sample in data_samples:
-            detections = predicted_segments(sample)
+            found = predicted_segments(sample)
             video_id, test_cfg = sample.get('video_id'), sample.get('test_cfg')
             broken = bool(sample.get('broken', False))
             if test_cfg is None and not broken:
@@ -182,6 +179,13 @@ class TALMetric(BaseMetric):
                     'set is class_agnostic; put LoadVideoScores into the test '
                     'pipeline, or evaluate with class_agnostic=True'
                 )
+            count = len(self.classes)
+            if ((found.labels < 0) | (found.labels >= count)).any():
+                raise ValueError(
+                    f'video {video_id}: predicted labels {found.labels.min()}..'
+                    f'{found.labels.max()}, but there are {count} classes; '
+                    f'num_classes of the model does not fit {self.ann_file}'
+                )
             duration = sample.get('duration')
             self.results.append(
                 dict(
@@ -189,7 +193,7 @@ class TALMetric(BaseMetric):
                     window_offset=int(sample.get('window_offset') or 0),
                     duration=None if duration is None else float(duration),
                     broken=broken,
-                    detections=detections,
+                    detections=found,
                     test_cfg=test_cfg,
                 )
             )
@@ -223,17 +227,15 @@ class TALMetric(BaseMetric):
         metrics = OrderedDict(
             (f'mAP@{threshold:.2f}', float(value))
             for threshold, value in zip(
-                result.tiou_thresholds, result.mean_ap, strict=True
+                self.tiou_thresholds, result.mean_ap, strict=True
             )
         )
         metrics['mAP'] = result.average(self.average_over)
         if self.classwise:
             rows = threshold_rows(result.tiou_thresholds, self.average_over)
-            for name, ap in zip(
-                self.classes, result.ap[rows].mean(axis=0), strict=True
-            ):
-                if not np.isnan(ap):
-                    metrics[f'AP/{name}'] = float(ap)
+            values = result.ap[rows].mean(axis=0)
+            for label in np.flatnonzero(~np.isnan(values)):
+                metrics[f'AP/{self.classes[label]}'] = float(values[label])
         return metrics
 
     def _videos(self, results: list[dict]) -> dict[str, VideoWindows]:
@@ -257,34 +259,15 @@ class TALMetric(BaseMetric):
             if duration is None and video_id in self.ground_truth:
                 duration = self.ground_truth[video_id].duration
             found = [w['detections'] for w in windows if not w['broken']]
-            self._check_labels(video_id, Segments.concatenate(found))
             videos[video_id] = VideoWindows(duration, found)
         return videos
-
-    def _check_labels(self, video_id: str, found: Segments) -> None:
-        """Refuses detections of classes that do not exist."""
-        num_classes = len(self.classes)
-        if len(found) and not (
-            0 <= found.labels.min() and found.labels.max() < num_classes
-        ):
-            raise ValueError(
-                f'video {video_id}: predicted labels {found.labels.min()}..'
-                f'{found.labels.max()}, but there are {num_classes} classes; '
-                f'num_classes of the model does not fit {self.ann_file}'
-            )
 
     @staticmethod
     def _warn(message: str, videos: Sequence[str]) -> None:
         """Names the videos of a warning, if there is any."""
         if videos:
-            names = ', '.join(videos[:_MAX_NAMED])
-            if len(videos) > _MAX_NAMED:
-                names += f' and {len(videos) - _MAX_NAMED} more'
-            print_log(
-                f'{len(videos)} video(s) {message}: {names}',
-                logger='current',
-                level=logging.WARNING,
-            )
+            text = f'{len(videos)} video(s) {message}: {some_names(videos, 10)}'
+            print_log(text, logger='current', level=logging.WARNING)
 
     def _report(self, result: MeanAPResult) -> str:
         """The table and the numbers it rests on, as text."""
