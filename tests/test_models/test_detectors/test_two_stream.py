@@ -190,10 +190,10 @@ def test_windows_that_do_not_match_are_named(cfg, tmp_path, fuse_streams):
         fuse_streams(cfg, [rgb, flow])
     message = str(caught.value)
     assert (
-        f'2 windows of {rgb} are missing in {flow}: a at sampled frame 16; b' in message
+        f'2 windows of {rgb} are missing in {flow}: a at sampled frame 16, b' in message
     )
     assert (
-        f'2 windows of {flow} are missing in {rgb}: a at sampled frame 20; c' in message
+        f'2 windows of {flow} are missing in {rgb}: a at sampled frame 20, c' in message
     )
 
     index.update(windows=windows, dataset_meta=dict(classes=CLASSES[:-1]))
