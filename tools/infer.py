@@ -25,70 +25,29 @@ def parse_args() -> argparse.Namespace:
     """Parses the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
-    add(
-        'inputs',
-        nargs='+',
-        metavar='INPUT',
-        help='video file, folder, quoted pattern, or .txt file with one per line',
-    )
-    add(
-        '--model',
-        '--config',
-        default=DEMO_MODEL,
-        help='config file, or its name (default: the model of the quick start)',
-    )
-    add(
-        '--weights',
-        help='checkpoint file, or address of a released one (default: the released '
-        'weights of the model)',
-    )
+    add('inputs', nargs='+', help='video, folder, quoted pattern, or .txt list of them')
+    add('--model', '--config', default=DEMO_MODEL, help='config file, or its name')
+    add('--weights', help='checkpoint or its address (default: the released weights)')
     add('--out', required=True, metavar='DIR', help='folder of results')
-    add(
-        '--formats',
-        type=names,
-        default=('json', 'html'),
-        metavar='A,B',
-        help=f'some of {",".join(FORMATS)} (default: json,html)',
-    )
+    known = ','.join(FORMATS)
+    add('--formats', type=names, default=('json', 'html'), help=f'some of {known}')
     add('--score-thr', type=float, default=0.2, help='lowest score (default: 0.2)')
-    add(
-        '--top-k',
-        type=int,
-        default=100,
-        help='largest number of actions per video, 0 for all (default: 100)',
-    )
+    add('--top-k', type=int, default=100, help='most per video, 0 for all (100)')
     add('--classes', type=names, metavar='A,B', help='only these actions')
     add('--annotations', metavar='FILE', help='ground truth to show beside detections')
     add('--device', help='e.g. cpu or cuda:0 (default: a GPU if any)')
     add('--batch-size', type=int, default=1, help='windows at once')
     add('--amp', action='store_true', help='mixed precision')
-    add(
-        '--frame-size',
-        type=int,
-        metavar='PIXELS',
-        help='scale frames to this square first; for configs whose data are arrays',
-    )
-    add(
-        '--flow-method',
-        choices=FLOW_METHODS,
-        default='tvl1',
-        help='for configs with optical flow; as in their training (default: tvl1)',
-    )
+    arrays = 'scale frames to this square first; for configs whose data are arrays'
+    add('--frame-size', type=int, metavar='PIXELS', help=arrays)
+    flow = 'for configs with optical flow; as in their training (default: tvl1)'
+    add('--flow-method', choices=FLOW_METHODS, default='tvl1', help=flow)
     add('--overwrite', action='store_true', help='do finished videos again')
-    add(
-        '--cfg-options',
-        nargs='+',
-        action=CfgOptionsAction,
-        metavar='KEY=VALUE',
-        help='override settings of the config',
-    )
-    add(
-        '--launcher',
-        choices=['none', 'pytorch', 'slurm', 'mpi'],
-        default='none',
-        help='split the videos over processes',
-    )
-    add('--local_rank', '--local-rank', type=int, default=0)
+    options = 'KEY=VALUE to override settings of the config'
+    add('--cfg-options', nargs='+', action=CfgOptionsAction, help=options)
+    launchers = ['none', 'pytorch', 'slurm', 'mpi']
+    add('--launcher', choices=launchers, default='none', help='split the videos')
+    add('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 

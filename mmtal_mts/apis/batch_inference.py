@@ -166,7 +166,7 @@ class BatchInference:
         """One video, whatever happens."""
         if not self.overwrite and self._is_finished(name, path):
             report.skipped.append(name)
-            progress.end(f'{name}: finished before, skipped', style='dim')
+            progress.end(f'{name}: finished before, skipped', 'dim')
             return
         progress.begin(name)
         began = time.perf_counter()
@@ -184,14 +184,14 @@ class BatchInference:
             if os.environ.get('MMTAL_DEBUG') == '1':
                 raise
             reason = report.failed[path] = error_message(error)
-            progress.end(f'{name}: FAILED, {reason}', style='red')
+            progress.end(f'{name}: FAILED, {reason}', 'red')
             return
         report.done.append(name)
         count, seconds = len(self.selection(result).detections), time.perf_counter()
         progress.end(
             f'{name}: {count} action{"s" * (count != 1)} in '
             f'{result.duration:.1f} s of video, took {seconds - began:.1f} s',
-            *(f'  {name}: {warning}' for warning in result.warnings),
+            warnings=[f'  {name}: {warning}' for warning in result.warnings],
         )
 
     def _is_finished(self, name: str, path: str) -> bool:
@@ -247,11 +247,10 @@ class VideoProgress(Progress):
         """Shows how many windows of the video are done, of how many if known."""
         self.update(self._windows, completed=done, total=total)
 
-    def end(self, *lines: str, style: str = '') -> None:
-        """Writes a line on a finished video, in a style of :mod:`rich`, and notes."""
-        for line in lines:
-            self.console.print(self._prefix + line, style=style, markup=False)
-            style = 'yellow'
+    def end(self, line: str, style: str = '', warnings: Iterable[str] = ()) -> None:
+        """Writes a line on a finished video, in a style of :mod:`rich`."""
+        for text, color in ((line, style), *((text, 'yellow') for text in warnings)):
+            self.console.print(self._prefix + text, style=color, markup=False)
         self.advance(self._videos)
 
 
