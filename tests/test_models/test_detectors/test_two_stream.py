@@ -49,7 +49,7 @@ def cfg(repo_root, tmp_path, shrink):
 
 @pytest.fixture(scope='module')
 def fuse_streams(load_tool):
-    return load_tool('analysis_tools/fuse_streams.py').fuse_streams
+    return load_tool('fuse_streams.py').fuse_streams
 
 
 def build(cfg):
