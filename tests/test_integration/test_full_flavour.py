@@ -27,7 +27,6 @@ model = dict(
         ),
     ),
     warmup_head=dict(loss_cls=dict(type='mmdet.CrossEntropyLoss')),
-    decoder=dict(use_sigmoid=True),
 )
 """
 LOSSES = (
@@ -74,12 +73,3 @@ def test_trains_and_tests_with_losses_of_mmdet(project):
     assert code == 0, tested
     pattern = r'mAP@0.50: ([\d.]+)'
     assert re.findall(pattern, tested)[-1] == re.findall(pattern, output)[-1]
-
-
-def test_a_decoder_that_was_not_told_is_one_message(project):
-    config = project.folder / 'with_mmdet.py'
-    config.write_text(WITH_MMDET.replace('decoder=dict(use_sigmoid=True),', ''))
-    code, output = project.run(*project.tool('train.py', str(config)))
-    assert code == 2, output
-    assert 'Traceback' not in output
-    assert 'decoder.use_sigmoid=False: let them agree' in output

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from mmtal_mts.utils import run_tool
+
 TOY = 'toy_config.py'
 
 
@@ -24,7 +26,7 @@ def run(repo_root, child_env, tmp_path):
     config.write_text('\n'.join([f'_base_ = {str(base)!r}', *lines]) + '\n')
     child_env['PYTHONPATH'] += f':{toy}'
 
-    def run_tool(*command: str) -> tuple[int, str]:
+    def run_command(*command: str) -> tuple[int, str]:
         result = subprocess.run(
             command,
             cwd=tmp_path,
@@ -36,7 +38,7 @@ def run(repo_root, child_env, tmp_path):
         )
         return result.returncode, result.stdout
 
-    return run_tool
+    return run_command
 
 
 @pytest.fixture
@@ -80,7 +82,12 @@ def test_resume_is_exact_wherever_a_training_is_killed(run, tools):
     # Together with what else has a state: averaged weights, gradients that add up,
     # clipping, warm-up of the learning rate.
     code, output = run(
-        *(sys.executable, str(tools / 'misc/try_resume.py'), TOY, 'trial'),
+        *(
+            sys.executable,
+            str(tools.parent / '.dev_scripts/try_resume.py'),
+            TOY,
+            'trial',
+        ),
         # While and right after a checkpoint is written, in validation, and later.
         *('--points', '1', '2', '4', '7'),
         *('--cfg-options', 'optim_wrapper.accumulative_counts=2'),
@@ -132,11 +139,14 @@ def test_two_processes_without_gpu(run, tools, tmp_path):
         ),
     ],
 )
-def test_bad_input_is_one_message(run, tools, arguments, message):
-    script, *rest = arguments
+def test_bad_input_is_one_message(
+    run, load_tool, arguments, message, monkeypatch, tmp_path, repo_root, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(repo_root / 'tests/data/toy_project'))
+    monkeypatch.setattr(sys, 'argv', list(arguments))
 
-    code, output = run(sys.executable, str(tools / script), *rest)
+    code = run_tool(load_tool(arguments[0]).main)
 
-    assert code == 2, output
-    assert message in output
-    assert 'Traceback' not in output
+    assert code == 2
+    assert message in capsys.readouterr().err
