@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 try:
     from mmtal_mts.apis.diagnosis_report import print_diagnosis, write_diagnosis
     from mmtal_mts.apis.evaluation import add_evaluation_arguments, load_by_arguments
-    from mmtal_mts.evaluation.diagnosis import DEFAULT_EDGES, PAPER_EDGES, diagnose
+    from mmtal_mts.evaluation.diagnosis import PAPER_EDGES, diagnose
     from mmtal_mts.utils import run_tool
 except ImportError as error:
     sys.exit(f'error: {error}')
@@ -62,7 +61,7 @@ def main() -> None:
         for name in ('length', 'coverage', 'instances')
         if (edges := getattr(args, f'{name}_edges')) is not None
     }
-    edges = replace(PAPER_EDGES.get(args.buckets, DEFAULT_EDGES), **given)
+    edges = {**PAPER_EDGES.get(args.buckets, {}), **given}
     data = load_by_arguments(args)
     diagnosis = diagnose(
         data.classes,
@@ -76,12 +75,8 @@ def main() -> None:
     print_diagnosis(diagnosis)
     if args.out is not None:
         names = [Path(name).name for name in (args.predictions, args.ground_truth)]
-        paths = write_diagnosis(
-            args.out,
-            diagnosis,
-            args.title or ' against '.join(names),
-            args.background_tiou,
-        )
+        title = args.title or ' against '.join(names)
+        paths = write_diagnosis(args.out, diagnosis, title, args.background_tiou)
         print('\n'.join(f'wrote {path}' for path in paths))
 
 

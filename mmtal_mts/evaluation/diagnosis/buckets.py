@@ -19,40 +19,17 @@ _NUM_BUCKETS = 5
 _SIZES = ('XS', 'S', 'M', 'L', 'XL')
 
 
-@dataclass(frozen=True)
-class CharacteristicEdges:
-    """Where the buckets of the characteristics of a segment begin and end.
+Edges = Mapping[str, Sequence[float]]
+"""Edges of the buckets of 'length' (seconds), 'coverage' (fractions of the video) and
+'instances' (segments of the same class in the video), ascending. What is left out is
+divided into five buckets of about equal size."""
 
-    None divides the segments into five buckets of about equal size.
-
-    Attributes:
-        length: Seconds, e.g. (3, 6, 12, 18).
-        coverage: Fractions of the video.
-        instances: Segments of the same class in the video.
-
-    Raises:
-        ValueError: Edges are not ascending.
-    """
-
-    length: Sequence[float] | None = None
-    coverage: Sequence[float] | None = None
-    instances: Sequence[float] | None = None
-
-    def __post_init__(self) -> None:
-        """Checks the order."""
-        for name, edges in vars(self).items():
-            if edges is not None and not (len(edges) and (np.diff(edges) > 0).all()):
-                raise ValueError(f'{name} edges {list(edges)} are not ascending')
-
-
-DEFAULT_EDGES = CharacteristicEdges()
-
-PAPER_EDGES = {
-    'thumos14': CharacteristicEdges(
-        (3, 6, 12, 18), (0.02, 0.04, 0.06, 0.08), (1, 40, 80)
+PAPER_EDGES: Mapping[str, Edges] = {
+    'thumos14': dict(
+        length=(3, 6, 12, 18), coverage=(0.02, 0.04, 0.06, 0.08), instances=(1, 40, 80)
     ),
-    'activitynet': CharacteristicEdges(
-        (30, 60, 120, 180), (0.2, 0.4, 0.6, 0.8), (1, 4, 8)
+    'activitynet': dict(
+        length=(30, 60, 120, 180), coverage=(0.2, 0.4, 0.6, 0.8), instances=(1, 4, 8)
     ),
 }
 """Buckets of the paper by data set."""
@@ -111,7 +88,7 @@ class BucketTable:
 def bucket_tables(
     matching: Matching,
     durations: Mapping[str, float | None],
-    edges: CharacteristicEdges = DEFAULT_EDGES,
+    edges: Edges,
 ) -> list[BucketTable]:
     """Sorts the segments by length, coverage and number of instances.
 
@@ -123,7 +100,13 @@ def bucket_tables(
 
     Returns:
         One table for each characteristic. Empty buckets at both ends are left out.
+
+    Raises:
+        ValueError: Edges are not ascending.
     """
+    for name, values in edges.items():
+        if not (len(values) and (np.diff(values) > 0).all()):
+            raise ValueError(f'{name} edges {list(values)} are not ascending')
     length = np.diff(matching.truth.segments, axis=1)[:, 0]
     seconds = np.array(
         [durations.get(name) or np.nan for name in matching.video_ids], dtype=float
@@ -131,12 +114,12 @@ def bucket_tables(
     coverage = length / seconds[matching.truth_video]
     key = matching.truth_video * matching.num_classes + matching.truth.labels
     _, inverse, counts = np.unique(key, return_inverse=True, return_counts=True)
-    columns = [('length', length, edges.length, ' s')]
+    columns = [('length', length, edges.get('length'), ' s')]
     if np.isfinite(coverage).all():
-        in_percent = edges.coverage and [100 * edge for edge in edges.coverage]
+        in_percent = [100 * edge for edge in edges.get('coverage', ())] or None
         columns.append(('coverage', 100 * coverage, in_percent, ' %'))
     instances = counts[inverse].astype(float)
-    columns.append(('instances', instances, edges.instances, ''))
+    columns.append(('instances', instances, edges.get('instances'), ''))
 
     missed = np.ones((len(matching.matched), len(matching.truth)), dtype=bool)
     for row, (matched, hits) in enumerate(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from ...structures import Segments, VideoAnnotation
 from ..functional.matching import match_videos
 from ..functional.mean_ap import average_precision
 from . import errors
-from .buckets import DEFAULT_EDGES, BucketTable, CharacteristicEdges, bucket_tables
+from .buckets import BucketTable, Edges, bucket_tables
 from .errors import ERROR_KINDS, FIXES, KINDS
 
 _NUM_BANDS = 10
@@ -170,7 +171,7 @@ def diagnose(
     tiou_thresholds: Sequence[float] = (0.3, 0.4, 0.5, 0.6, 0.7),
     main_tiou: float | None = None,
     background_tiou: float = 0.1,
-    edges: CharacteristicEdges = DEFAULT_EDGES,
+    edges: Edges = MappingProxyType({}),
 ) -> Diagnosis:
     """Finds out what is wrong with detections.
 
@@ -182,7 +183,7 @@ def diagnose(
         main_tiou: One of them, for what is not shown for all. None:
             0.5, or the one in the middle if 0.5 is not among them.
         background_tiou: Below it a detection has nothing to do with a segment.
-        edges: Buckets that segments are sorted into.
+        edges: Of the buckets that segments are sorted into, see :data:`.Edges`.
 
     Returns:
         The findings.

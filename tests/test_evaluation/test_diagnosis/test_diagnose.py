@@ -13,7 +13,6 @@ from mmtal_mts.evaluation.diagnosis import (
     ERROR_KINDS,
     FIXES,
     KINDS,
-    CharacteristicEdges,
     diagnose,
 )
 from mmtal_mts.evaluation.functional import mean_average_precision
@@ -115,7 +114,7 @@ def test_missed_segments_by_length_coverage_and_instances(video):
         'short': video([[0, 4]], [A], 4.0),
     }
     found = {'long': Segments([[10, 40]], [A], [1.0])}
-    edges = CharacteristicEdges([4, 20], [0.2, 0.5], [1])
+    edges = dict(length=[4, 20], coverage=[0.2, 0.5], instances=[1])
     length, coverage, instances = diagnose(
         ['a'], truth, found, [0.5, 0.9], edges=edges
     ).buckets
@@ -156,7 +155,7 @@ def test_unusable_settings_are_refused(truth):
     with pytest.raises(ValueError, match='tIoU 0.4 is not among'):
         diagnose(['a', 'b'], truth, FOUND, [0.5], main_tiou=0.4)
     with pytest.raises(ValueError, match='not ascending'):
-        CharacteristicEdges(length=[3, 2])
+        diagnose(['a', 'b'], truth, FOUND, [0.5], edges=dict(length=[3, 2]))
     # Without 0.5 the one in the middle.
     assert diagnose(['a', 'b'], truth, FOUND, [0.3, 0.4, 0.7]).main_tiou == 0.4
 

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from mmtal_mts.evaluation.diagnosis import PAPER_EDGES, CharacteristicEdges, diagnose
+from mmtal_mts.evaluation.diagnosis import PAPER_EDGES, diagnose
 from mmtal_mts.structures import Segments
 
 A, B = 0, 1
@@ -22,7 +22,7 @@ def by_hand(video):
             [[0, 4], [60, 64], [10, 30], [50, 52]], [A, A, A, B], [0.9, 0.8, 0.7, 0.6]
         )
     }
-    edges = CharacteristicEdges(length=[10])
+    edges = dict(length=[10])
     return diagnose(['a', 'b', 'unused'], truth, found, [0.5, 0.75], edges=edges)
 
 
@@ -65,7 +65,7 @@ def test_as_many_segments_in_every_class_is_the_usual_map(video):
 
 def test_nothing_found_has_no_relative_change_and_json_no_nan(video):
     truth = {'v': video([[0, 4], [0, 50]], [A, A])}
-    edges = CharacteristicEdges(length=[10, 20])
+    edges = dict(length=[10, 20])
     result = diagnose(['a'], truth, {}, [0.5], edges=edges)
     content = json.loads(json.dumps(result.to_json(), allow_nan=False))
     length = content['sensitivity']['length']
