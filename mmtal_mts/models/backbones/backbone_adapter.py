@@ -100,7 +100,7 @@ class BackboneAdapter(BaseModule):
                 'needs chunk_len; or set with_cp=True of the backbone, if it has it'
             )
         clip = (1, in_channels, clip_len, crop_size, crop_size)
-        self.per_frame, shapes, unused = self._probe(clip)
+        shapes, unused = self._probe(clip)
         self.maps = plan_maps(
             self.name, shapes, clip_len, first_stride, max_size, outputs
         )
@@ -191,18 +191,17 @@ class BackboneAdapter(BaseModule):
             for x in _usable_maps(found, self.name)
         ]
 
-    def _probe(
-        self, clip: Sequence[int]
-    ) -> tuple[bool, list[tuple[int, ...]], list[str]]:
-        """Whether frames go in one by one, shapes of the maps, unused parameters."""
+    def _probe(self, clip: Sequence[int]) -> tuple[list[tuple[int, ...]], list[str]]:
+        """Finds whether frames go in one by one, and what :meth:`_dry_run` returns."""
         errors = []
-        for self.per_frame in (False, True):
+        for per_frame in (False, True):
+            self.per_frame = per_frame
             # Without values (torch's meta device) this takes milliseconds for any
             # size. A backbone that looks at values may work with them; if not, that
             # error is the one to tell.
             for device in ('meta', 'cpu'):
                 try:
-                    return self.per_frame, *self._dry_run(clip, device)
+                    return self._dry_run(clip, device)
                 # Libraries raise all kinds of errors about a shape.
                 except Exception as error:
                     reason = f'{type(error).__name__}: {error}'.splitlines()[0]
