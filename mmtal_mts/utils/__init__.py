@@ -1,6 +1,6 @@
 """Small helpers that know nothing of models or data."""
 
-from .checkpoint import best_checkpoint, latest_checkpoint
+from .checkpoint import latest_checkpoint
 from .cli import CfgOptionsAction, result_console
 from .errors import InvalidLossError, UserError, run_tool
 from .io import read_json, read_text, write_json
@@ -9,7 +9,6 @@ __all__ = [
     'CfgOptionsAction',
     'InvalidLossError',
     'UserError',
-    'best_checkpoint',
     'latest_checkpoint',
     'read_json',
     'read_text',

@@ -69,49 +69,6 @@ def load_weights(path: str | os.PathLike, prefix: str = '') -> dict[str, Tensor]
     return _weights(load_checkpoint(path), path, prefix)
 
 
-def check_fit(
-    wanted: Mapping[str, Tensor], found: Mapping[str, Tensor], path: str | os.PathLike
-) -> None:
-    """Checks that weights are those of a model, down to the last key and shape.
-
-    MMEngine only warns about keys that are missing or of another shape, and then goes
-    on with a model of partly random weights.
-
-    Args:
-        wanted: State dict of the model.
-        found: State dict of the checkpoint.
-        path: File to name in the message.
-
-    Raises:
-        UserError: Keys are missing, unknown or of another shape.
-    """
-    missing = [key for key in wanted if key not in found]
-    unexpected = [key for key in found if key not in wanted]
-    shapes = [
-        f'{key} is {tuple(found[key].shape)} instead of {tuple(wanted[key].shape)}'
-        for key in wanted
-        if key in found and found[key].shape != wanted[key].shape
-    ]
-    if not (missing or unexpected or shapes):
-        return
-    problems = [
-        f'{len(names)} {what} ({", ".join(names[:_EXAMPLES])}'
-        f'{", ..." if len(names) > _EXAMPLES else ""})'
-        for what, names in (
-            ('weights of the model are missing', missing),
-            ('weights are unknown to the model', unexpected),
-            ('have another shape', shapes),
-        )
-        if names
-    ]
-    fitting = len(wanted) - len(missing) - len(shapes)
-    raise UserError(
-        f'checkpoint {path} is of another architecture: {fitting} of the '
-        f"model's {len(wanted)} weights fit; {'; '.join(problems)}. "
-        'Remedy: use the config it was trained with'
-    )
-
-
 def load_model_weights(
     model: nn.Module, path: str | os.PathLike, prefix: str = ''
 ) -> dict:
@@ -130,7 +87,7 @@ def load_model_weights(
     """
     checkpoint = load_checkpoint(path)
     weights = _weights(checkpoint, path, prefix)
-    check_fit(model.state_dict(), weights, path)
+    _check_fit(model.state_dict(), weights, path)
     model.load_state_dict(weights)
     return checkpoint.get('meta') or {}
 
@@ -150,7 +107,7 @@ def check_checkpoint(model: nn.Module, path: str, resume: bool = False) -> None:
         return
     checkpoint = load_checkpoint(path)
     model = model.module if is_model_wrapper(model) else model
-    check_fit(model.state_dict(), _weights(checkpoint, path), path)
+    _check_fit(model.state_dict(), _weights(checkpoint, path), path)
     missing = {'meta', 'message_hub', 'optimizer'} - set(checkpoint)
     if resume and missing:
         raise UserError(
@@ -180,14 +137,11 @@ def latest_checkpoint(work_dir: str | os.PathLike) -> str | None:
         named = Path(pointer.read_text(encoding='utf-8').strip())
         candidates += [named, work_dir / named.name]
     numbered = [*work_dir.glob('epoch_*.pth'), *work_dir.glob('iter_*.pth')]
-    candidates += sorted(numbered, key=_age, reverse=True)
-    return next((str(path) for path in candidates if _is_whole(path)), None)
-
-
-def best_checkpoint(work_dir: str | os.PathLike) -> str | None:
-    """Finds the newest whole ``best_*.pth`` of a training, or None."""
-    paths = sorted(Path(work_dir).glob('best_*.pth'), key=_age, reverse=True)
-    return next((str(path) for path in paths if _is_whole(path)), None)
+    by_age = sorted(numbered, key=lambda path: (path.stat().st_mtime, path.name))
+    candidates += reversed(by_age)
+    # A torch file is a zip archive, whose index comes last.
+    whole = (p for p in candidates if p.is_file() and zipfile.is_zipfile(p))
+    return next(map(str, whole), None)
 
 
 def register_safe_globals() -> None:
@@ -259,6 +213,41 @@ def _load_local(filename: str, map_location: Any = 'cpu') -> dict:
     return checkpoint
 
 
+def _check_fit(
+    wanted: Mapping[str, Tensor], found: Mapping[str, Tensor], path: str | os.PathLike
+) -> None:
+    """Checks that weights are those of a model, down to the last key and shape.
+
+    MMEngine only warns about keys that are missing or of another shape, and then goes
+    on with a model of partly random weights.
+    """
+    shapes = [
+        f'{key} is {tuple(found[key].shape)} instead of {tuple(wanted[key].shape)}'
+        for key in wanted
+        if key in found and found[key].shape != wanted[key].shape
+    ]
+    missing = [key for key in wanted if key not in found]
+    problems = {
+        'weights of the model are missing': missing,
+        'weights are unknown to the model': [k for k in found if k not in wanted],
+        'have another shape': shapes,
+    }
+    if not any(problems.values()):
+        return
+    listed = '; '.join(
+        f'{len(names)} {what} ({", ".join(names[:_EXAMPLES])}'
+        f'{", ..." * (len(names) > _EXAMPLES)})'
+        for what, names in problems.items()
+        if names
+    )
+    fitting = len(wanted) - len(missing) - len(shapes)
+    raise UserError(
+        f'checkpoint {path} is of another architecture: {fitting} of the '
+        f"model's {len(wanted)} weights fit; {listed}. "
+        'Remedy: use the config it was trained with'
+    )
+
+
 def _weights(
     checkpoint: Mapping, path: str | os.PathLike, prefix: str = ''
 ) -> dict[str, Tensor]:
@@ -284,12 +273,3 @@ def _weights(
             f'begin with {sorted({key.split(".")[0] for key in weights})[:10]}'
         )
     return found
-
-
-def _age(path: Path) -> tuple[float, str]:
-    return path.stat().st_mtime, path.name
-
-
-def _is_whole(path: Path) -> bool:
-    """A torch file is a zip archive, whose index comes last."""
-    return path.is_file() and zipfile.is_zipfile(path)

@@ -13,7 +13,7 @@ from mmengine.logging import HistoryBuffer, MessageHub
 from mmengine.runner import CheckpointLoader
 from torch import nn
 
-from mmtal_mts.utils import UserError, best_checkpoint, latest_checkpoint
+from mmtal_mts.utils import UserError, latest_checkpoint
 from mmtal_mts.utils.checkpoint import (
     check_checkpoint,
     load_checkpoint,
@@ -230,13 +230,10 @@ def test_removed_checkpoint_is_passed_over(work_dir):
 @pytest.mark.parametrize('name', ['', 'missing'])
 def test_nothing_there(tmp_path, name):
     assert latest_checkpoint(tmp_path / name) is None
-    assert best_checkpoint(tmp_path / name) is None
 
 
-def test_best_checkpoint(work_dir):
-    assert best_checkpoint(work_dir) is None
+def test_the_best_checkpoint_has_no_part_in_resuming(work_dir):
+    (work_dir / 'last_checkpoint').unlink()
     torch.save({}, work_dir / 'best_mAP_epoch_2.pth')
 
-    assert best_checkpoint(work_dir) == str(work_dir / 'best_mAP_epoch_2.pth')
-    # It has no part in resuming.
     assert latest_checkpoint(work_dir) == str(work_dir / 'epoch_3.pth')
