@@ -51,64 +51,19 @@ def parse_args() -> argparse.Namespace:
     add('config', help='config file, or its name')
     add('videos', help='folder of the video files')
     add('out', type=Path, help='folder to write')
-    add(
-        '--weights',
-        help="checkpoint of a training of the config (default: the backbone's "
-        'pretrained weights)',
-    )
+    add('--weights', help='checkpoint of a training (default: pretrained backbone)')
     add('--ann', metavar='FILE.json', help='only the videos of this annotation file')
     add('--subsets', nargs='+', help='only these subsets of it')
-    add(
-        '--window',
-        type=int,
-        default=16,
-        help='frames per snippet, or per clip with --dense (default: 16)',
-    )
-    add(
-        '--stride',
-        type=int,
-        default=4,
-        help='frames from one snippet to the next (default: 4)',
-    )
-    add(
-        '--dense',
-        action='store_true',
-        help='cut videos into clips of --window frames, of which every position in '
-        'time of the first map is a row; instead of snippets',
-    )
-    add(
-        '--fps',
-        type=float,
-        help="sampled frames per second (default: the config's sample_fps)",
-    )
-    add(
-        '--maps',
-        type=int,
-        nargs='+',
-        default=[-1],
-        help='maps of the backbone whose means are joined (default: the last)',
-    )
-    add('--batch-size', type=int, default=16, help='snippets at once')
+    add('--window', type=int, default=16, help='frames per snippet or clip (16)')
+    add('--stride', type=int, default=4, help='frames between snippets (4)')
+    add('--dense', action='store_true', help='a row per position in time of clips')
+    add('--fps', type=float, help="sampled frames per second (the config's)")
+    add('--maps', type=int, nargs='+', default=[-1], help='of the backbone (the last)')
+    add('--batch-size', type=int, default=16, help='snippets at once (16)')
     add('--device', help='e.g. cpu or cuda:0 (default: a GPU if any)')
-    add(
-        '--frame-size',
-        type=int,
-        metavar='PIXELS',
-        help='scale frames to this square first; for configs whose data are arrays',
-    )
-    add(
-        '--flow-method',
-        choices=FLOW_METHODS,
-        default='tvl1',
-        help='for configs with optical flow (default: tvl1)',
-    )
-    add(
-        '--cfg-options',
-        nargs='+',
-        action=CfgOptionsAction,
-        metavar='KEY=VALUE',
-        help='override settings of the config',
-    )
+    add('--frame-size', type=int, help='side in pixels, for configs that read arrays')
+    add('--flow-method', choices=FLOW_METHODS, default='tvl1', help='default: tvl1')
+    add('--cfg-options', nargs='+', action=CfgOptionsAction, metavar='KEY=VALUE')
     return parser.parse_args()
 
 
@@ -130,9 +85,6 @@ class FeatureExtractor:
         row_stride: Sampled frames from one row to the next.
         fps: Sampled frames per second.
         settings: Everything that the features depend on but the video.
-
-    Raises:
-        UserError: The config, the weights or the device is unusable.
     """
 
     def __init__(self, cfg: Config, args: argparse.Namespace) -> None:
@@ -231,18 +183,7 @@ class FeatureExtractor:
         return torch.cat(parts, dim=1).mT.cpu().numpy()
 
     def __call__(self, path: str, progress: VideoProgress | None = None) -> np.ndarray:
-        """Extracts one video.
-
-        Args:
-            path: Video file.
-            progress: Shows how many snippets are done.
-
-        Returns:
-            (T, C) float32; a video shorter than a snippet has one row.
-
-        Raises:
-            VideoReadError: It cannot be read.
-        """
+        """(T, C) float32 of a video; one shorter than a snippet has one row."""
         reader = VideoReader(path, num_threads=0)
         count = reader.times.count(self.fps)
         offsets = clip_offsets(count, self.window, self.hop, self.dense)
@@ -270,16 +211,10 @@ class FeatureExtractor:
 
 
 def clip_offsets(count: int, length: int, hop: int, dense: bool = False) -> list[int]:
-    """Cuts frames into clips at every multiple of a hop.
+    """First frames of the clips of a video, at every multiple of a hop.
 
-    Args:
-        count: Frames, at least one.
-        length: Frames of a clip.
-        hop: Frames from one clip to the next.
-        dense: Also take what is left in the end, for which a clip is padded.
-
-    Returns:
-        First frames of the clips; one also for a video that is shorter than a clip.
+    A video that is shorter than a clip has one. With ``dense`` what is left in the end
+    is one too, padded.
     """
     return [o for o in range(0, count, hop) if not o or dense or o + length <= count]
 
@@ -295,19 +230,6 @@ def extract_features(
 
     Videos whose file is there already are skipped. A video that fails does not stop
     the others.
-
-    Args:
-        extractor: What makes the features.
-        video_dir: Folder of the video files.
-        out_dir: Folder to write ``VIDEO_ID.npy`` and ``features.json`` to.
-        ann_file: Annotation file; None takes all videos.
-        subsets: Subsets of it; None takes all.
-
-    Returns:
-        Which videos were done, skipped, and failed for which reason.
-
-    Raises:
-        UserError: The input is unusable, or the folder holds other features.
     """
     videos, missing = find_videos(video_dir, ann_file, subsets)
     claim_folder(out_dir, extractor.settings, 'features.json')
