@@ -1,9 +1,9 @@
 """MMEngine hooks."""
 
 from .backbone_warmup_hook import BackboneWarmupHook
-from .visualization_hook import DetectionVisualizationHook
 from .epoch_seed_hook import EpochSeedHook
 from .invalid_loss_hook import InvalidLossHook
+from .visualization_hook import DetectionVisualizationHook
 
 __all__ = [
     'BackboneWarmupHook',
