@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...structures.annotations import Finding
+from ...structures.annotation_entries import Finding
 
 if TYPE_CHECKING:
     from .check import CheckedVideo, CheckSettings, Coverage
@@ -55,7 +55,7 @@ would fail or learn something wrong; with a warning it works."""
 
 
 class Findings(list):
-    """A list of :class:`~mmtal_mts.structures.annotations.Finding`."""
+    """A list of :class:`~mmtal_mts.structures.annotation_entries.Finding`."""
 
     def of(self, kind: str) -> list[Finding]:
         """Returns those of one kind, the worst first."""
@@ -86,7 +86,7 @@ class Findings(list):
         group: str = '',
         weight: float = 0.0,
     ) -> None:
-        """Appends a finding, see :class:`~mmtal_mts.structures.annotations.Finding`."""
+        """Appends a finding."""
         self.append(Finding(kind, video_id, index, message, group, weight))
 
 
