@@ -318,14 +318,11 @@ def build_pipeline(dataset_cfg: dict) -> Compose:
 
 def _classes(dataset_cfg: dict, cfg: Config, model: nn.Module) -> tuple[str, ...]:
     """Class names, from the config or else the checkpoint."""
+    metas = (dataset_cfg, dataset_cfg.get('metainfo'), model.meta.get('dataset_meta'))
+    found = [meta['classes'] for meta in metas if meta and meta.get('classes')]
     if dataset_cfg.get('class_agnostic'):
-        classes = ('action',)
-    else:
-        trained = model.meta.get('dataset_meta')
-        metas = filter(None, (dataset_cfg, dataset_cfg.get('metainfo'), trained))
-        found = (meta.get('classes') for meta in metas)
-        classes = next(filter(None, found), None)
-    if classes is None:
+        found = [('action',)]
+    if not found:
         raise UserError(
             'neither the config nor the checkpoint names the classes. Remedy: set '
             'test_dataloader.dataset.classes in the config'
@@ -333,9 +330,9 @@ def _classes(dataset_cfg: dict, cfg: Config, model: nn.Module) -> tuple[str, ...
     num_classes = getattr(model, 'num_classes', None)
     if num_classes is None:
         num_classes = cfg.model.get('rgb', cfg.model).coarse_head.num_classes
-    if len(classes) != num_classes:
+    if len(found[0]) != num_classes:
         raise UserError(
-            f'the config names {len(classes)} classes, but its model has '
+            f'the config names {len(found[0])} classes, but its model has '
             f'num_classes={num_classes}. Remedy: make both the same'
         )
-    return tuple(classes)
+    return tuple(found[0])

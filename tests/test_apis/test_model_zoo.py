@@ -44,7 +44,7 @@ def reproduce_tables() -> dict[tuple[str, str], dict[str, float]]:
         if not head:
             head = [cell.replace('paper', '').strip() for cell in cells]
         elif 'ours' not in cells[:2]:
-            pairs = zip(head[1:], cells[1:])
+            pairs = zip(head[1:], cells[1:], strict=False)
             rows[heading, cells[0]] = {
                 key: float(value)
                 for key, value in pairs

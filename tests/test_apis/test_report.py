@@ -126,7 +126,7 @@ def test_thumbnails_show_the_boundaries(tmp_path, make_video, number_of):
     video = make_video(tmp_path / 'v.mp4', 100, 10, size=(96, 64))
     data = page(result(video), tmp_path / 'v.html').data
     for detection in data['detections']:
-        for index, time in zip(detection['thumbs'], ('start', 'end')):
+        for index, time in zip(detection['thumbs'], ('start', 'end'), strict=True):
             url = data['pictures'][index]
             jpeg = base64.b64decode(url.removeprefix('data:image/jpeg;base64,'))
             image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)

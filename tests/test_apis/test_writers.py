@@ -75,7 +75,7 @@ def test_cues_name_all_that_happens():
 def test_cues_are_disjoint_and_cover_the_detections(rows):
     shown = result(*[(s / 4, (s + n) / 4, label, p) for s, n, label, p in rows])
     found = cues(shown)
-    for (_, end, _), (start, _, _) in zip(found, found[1:]):
+    for (_, end, _), (start, _, _) in zip(found, found[1:], strict=False):
         assert end <= start
     for time in np.arange(0.1, 26, 0.25):
         best = {}
