@@ -25,32 +25,25 @@ from mmtal_mts.evaluation.functional.detections import load_windows
 ROOT = Path(__file__).resolve().parents[2]
 CLASSES = ('run', 'jump')
 TEST_CFG = dict(nms=dict())
-ANNOTATION = {
-    'classes': list(CLASSES),
-    'database': {
-        'v_1': {
-            'subset': 'test',
-            'duration': 20.0,
-            'annotations': [
-                {'segment': [1.0, 5.0], 'label': 'run'},
-                {'segment': [9.0, 13.0], 'label': 'run'},
-                {'segment': [14.0, 18.0], 'label': 'jump'},
-            ],
-        },
-        '2': {
-            'subset': 'test',
-            'duration': 10.0,
-            'annotations': [{'segment': [2.0, 4.0], 'label': 'jump'}],
-        },
-        'other': {'subset': 'training', 'duration': 5.0, 'annotations': []},
-    },
+
+
+def annotated(subset, duration, *actions):
+    """An entry of the annotation; actions are (start, end, label)."""
+    actions = [dict(segment=[start, end], label=label) for start, end, label in actions]
+    return dict(subset=subset, duration=duration, annotations=actions)
+
+
+DATABASE = {
+    'v_1': annotated('test', 20.0, (1, 5, 'run'), (9, 13, 'run'), (14, 18, 'jump')),
+    '2': annotated('test', 10.0, (2, 4, 'jump')),
+    'other': annotated('training', 5.0),
 }
 
 
 @pytest.fixture
 def ann_file(tmp_path):
     path = tmp_path / 'annotation.json'
-    path.write_text(json.dumps(ANNOTATION))
+    path.write_text(json.dumps(dict(classes=CLASSES, database=DATABASE)))
     return str(path)
 
 

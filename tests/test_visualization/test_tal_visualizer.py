@@ -6,7 +6,6 @@ import cv2
 import numpy as np
 import pytest
 
-from mmtal_mts.datasets.video import VideoReadError
 from mmtal_mts.structures import Segments
 from mmtal_mts.visualization import (
     Timeline,
@@ -149,12 +148,3 @@ def test_a_varying_frame_rate_shows_what_is_on_screen(make_video, number_of, tmp
     expected = [np.searchsorted(TIMES, time, 'right') - 1 for time, _ in strip]
     assert [number_of(image) for _, image in strip] == expected
     assert expected[:3] == [0, 0, 0] and expected[-1] > 5
-
-
-@pytest.mark.parametrize('content', [None, b'not a video'])
-def test_bad_videos_are_named(content, tmp_path):
-    path = tmp_path / 'broken.mp4'
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(VideoReadError, match=r'broken\.mp4'):
-        read_strip(path, 2.0)
