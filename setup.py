@@ -43,18 +43,25 @@ def read_version() -> str:
 
 
 class BuildWithMim(build_py):
-    """Puts configs, tools and the model index into the wheel.
+    """Puts configs, tools and the model index where OpenMIM looks for them.
 
-    An editable installation has them beside the package, where they are found too.
+    A wheel gets copies. With the environment variable MMTAL_ZOO, the web address of
+    a folder with the released weights, its metafiles name that address, so that
+    "mim download" works. An editable installation has them beside the package, where
+    MMEngine finds them too.
     """
 
     def run(self) -> None:
         """Copies the package and, into a wheel, the rest."""
         super().run()
-        if not self.editable_mode:
-            for source, target in self._mim_files():
-                self.mkpath(os.path.dirname(target))
-                self.copy_file(source, target)
+        for source, target in () if self.editable_mode else self._mim_files():
+            self.mkpath(os.path.dirname(target))
+            self.copy_file(source, target)
+            if Path(source).name == 'metafile.yml' and 'MMTAL_ZOO' in os.environ:
+                text = Path(source).read_text(encoding='utf-8')
+                address = f'Weights: {os.environ["MMTAL_ZOO"].rstrip("/")}/'
+                text = text.replace('Weights: zoo/', address)
+                Path(target).write_text(text, encoding='utf-8')
 
     def get_outputs(self, include_bytecode: bool = True) -> list[str]:
         """Lists what is written, for the record of the installation."""

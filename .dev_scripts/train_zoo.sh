@@ -3,10 +3,11 @@
 #
 #   bash .dev_scripts/train_zoo.sh [NAME...]
 #
-# NAME is a config without .py; by default the rows of Table VI and the baseline on
-# optical flow. Into zoo/ go the weights and NAME.log.json, the losses and learning rates
-# of each logged iteration. What is done is kept, and a training that was interrupted
-# goes on. Run it in the environment of the quick start, whose data set it uses or makes.
+# NAME is a config without .py; by default the rows of Table VI and the flow baseline. Into
+# work_dirs/NAME/release go the weights and NAME.log.json, the losses and learning rates
+# of each logged iteration; zoo/ has those that are kept in the repository. What is done
+# is kept, and a training that was interrupted goes on. Run it in the environment of the
+# quick start, whose data set it uses or makes.
 #
 # Environment: PYTHON (python).
 set -euo pipefail
@@ -28,7 +29,9 @@ fi
 for name in "${names[@]}"; do
     config="$(find configs -name "$name.py")"
     work_dir="work_dirs/$name"
-    if ! compgen -G "zoo/$name-????????.pth" >/dev/null; then
+    release="$work_dir/release"
+    if ! compgen -G "$release/$name-????????.pth" >/dev/null; then
+        mkdir -p "$release"
         if [[ "$name" == *-flow ]]; then
             "$python" tools/dataset_converters/extract_clips.py data/synthetic/videos \
                 data/synthetic --ann data/synthetic/annotations.json \
@@ -38,11 +41,11 @@ for name in "${names[@]}"; do
         checkpoint="$(cat "$work_dir/last_checkpoint")"
         "$python" tools/test.py "$config" "$checkpoint" --work-dir "$work_dir/test"
         # An interrupted training has several folders, each with a part of the log.
-        cat "$work_dir"/2*/vis_data/scalars.json >"zoo/$name.log.json"
-        "$python" tools/deployment/publish_model.py "$checkpoint" zoo --name "$name"
+        cat "$work_dir"/2*/vis_data/scalars.json >"$release/$name.log.json"
+        "$python" tools/deployment/publish_model.py "$checkpoint" "$release" --name "$name"
     fi
     # The last line of the test, also of an earlier call.
     cat "$work_dir"/test/*/*.log | grep -h 'Epoch(test)' | tail -n 1
 done
-echo 'now enter files and results into configs/tal_mts/metafile.yml and run'
+echo 'enter results into configs/tal_mts/metafile.yml, then run'
 echo 'python .dev_scripts/make_model_zoo.py'

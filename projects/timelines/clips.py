@@ -63,7 +63,7 @@ class TimelineSettings:
     folds: int = _option(3, 'folds of the cross-validation')
     seed: int = _option(0, 'seed of orders and gaps')
 
-    def __post_init__(self) -> None:  # noqa: D105
+    def __post_init__(self) -> None:
         for name in ('fps', 'per_group', 'folds', 'clip_fps'):
             value = getattr(self, name)
             if value is not None and value <= 0:
