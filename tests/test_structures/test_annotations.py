@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from mmtal_mts.structures.annotation_entries import parse_entry
 from mmtal_mts.structures.annotations import AnnotationError, load_annotations
 
 
@@ -177,6 +178,8 @@ def test_malformed_annotations_are_always_errors(write, item, message, on_invali
         (dict(duration='x', annotations=[]), '"duration" must be a positive'),
         (dict(duration=5, fps=-1, annotations=[]), '"fps" must be a positive'),
         (dict(duration=5, file=3, annotations=[]), '"file" must be a name'),
+        (dict(duration=5, file='', annotations=[]), '"file" must be a name'),
+        (dict(subset=['a'], annotations=[]), '"subset" must be a name'),
     ],
 )
 def test_malformed_entries_are_errors(write, video, message):
@@ -234,6 +237,36 @@ def test_no_label_at_all_needs_classes(write):
     with pytest.raises(AnnotationError, match='no label'):
         load_annotations(path)
     assert load_annotations(path, classes=['x']).classes == ('x',)
+
+
+def test_an_entry_is_parsed_with_a_finding_per_fault():
+    item = dict(duration=10, annotations=[])
+    for segment, label in [
+        ([9, 10.5], 'x'),
+        ([1, 2], 'y'),
+        ([3, 3], 'y'),
+        ([12, 13], 'x'),
+        ([1, 2], 'x'),
+    ]:
+        item['annotations'].append(dict(segment=segment, label=label))
+    video, findings = parse_entry('v', item, ['x'])
+    np.testing.assert_array_equal(video.actions.segments, [[9, 10], [1, 2]])
+    assert [(f.index, f.kind, f.outcome) for f in findings] == [
+        (0, 'beyond-end', 'clamped'),
+        (1, 'unknown-label', 'error'),
+        (2, 'not-positive', 'dropped'),
+        (3, 'outside', 'dropped'),
+    ]
+    assert [f.weight for f in findings] == [0.5, 0, 0, 3]
+    assert findings[0].message == (
+        'v: annotations[0] [9, 10.5] x: ends 0.500 s after the end of the video '
+        '(duration 10 s)'
+    )
+    # Evaluation takes segments as they are, but no label that has no number.
+    video, findings = parse_entry('v', item, {'x': 7}, 'keep')
+    np.testing.assert_array_equal(video.actions.segments, [[9, 10.5], [12, 13], [1, 2]])
+    assert video.actions.labels.tolist() == [7, 7, 7]
+    assert [f.outcome for f in findings] == ['kept', 'error', 'kept', 'error', 'kept']
 
 
 def test_unknown_option():

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+from datetime import time
 
+import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -51,6 +53,31 @@ def test_other_column_names_and_facts_of_the_video(tmp_path):
 def test_a_table_without_names_of_columns(tmp_path):
     result = read(tmp_path, 'a\t1\t2\tjump\na\t3\t4.5\tturn\n', name='a.txt')
     assert actions_of(result, 'a') == [(1, 2, 'jump'), (3, 4.5, 'turn')]
+
+
+def test_each_sheet_of_a_spreadsheet_is_a_table(tmp_path):
+    head = ['video', 'start', 'end', 'label']
+    path = tmp_path / 'a.xlsx'
+    with pd.ExcelWriter(path) as file:
+        for sheet, row in [
+            ('one', ['a', 1.5, time(0, 1, 2), 'jump, run']),
+            ('two', ['b', 3, 4.25, 'turn']),
+            ('empty', None),
+        ]:
+            rows = [head, row] if row else []
+            pd.DataFrame(rows).to_excel(
+                file, sheet_name=sheet, header=False, index=False
+            )
+    result = convert_annotations([path])
+    assert result.format == 'csv'
+    assert result.files == [f'{path} [one]', f'{path} [two]']
+    assert actions_of(result, 'a') == [(1.5, 62.0, 'jump, run')]
+    assert actions_of(result, 'b') == [(3.0, 4.25, 'turn')]
+    pd.DataFrame([head, ['a', 'soon', 2, 'jump'], ['a', 1, 2, 'jump']]).to_excel(
+        path, header=False, index=False
+    )
+    dropped = convert_annotations([tmp_path]).dropped
+    assert dropped == {'start or end is not a time': [f'{path} [Sheet1]:2']}
 
 
 def test_missing_columns_are_named(tmp_path):
