@@ -15,6 +15,7 @@ from rich.markup import escape as escape_markup
 from rich.table import Table
 
 from ..evaluation.diagnosis import FIXES, KINDS, Diagnosis
+from ..evaluation.functional.mean_ap import describe_counts
 from ..utils import result_console
 from ..utils.io import atomic_write, write_json
 from ..visualization.diagnosis_plots import draw_diagnosis
@@ -72,7 +73,7 @@ def write_diagnosis(
     png = draw_diagnosis(diagnosis, KINDS, FIXES)
     page = _PAGE.format(
         title=escape(title),
-        counts=_counts(content['counts']),
+        counts='; '.join(describe_counts(content['counts'])),
         main=diagnosis.main_tiou,
         background=background_tiou,
         png=base64.b64encode(png).decode('ascii'),
@@ -167,13 +168,3 @@ def _table(title: str, head: list[str]) -> Table:
 
 def _percents(values: Sequence[float]) -> list[str]:
     return ['-' if np.isnan(value) else f'{100 * value:.1f}' for value in values]
-
-
-def _counts(counts: dict[str, int]) -> str:
-    text = '{videos} videos, {segments} segments, {detections} detections'
-    if counts['unknown_video'] or counts['unknown_class']:
-        text += (
-            '; left out: {unknown_video} detections in videos without ground truth and '
-            '{unknown_class} of classes without a segment'
-        )
-    return text.format(**counts)

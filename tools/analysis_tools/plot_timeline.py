@@ -1,4 +1,4 @@
-"""Draw ground truth and detections of videos on a time axis, with frames."""
+"""Draws ground truth and detections of videos on a time axis, with frames."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mmtal_mts.utils import run_tool
 
 
 def parse_args() -> argparse.Namespace:
-    """Arguments of the command line."""
+    """Parses the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('annotation', help='native annotation JSON file')
     parser.add_argument('detections', help='detection JSON file of the test metric')
@@ -34,7 +34,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Draw what the command line asks for."""
+    """Draws."""
     args = parse_args()
     plot_timelines(
         args.annotation,

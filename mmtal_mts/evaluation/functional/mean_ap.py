@@ -136,8 +136,8 @@ def average_precision(
             together.
         labels: (S,) classes, 0..K-1.
         positives: (K,) number of ground-truth segments of each class.
-        usual_positives: Precision is normalised to so many segments
-            of each class. None: it is not.
+        usual_positives: Number of segments of each class that precision is
+            normalised to. None: it is not.
 
     Returns:
         AP (M, K); 0 without a detection, NaN without a segment.
@@ -199,14 +199,18 @@ def mean_ap_table(
     if classes:
         table.add_section()
     add_row('mAP', result.mean_ap, 'bold')
-    text = '{detections} detections, {segments} segments, {videos} videos'
-    notes = [text.format(**result.counts)]
-    if result.counts['unknown_video'] or result.counts['unknown_class']:
-        text = (
-            'left out: {unknown_video} detections in videos without ground truth, '
-            '{unknown_class} of classes without a segment'
-        )
-        notes.append(text.format(**result.counts))
+    notes = describe_counts(result.counts)
     if len(rows) < len(names):
         notes.append(f'average over tIoU {", ".join(names[row] for row in rows)}')
     return table, notes
+
+
+def describe_counts(counts: Mapping[str, int]) -> list[str]:
+    """What was evaluated and what was left out, a line each."""
+    lines = ['{detections} detections, {segments} segments, {videos} videos']
+    if counts['unknown_video'] or counts['unknown_class']:
+        lines.append(
+            'left out: {unknown_video} detections in videos without ground truth, '
+            '{unknown_class} of classes without a segment'
+        )
+    return [line.format(**counts) for line in lines]
