@@ -16,7 +16,11 @@ from mmengine.registry import init_default_scope
 from torch import nn
 
 from ..utils import UserError
-from ..utils.checkpoint import load_checkpoint, load_model_weights
+from ..utils.checkpoint import (
+    fetch_checkpoint,
+    load_checkpoint,
+    load_model_weights,
+)
 from .config import load_config
 
 _NAMED_HASH = re.compile(r'-([0-9a-f]{8,64})\.pth$')
@@ -129,24 +133,13 @@ def local_weights(weights: str | os.PathLike) -> Path:
     url = os.fspath(weights)
     if '://' not in url:
         return Path(url)
-    path = Path(torch.hub.get_dir(), 'checkpoints', url.rsplit('/', 1)[-1])
-    digest = _NAMED_HASH.search(path.name)
+    digest = _NAMED_HASH.search(url)
     if digest is None:
         raise UserError(
             f'{url} does not end with -HASH.pth, so that what comes could not be '
             'checked. Remedy: fetch it yourself and give the file'
         )
-    if not path.is_file():
-        print(f'fetching {url}')
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            torch.hub.download_url_to_file(url, str(path), digest[1], progress=False)
-        # A false hash is a RuntimeError.
-        except (OSError, RuntimeError) as error:
-            raise UserError(
-                f'{url} cannot be fetched whole ({error}). Remedy: check the address '
-                'and the network, or fetch it elsewhere and give the file'
-            ) from error
+    path = fetch_checkpoint(url, digest[1])
     return check_hash(path)
 
 

@@ -180,6 +180,40 @@ def _history_buffer_method(owner: type, name: str) -> Any:
 register_safe_globals()
 
 
+def fetch_checkpoint(url: str, sha256: str | None = None) -> Path:
+    """Fetches a checkpoint once.
+
+    Args:
+        url: Its address.
+        sha256: First digits of its SHA-256; with others nothing is kept.
+
+    Returns:
+        The file among the checkpoints of :mod:`torch.hub`, also if it was there.
+
+    Raises:
+        UserError: It cannot be fetched, or is another file.
+    """
+    path = Path(torch.hub.get_dir(), 'checkpoints', url.rsplit('/', 1)[-1])
+    if not path.is_file():
+        print(f'fetching {url}')
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            torch.hub.download_url_to_file(url, str(path), sha256, progress=False)
+        # A false hash is a RuntimeError.
+        except (OSError, RuntimeError) as error:
+            raise UserError(
+                f'{url} cannot be fetched whole ({error}). Remedy: check the address '
+                'and the network, or fetch it elsewhere and give the file'
+            ) from error
+    return path
+
+
+# MMEngine's own loader of addresses runs whatever a pickle asks for.
+@CheckpointLoader.register_scheme(prefixes=['http://', 'https://'], force=True)
+def _load_address(filename: str, map_location: Any = 'cpu') -> dict:
+    return _load_local(str(fetch_checkpoint(filename)), map_location)
+
+
 # '' is the scheme of local paths: what MMEngine loads comes through here too.
 @CheckpointLoader.register_scheme(prefixes='', force=True)
 def _load_local(filename: str, map_location: Any = 'cpu') -> dict:

@@ -61,7 +61,6 @@ def checkpoint(tmp_path) -> str:
 @pytest.mark.parametrize('load', [load_checkpoint, CheckpointLoader.load_checkpoint])
 def test_training_state(checkpoint, load):
     loaded = load(checkpoint)
-
     weight = loaded['state_dict']['weight']
     assert weight.dtype == torch.float16
     assert torch.equal(loaded['parameter'], weight)
@@ -91,11 +90,36 @@ def test_malicious_checkpoint_is_refused(tmp_path, payload):
 
     path = tmp_path / 'evil.pth'
     torch.save({'state_dict': {}, 'meta': Payload()}, path)
-
     with pytest.raises(UserError, match='evil.pth holds something else') as caught:
         load_checkpoint(path)
     # Torch's own message suggests to load it anyway.
     assert 'weights_only' not in str(caught.value)
+
+
+def test_what_comes_from_an_address_is_loaded_like_a_file(
+    checkpoint, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path))
+    fetched: list[str] = []
+
+    def download(url, path, *_, **__):
+        fetched.append(url)
+        if 'gone' in url:
+            raise OSError('404')
+        content = open(checkpoint, 'rb').read()
+        open(path, 'wb').write(b'x' if 'torn' in url else content)
+
+    monkeypatch.setattr(torch.hub, 'download_url_to_file', download)
+    url = 'https://example.org/models/a.pth'
+    for _ in range(2):
+        loaded = load_checkpoint(url)['state_dict']['weight']
+        assert torch.equal(loaded, load_checkpoint(checkpoint)['state_dict']['weight'])
+    assert fetched == [url]
+    with pytest.raises(UserError, match='gone.pth cannot be fetched whole .404.'):
+        CheckpointLoader.load_checkpoint('http://example.org/gone.pth')
+    # MMEngine would hand it to pickle.
+    with pytest.raises(UserError, match='torn.pth holds something else'):
+        load_checkpoint('http://example.org/torn.pth')
 
 
 def test_torch_itself_loads_with_the_repair_only(checkpoint, no_safe_globals):
@@ -136,7 +160,6 @@ def test_missing_file(model, tmp_path):
 def test_no_checkpoint_at_all(model, tmp_path, content):
     path = tmp_path / 'a.pth'
     path.write_bytes(content)
-
     with pytest.raises(UserError, match=f'checkpoint {path}'):
         check_checkpoint(model, str(path))
 
@@ -145,7 +168,6 @@ def test_torn_checkpoint(model, tmp_path):
     path = tmp_path / 'a.pth'
     torch.save(dict(state_dict=model.state_dict()), path)
     path.write_bytes(path.read_bytes()[:-200])
-
     with pytest.raises(UserError, match='cannot be read'):
         check_checkpoint(model, str(path))
 
@@ -159,10 +181,8 @@ def test_no_weights(model, tmp_path, content):
 def test_other_architecture(model, tmp_path):
     other = nn.Sequential(nn.Linear(2, 4), nn.Linear(4, 1))
     path = save(tmp_path / 'a.pth', dict(state_dict=other.state_dict()))
-
     with pytest.raises(UserError) as caught:
         check_checkpoint(model, path)
-
     message = str(caught.value)
     assert "0 of the model's 7 weights fit" in message
     assert '3 weights of the model are missing (1.running_mean' in message
@@ -173,7 +193,6 @@ def test_other_architecture(model, tmp_path):
 def test_unknown_weights(model, tmp_path):
     weights = dict(model.state_dict(), extra=torch.ones(1))
     path = save(tmp_path / 'a.pth', dict(state_dict=weights))
-
     with pytest.raises(
         UserError, match=r'1 weights are unknown to the model \(extra\)'
     ):
@@ -182,7 +201,6 @@ def test_unknown_weights(model, tmp_path):
 
 def test_weights_alone_cannot_be_resumed(model, tmp_path):
     path = save(tmp_path / 'a.pth', dict(state_dict=model.state_dict(), meta={}))
-
     with pytest.raises(UserError, match=r'\(message_hub, optimizer missing\)'):
         check_checkpoint(model, path, resume=True)
 
@@ -204,26 +222,22 @@ def work_dir(tmp_path):
 
 def test_named_checkpoint(work_dir):
     (work_dir / 'last_checkpoint').write_text(str(work_dir / 'epoch_2.pth') + '\n')
-
     assert latest_checkpoint(work_dir) == str(work_dir / 'epoch_2.pth')
 
 
 def test_moved_work_dir(work_dir):
     (work_dir / 'last_checkpoint').write_text('/somewhere/else/epoch_3.pth')
-
     assert latest_checkpoint(work_dir) == str(work_dir / 'epoch_3.pth')
 
 
 def test_torn_checkpoint_is_passed_over(work_dir):
     path = work_dir / 'epoch_3.pth'
     path.write_bytes(path.read_bytes()[:-100])
-
     assert latest_checkpoint(work_dir) == str(work_dir / 'epoch_2.pth')
 
 
 def test_removed_checkpoint_is_passed_over(work_dir):
     (work_dir / 'epoch_3.pth').unlink()
-
     assert latest_checkpoint(work_dir) == str(work_dir / 'epoch_2.pth')
 
 
@@ -235,5 +249,4 @@ def test_nothing_there(tmp_path, name):
 def test_the_best_checkpoint_has_no_part_in_resuming(work_dir):
     (work_dir / 'last_checkpoint').unlink()
     torch.save({}, work_dir / 'best_mAP_epoch_2.pth')
-
     assert latest_checkpoint(work_dir) == str(work_dir / 'epoch_3.pth')
