@@ -34,15 +34,12 @@ def wheel_lacks_drn() -> bool:
 class TestDrn:
     def test_import_fails_without_the_repair(self, child_env):
         result = run_python('import mmaction.models', child_env)
-
         assert result.returncode != 0
         assert 'mmaction.models.localizers.drn' in result.stderr
 
     def test_import_works_with_the_repair(self, child_env):
         code = 'import mmtal_mts, mmaction.models; print(mmtal_mts.__version__)'
-
         result = run_python(code, child_env)
-
         assert result.returncode == 0, result.stderr
         assert result.stdout.split() == ['0.1.0']
 
@@ -54,9 +51,7 @@ class TestDrn:
 
     def test_repair_is_applied_once(self):
         before = sys.modules['mmaction.models.localizers.drn']
-
         compat.provide_drn()
-
         assert sys.modules['mmaction.models.localizers.drn'] is before
 
     def test_present_drn_is_left_alone(self, tmp_path, monkeypatch):
@@ -65,9 +60,7 @@ class TestDrn:
         monkeypatch.delitem(sys.modules, 'mmaction.models.localizers.drn')
         spec = importlib.util.spec_from_file_location('x', tmp_path / '__init__.py')
         monkeypatch.setattr(compat.importlib.util, 'find_spec', lambda name: spec)
-
         compat.provide_drn()
-
         assert 'mmaction.models.localizers.drn' not in sys.modules
 
 
@@ -96,10 +89,8 @@ class TestVersions:
             'version',
             lambda name: version if name == package else real(name),
         )
-
         with pytest.raises(compat.StackError) as error:
             compat.check_versions()
-
         assert f'{package} {version} is installed' in str(error.value)
         assert remedy in str(error.value)
 
@@ -111,7 +102,6 @@ class TestVersions:
             'find_spec',
             lambda name: None if name == requirement[1] else real(name),
         )
-
         with pytest.raises(compat.StackError, match='is not installed. Remedy: pip'):
             compat.check_versions()
 
@@ -148,10 +138,8 @@ class TestOpenCV:
             raise error
 
         monkeypatch.setattr(compat.importlib, 'import_module', fail)
-
         with pytest.raises(compat.StackError) as caught:
             compat.check_opencv()
-
         assert remedy in str(caught.value)
 
     def test_import_that_works_is_accepted(self):
@@ -190,14 +178,12 @@ class TestPkgResources:
     def test_base_config_of_a_package_can_be_read(self, tmp_path):
         config = tmp_path / 'config.py'
         config.write_text("_base_ = 'mmaction::_base_/default_runtime.py'\n")
-
         assert Config.fromfile(str(config)).default_scope == 'mmaction'
 
 
 def test_importlib_metadata_is_required(repo_root):
     """mmaction2 imports it without requiring it."""
     requirements = (repo_root / 'requirements' / 'runtime.txt').read_text()
-
     assert 'importlib-metadata' in requirements.splitlines()
 
 
@@ -209,5 +195,4 @@ def test_warning_of_mmcv_lite_is_silenced():
             'Fail to import ``MultiScaleDeformableAttention`` from', stacklevel=1
         )
         warnings.warn('another', stacklevel=1)
-
     assert [str(warning.message) for warning in caught] == ['another']

@@ -32,13 +32,11 @@ def cfg() -> Config:
 class TestLoad:
     def test_reads_a_config(self, repo_root):
         cfg = load_config(repo_root / 'configs' / '_base_' / 'default_runtime.py')
-
         assert cfg.default_scope == 'mmaction'
         assert cfg.default_hooks.invalid_loss.type == 'InvalidLossHook'
 
     def test_missing_config_suggests_close_names(self, tmp_path):
         (tmp_path / 'tal-mts_thumos14.py').write_text('')
-
         with pytest.raises(UserError, match='Did you mean .*tal-mts_thumos14.py'):
             load_config(tmp_path / 'tal-mts_thumos.py')
 
@@ -53,7 +51,6 @@ class TestLoad:
     def test_wrong_kind(self, tmp_path):
         path = tmp_path / 'config.txt'
         path.write_text('a = 1')
-
         with pytest.raises(UserError, match=r'must end with one of \.py'):
             load_config(path)
 
@@ -68,10 +65,8 @@ class TestLoad:
     def test_broken_config_names_file_and_reason(self, tmp_path, text, reason):
         path = tmp_path / 'broken.py'
         path.write_text(text)
-
         with pytest.raises(UserError) as caught:
             load_config(path)
-
         assert str(path) in str(caught.value)
         assert reason in str(caught.value)
 
@@ -79,7 +74,6 @@ class TestLoad:
 class TestTrain:
     def test_defaults(self, cfg):
         prepare_train_config(cfg)
-
         assert cfg.work_dir == str(Path('work_dirs') / 'toy_config')
         assert cfg.launcher == 'none'
         assert cfg.randomness == dict(seed=None)
@@ -88,22 +82,18 @@ class TestTrain:
 
     def test_work_dir_of_the_config_is_kept(self, cfg):
         cfg.work_dir = 'mine'
-
         assert prepare_train_config(cfg).work_dir == 'mine'
         assert prepare_train_config(cfg, work_dir='other').work_dir == 'other'
 
     def test_no_validate(self, cfg):
         prepare_train_config(cfg, no_validate=True)
-
         assert cfg.val_cfg is cfg.val_dataloader is cfg.val_evaluator is None
         assert 'save_best' not in cfg.default_hooks.checkpoint
 
     @pytest.mark.parametrize('seed', [0, 7])
     def test_seed_wins_over_the_config(self, cfg, seed):
         cfg.randomness = dict(seed=1, deterministic=True)
-
         prepare_train_config(cfg, seed=seed, diff_rank_seed=True)
-
         wanted = dict(seed=seed, deterministic=True, diff_rank_seed=True)
         assert cfg.randomness == wanted
 
@@ -111,7 +101,6 @@ class TestTrain:
         prepare_train_config(
             cfg, cfg_options={'model.levels.1.a': 5, 'optim_wrapper.optimizer.lr': 0.5}
         )
-
         assert cfg.model.levels == [dict(a=1), dict(a=5)]
         assert cfg.optim_wrapper.optimizer == dict(type='SGD', lr=0.5)
 
@@ -124,57 +113,45 @@ class TestTrain:
         with pytest.raises(UserError, match='Remedy: add auto_scale_lr'):
             prepare_train_config(cfg, auto_scale_lr=True)
         cfg.auto_scale_lr = dict(base_batch_size=4)
-
         assert prepare_train_config(cfg, auto_scale_lr=True).auto_scale_lr.enable
 
     def test_amp_without_gpu(self, cfg, monkeypatch):
         monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
-
         with pytest.raises(UserError, match='needs a CUDA GPU'):
             prepare_train_config(cfg, amp=True)
 
     def test_amp(self, cfg, monkeypatch):
         monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
-
         prepare_train_config(cfg, amp=True)
-
         assert cfg.optim_wrapper.type == 'AmpOptimWrapper'
         assert cfg.optim_wrapper.loss_scale == 'dynamic'
 
     def test_amp_with_another_wrapper(self, cfg):
         cfg.optim_wrapper.type = 'MyWrapper'
-
         with pytest.raises(UserError, match="optim_wrapper.type='MyWrapper'"):
             prepare_train_config(cfg, amp=True)
 
     def test_resume_from_a_path(self, cfg):
         prepare_train_config(cfg, resume='epoch_1.pth')
-
         assert cfg.resume and cfg.load_from == 'epoch_1.pth'
 
     def test_auto_resume_without_checkpoint_starts_anew(self, cfg, tmp_path):
         cfg.load_from = 'pretrained.pth'
-
         prepare_train_config(cfg, work_dir=str(tmp_path), resume='auto')
-
         assert not cfg.resume
         assert cfg.load_from == 'pretrained.pth'
 
     def test_auto_resume_finds_the_last_checkpoint(self, cfg, tmp_path):
         path = tmp_path / 'epoch_3.pth'
         torch.save({}, path)
-
         prepare_train_config(cfg, work_dir=str(tmp_path), resume='auto')
-
         assert cfg.resume and cfg.load_from == str(path)
 
 
 class TestTest:
     def test_checkpoint(self, cfg):
         cfg.resume = True
-
         prepare_test_config(cfg, checkpoint='a.pth', launcher='slurm')
-
         assert cfg.load_from == 'a.pth'
         assert not cfg.resume
         assert cfg.launcher == 'slurm'
@@ -186,7 +163,6 @@ class TestTest:
             dump='out.pkl',
             cfg_options={'test_evaluator.option': 3},
         )
-
         assert cfg.test_evaluator == [
             dict(type='ToyMetric', option=3),
             dict(type='DumpResults', out_file_path='out.pkl'),
@@ -198,6 +174,5 @@ class TestTest:
 
     def test_config_without_test(self, cfg):
         cfg.test_evaluator = None
-
         with pytest.raises(UserError, match='has no test_evaluator'):
             prepare_test_config(cfg, checkpoint='a.pth')

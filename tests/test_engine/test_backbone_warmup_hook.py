@@ -59,7 +59,6 @@ def test_switches_after_the_warmup_and_leaves_the_neck_alone_before(tmp_path):
     make_runner(tmp_path, model, max_epochs=2).train()
     assert model.seen == [True] * 6
     torch.testing.assert_close(model.neck.weight, neck, rtol=0, atol=0)
-
     runner = make_runner(tmp_path, model, resume=True)
     runner.train()
     assert model.seen[6:] == [False] * 3

@@ -88,10 +88,8 @@ def make_runner(work_dir: Path, bad: float, kind: str = 'loss', **kwargs) -> Run
 @pytest.mark.parametrize('bad', [float('nan'), float('inf'), float('-inf')])
 def test_bad_loss_stops_training(tmp_path, bad):
     runner = make_runner(tmp_path, bad)
-
     with pytest.raises(InvalidLossError) as caught:
         runner.train()
-
     error = caught.value
     assert error.clips == ['video_4 (window_offset=120)']
     assert 'loss_a is' in error.what and 'loss_b is' in error.what
@@ -103,10 +101,8 @@ def test_bad_loss_stops_training(tmp_path, bad):
 
 def test_weights_and_checkpoints_stay_good(tmp_path):
     runner = make_runner(tmp_path, float('nan'))
-
     with pytest.raises(InvalidLossError):
         runner.train()
-
     saved = sorted(path.name for path in tmp_path.glob('*.pth'))
     assert saved == ['iter_2.pth', 'iter_4.pth']
     good = torch.load(tmp_path / 'iter_4.pth', weights_only=True)['state_dict']
@@ -117,10 +113,8 @@ def test_weights_and_checkpoints_stay_good(tmp_path):
 @pytest.mark.parametrize('clip_grad', [None, dict(max_norm=1.0)])
 def test_bad_gradient_of_a_finite_loss_stops_training(tmp_path, clip_grad):
     runner = make_runner(tmp_path, 0.0, kind='gradient', clip_grad=clip_grad)
-
     with pytest.raises(InvalidLossError, match='gradient of 1 of 1') as caught:
         runner.train()
-
     assert caught.value.clips == ['video_4 (window_offset=120)']
     assert torch.isfinite(runner.model.layer.weight).all()
 
@@ -128,16 +122,13 @@ def test_bad_gradient_of_a_finite_loss_stops_training(tmp_path, clip_grad):
 def test_before_the_first_checkpoint(tmp_path):
     runner = make_runner(tmp_path, 1.0)
     runner.train_dataloader.dataset.values[0] = float('nan')
-
     with pytest.raises(InvalidLossError, match='No checkpoint has been saved yet'):
         runner.train()
 
 
 def test_good_training_is_left_alone(tmp_path):
     runner = make_runner(tmp_path, 5.0)
-
     runner.train()
-
     assert (tmp_path / 'iter_6.pth').is_file()
     # The checks are gone: the model may be used for anything afterwards.
     assert not runner.model._forward_hooks
@@ -149,7 +140,6 @@ def test_skipped_amp_step_is_left_alone():
     weight.grad = torch.tensor([float('inf')])
     optimizer = torch.optim.SGD([weight])
     optimizer.found_inf = torch.ones(1)
-
     InvalidLossHook()._check_gradients(optimizer, (), {})
 
 
@@ -180,7 +170,6 @@ def test_all_processes_stop(tmp_path, child_env):
     script = tmp_path / 'script.py'
     script.write_text(textwrap.dedent(SCRIPT))
     work_dir = tmp_path / 'work'
-
     result = subprocess.run(
         [
             *(sys.executable, '-W', 'ignore', '-m', 'torch.distributed.run'),
@@ -192,7 +181,6 @@ def test_all_processes_stop(tmp_path, child_env):
         text=True,
         timeout=100,
     )
-
     assert result.returncode == 0, result.stderr
     # Files, because the processes' lines mix on a shared standard output.
     stopped = sorted(path.name for path in work_dir.glob('stopped_*'))

@@ -7,13 +7,10 @@ from __future__ import annotations
 
 import json
 import re
-import signal
 import socket
-import time
 from pathlib import Path
 
 import pytest
-import torch
 
 from mmtal_mts.utils import run_tool
 
@@ -138,33 +135,6 @@ def test_two_machines_train_as_one_process_does(project, trained):
     assert 'loss_warmup_cls' in both[0] and 'loss_quality' in both[-1]
     for one, two in zip(both, together[:9], strict=True):
         assert two == pytest.approx(one, rel=2e-5)
-
-
-def test_a_killed_training_goes_on(project, trained):
-    work_dir = project.folder / 'killed'
-    train = project.tool('train.py', 'config.py', '--work-dir', str(work_dir))
-    train += ('--seed', '0', '--cfg-options', 'train_cfg.max_epochs=30')
-    process = project.start(*train)
-    deadline = time.monotonic() + 200
-    while not (work_dir / 'last_checkpoint').exists():
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    finished = sorted(work_dir.glob('epoch_*.pth'), key=lambda p: int(p.stem[6:]))
-    assert finished
-    last = int(finished[-1].stem[6:])
-
-    code, output = project.run(
-        *train[:-1], f'train_cfg.max_epochs={last + 1}', '--resume'
-    )
-    assert code == 0, output
-    assert f'resumed epoch: {last}' in output
-    first = [x for x in output.splitlines() if 'Epoch(train)' in x][0]
-    assert f'[{last + 1}][' in re.sub(r'\s', '', first)
-    state = torch.load(work_dir / f'epoch_{last + 1}.pth', weights_only=True)
-    assert state['meta']['epoch'] == last + 1
 
 
 @pytest.mark.parametrize(

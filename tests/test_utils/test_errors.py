@@ -35,9 +35,7 @@ def raising(error: BaseException):
 )
 def test_bad_input_is_one_message(error, capsys, monkeypatch):
     monkeypatch.delenv('MMTAL_DEBUG', raising=False)
-
     assert run_tool(raising(error)) == 2
-
     output = capsys.readouterr().err
     assert output.startswith('\nerror')
     assert 'bad input' in output
@@ -46,9 +44,7 @@ def test_bad_input_is_one_message(error, capsys, monkeypatch):
 
 def test_a_lost_process_is_one_message(capsys):
     error = RuntimeError('[/x/gloo/transport/tcp/pair.cc:5] Connection closed by peer')
-
     assert run_tool(raising(error)) == 3
-
     output = capsys.readouterr().err
     assert 'another process of the job was lost' in output
     assert 'closed by peer' in output and '--resume' in output
@@ -65,7 +61,6 @@ def test_bugs_keep_their_traceback(error):
 
 def test_debug_shows_where_it_came_from(monkeypatch):
     monkeypatch.setenv('MMTAL_DEBUG', '1')
-
     with pytest.raises(UserError):
         run_tool(raising(UserError('bad input')))
 
@@ -90,9 +85,7 @@ class Broken(Dataset):
 def test_message_of_a_data_worker_has_no_traceback():
     with pytest.raises(ValueError) as caught:
         next(iter(DataLoader(Broken(), num_workers=1)))
-
     message = error_message(caught.value)
-
     assert message == 'video a.mp4 cannot be read\nRemedy: another video'
 
 

@@ -1,56 +1,83 @@
-"""Jobs that may crash do not touch each other, and items are made in advance."""
+"""Work in processes that may crash, and in a thread that runs ahead."""
 
 from __future__ import annotations
 
 import os
 import signal
+import threading
+import time
 
 import pytest
 
 from mmtal_mts.utils.processes import describe_failure, run_ahead, run_jobs
 
-FAILURES = {'crash': 'its process died', 'input': 'bad input', 'bug': "KeyError: 'bug'"}
+WHAT_HAPPENS = {
+    'crash': 'its process died',
+    'exit': 'its process died',
+    'input': 'input',
+    'bug': 'KeyError: ',
+}
 
 
-def job(name: str) -> str:
+def job(name):
     if name == 'crash':
         os.kill(os.getpid(), signal.SIGKILL)
+    if name == 'exit':
+        os._exit(3)
     if name == 'input':
-        raise ValueError('bad input')
+        raise ValueError('input')
     if name == 'bug':
-        raise KeyError('bug')
-    return f'{name} is done'
+        {}['bug']
+    return os.getpid()
 
 
 @pytest.mark.parametrize('workers', [1, 3])
 def test_a_failing_job_does_not_touch_the_others(workers):
-    names = ['one', *FAILURES, 'two']
-    found = dict(run_jobs(job, names, workers))
-    assert set(found) == set(names)
-    assert (found['one'], found['two']) == ('one is done', 'two is done')
-    for name, reason in FAILURES.items():
-        assert describe_failure(found[name]).startswith(reason)
+    names = ['one', *WHAT_HAPPENS, 'two']
+    results = dict(run_jobs(job, names, workers))
+    assert sorted(results) == sorted(names)
+    for name, reason in WHAT_HAPPENS.items():
+        assert reason in describe_failure(results[name])
+    assert os.getpid() not in (results['one'], results['two'])
 
 
 def test_no_job_no_result():
     assert list(run_jobs(job, [], 2)) == []
 
 
-def test_items_keep_their_order_and_errors_arrive():
+def test_order_and_end_of_what_runs_ahead():
+    assert list(run_ahead(range(100), 3)) == list(range(100))
+    assert list(run_ahead([], 3)) == []
+
+
+def test_error_of_the_thread_is_raised_after_the_items_before_it():
     def items():
-        yield from range(5)
-        raise ValueError('the end')
+        yield 1
+        raise KeyError('torn')
 
     found = []
-    with pytest.raises(ValueError, match='the end'):
-        for item in run_ahead(items(), 3):
+    with pytest.raises(KeyError, match='torn'):
+        for item in run_ahead(items(), 2):
             found.append(item)
-    assert found == [0, 1, 2, 3, 4]
+    assert found == [1]
 
 
-def test_no_more_items_are_made_in_advance_than_asked_for():
+def test_no_more_than_the_depth_is_made_in_advance():
     made = []
-    ahead = run_ahead((made.append(n) for n in range(100)), 2)
-    next(ahead)
-    ahead.close()
-    assert len(made) <= 4
+
+    def items():
+        for index in range(50):
+            made.append(index)
+            yield index
+
+    for done, _ in enumerate(run_ahead(items(), 3)):
+        time.sleep(0.002)
+        assert len(made) <= done + 1 + 3 + 1
+
+
+def test_leaving_early_ends_the_thread():
+    before = threading.active_count()
+    items = run_ahead(iter(int, 1), 2)
+    assert next(items) == 0
+    items.close()
+    assert threading.active_count() == before

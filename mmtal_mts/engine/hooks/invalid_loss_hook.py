@@ -36,11 +36,11 @@ class InvalidLossHook(Hook):
         wrapper = runner.optim_wrapper
         several = isinstance(wrapper, OptimWrapperDict)
         self._handles = [
-            model.register_forward_hook(self._check_losses, with_kwargs=True),
-            *(
-                each.optimizer.register_step_pre_hook(self._check_gradients)
-                for each in (wrapper.values() if several else [wrapper])
-            ),
+            each.optimizer.register_step_pre_hook(self._check_gradients)
+            for each in (wrapper.values() if several else [wrapper])
+        ]
+        self._handles += [
+            model.register_forward_hook(self._check_losses, with_kwargs=True)
         ]
 
     def after_train(self, runner: Runner) -> None:
@@ -116,9 +116,10 @@ def _largest(gradient: Tensor) -> Tensor:
     return torch.linalg.vector_norm(values, float('inf')).float()
 
 
-def _clip_names(batch: dict) -> list[str]:
+def _clip_names(batch: object) -> list[str]:
     """Names the clips of a batch: video and first sampled frame."""
+    samples = batch.get('data_samples', ()) if isinstance(batch, dict) else ()
     return [
-        f'{sample.get("video_id", "?")} (window_offset={sample.get("window_offset")})'
-        for sample in batch.get('data_samples', ())
+        f'{sample.get("video_id")} (window_offset={sample.get("window_offset")})'
+        for sample in samples
     ] or ['unknown']
