@@ -46,6 +46,9 @@ def load(name: str) -> Config:
     for net in nets or [cfg.model]:
         if 'pretrained' in net.backbone:
             net.backbone.pretrained = None  # a download
+        start = (net.backbone.get('init_cfg') or {}).get('checkpoint', '')
+        if start.startswith('work_dirs/'):
+            net.backbone.init_cfg = None  # a training before this one
     return cfg
 
 

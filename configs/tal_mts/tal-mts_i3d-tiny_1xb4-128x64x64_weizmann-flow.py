@@ -1,7 +1,7 @@
 # The Weizmann timelines by their optical flow (docs/benchmark.md), which clothes do not
-# change. Another fold: change ann_file. The backbone starts from the baseline on the flow
-# of the synthetic videos, which this trains:
-#   bash .dev_scripts/train_zoo.sh ablation_baseline_i3d-tiny_1xb4-128x48x48_synthetic-flow
+# change. Another fold: change ann_file. The backbone starts from the baseline on the
+# flow of the synthetic videos, which .dev_scripts/train_zoo.sh trains, given
+# ablation_baseline_i3d-tiny_1xb4-128x48x48_synthetic-flow.
 _base_ = ['./tal-mts_i3d-tiny_1xb4-128x64x64_weizmann.py']
 
 model = dict(

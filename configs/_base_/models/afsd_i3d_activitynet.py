@@ -33,5 +33,7 @@ model = dict(
         loss_loc=dict(beta=1.0, loss_weight=1.0),
         init_cfg=dict(_delete_=True, type='Normal', layer='Conv1d', std=0.01),
     ),
-    test_cfg=dict(score_thr=1e-9, nms=dict(sigma=0.85, min_score=1e-9), fusion='geometric'),
+    test_cfg=dict(
+        score_thr=1e-9, nms=dict(sigma=0.85, min_score=1e-9), fusion='geometric'
+    ),
 )
