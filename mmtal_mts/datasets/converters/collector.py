@@ -97,7 +97,7 @@ class Collector:
         subset: Any = None,
         duration: Any = None,
         fps: Any = None,
-        file: Any = None,
+        file: str | None = None,
     ) -> None:
         """Adds a video, or facts about one that is there; the first value stays.
 
@@ -113,7 +113,7 @@ class Collector:
             'subset': self._subset_name(video_id, subset),
             'duration': parse_positive(duration),
             'fps': parse_positive(fps),
-            'file': file if isinstance(file, str) and file else None,
+            'file': file,
         }
         for key, value in facts.items():
             if value is None:

@@ -73,6 +73,9 @@ def _read_videos(
     for video, entry in videos.items():
         if not isinstance(entry, dict):
             raise UserError(f'{source}: {video}: must be an object')
+        file = entry.get('file')
+        if file is not None and not isinstance(file, str):
+            raise UserError(f'{source}: {video}: "file" must be a name, got {file!r}')
         others.update(dict.fromkeys(key for key in entry if key not in _VIDEO_KEYS))
         known = facts.get(video, VideoFacts())
         collector.add_video(
@@ -80,7 +83,7 @@ def _read_videos(
             subset=entry.get('subset') or known.subset,
             duration=_first(entry, _DURATION_KEYS),
             fps=entry.get('fps', known.fps),
-            file=entry.get('file'),
+            file=file,
         )
         # Test videos of ActionFormer's and OpenTAD's files have no such key.
         actions = entry.get('annotations', [])

@@ -284,6 +284,12 @@ def test_json_with_a_video_twice_is_refused(read):
         read({'a.json': '{"database": {' + f'{video}, {video}' + '}}'})
 
 
+def test_json_with_a_file_that_is_no_name_is_refused(read):
+    content = {'a': {'file': 5, 'annotations': ANNOTATIONS}}
+    with pytest.raises(UserError, match='a: "file" must be a name, got 5'):
+        read({'a.json': content})
+
+
 def test_json_with_odd_annotations_counts_them(read):
     items = [
         {'segment': [1, 2], 'label': 'x'},
