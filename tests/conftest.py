@@ -109,7 +109,7 @@ def _numbered(index: int, height: int, width: int) -> np.ndarray:
     return image
 
 
-@pytest.fixture
+@pytest.fixture(scope='session')
 def number_of() -> Callable[[np.ndarray], int]:
     """Reads the number that ``make_video`` wrote into a frame."""
 
@@ -121,7 +121,7 @@ def number_of() -> Callable[[np.ndarray], int]:
     return read
 
 
-@pytest.fixture
+@pytest.fixture(scope='session')
 def make_video() -> Callable[..., str]:
     """Writes a small video of up to 256 frames that are told apart by ``number_of``."""
     av = pytest.importorskip('av')

@@ -207,8 +207,16 @@ class VideoReader(_Reader):
     def close(self) -> None:
         """See :meth:`_Reader.close`."""
         if self._container is not None:
-            self._container.close()
+            if self._pid == os.getpid():
+                self._container.close()
+            else:
+                _INHERITED.append((self._container, self._decoder, self._current))
         self._container, self._decoder, self._current = None, iter(()), None
+
+    def __del__(self) -> None:
+        """Closes the file; also where the garbage of a parent process is collected."""
+        if getattr(self, '_container', None) is not None:
+            self.close()
 
     def frames(self) -> Iterator[tuple[int, np.ndarray]]:
         """See :meth:`_Reader.frames`."""
@@ -222,10 +230,9 @@ class VideoReader(_Reader):
     def _frame(self, index: int) -> np.ndarray | None:
         if index >= self.num_frames:
             return None
-        if self._container is not None and self._pid != os.getpid():
+        if self._pid != os.getpid():
             # The place in the file is shared with the process that opened it.
-            _INHERITED.append((self._container, self._decoder))
-            self._container, self._decoder, self._current = None, iter(()), None
+            self.close()
         at = -1 if self._current is None else self._current[0]
         nearest = bisect.bisect_right(self._key_indices, index) - 1
         key = self._key_indices[nearest] if nearest >= 0 else 0
@@ -244,7 +251,7 @@ class VideoReader(_Reader):
     def _picture(self, frame: Any) -> np.ndarray:
         """A frame as RGB; those of another size are scaled to the size of the first."""
         self._size = self._size or (frame.width, frame.height)
-        return upright_rgb(frame, *self._size)
+        return upright_rgb(frame, *self._size, self._num_threads)
 
     def _start(self, key: int = 0) -> None:
         """Opens the file, or seeks, to decode from a key frame on."""

@@ -22,6 +22,8 @@ from ..structures.timebase import (
 )
 from ..utils.io import atomic_write
 
+# Older PyAV takes no number of threads for the conversion of a frame.
+_HAS_THREADS = 'threads' in (av.VideoFrame.reformat.__doc__ or '')
 # Constant quality: visually clean, yet small files despite the sensor noise. Macroblock
 # trees of x264 make the bytes of small pictures differ from one process to the next.
 _X264 = {'crf': '20', 'preset': 'veryfast', 'threads': '1', 'mbtree': '0'}
@@ -91,21 +93,24 @@ def scan_video(path: str, modified: int, size: int) -> VideoScan:
         try:
             for packet in container.demux(stream):
                 if packet.size and not getattr(packet, 'is_discard', False):
-                    packets.append((packet.pts, packet.duration, packet.is_keyframe))
+                    packets.append(
+                        (packet.pts, packet.dts, packet.duration, packet.is_keyframe)
+                    )
         except FFmpegError as error:
             warnings.append(f'reading stopped early: {one_line(error)}')
     if not packets:
         raise VideoReadError(f'{path}: no frame can be decoded')
-    stamps = [pts for pts, _, _ in packets]
+    stamps = [pts for pts, _, _, _ in packets]
+    decoding = [pts if dts is None else dts for pts, dts, _, _ in packets]
     last_s, ordered, keys = None, None, []
     if None not in stamps and tick:
-        unwrapped = unwrap_stamps(stamps, tick, rate)
-        last = packets[int(np.argmax(unwrapped))][1]
+        unwrapped = unwrap_stamps(stamps, decoding, tick, rate)
+        last = packets[int(np.argmax(unwrapped))][2]
         last_s = last * tick if last else None
         # Without unique time stamps frames can only be counted from the beginning.
         if unwrapped == stamps and len(set(stamps)) == len(stamps):
             ordered = np.sort(np.array(stamps, dtype=np.int64))
-            key_stamps = [pts for pts, _, is_key in packets if is_key]
+            key_stamps = [pts for pts, _, _, is_key in packets if is_key]
             keys = np.sort(np.searchsorted(ordered, key_stamps)).tolist()
         stamps = unwrapped
     times = times_from_stamps(stamps, tick, rate, last_s)
@@ -126,11 +131,13 @@ def _announced_s(container: Any, stream: Any, rate: Any) -> float | None:
     return max(lengths) or None
 
 
-def upright_rgb(frame: Any, width: int, height: int) -> np.ndarray:
+def upright_rgb(
+    frame: Any, width: int, height: int, num_threads: int = 0
+) -> np.ndarray:
     """Converts a frame of PyAV, and turns it as its rotation flag says."""
-    if (frame.width, frame.height) != (width, height):
-        frame = frame.reformat(width, height, 'rgb24')
-    image = frame.to_ndarray(format='rgb24')
+    threads = {'threads': num_threads} if _HAS_THREADS else {}
+    frame = frame.reformat(width, height, 'rgb24', **threads)
+    image = frame.to_ndarray()
     # Degrees counter-clockwise; older PyAV does not know the rotation.
     turns = int(round(getattr(frame, 'rotation', 0) / 90)) % 4
     return np.ascontiguousarray(np.rot90(image, turns)) if turns else image

@@ -8,7 +8,7 @@ import torch
 from mmengine.dataset import pseudo_collate
 
 from mmtal_mts.datasets import TALDataset, TALFeatureDataset, VideoReadError
-from mmtal_mts.datasets.transforms.stored_features import open_features
+from mmtal_mts.datasets.stored import open_features
 from mmtal_mts.structures.annotations import AnnotationError
 
 PIPELINE = [dict(type='LoadFeatures', channels=3), dict(type='PackTALInputs')]
@@ -69,7 +69,7 @@ def test_windows_and_their_rows(root):
     samples = [data[i] for i in range(len(data))]
     offsets = [s['data_samples'].window_offset for s in samples]
     assert offsets == [1.5, 9.5, 12.5]
-    for sample, first in zip(samples, (0, 8, 11)):
+    for sample, first in zip(samples, (0, 8, 11), strict=False):
         np.testing.assert_array_equal(sample['inputs'], rows(27)[first : first + 16].T)
     batch = pseudo_collate(samples)
     assert batch['inputs'][0].dtype == torch.float32

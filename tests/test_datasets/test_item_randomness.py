@@ -8,42 +8,42 @@ import random
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
-from mmtal_mts.datasets.item_randomness import ItemRandomness
+from mmtal_mts.datasets import TALDataset
 
 
-class Noise(Dataset):
+class Noise(TALDataset):
     """Items are random numbers."""
 
     def __init__(self):
-        self.randomness = ItemRandomness()
+        super().__init__('none', lazy_init=True)
+        self._fully_initialized = True
 
     def __len__(self):
         return 6
 
-    def __getitem__(self, index):
-        with self.randomness.of(index):
-            return torch.tensor(
-                [random.random(), np.random.rand(), torch.rand(1).item()]
-            )
+    def prepare_data(self, index):
+        if index < 0:
+            raise ValueError
+        return torch.tensor([random.random(), np.random.rand(), torch.rand(1).item()])
 
 
 def epoch(dataset, number, **kwargs):
-    dataset.randomness.set(3, number)
+    dataset.set_epoch_seed(3, number)
     return torch.stack(list(DataLoader(dataset, batch_size=None, **kwargs)))
 
 
 def test_depends_on_seed_epoch_and_item():
     dataset = Noise()
-    dataset.randomness.set(3, 1)
+    dataset.set_epoch_seed(3, 1)
     first = dataset[2]
     assert torch.equal(dataset[2], first)
-    dataset.randomness.set(3, 2)
+    dataset.set_epoch_seed(3, 2)
     assert not torch.isin(dataset[2], first).any()
-    dataset.randomness.set(4, 1)
+    dataset.set_epoch_seed(4, 1)
     assert not torch.isin(dataset[2], first).any()
-    dataset.randomness.set(3, 1)
+    dataset.set_epoch_seed(3, 1)
     assert not torch.isin(dataset[3], first).any()
 
 
@@ -54,7 +54,7 @@ def test_workers_that_live_on_are_told_of_the_epoch():
     )
     seen = []
     for number in range(2):
-        dataset.randomness.set(3, number)
+        dataset.set_epoch_seed(3, number)
         seen.append(torch.stack(list(loader)))
     assert not torch.equal(seen[0], seen[1])
     for number in range(2):
@@ -63,7 +63,7 @@ def test_workers_that_live_on_are_told_of_the_epoch():
 
 def test_other_random_numbers_go_on_undisturbed():
     dataset = Noise()
-    dataset.randomness.set(3, 0)
+    dataset.set_epoch_seed(3, 0)
     random.seed(0)
     np.random.seed(0)
     wanted = random.random(), np.random.rand(), torch.rand(1)
@@ -72,8 +72,8 @@ def test_other_random_numbers_go_on_undisturbed():
     torch.manual_seed(0)
     dataset[0]
     assert (random.random(), np.random.rand(), torch.rand(1)) == wanted
-    with pytest.raises(ValueError), dataset.randomness.of(1):
-        raise ValueError
+    with pytest.raises(ValueError):
+        dataset[-1]
     after = torch.get_rng_state()
     dataset[1]
     assert torch.equal(torch.get_rng_state(), after)

@@ -10,6 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mmtal_mts.datasets import (
+    ArrayReader,
+    LoadClip,
+    TALDataset,
+    VideoReader,
+    VideoReadError,
+)
 from mmtal_mts.datasets import windows as w
 
 GOLDENS = Path(__file__).parents[1] / 'data' / 'goldens'
@@ -36,7 +43,7 @@ def test_offsets_reach_the_end(num_frames, clip_len, stride):
     offsets = w.window_offsets(num_frames, clip_len, stride)
     assert offsets == sorted(set(offsets)) and offsets[0] == 0
     assert offsets[-1] == max(num_frames - clip_len, 0)
-    assert all(b - a <= stride for a, b in zip(offsets, offsets[1:]))
+    assert all(b - a <= stride for a, b in zip(offsets, offsets[1:], strict=False))
 
 
 @pytest.mark.parametrize('args', [(0, 4, 2), (5, 0, 2), (5, 4, 0)])
@@ -128,7 +135,7 @@ def test_first_clips_equal_afsd():
     assert [window.offset for window in found] == [
         clip['offset'] for clip in expected['first_clips']
     ]
-    for window, clip in zip(found, expected['first_clips']):
+    for window, clip in zip(found, expected['first_clips'], strict=False):
         labels = annotations[window.indices, 2:]
         np.testing.assert_allclose(
             np.hstack([window.segments, labels]), clip['annotations'], atol=1e-9
@@ -154,7 +161,9 @@ def test_all_clips_equal_afsd(setting, afsd_thumos14):
             num_annotations += len(window.indices)
             text = ';'.join(
                 f'{start:.6f},{end:.6f},{int(table[index, 2])}'
-                for (start, end), index in zip(window.segments, window.indices)
+                for (start, end), index in zip(
+                    window.segments, window.indices, strict=False
+                )
             )
             lines.append(f'{video}|{window.offset}|{text}')
     assert (len(lines), num_annotations) == (
@@ -188,3 +197,59 @@ def test_shortest_action_by_hand():
     assert w.shortest_action(20, segments, clip_len=10, stride=10) == 2.0
     assert w.shortest_action(20, segments, clip_len=12, stride=12) == 3.0
     assert w.shortest_action(20, np.zeros((0, 2)), 10, 10) is None
+
+
+# Windows of an open video
+
+NAMES = ('clip_len', 'window_offset', 'num_sampled_frames', 'duration', 'sample_fps')
+
+
+def listed(reader, **settings):
+    return list(w.video_windows(reader, 'v', **settings))
+
+
+def test_items_have_the_keys_of_a_data_set(tmp_path, make_video):
+    path = make_video(tmp_path / 'v.mp4', 75, 25)
+    database = {'v': dict(duration=3.0, annotations=[])}
+    (tmp_path / 'a.json').write_text(json.dumps(dict(classes=['a'], database=database)))
+    layout = dict(sample_fps=10, clip_len=16, window_stride=9)
+    dataset = TALDataset(
+        'a.json', str(tmp_path), dict(video=''), test_mode=True, **layout
+    )
+    found = listed(VideoReader(path), classes=('a',), **layout)
+    assert len(found) == len(dataset) == 3
+    for index, mine in enumerate(found):
+        theirs = dataset.get_data_info(index)
+        extra = {'reader', 'frame_size', 'flow_method'}
+        assert set(mine) - extra == set(theirs) - {'sample_idx'}
+        assert [mine[name] for name in NAMES] == [theirs[name] for name in NAMES]
+        assert mine['gt_segments'].shape == (0, 2) and mine['gt_labels'].shape == (0,)
+
+
+@given(st.integers(1, 60), st.integers(1, 20), st.integers(1, 25), st.booleans())
+def test_any_number_of_frames_is_cut_alike(count, clip_len, stride, is_generator):
+    frames = [np.full((1, 1, 3), index, np.uint8) for index in range(count)]
+    reader = ArrayReader(iter(frames) if is_generator else frames, 10)
+    settings = dict(clip_len=clip_len, window_stride=stride)
+    load, offsets = LoadClip(), []
+    for item in w.video_windows(reader, 'v', sample_fps=10, **settings):
+        offsets.append(item['window_offset'])
+        values = [int(img[0, 0, 0]) for img in load(item)['imgs']]
+        expected = list(range(count))[offsets[-1] : offsets[-1] + clip_len]
+        assert values == expected + [127] * (clip_len - len(expected))
+    assert offsets == w.window_offsets(count, clip_len, stride)
+
+
+def test_fixed_number_of_frames_is_one_window():
+    frames = np.zeros((50, 1, 1, 3), np.uint8)
+    settings = dict(num_frames_per_video=8, clip_len=8)
+    (item,) = listed(ArrayReader(frames, 10), **settings)
+    assert (item['num_sampled_frames'], item['sample_fps']) == (8, 1.6)
+    with pytest.raises(VideoReadError, match='v: .*not known in advance'):
+        listed(ArrayReader(iter(frames), 10), **settings)
+
+
+def test_by_default_windows_overlap_by_half():
+    reader = ArrayReader(np.zeros((40, 1, 1, 3), np.uint8), 10)
+    offsets = [item['window_offset'] for item in listed(reader, clip_len=16)]
+    assert offsets == [0, 8, 16, 24]

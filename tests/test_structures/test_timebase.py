@@ -4,14 +4,21 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+import torch
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmtal_mts.structures.timebase import (
+    FrameTimes,
+    cells_to_frames,
+    frames_to_cells,
     frames_to_seconds,
     num_sampled_frames,
     seconds_to_frames,
     source_frame_indices,
+    times_from_stamps,
+    unwrap_stamps,
+    window_to_video_s,
 )
 
 NTSC = 30000 / 1001
@@ -125,3 +132,120 @@ def test_incomplete_arguments_are_errors():
         num_sampled_frames(10, duration_s=float('nan'))
     with pytest.raises(ValueError, match='negative'):
         source_frame_indices(-1, 1, 30, 10)
+
+
+@pytest.mark.parametrize('kind', [np.array, torch.tensor])
+def test_places_in_windows_and_on_levels(kind):
+    frames = kind([[0.0, 5.0], [2.5, 10.0]])
+    seconds = window_to_video_s(frames, 20, 10)
+    assert type(seconds) is type(frames)
+    assert seconds.tolist() == [[2.0, 2.5], [2.25, 3.0]]
+    assert frames_to_cells(frames, 4).tolist() == [[0.0, 1.25], [0.625, 2.5]]
+    assert cells_to_frames(frames_to_cells(frames, 4), 4).tolist() == frames.tolist()
+    with pytest.raises(ValueError, match='sample_fps must be a positive'):
+        window_to_video_s(frames, 0, 0)
+
+
+# When frames are shown
+
+TICK = Fraction(1, 90_000)
+TICKS = st.sampled_from([Fraction(1, 1000), TICK, Fraction(1, 15_360)])
+RATES = st.sampled_from([Fraction(n) for n in (10, 24, 25, 30, 60)] + [
+    Fraction(30_000, 1001), Fraction(24_000, 1001)
+])  # fmt: skip
+
+
+def varying(starts_s, end_s):
+    starts = np.array(starts_s)
+    return FrameTimes(len(starts), len(starts) / end_s, starts, end_s)
+
+
+def test_last_frame_before_the_end_of_each_interval():
+    times = varying([0.0, 0.3, 0.4, 0.45, 0.8], 1.0)
+    assert times.count(10) == 10
+    # A frame that begins at the very end of an interval belongs to the next one.
+    assert times.indices(0, 10, 10).tolist() == [0, 0, 0, 1, 3, 3, 3, 3, 4, 4]
+    assert times.indices(7, 2, 10).tolist() == [3, 4]
+    assert times.indices(0, 2, 2).tolist() == [3, 4]
+    assert times.shown_at([-1, 0.29, 0.3, 0.44, 5]).tolist() == [0, 0, 1, 2, 4]
+    assert times.start_s(2) == 0.4 and times.start_s(9) == times.duration_s == 1.0
+
+
+def test_what_is_beyond_the_end_has_indices_of_no_frame():
+    times = varying([0.0, 0.3, 0.4, 0.45, 0.8], 1.0)
+    assert times.indices(9, 3, 10).tolist() == [4, 5, 5]
+    constant = FrameTimes(10, 10.0)
+    assert constant.indices(9, 3, 10).tolist() == [9, 10, 11]
+    assert constant.start_s(3) == 0.3
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.integers(1, 20_000), min_size=1, max_size=60),
+    st.sampled_from([3, 10, 12.5, 30000 / 1001]),
+)
+def test_any_times_against_a_search_one_by_one(steps, sample_fps):
+    stamps = [0, *np.cumsum(steps).tolist()]
+    times = times_from_stamps(stamps, TICK, None, Fraction(1, 25))
+    count = times.count(sample_fps)
+    rate = Fraction(sample_fps).limit_denominator(1001)
+    expected = [
+        max(i for i, stamp in enumerate(stamps) if stamp * TICK < (k + 1) / rate)
+        for k in range(count)
+    ]
+    # The one sampled frame of a video shorter than that is not wholly in it.
+    found = np.minimum(times.indices(0, count, sample_fps), len(stamps) - 1)
+    assert found.tolist() == expected
+
+
+@given(RATES, TICKS, st.integers(0, 10**6), st.integers(1, 200))
+def test_a_constant_rate_is_found_in_rounded_stamps(rate, tick, start, count):
+    stamps = [start + round(index / rate / tick) for index in range(count)]
+    times = times_from_stamps(stamps, tick, rate)
+    assert times.starts_s is None and times.num_frames == count
+    assert times.duration_s == pytest.approx(count / rate)
+
+
+def test_a_dropped_frame_moves_all_behind_it():
+    rate, tick = Fraction(30000, 1001), Fraction(1, 1000)
+    stamps = [int(index / rate / tick) for index in range(500)]
+    times = times_from_stamps(stamps, tick, rate)
+    dropped = times_from_stamps(stamps[:200] + stamps[201:], tick, rate)
+    # Up to there, times are exact.
+    assert dropped.starts_s[:200].tolist() == [float(i / rate) for i in range(200)]
+    assert dropped.indices(149, 1, 10)[0] == times.indices(149, 1, 10)[0] - 1
+
+
+@given(st.lists(st.integers(2, 500), min_size=3, max_size=30))
+def test_a_varying_rate_follows_the_stamps(steps):
+    tick = Fraction(1, 1000)
+    stamps = np.cumsum([7, *steps]).tolist()
+    # A step of one tick would be the rate; none is.
+    times = times_from_stamps(stamps, tick, Fraction(1000))
+    assert times.starts_s[2:].tolist() == [float((s - 7) * tick) for s in stamps[2:]]
+    assert times.end_s == float((stamps[-1] - 7) * tick + tick)
+
+
+def test_order_does_not_matter_and_time_never_runs_backwards():
+    times = times_from_stamps([0, 100, 50, 200], Fraction(1, 1000), None)
+    assert times.starts_s.tolist() == [0, 0.05, 0.1, 0.2]
+
+
+def test_stamps_that_tell_nothing():
+    assert times_from_stamps([], TICK, Fraction(25)) is None
+    assert times_from_stamps([None, None], TICK, None) is None
+    counted = times_from_stamps([None, 2, 1], TICK, Fraction(25))
+    assert (counted.num_frames, counted.starts_s) == (3, None)
+    lone = times_from_stamps([7], TICK, None)
+    assert (lone.count(10), lone.duration_s) == (1, 0.04)
+
+
+@pytest.mark.parametrize('jump', [2**33, -(2**20)])
+def test_stamps_go_on_where_their_counter_jumps(jump):
+    stamps = [index * 3600 + (jump if index >= 500 else 0) for index in range(700)]
+    found = unwrap_stamps(stamps, stamps, TICK, Fraction(25))
+    assert found == [index * 3600 for index in range(700)]
+    assert unwrap_stamps(stamps[:500], stamps[:500], TICK, None) == stamps[:500]
+    # Frames that are shown earlier than others that are decoded first do not jump.
+    shown = [0, 90_000 * 30, 90_000 * 9]
+    assert unwrap_stamps(shown, [-2, -1, 0], TICK, None) == shown

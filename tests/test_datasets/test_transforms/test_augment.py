@@ -25,7 +25,7 @@ def test_flip_mirrors_frames_and_exchanges_labels(label_map):
     before = clip()
     after = FlipClip(1.0, label_map)(clip())
     assert after['flip'] is True
-    for old, new in zip(before['imgs'], after['imgs']):
+    for old, new in zip(before['imgs'], after['imgs'], strict=False):
         np.testing.assert_array_equal(new, old[:, ::-1])
         assert new.flags['C_CONTIGUOUS']
     np.testing.assert_array_equal(after['gt_labels'], [1, 2, 0, 1])
@@ -41,7 +41,7 @@ def test_flip_twice_is_the_identity():
 def test_flip_inverts_horizontal_flow():
     before = clip('Flow', 2)
     after = FlipClip(1.0)(clip('Flow', 2))
-    for old, new in zip(before['imgs'], after['imgs']):
+    for old, new in zip(before['imgs'], after['imgs'], strict=False):
         np.testing.assert_array_equal(new[..., 0], 255 - old[:, ::-1, 0])
         np.testing.assert_array_equal(new[..., 1], old[:, ::-1, 1])
     plain = FlipClip(1.0, negate_flow_x=False)(clip('Flow', 2))

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmtal_mts.datasets.transforms import CutInsertBackground
-from mmtal_mts.datasets.transforms.cut_insert import background_regions, cut_and_insert
+from mmtal_mts.datasets.transforms.augment import background_regions, cut_and_insert
 
 GOLDENS = Path(__file__).parents[2] / 'data' / 'goldens'
 GOLDEN = json.loads((GOLDENS / 'e_ssl_augment.json').read_text())

@@ -6,18 +6,18 @@ frame every 12 frames. Frame i is grey of value 20 + 5 i.
 
 from __future__ import annotations
 
-import struct
+import copy
+import shutil
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from mmaction.datasets.transforms import Resize
 
-from mmtal_mts.datasets.transforms import LoadClip, VideoReadError, video_readers
-from mmtal_mts.datasets.transforms.video_readers import available_backends, open_video
+from mmtal_mts.datasets import LoadClip, VideoReader, VideoReadError
 
 VIDEO = str(Path(__file__).parents[2] / 'data' / 'index_brightness.mp4')
-BACKENDS = available_backends()
 
 
 def window(source=VIDEO, **more):
@@ -42,31 +42,12 @@ def shown_indices(imgs):
     return [round((float(img.mean()) - 20) / 5) for img in imgs]
 
 
-def write_video(path, num_frames, make_frame, size=(32, 32), times=None):
-    av = pytest.importorskip('av')
-    with av.open(str(path), 'w') as container:
-        stream = container.add_stream('mpeg4', rate=30)
-        stream.width, stream.height, stream.pix_fmt = *size, 'yuv420p'
-        stream.bit_rate = 4_000_000
-        for index in range(num_frames):
-            frame = av.VideoFrame.from_ndarray(make_frame(index), format='rgb24')
-            frame.pts = index if times is None else times[index]
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
-    return str(path)
-
-
-def grey(index):
-    return np.full((32, 32, 3), 20 + 5 * index, dtype=np.uint8)
-
-
 # Video files
 
 
-@pytest.mark.parametrize('backend', BACKENDS)
 @pytest.mark.parametrize('offset', [0, 3, 9])
-def test_every_backend_shows_the_same_frames(backend, offset):
-    results = LoadClip(backend)(window(window_offset=offset))
+def test_sampled_frames_of_a_video(offset):
+    results = LoadClip()(window(window_offset=offset))
     expected = [3 * k + 2 for k in range(offset, offset + 4)]
     assert results['frame_inds'].tolist() == expected
     assert shown_indices(results['imgs']) == expected
@@ -75,173 +56,106 @@ def test_every_backend_shows_the_same_frames(backend, offset):
     assert all(img.dtype == np.uint8 for img in results['imgs'])
 
 
-@pytest.mark.parametrize('backend', BACKENDS)
-@pytest.mark.parametrize('first', range(40))
-def test_any_start_seeks_to_the_right_frame(backend, first):
-    indices = np.arange(first, min(first + 14, 40), 5)
-    frames = list(open_video(VIDEO, backend).read(indices))
-    assert shown_indices(frames) == indices.tolist()
-
-
-@pytest.mark.parametrize('backend', BACKENDS)
-def test_backends_agree_on_rate_and_length(backend):
-    reader = open_video(VIDEO, backend)
-    assert reader.num_frames == 40
-    assert reader.fps == pytest.approx(30)
-
-
-@pytest.mark.parametrize('backend', BACKENDS)
-def test_end_is_padded_with_a_constant(backend):
-    results = LoadClip(backend, pad_value=99)(window(clip_len=20))
+def test_end_is_padded_with_a_constant():
+    results = LoadClip(pad_value=99)(window(clip_len=20))
     assert len(results['imgs']) == 20
     assert shown_indices(results['imgs'][:13]) == list(range(2, 40, 3))
     assert all((img == 99).all() for img in results['imgs'][13:])
 
 
-@pytest.mark.parametrize('backend', BACKENDS)
-def test_higher_sampling_rate_repeats_frames(backend):
-    results = LoadClip(backend)(
-        window(sample_fps=60.0, clip_len=6, num_sampled_frames=80)
-    )
+def test_higher_sampling_rate_repeats_frames():
+    results = LoadClip()(window(sample_fps=60.0, clip_len=6, num_sampled_frames=80))
     assert shown_indices(results['imgs']) == [0, 0, 1, 1, 2, 2]
 
 
-@pytest.mark.parametrize('backend', BACKENDS)
-def test_rounded_duration_repeats_the_last_frame(backend):
-    results = LoadClip(backend)(
+def test_rounded_duration_repeats_the_last_frame():
+    results = LoadClip()(
         window(window_offset=11, clip_len=4, num_sampled_frames=15, duration=1.5)
     )
     assert shown_indices(results['imgs']) == [35, 38, 39, 39]
 
 
-@pytest.mark.parametrize('backend', BACKENDS)
-def test_varying_frame_rate_counts_frames(backend, tmp_path):
-    times = [3 * i + (i % 5 == 0) for i in range(30)]
-    path = write_video(tmp_path / 'v.mp4', 30, grey, times=times)
-    indices = np.array([4, 5, 6, 17, 28])
-    assert shown_indices(open_video(path, backend).read(indices)) == indices.tolist()
-
-
-@pytest.mark.parametrize('backend', BACKENDS)
-def test_varying_frame_rate_is_sampled_by_time(
-    backend, make_video, number_of, tmp_path
-):
+def test_varying_frame_rate_is_sampled_by_time(make_video, number_of, tmp_path):
     # Frame 0 stays for a second, which an average rate would spread over all.
     times = [0.0, *(1.0 + 0.1 * k for k in range(9))]
     path = make_video(tmp_path / 'v.mp4', 10, times=times, size=(64, 48))
     facts = dict(duration=1.9, num_sampled_frames=19, clip_len=20)
-    results = LoadClip(backend)(window(path, **facts))
+    results = LoadClip()(window(path, **facts))
     expected = [0] * 10 + list(range(1, 10))
     assert results['frame_inds'].tolist() == expected
     assert [number_of(img) for img in results['imgs'][:19]] == expected
     assert (results['imgs'][19] == 127).all()
     # A rate that a person gave wins.
     given = window(path, source_fps=5.0, **dict(facts, duration=2.0, clip_len=4))
-    assert LoadClip(backend)(given)['frame_inds'].tolist() == [0, 0, 1, 1]
+    assert LoadClip()(given)['frame_inds'].tolist() == [0, 0, 1, 1]
 
 
-@pytest.mark.parametrize('backend', BACKENDS)
-def test_avi_is_read(backend, tmp_path):
-    path = write_video(tmp_path / 'v.avi', 30, grey)
-    indices = np.array([0, 13, 29])
-    assert shown_indices(open_video(path, backend).read(indices)) == indices.tolist()
-
-
-@pytest.mark.parametrize('backend', BACKENDS)
-def test_phone_video_is_turned_upright(backend, tmp_path):
-    def corner(index):
-        image = np.full((32, 64, 3), 60, dtype=np.uint8)
-        image[:16, :32] = 220
-        return image
-
-    path = Path(write_video(tmp_path / 'v.mp4', 3, corner, size=(64, 32)))
-    # Rotate by 90 degrees clockwise in the track header of the MP4 file.
-    data = bytearray(path.read_bytes())
-    matrix = data.find(b'tkhd') + 4 + 4 + 20 + 16
-    data[matrix : matrix + 36] = struct.pack(
-        '>9i', 0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30
-    )
-    path.write_bytes(data)
-    (frame,) = open_video(str(path), backend).read(np.array([1]))
-    assert frame.shape == (64, 32, 3)
-    assert frame[:8, -8:].mean() > 200
-    assert frame[-8:, -8:].mean() < 80 and frame[:8, :8].mean() < 80
-
-
-@pytest.mark.parametrize('backend', BACKENDS)
-def test_large_frames_are_scaled_down(backend):
-    results = LoadClip(backend, max_short_side=16)(window())
+def test_large_frames_are_scaled_down():
+    results = LoadClip(max_short_side=16)(window())
     assert results['img_shape'] == (16, 16)
     assert shown_indices(results['imgs']) == [2, 5, 8, 11]
-    assert LoadClip(backend, max_short_side=64)(window())['img_shape'] == (32, 32)
+    assert LoadClip(max_short_side=64)(window())['img_shape'] == (32, 32)
 
 
-def test_pyav_reads_files_without_time_stamps():
-    pytest.importorskip('av')
-    reader = open_video(VIDEO, 'pyav')
-    reader._seekable, reader._key_times = False, []
-    assert shown_indices(reader.read(np.array([15, 30]))) == [15, 30]
+def test_scaling_while_decoding_equals_a_resize():
+    scaled = LoadClip(scale=(20, 24))(window(clip_len=16))
+    resized = Resize((20, 24), keep_ratio=False)(LoadClip()(window(clip_len=16)))
+    np.testing.assert_array_equal(scaled['imgs'], resized['imgs'])
+    assert scaled['img_shape'] == (24, 20)
+    assert LoadClip(scale=(20, 24))(window('x', broken=True))['img_shape'] == (24, 20)
 
 
-def test_pyav_survives_a_seek_that_lands_too_late():
-    pytest.importorskip('av')
-    reader = open_video(VIDEO, 'pyav')
-    # Pretend that the last key frame stands for the second.
-    reader._key_times[1] = reader._key_times[-1]
-    assert shown_indices(reader.read(np.array([15, 20]))) == [15, 20]
+def test_one_video_stays_open_and_copies_open_their_own(tmp_path):
+    load = LoadClip()
+    load(window())
+    reader = load._reader
+    load(window(window_offset=4))
+    assert load._reader is reader
+    twin = copy.deepcopy(load)
+    assert twin._reader is None and load._reader is reader
+    assert shown_indices(twin(window())['imgs']) == [2, 5, 8, 11]
+    other = shutil.copy(VIDEO, tmp_path / 'other.mp4')
+    assert shown_indices(load(window(str(other)))['imgs']) == [2, 5, 8, 11]
+    assert load._reader is not reader
 
 
-@pytest.mark.parametrize('backend', [*BACKENDS, 'auto'])
 @pytest.mark.parametrize('content', [b'', b'no video at all' * 100])
-def test_corrupt_video_names_the_file(backend, content, tmp_path):
+def test_corrupt_video_names_the_file(content, tmp_path):
     path = tmp_path / 'broken.mp4'
     path.write_bytes(content)
-    with pytest.raises(VideoReadError, match=r'broken\.mp4.*decoded.*on_bad_video'):
-        LoadClip(backend)(window(str(path)))
+    with pytest.raises(VideoReadError, match=r'broken\.mp4.*opened.*on_bad_video'):
+        LoadClip()(window(str(path)))
 
 
-@pytest.mark.parametrize('backend', BACKENDS)
-def test_cut_off_video_is_an_error_only_where_it_matters(backend, tmp_path):
+def test_cut_off_video_is_an_error_only_where_it_matters(tmp_path, make_video):
     path = tmp_path / 'v.avi'
-    data = Path(write_video(path, 200, lambda i: grey(i % 40))).read_bytes()
+    make_video(path, 200, codec='mpeg4')
+    data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2])
     facts = dict(duration=200 / 30, num_sampled_frames=66, source_fps=30.0)
-    # decord decodes ahead and may stumble over the torn packet already here; then
-    # 'auto' takes the next library.
-    reader = 'auto' if backend == 'decord' else backend
-    first = LoadClip(reader)(window(str(path), **facts))
-    assert shown_indices(first['imgs']) == [2, 5, 8, 11]
+    first = LoadClip()(window(str(path), **facts))
+    assert first['frame_inds'].tolist() == [2, 5, 8, 11]
     with pytest.raises(VideoReadError, match=r'v\.avi'):
-        LoadClip(backend)(window(str(path), window_offset=62, **facts))
+        LoadClip()(window(str(path), window_offset=62, **facts))
 
 
-def test_auto_takes_the_next_backend_if_one_fails(monkeypatch):
-    if len(BACKENDS) < 2:
-        pytest.skip('needs two decoding libraries')
-
-    def open_or_fail(path, backend, num_threads):
-        if backend == BACKENDS[0]:
-            raise RuntimeError('fails on this file')
-        return open_video(path, backend, num_threads)
-
+def test_undecodable_end_is_filled_up_when_skipping(monkeypatch):
+    original = VideoReader._frame
     monkeypatch.setattr(
-        'mmtal_mts.datasets.transforms.loading.open_video', open_or_fail
+        VideoReader, '_frame', lambda self, i: original(self, i) if i < 4 else None
     )
-    assert shown_indices(LoadClip()(window())['imgs']) == [2, 5, 8, 11]
-
-
-def test_missing_library_is_an_error(monkeypatch):
-    monkeypatch.setitem(
-        video_readers._READERS, 'decord', ('no_such_module', video_readers.VideoReader)
-    )
-    with pytest.raises(ImportError, match='decord'):
-        LoadClip('decord')
-    assert 'decord' not in LoadClip().backends
+    facts = dict(clip_len=13)
+    with pytest.raises(VideoReadError, match='cut off at frame 5 of 40.*on_bad_video'):
+        LoadClip()(window(**facts))
+    skipped = LoadClip()(window(on_bad_video='skip', **facts))
+    assert skipped['frame_inds'].tolist() == [2]
+    # An open video of which nothing is left gives a constant window.
+    empty = LoadClip()(window(reader=VideoReader(VIDEO), window_offset=6, **facts))
+    assert all((img == 127).all() for img in empty['imgs'])
 
 
 @pytest.mark.parametrize(
-    'arguments',
-    [dict(backend='x'), dict(pad_value=256), dict(max_short_side=0)],
+    'arguments', [dict(pad_value=256), dict(max_short_side=0), dict(scale=(0, 3))]
 )
 def test_impossible_arguments(arguments):
     with pytest.raises(ValueError, match=next(iter(arguments))):

@@ -7,7 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from mmtal_mts.datasets.transforms import AppendClip, LoadClip, VideoReadError
+from mmtal_mts.datasets import ArrayReader, VideoReadError
+from mmtal_mts.datasets.transforms import AppendClip, LoadClip
 
 T, SIDE = 20, 6
 
@@ -94,3 +95,10 @@ def test_an_unreadable_video_stays_a_constant_window(folder):
     results = AppendClip('flow', str(folder))(results)
     clip = np.stack(results['imgs'])
     assert clip.shape[-1] == 5 and (clip == 127).all()
+
+
+def test_only_rgb_and_flow_can_be_made_of_an_open_video(folder):
+    reader = ArrayReader(np.zeros((T, SIDE, SIDE, 3), np.uint8), 10)
+    results = LoadClip()(dict(window(folder), source_type='video', reader=reader))
+    with pytest.raises(ValueError, match='streams RGB and RGB cannot be made from a'):
+        AppendClip('rgb', str(folder), modality='RGB')(results)

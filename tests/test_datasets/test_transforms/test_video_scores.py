@@ -19,7 +19,7 @@ def scores_of(path, content, video_id='a', **kwargs):
     results = transform(dict(video_id=video_id, video_classes=CLASSES))
     found = results['video_scores']
     assert found['labels'].dtype == np.int64 and found['scores'].dtype == np.float32
-    return list(zip(found['labels'].tolist(), found['scores'].tolist()))
+    return list(zip(found['labels'].tolist(), found['scores'].tolist(), strict=False))
 
 
 def test_list_per_video_takes_the_best(tmp_path):

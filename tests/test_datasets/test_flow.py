@@ -8,13 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmtal_mts.datasets.extraction import (
+from mmtal_mts.datasets import ArrayReader, LoadClip, VideoReadError
+from mmtal_mts.datasets.flow import (
     FLOW_METHODS,
-    FlowEncoder,
+    FlowReader,
     build_flow,
     decode_flow,
     encode_flow,
 )
+from mmtal_mts.datasets.windows import video_windows
 
 SIDE = 64
 MARGIN = 8  # what enters the picture cannot be matched
@@ -47,27 +49,56 @@ def test_translation_is_found_with_its_sign_and_axes(method, dx, dy):
     assert np.quantile(error, 0.95) < 0.25
 
 
-def test_encoder_gives_a_field_per_frame_and_repeats_the_last():
-    frames = [
-        cv2.cvtColor(texture(3.0 * k, -2.0 * k), cv2.COLOR_GRAY2RGB) for k in range(3)
+def moving(count):
+    return [
+        cv2.cvtColor(texture(3.0 * k, -2.0 * k), cv2.COLOR_GRAY2RGB)
+        for k in range(count)
     ]
-    encoder = FlowEncoder('tvl1', 20)
-    assert encoder.push(frames[0]) is None
-    fields = [encoder.push(frame) for frame in frames[1:]]
-    fields.append(encoder.finish())
-    for field in fields:
+
+
+def loaded(reader, **settings):
+    """The fields of all windows, by their offset."""
+    load = LoadClip()
+    settings = dict(modality='Flow', flow_method='dis', **settings)
+    return {
+        item['window_offset']: load(item)['imgs']
+        for item in video_windows(reader, 'v', **settings)
+    }
+
+
+def test_a_field_is_the_movement_to_the_next_frame():
+    flow = FlowReader(ArrayReader(moving(3), 10), 'tvl1')
+    for field in flow.read([0, 1, 1], [1, 2, 2]):
         assert field.dtype == np.uint8 and field.shape == (SIDE, SIDE, 2)
         levels = np.median(inner(field), axis=(0, 1))
         # (v + 20) * 255 / 40 of v = 3 and -2
         np.testing.assert_array_equal(levels, [147, 115])
-    assert np.array_equal(fields[1], fields[2])
+    # What the video does not hold any more is left out.
+    assert len(flow.read([1, 2], [2, 3])) == 1
+
+
+def test_the_last_field_is_repeated_in_any_window():
+    fields = loaded(ArrayReader(moving(5), 10), clip_len=2, window_stride=1)
+    assert sorted(fields) == [0, 1, 2, 3]
+    np.testing.assert_array_equal(fields[3][0], fields[3][1])
+    np.testing.assert_array_equal(fields[2][1], fields[3][0])
+    lone = loaded(ArrayReader(moving(5), 10), clip_len=1, window_stride=4)
+    np.testing.assert_array_equal(lone[4][0], fields[3][0])
 
 
 def test_a_single_frame_does_not_move():
-    encoder = FlowEncoder('dis')
-    encoder.push(np.zeros((20, 30, 3), dtype=np.uint8))
-    field = encoder.finish()
+    reader = ArrayReader(np.zeros((1, 20, 30, 3), dtype=np.uint8), 10)
+    (field, filler) = loaded(reader, clip_len=2)[0]
     assert field.shape == (20, 30, 2) and (field == 128).all()
+    assert (filler == 127).all()
+
+
+def test_frames_that_change_their_size_need_a_size():
+    frames = [np.zeros((size, 50, 3), dtype=np.uint8) for size in (40, 60)]
+    with pytest.raises(VideoReadError, match='flow needs frames of one size'):
+        loaded(ArrayReader(frames, 10), clip_len=2)
+    scaled = loaded(ArrayReader(frames, 10), clip_len=2, frame_size=32)
+    assert scaled[0][0].shape == (32, 32, 2)
 
 
 @settings(max_examples=60, deadline=None)

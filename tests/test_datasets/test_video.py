@@ -1,0 +1,374 @@
+"""Reading videos by frame numbers and times, and writing them.
+
+``index_brightness.mp4`` has 40 frames of 32x32 at 30 fps, H.264 with B-frames and a key
+frame every 12 frames. Frame i is grey of value 20 + 5 i.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from mmtal_mts.datasets import ArrayReader, VideoReader, VideoReadError
+from mmtal_mts.datasets.video import write_video
+from mmtal_mts.datasets.video_file import announced_duration_s, complete_frames
+from mmtal_mts.structures.timebase import FrameTimes
+
+VIDEO = str(Path(__file__).parents[1] / 'data' / 'index_brightness.mp4')
+
+
+def shown(images):
+    return [round((float(image.mean()) - 20) / 5) for image in images]
+
+
+def turn(path):
+    """Rotates a video by 90 degrees clockwise, in the track header of the MP4 file."""
+    data = bytearray(Path(path).read_bytes())
+    matrix = data.find(b'tkhd') + 4 + 4 + 20 + 16
+    data[matrix : matrix + 36] = struct.pack(
+        '>9i', 0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30
+    )
+    Path(path).write_bytes(data)
+    return path
+
+
+# Frames by their number
+
+
+@pytest.mark.parametrize('num_threads', [0, 1])
+def test_any_start_seeks_to_the_right_frame(num_threads):
+    for first in range(40):
+        indices = list(range(first, min(first + 14, 40), 5))
+        assert shown(VideoReader(VIDEO, num_threads).read(indices)) == indices
+    # One reader, forwards and backwards.
+    reader = VideoReader(VIDEO, num_threads)
+    for first in (20, 3, 38, 0, 11):
+        assert shown(reader.read([first, first + 1])) == [first, first + 1]
+
+
+def test_frames_come_in_the_order_that_was_asked_for():
+    reader = VideoReader(VIDEO)
+    assert shown(reader.read([7, 3, 7, 30])) == [7, 3, 7, 30]
+    assert reader.read([]) == []
+    # There are 40; what comes after the end is left out.
+    assert shown(reader.read([38, 39, 40, 41])) == [38, 39]
+
+
+def test_overlapping_calls_decode_each_frame_once():
+    prepared = []
+
+    def note(image):
+        prepared.append(shown([image])[0])
+        return image[::2]
+
+    reader = VideoReader(VIDEO)
+    for first in (0, 5, 10):
+        found = reader.read(range(first, first + 10), note)
+        assert shown(found) == list(range(first, first + 10))
+        assert found[0].shape == (16, 32, 3)
+    assert prepared == list(range(20))
+    with pytest.raises(ValueError, match='read-only'):
+        found[0][0] = 0
+
+
+def test_two_preparations_share_one_pass(monkeypatch):
+    calls = []
+    original = VideoReader._frame
+    monkeypatch.setattr(
+        VideoReader,
+        '_frame',
+        lambda self, index: calls.append(index) or original(self, index),
+    )
+    reader = VideoReader(VIDEO)
+    for first in (0, 8, 16):
+        for step in (np.negative, np.positive):
+            reader.read(range(first, first + 16), step)
+    # Only the first window has to be decoded twice.
+    assert calls == [*range(16), *range(16), *range(16, 32)]
+
+
+def test_containers_codecs_odd_sizes_and_sound(tmp_path, make_video, number_of):
+    for name, codec, fps, size, sound in (
+        ('v.mp4', 'libx264', 30, (48, 32), False),
+        ('v.avi', 'mpeg4', 30, (48, 32), False),
+        ('v.mkv', 'libx264', Fraction(30_000, 1001), (48, 32), False),
+        ('ä b.mov', 'libx264', 25, (37, 23), True),
+    ):
+        path = make_video(
+            tmp_path / name, 40, fps, codec=codec, size=size, with_sound=sound
+        )
+        reader = VideoReader(path)
+        assert reader.num_frames == 40 and reader.times.starts_s is None
+        assert reader.fps == pytest.approx(float(fps))
+        assert reader.duration_s == pytest.approx(40 / fps, abs=1e-6)
+        assert reader.announced_s == pytest.approx(40 / fps, abs=0.05)
+        assert announced_duration_s(path) == reader.announced_s
+        assert not reader.warnings
+        found = [(index, number_of(image)) for index, image in reader.frames()]
+        assert found == [(index, index) for index in range(40)]
+        images = reader.read([0, 13, 39])
+        assert [number_of(image) for image in images] == [0, 13, 39]
+        assert images[0].shape == (*size[::-1], 3)
+
+
+def test_varying_rate_has_the_times_of_the_stamps(tmp_path, make_video, number_of):
+    times = [0.0, 0.1, 0.15, 0.7, 1.9, 2.0]
+    reader = VideoReader(make_video(tmp_path / 'v.mp4', 6, times=times))
+    np.testing.assert_allclose(reader.times.starts_s, times, atol=1e-4)
+    assert [number_of(image) for image in reader.read([4, 5, 1])] == [4, 5, 1]
+
+
+def test_rotated_video_is_upright(tmp_path, make_video):
+    path = turn(make_video(tmp_path / 'v.mp4', 5, size=(64, 32)))
+    (image,) = VideoReader(path).read([4])
+    assert image.shape == (64, 32, 3)
+    # The left half of frame 4 is the lighter one; clockwise it comes to the top.
+    assert image[:28].mean() > image[36:].mean() + 40
+
+
+def test_sound_that_begins_before_the_pictures(tmp_path, make_video):
+    path = make_video(tmp_path / 'v.mp4', 10, 10, with_sound=True, delay=1.5)
+    reader = VideoReader(path)
+    assert reader.first_frame_s == pytest.approx(1.5, abs=0.05)
+    starts = [reader.times.start_s(index) for index in range(10)]
+    assert starts == pytest.approx(np.arange(10) / 10)
+    usual = VideoReader(make_video(tmp_path / 'w.mp4', 10, 10, with_sound=True))
+    assert usual.first_frame_s == pytest.approx(0, abs=0.05)
+
+
+def test_frames_on_screen_at_given_times(tmp_path, make_video, number_of):
+    reader = VideoReader(make_video(tmp_path / 'v.mp4', 250, 10))
+    times = [0.0, 0.0999, 3.14, 12.5, 24.95, 99.0]
+    assert [number_of(i) for i in reader.at(times)] == [0, 0, 31, 125, 249, 249]
+    path = make_video(tmp_path / 'w.mp4', 4, times=[0.0, 0.5, 9.5, 30.0])
+    images = VideoReader(path).at([0.4, 9.0, 9.6, 30.1])
+    assert [number_of(image) for image in images] == [0, 1, 2, 3]
+    assert reader.at([]) == []
+
+
+# Files that are not as they should be
+
+
+def test_files_without_time_stamps_are_counted():
+    reader = VideoReader(VIDEO)
+    reader._stamps, reader._key_indices = None, []
+    assert shown(reader.read([15, 30])) == [15, 30]
+    assert shown(reader.read([3])) == [3]
+
+
+def test_a_seek_that_lands_too_late_begins_anew():
+    reader = VideoReader(VIDEO)
+    # The stamp of the last key frame stands for that of frame 11.
+    reader._stamps = reader._stamps.copy()
+    reader._key_indices = [0, 11]
+    original, reader._stamps = reader._stamps, _Wrong(reader._stamps, 33)
+    assert shown(reader.read([15, 20])) == [15, 20]
+    assert len(original) == 40
+
+
+class _Wrong(np.ndarray):
+    """Time stamps of which a single one that is looked up is that of a later frame."""
+
+    def __new__(cls, stamps, later):
+        found = stamps.view(cls)
+        found.later = later
+        return found
+
+    def __getitem__(self, index):
+        key = index if index == 0 else self.later
+        return np.asarray(self)[key]
+
+
+def test_a_container_that_cannot_seek_is_read_from_its_start(monkeypatch):
+    reader = VideoReader(VIDEO)
+
+    class NoSeek:
+        def __init__(self, container):
+            self.container = container
+
+        def __getattr__(self, name):
+            return getattr(self.container, name)
+
+        def seek(self, *args, **kwargs):
+            raise av.error.PermissionError(1, 'no seeking')
+
+    real = av.open
+    monkeypatch.setattr(
+        'mmtal_mts.datasets.video_file.av.open', lambda path: NoSeek(real(path))
+    )
+    assert shown(reader.read([35, 36])) == [35, 36]
+
+
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [(b'', 'it is empty'), (b'no video at all' * 20, 'cannot be opened as a video')],
+)
+def test_what_is_no_video_names_the_file(content, message, tmp_path):
+    path = tmp_path / 'v.mp4'
+    path.write_bytes(content)
+    with pytest.raises(VideoReadError, match=rf'v\.mp4.*{message}'):
+        VideoReader(path)
+    assert announced_duration_s(str(path)) is None
+
+
+def test_missing_file_and_file_without_pictures(tmp_path):
+    with pytest.raises(VideoReadError, match='no such video file'):
+        VideoReader(tmp_path / 'gone.mp4')
+    with av.open(str(tmp_path / 'sound.mp4'), 'w') as container:
+        stream = container.add_stream('aac', rate=16_000)
+        silence = np.zeros((1, 1024), dtype=np.float32)
+        frame = av.AudioFrame.from_ndarray(silence, 'fltp', 'mono')
+        frame.rate = 16_000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    with pytest.raises(VideoReadError, match='no video stream'):
+        VideoReader(tmp_path / 'sound.mp4')
+
+
+def test_cut_file_gives_what_it_has_and_tells(tmp_path, make_video, number_of):
+    path = Path(make_video(tmp_path / 'v.avi', 200, codec='mpeg4', size=(128, 96)))
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 3])
+    reader = VideoReader(path)
+    assert 20 < reader.num_frames < 120
+    numbers = [number_of(image) for image in reader.read(range(reader.num_frames))]
+    assert numbers[:20] == list(range(20))
+    assert 'though its header announces 6.67 s' in reader.warnings[0]
+
+
+def test_damaged_middle_is_replaced_by_what_comes_after_it(tmp_path, make_video):
+    path = Path(make_video(tmp_path / 'v.mkv', 100, size=(128, 96)))
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 300] = bytes(300)
+    path.write_bytes(data)
+    reader = VideoReader(path)
+    assert len(list(reader.frames())) > 20
+    assert len(reader.read(range(reader.num_frames))) > 20
+
+
+def test_file_that_tells_no_rate(monkeypatch):
+    from mmtal_mts.datasets import video
+
+    scan = video.scan_video(VIDEO, 0, 0)
+    untold = type(scan)(**{**vars(scan), 'times': None})
+    monkeypatch.setattr(video, 'scan_video', lambda *facts: untold)
+    with pytest.raises(VideoReadError, match='does not tell its frame rate; add "fps"'):
+        VideoReader(VIDEO)
+    assert VideoReader(VIDEO, default_fps=20).duration_s == 2
+
+
+def test_a_few_missing_frames_at_the_end_are_repeated():
+    times, indices = FrameTimes(40, 30.0), np.arange(2, 40, 3)
+    frames = [np.full((2, 2, 3), 20 + 5 * index, np.uint8) for index in indices]
+
+    def complete(found, **more):
+        return shown(complete_frames(frames[:found], indices, times, 'v.mp4', **more))
+
+    # 10 of 40 frames, a third of a second.
+    assert complete(10) == [*range(2, 30, 3), 29, 29, 29]
+    assert complete(13) == list(range(2, 40, 3))
+    for found in (0, 1):
+        message = rf'v\.mp4: damaged or cut off at frame {3 * found + 2} of 40'
+        with pytest.raises(VideoReadError, match=message):
+            complete(found)
+    # In pieces: the frame before the piece, and what is still to come, count.
+    with pytest.raises(VideoReadError, match='cut off at frame 32'):
+        complete(10, until=100)
+    last = dict(before=frames[9], until=39)
+    assert shown(complete_frames([], indices[10:], times, 'v', **last)) == [29] * 3
+
+
+def test_a_process_that_was_forked_reads_on_by_itself():
+    reader = VideoReader(VIDEO)
+    reader.read([5])
+    receiver, sender = os.pipe()
+    pid = os.fork()
+    if not pid:
+        os.write(sender, bytes(shown(reader.read([6, 20]))))
+        os._exit(0)
+    os.waitpid(pid, 0)
+    assert list(os.read(receiver, 10)) == [6, 20]
+    assert shown(reader.read([7, 8])) == [7, 8]
+
+
+# Arrays and generators
+
+
+def pictures(count, size=(4, 6)):
+    return [np.full((*size, 3), index, np.uint8) for index in range(count)]
+
+
+def values(images):
+    return [int(image.mean()) for image in images]
+
+
+def test_arrays_are_read_like_files():
+    reader = ArrayReader(np.stack(pictures(5)), 29.97002997)
+    assert reader.times.start_s(4) == pytest.approx(4 * 1001 / 30_000)
+    assert reader.duration_s == reader.announced_s == pytest.approx(5 * 1001 / 30_000)
+    assert values(reader.read([3, 0, 7])) == [3, 0]
+    assert values(reader.read([1], lambda image: 2 * image)) == [2]
+    assert values(reader.at([0.0, 0.05, 9.0])) == [0, 1, 4]
+    assert [index for index, _ in reader.frames()] == list(range(5))
+
+
+def test_generators_are_read_as_far_as_needed():
+    made = []
+    reader = ArrayReader((made.append(0) or image for image in pictures(20)), 10)
+    assert reader.num_frames is None and reader.announced_s is None
+    assert values(reader.read([2, 4])) == [2, 4] and len(made) == 5
+    assert values(reader.read([3, 5])) == [3, 5]
+    with pytest.raises(VideoReadError, match='cannot be had again; give an array'):
+        reader.read([2])
+    assert not reader.reaches(20) and reader.num_frames == 20
+    assert reader.duration_s == 2
+
+
+@pytest.mark.parametrize('as_generator', [False, True])
+@pytest.mark.parametrize(
+    ('frames', 'message'),
+    [
+        ([], 'there is no frame'),
+        ([np.zeros((4, 4), np.uint8)], r'frame 0 is uint8 \(4, 4\)'),
+        ([np.zeros((4, 4, 3))], 'frame 0 is float64'),
+        ([np.zeros((0, 4, 3), np.uint8)], 'is empty'),
+    ],
+)
+def test_unusable_arrays(frames, message, as_generator):
+    with pytest.raises(VideoReadError, match=message):
+        ArrayReader(iter(frames) if as_generator else frames, 10).read([0])
+
+
+@pytest.mark.parametrize('fps', [0, -1, float('nan'), float('inf')])
+def test_impossible_rate(fps):
+    with pytest.raises(ValueError, match='fps must be positive'):
+        ArrayReader([], fps)
+
+
+# Writing
+
+
+def test_written_videos_are_read_again_and_equal_to_the_byte(tmp_path):
+    frames = [np.full((32, 48, 3), 20 + 5 * index, np.uint8) for index in range(25)]
+    for name in 'ab':
+        assert write_video(tmp_path / f'{name}.mp4', iter(frames), 10) == 25
+    assert (tmp_path / 'a.mp4').read_bytes() == (tmp_path / 'b.mp4').read_bytes()
+    reader = VideoReader(tmp_path / 'a.mp4')
+    assert reader.fps == 10
+    assert shown(reader.read(range(25))) == list(range(25))
+
+
+def test_a_writer_that_fails_leaves_nothing(tmp_path):
+    def torn():
+        yield np.zeros((32, 32, 3), np.uint8)
+        raise KeyError('torn')
+
+    with pytest.raises(KeyError, match='torn'):
+        write_video(tmp_path / 'v.mp4', torn(), 10)
+    assert not list(tmp_path.iterdir())
