@@ -107,7 +107,7 @@ def find_weights(model: str | os.PathLike | None) -> Path:
         listed = f'{zoo.rstrip("/")}/{listed.rsplit("/", 1)[-1]}'
     if '://' in listed:
         return local_weights(listed)
-    places = [_root() / listed, Path(listed)]
+    places = dict.fromkeys([_root() / listed, Path(listed)])
     found = next((path for path in places if path.is_file()), None)
     if found is None:
         raise UserError(
