@@ -182,9 +182,10 @@ def replace_pkg_resources() -> None:
 def _is_installed(package: str) -> bool:
     """Says whether a distribution or a regular module of that name is installed."""
     try:
-        return bool(_get_installed_path(package))
-    except ModuleNotFoundError:
-        return False
+        return bool(importlib.metadata.distribution(package))
+    except importlib.metadata.PackageNotFoundError:
+        spec = importlib.util.find_spec(package)
+        return spec is not None and spec.origin is not None
 
 
 def _get_installed_path(package: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -14,12 +15,19 @@ from hypothesis import strategies as st
 from mmaction.registry import DATASETS, MODELS
 from mmengine.config import Config
 
-from mmtal_mts.apis.custom_data import assign_subsets, measure_videos, split_by_video
+from mmtal_mts.apis import custom_training
+from mmtal_mts.apis.custom_data import (
+    TRAINING,
+    assign_subsets,
+    measure_videos,
+    split_by_video,
+)
 from mmtal_mts.apis.custom_plan import plan_training
 from mmtal_mts.apis.custom_training import (
     config_comment,
     mirror_is_safe,
     prepare_custom_training,
+    train_custom,
     write_reports,
 )
 from mmtal_mts.evaluation.functional.detections import dump_detections
@@ -275,6 +283,38 @@ def test_validation_gets_every_class_if_it_can():
     for seed in range(5):
         chosen = split_by_video(labels, 0.25, seed)
         assert {name[0] for name in chosen} == set('ABCDE')
+
+
+def test_what_came_out_is_drawn(data, tmp_path, repo_root, monkeypatch):
+    quiet = dict(log=lambda text: None)
+    config = prepare_custom_training(*data, tmp_path / 'run', repo_root / BASE, **quiet)
+    entries = json.loads((config.parent / 'annotations.json').read_text())['database']
+    held_out = [name for name, entry in entries.items() if entry['subset'] != TRAINING]
+
+    def train(cfg):
+        assert cfg.randomness['seed'] == 5 and not cfg.resume
+        Path(cfg.work_dir).mkdir()
+        torch.save({}, Path(cfg.work_dir) / 'epoch_1.pth')
+
+    def test(cfg):
+        found = Segments([[0.5, 2.5]], [1], [0.9])
+        classes = cfg.test_dataloader.dataset.classes
+        path = cfg.test_evaluator.dump_path
+        dump_detections(path, dict.fromkeys(held_out, found), classes)
+        return {'mAP': 0.5}
+
+    monkeypatch.setattr(custom_training, 'train', train)
+    monkeypatch.setattr(custom_training, 'test', test)
+    summary = train_custom(config, seed=5)
+    out = config.parent
+    assert summary == {
+        'mAP': {'mAP': 0.5},
+        'checkpoint': str(out / 'work_dir/epoch_1.pth'),
+        'timeline': str(out / 'timeline.png'),
+        'diagnosis': str(out / 'diagnosis/report.html'),
+        'reports': f'{out / "reports"}, {len(held_out)} of {len(held_out)} videos',
+    }
+    assert all(Path(summary[key]).is_file() for key in ('timeline', 'diagnosis'))
 
 
 def page_data(path):
