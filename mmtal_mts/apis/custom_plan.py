@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..datasets.windows import training_windows
-from ..structures import num_sampled_frames, seconds_to_frames
+from ..structures import frames_to_seconds, num_sampled_frames, seconds_to_frames
 
 _FRAME_RATES = (1.0, 2.0, 3.0, 5.0, 10.0, 15.0, 25.0, 30.0)
 _USUAL_FPS = 10.0
@@ -105,10 +105,10 @@ def plan_training(
         f'{len(lengths)} actions of {lengths.min():.2f} to {longest:.2f} s, half of '
         f'them up to {usual:.2f} s',
         f'sample_fps {fps:g}: {why_fps}',
-        f'clip_len {clip_len} ({clip_len / fps:.1f} s): {why_clip}',
+        f'clip_len {clip_len} ({frames_to_seconds(clip_len, fps):.1f} s): {why_clip}',
         f'num_levels {levels}: locations every {_FIRST_STRIDE} to '
         f'{_FIRST_STRIDE * 2 ** (levels - 1)} frames, for actions of '
-        f'{short * fps:.0f} to {longest_f:.0f} frames',
+        f'{seconds_to_frames(short, fps):.0f} to {longest_f:.0f} frames',
         f'batch_size {batch}: as many frames as 4 windows of 128, from {windows} '
         'training windows',
         f'epochs {epochs}: {why_epochs}',
@@ -119,13 +119,23 @@ def plan_training(
 def _frame_rate(short: float, longest: float, source_fps: float) -> tuple[float, str]:
     """The rate at which short actions have enough frames and long ones fit."""
     possible = [rate for rate in _FRAME_RATES if rate <= source_fps + 0.1] or [1.0]
-    enough = [r for r in possible if r >= _USUAL_FPS and r * short >= _MIN_FRAMES]
+    enough = [
+        rate
+        for rate in possible
+        if rate >= _USUAL_FPS and seconds_to_frames(short, rate) >= _MIN_FRAMES
+    ]
     fps = enough[0] if enough else possible[-1]
-    if fps * longest * 1.05 <= _CLIP_LENGTHS[-1]:
-        return fps, f'a short action ({short:.2f} s) has {fps * short:.0f} frames'
-    slower = [rate for rate in possible if rate * longest * 1.05 <= _CLIP_LENGTHS[-1]]
+    slower = [
+        rate
+        for rate in possible
+        if seconds_to_frames(1.05 * longest, rate) <= _CLIP_LENGTHS[-1]
+    ]
+    if fps in slower:
+        frames = seconds_to_frames(short, fps)
+        return fps, f'a short action ({short:.2f} s) has {frames:.0f} frames'
     fps = slower[-1] if slower else possible[0]
     return fps, (
-        f'the longest action ({longest:.0f} s) has {fps * longest:.0f} frames and '
-        f'fits into a window of {_CLIP_LENGTHS[-1]}'
+        f'the longest action ({longest:.0f} s) has '
+        f'{seconds_to_frames(longest, fps):.0f} frames and fits into a window of '
+        f'{_CLIP_LENGTHS[-1]}'
     )
