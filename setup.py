@@ -172,7 +172,7 @@ setup(
     python_requires='>=3.10',
     install_requires=read_requirements('runtime'),
     extras_require={name: read_requirements(name) for name in EXTRAS},
-    # The versions that were tried: docs/compatibility.md.
+    # The versions that were tried: docs/installation.md.
     classifiers=[
         'Development Status :: 4 - Beta',
         'Intended Audience :: Science/Research',

@@ -12,7 +12,10 @@ import mmtal_mts.engine
 import mmtal_mts.evaluation
 import mmtal_mts.models  # noqa: F401
 
-REGISTRIES = ('DATASETS', 'TRANSFORMS', 'MODELS', 'TASK_UTILS', 'METRICS', 'HOOKS')
+REGISTRIES = (
+    *('DATASETS', 'TRANSFORMS', 'MODELS', 'TASK_UTILS'),
+    *('METRICS', 'HOOKS', 'VISUALIZERS'),
+)
 
 
 def test_the_component_table_names_every_registered_class(repo_root):

@@ -1,5 +1,5 @@
 # Features of the synthetic videos by the backbone of the model in zoo/: both maps, a
-# row per 4 frames at 10 fps. How to make them: docs/features.md.
+# row per 4 frames at 10 fps. How to make them: docs/extraction.md.
 _base_ = [
     '../_base_/models/tal-mts_features.py',
     '../_base_/datasets/synthetic.py',

@@ -1,4 +1,4 @@
-# The same model on optical flow, extracted beforehand (docs/two_streams.md).
+# The same model on optical flow, extracted beforehand (docs/models.md).
 _base_ = ['./tal-mts_i3d-tiny_1xb4-128x48x48_synthetic.py']
 
 model = dict(

@@ -1,5 +1,5 @@
 # RGB and flow in one pass, for testing; the checkpoint comes from
-# tools/model_converters/join_streams.py (docs/two_streams.md).
+# tools/model_converters/join_streams.py (docs/models.md).
 import mmengine.config
 
 _base_ = ['./tal-mts_i3d-tiny_1xb4-128x48x48_synthetic.py']

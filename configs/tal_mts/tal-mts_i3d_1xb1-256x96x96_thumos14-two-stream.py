@@ -1,5 +1,5 @@
 # RGB and flow in one pass, for testing; the checkpoint comes from
-# tools/model_converters/join_streams.py (docs/two_streams.md).
+# tools/model_converters/join_streams.py (docs/models.md).
 import mmengine.config
 
 _base_ = ['./tal-mts_i3d_1xb1-256x96x96-25e_thumos14-rgb.py']

@@ -1,4 +1,4 @@
-# TAL-MTS on a small Swin (3-D) of MMAction2 (docs/backbones.md).
+# TAL-MTS on a small Swin (3-D) of MMAction2 (docs/models.md).
 _base_ = ['./tal-mts_i3d-tiny_1xb4-128x48x48_synthetic.py']
 
 model = dict(

@@ -1,4 +1,4 @@
-# TAL-MTS on Swin-T (3-D) of MMAction2, Kinetics-400 weights (docs/backbones.md).
+# TAL-MTS on Swin-T (3-D) of MMAction2, Kinetics-400 weights (docs/models.md).
 _base_ = [
     '../_base_/models/tal-mts_backbone-adapter.py',
     '../_base_/datasets/thumos14.py',

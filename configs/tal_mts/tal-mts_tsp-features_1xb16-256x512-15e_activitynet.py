@@ -1,4 +1,4 @@
-# TSP features of ActivityNet-1.3, action or not (docs/features.md).
+# TSP features of ActivityNet-1.3, action or not (docs/extraction.md).
 _base_ = [
     '../_base_/models/tal-mts_features.py',
     '../_base_/datasets/activitynet_features.py',

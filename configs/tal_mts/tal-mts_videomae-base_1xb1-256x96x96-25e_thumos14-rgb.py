@@ -1,4 +1,4 @@
-# TAL-MTS on the ViT-B of VideoMAE, fine-tuned on Kinetics-400 (docs/backbones.md).
+# TAL-MTS on the ViT-B of VideoMAE, fine-tuned on Kinetics-400 (docs/models.md).
 _base_ = [
     '../_base_/models/tal-mts_backbone-adapter.py',
     '../_base_/datasets/thumos14.py',

@@ -108,7 +108,7 @@ def test_documented_program_needs_nothing_of_ours(
     clip = example_inputs(cfg, 1)
     with torch.no_grad():
         segments, scores = build_exported(cfg, tiny_model.weights, 'decoded')(clip)
-    page = (repo_root / 'docs/deployment.md').read_text(encoding='utf-8')
+    page = (repo_root / 'docs/models.md').read_text(encoding='utf-8')
     program = re.search(r'```python\n(import json.*?)```', page, re.DOTALL)[1]
     # The weights are random, so nothing has a high score.
     program = program.replace('> 0.3', '>= 0')

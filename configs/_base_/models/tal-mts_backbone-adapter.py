@@ -1,4 +1,4 @@
-# TAL-MTS on a backbone of MMAction2, which the config names (docs/backbones.md).
+# TAL-MTS on a backbone of MMAction2, which the config names (docs/models.md).
 _base_ = ['./tal-mts_i3d.py']
 
 model = dict(
