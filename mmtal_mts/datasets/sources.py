@@ -198,10 +198,7 @@ def _all_videos(folder: str) -> list[VideoFile]:
         by_id[video_id] = name
     if not by_id:
         raise UserError(f'{folder} holds no video file ({", ".join(VIDEO_EXTENSIONS)})')
-    return [
-        VideoFile(video_id, os.path.join(folder, name))
-        for video_id, name in by_id.items()
-    ]
+    return [VideoFile(key, os.path.join(folder, by_id[key])) for key in by_id]
 
 
 # Records of how files were made, beside them
@@ -225,9 +222,7 @@ class ExtractionRecord:
 
     def rate(self, duration: float) -> float:
         """Returns the frames per second of a video of this many seconds."""
-        if self.fps is not None:
-            return self.fps
-        return mean_rate(self.num_frames, duration)
+        return self.fps or mean_rate(self.num_frames, duration)
 
 
 def read_record(folder: str | os.PathLike) -> ExtractionRecord | None:
@@ -246,8 +241,8 @@ def read_record(folder: str | os.PathLike) -> ExtractionRecord | None:
     content = _read_settings(path)
     if content is None:
         return None
-    values = {key: content.get(key) for key in ExtractionRecord.__dataclass_fields__}
-    record = ExtractionRecord(**values)
+    names = ExtractionRecord.__dataclass_fields__
+    record = ExtractionRecord(**{name: content.get(name) for name in names})
     if (record.fps is None) == (record.num_frames is None):
         raise UserError(
             f'{path}: needs either "fps" or "num_frames", got {record.fps} and '
@@ -274,9 +269,8 @@ def check_folder(
     """
     found = _read_settings(folder / name)
     if found is None:
-        if folder.is_dir() and any(
-            not entry.name.startswith('.') for entry in folder.iterdir()
-        ):
+        entries = os.listdir(folder) if folder.is_dir() else []
+        if any(not name.startswith('.') for name in entries):
             raise UserError(
                 f'{folder} holds files, but no {name} that says how they were made. '
                 f'{_ANOTHER_FOLDER}'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,6 @@ from .windows import cut_video
 
 FRAME_TEMPLATES = {'RGB': 'img_{:05}.jpg', 'Flow': '{}_{:05}.jpg'}
 """Names of the images of a frame folder by modality."""
-
 _NO_EPOCH = -1
 
 
@@ -74,9 +73,8 @@ class TALDataset(BaseDataset):
         on_invalid: 'error', 'clamp' or 'drop', see
             :func:`~mmtal_mts.structures.annotations.load_annotations`.
         on_bad_video: What to do with a missing or unreadable video. 'error' stops.
-            'skip' reports it and leaves out a missing one, replaces the item of an
-            unreadable one in training, and gives a constant window with metainfo
-            ``broken=True`` in testing.
+            'skip' reports it, leaves out a missing one, and for an unreadable one takes
+            another item in training, a constant window (``broken=True``) in testing.
         metainfo: See :class:`mmengine.dataset.BaseDataset`.
         pipeline: See :class:`mmengine.dataset.BaseDataset`.
         test_mode: See :class:`mmengine.dataset.BaseDataset`.
@@ -92,7 +90,6 @@ class TALDataset(BaseDataset):
     """
 
     source_types = ('video', 'frames', 'npy')
-    """What ``source_type`` may be."""
 
     def __init__(
         self,
@@ -136,7 +133,7 @@ class TALDataset(BaseDataset):
                 "modality='Flow' needs source_type 'frames' or 'npy': optical flow is "
                 'computed beforehand'
             )
-        for name, value in (('clip_len', clip_len), ('sample_fps', sample_fps)):
+        for name, value in dict(clip_len=clip_len, sample_fps=sample_fps).items():
             if not value > 0:
                 raise ValueError(f'{name} must be positive, got {value}')
         count = num_frames_per_video
@@ -145,25 +142,27 @@ class TALDataset(BaseDataset):
                 f'num_frames_per_video={count} must be in 1..clip_len ({clip_len}): '
                 'every video becomes one window'
             )
-        self.subsets = subsets
-        self.source_type = source_type
-        self.file_tmpl = file_tmpl
+        self.subsets, self.class_agnostic = subsets, class_agnostic
+        self.source_type, self.file_tmpl = source_type, file_tmpl
         self.modality = modality
         self.filename_tmpl = filename_tmpl or FRAME_TEMPLATES[modality]
         self.start_index = start_index if source_type == 'frames' else 0
-        self.source_fps = source_fps
-        self.sample_fps = float(sample_fps)
+        self.source_fps, self.sample_fps = source_fps, float(sample_fps)
         self.num_frames_per_video = num_frames_per_video
         self.clip_len = clip_len
         if window_stride is None:
             window_stride = clip_len // 2 if test_mode else round(clip_len * 30 / 256)
         self.window_stride = max(window_stride, 1)
-        self.keep_ioa = keep_ioa
-        self.min_ioa = min_ioa
-        self.one_based_window = one_based_window
-        self.on_invalid = on_invalid
-        self.on_bad_video = on_bad_video
-        self.class_agnostic = class_agnostic
+        self._cut = partial(
+            cut_video,
+            clip_len=clip_len,
+            stride=self.window_stride,
+            test_mode=test_mode,
+            keep_ioa=keep_ioa,
+            min_ioa=min_ioa,
+            one_based_window=one_based_window,
+        )
+        self.on_invalid, self.on_bad_video = on_invalid, on_bad_video
         self._reported: set[str] = set()
         # In shared memory once it is set, because workers live on from epoch to epoch.
         self._seed_and_epoch = torch.full((2,), _NO_EPOCH, dtype=torch.int64)
@@ -195,11 +194,7 @@ class TALDataset(BaseDataset):
     # Loading
 
     def load_data_list(self) -> list[dict]:
-        """Lists the windows of all videos.
-
-        Returns:
-            What is particular to each window.
-        """
+        """Lists the windows of all videos, with what is particular to each."""
         classes = self._metainfo.get('video_classes', self._metainfo.get('classes'))
         annotations = load_annotations(
             self.ann_file, classes, self.subsets, self.on_invalid
@@ -209,27 +204,14 @@ class TALDataset(BaseDataset):
             self._metainfo['video_classes'] = annotations.classes
             self._metainfo['classes'] = ('action',)
         excluded = self._excluded_videos()
-        videos = [
-            video
-            for video in annotations.videos.values()
-            if video.video_id not in excluded
-        ]
+        videos = [v for v in annotations.videos.values() if v.video_id not in excluded]
         data_list: list[dict] = []
         num_actions = num_seen = 0
         for video, facts in self._describe_videos(videos):
             actions = video.actions
             if self.class_agnostic:
                 actions = Segments(actions.segments, np.zeros_like(actions.labels))
-            items, seen = cut_video(
-                facts,
-                actions,
-                self.clip_len,
-                self.window_stride,
-                test_mode=self.test_mode,
-                keep_ioa=self.keep_ioa,
-                min_ioa=self.min_ioa,
-                one_based_window=self.one_based_window,
-            )
+            items, seen = self._cut(facts, actions)
             data_list += items
             num_actions += len(actions)
             num_seen += seen
@@ -249,8 +231,7 @@ class TALDataset(BaseDataset):
 
     def _finder(self) -> SourceFinder:
         """Finds the source of a video."""
-        folder = self.data_prefix['video']
-        return SourceFinder(folder, self.source_type, self.file_tmpl)
+        return SourceFinder(self.data_prefix['video'], self.source_type, self.file_tmpl)
 
     def _sampling(self) -> VideoSampling:
         """Describes a video and its source."""
@@ -265,12 +246,13 @@ class TALDataset(BaseDataset):
         )
 
     def _excluded_videos(self) -> set[str]:
-        unknown = set(self.filter_cfg or {}) - {'exclude_videos'}
-        if unknown:
+        settings = dict(self.filter_cfg or {})
+        excluded = set(settings.pop('exclude_videos', ()))
+        if settings:
             raise ValueError(
-                f"filter_cfg knows 'exclude_videos', got {sorted(unknown)}"
+                f"filter_cfg knows 'exclude_videos', got {sorted(settings)}"
             )
-        return set((self.filter_cfg or {}).get('exclude_videos', ()))
+        return excluded
 
     def _describe_videos(
         self, videos: Sequence[VideoAnnotation]
@@ -364,10 +346,9 @@ class TALDataset(BaseDataset):
     def __getitem__(self, idx: int) -> dict:
         """Returns one window after the pipeline: ``inputs`` and ``data_samples``."""
         seed, epoch = self._seed_and_epoch.tolist()
-        context = nullcontext()
-        if seed != _NO_EPOCH:
-            context = randomness_from((seed, epoch, idx))
-        with context:
+        if seed == _NO_EPOCH:  # as the generators stand
+            return super().__getitem__(idx)
+        with randomness_from((seed, epoch, idx)):
             return super().__getitem__(idx)
 
     def get_data_info(self, idx: int) -> dict:
@@ -407,13 +388,11 @@ class TALDataset(BaseDataset):
             if self.on_bad_video == 'error':
                 raise
             if info['source'] not in self._reported:
-                self._reported.add(info['source'])
                 _warn(f'Skipped: {error}')
+            self._reported.add(info['source'])
         if not self.test_mode:
             return None
-        info = self.get_data_info(idx)
-        info['broken'] = True
-        return self.pipeline(info)
+        return self.pipeline(dict(self.get_data_info(idx), broken=True))
 
 
 def _warn(message: str) -> None:

@@ -10,6 +10,7 @@ import bisect
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import count, takewhile
 from typing import Any
 
 import numpy as np
@@ -83,7 +84,7 @@ class _Reader:
         unique = np.unique(indices)
         kept = self._kept.setdefault(prepare, {})
         for frames in self._kept.values():
-            for index in [i for i in frames if not unique[0] <= i <= unique[-1]]:
+            for index in set(frames).difference(range(unique[0], unique[-1] + 1)):
                 del frames[index]
         for index in unique.tolist():
             if index in kept:
@@ -95,12 +96,7 @@ class _Reader:
                 if index not in frames:
                     frames[index] = image if step is None else step(image)
                     frames[index].flags.writeable = False
-        found: list[np.ndarray] = []
-        for index in indices.tolist():
-            if index not in kept:
-                break
-            found.append(kept[index])
-        return found
+        return [kept[i] for i in takewhile(kept.__contains__, indices.tolist())]
 
     def at(self, times_s: Sequence[float]) -> list[np.ndarray]:
         """Reads the frames that are on screen at some times.
@@ -116,7 +112,7 @@ class _Reader:
             VideoReadError: If nothing can be decoded.
         """
         found: list[np.ndarray] = []
-        for index in self.times.shown_at(times_s).tolist():
+        for index in self.times.shown_at(times_s):
             found += self.read([index]) or found[-1:]
         if not found and len(times_s):
             raise VideoReadError(f'{self.path}: no frame can be decoded')
@@ -189,19 +185,17 @@ class VideoReader(_Reader):
         self.times = times or FrameTimes(self.num_frames, default_fps)
         self.announced_s, self.first_frame_s = scan.announced_s, scan.first_frame_s
         self.warnings += scan.warnings
-        if self.announced_s and self.announced_s - self.duration_s > length_tolerance_s(
-            self.announced_s
-        ):
+        announced = self.announced_s or 0
+        if announced - self.duration_s > length_tolerance_s(announced):
             self.warnings.append(
                 f'ends at {self.duration_s:.2f} s, though its header announces '
-                f'{self.announced_s:.2f} s'
+                f'{announced:.2f} s'
             )
         self._stamps, self._key_indices = scan.stamps, scan.key_indices
         self._container: Any = None
         self._pid = os.getpid()
         self._decoder: Iterator[tuple[int, Any]] = iter(())
         self._current: tuple[int, Any] | None = None
-        self._damaged = 0
         self._size: tuple[int, int] | None = None
 
     def close(self) -> None:
@@ -281,7 +275,7 @@ class VideoReader(_Reader):
 
     def _decode(self, stream: Any) -> Iterator[tuple[int, Any]]:
         """Yields what can be decoded, with its number, and tells of what cannot."""
-        count, damaged = 0, 0
+        number, damaged = 0, 0
         packets = self._container.demux(stream)
         while True:
             try:
@@ -298,7 +292,7 @@ class VideoReader(_Reader):
                 damaged += 1
                 frames = []
             for frame in frames:
-                index, count = count, count + 1
+                index, number = number, number + 1
                 if self._stamps is not None:
                     if frame.pts is None or frame.pts < self._stamps[0]:
                         continue
@@ -307,14 +301,13 @@ class VideoReader(_Reader):
                 yield self._current
             if packet is None:
                 break
-        if damaged > self._damaged:
-            self._damaged = damaged
-            self.warnings = [w for w in self.warnings if 'damaged packets' not in w]
-            self._warn(f'{damaged} damaged packets were left out')
+        if damaged:
+            self._warn('damaged packets were left out', f'{damaged} ')
 
-    def _warn(self, message: str) -> None:
-        if message not in self.warnings:
-            self.warnings.append(message)
+    def _warn(self, message: str, count: str = '') -> None:
+        """Notes what is wrong, once, however often that place is read."""
+        if not any(message in noted for noted in self.warnings):
+            self.warnings.append(f'{count}{message}')
 
 
 class ArrayReader(_Reader):
@@ -355,10 +348,8 @@ class ArrayReader(_Reader):
     @property
     def times(self) -> FrameTimes:
         """When each frame is shown; of a generator those that were read so far."""
-        known = self.num_frames
-        if known is None:
-            known = self._first + len(self._held)
-        return FrameTimes(known, self._fps)
+        read = self._first + len(self._held)
+        return FrameTimes(self.num_frames or read, self._fps)
 
     def reaches(self, index: int) -> bool:
         """Whether there is a frame of this number; a generator is read up to it."""
@@ -381,10 +372,8 @@ class ArrayReader(_Reader):
 
     def frames(self) -> Iterator[tuple[int, np.ndarray]]:
         """See :meth:`_Reader.frames`."""
-        index = 0
-        while self.reaches(index):
+        for index in takewhile(self.reaches, count()):
             yield index, self.read([index])[0]
-            index += 1
 
     def _frame(self, index: int) -> np.ndarray | None:
         if not self.reaches(index):

@@ -352,23 +352,26 @@ def times_from_stamps(
 
 
 def unwrap_stamps(
-    stamps: Sequence[int], tick: Fraction, rate: Fraction | None
+    stamps: Sequence[int],
+    decoding_stamps: Sequence[int],
+    tick: Fraction,
+    rate: Fraction | None,
 ) -> list[int]:
     """Lets time stamps go on where their counter wrapped or began anew.
 
     Args:
-        stamps: In decoding order.
+        stamps: When frames are shown, in decoding order.
+        decoding_stamps: When they are decoded, which hardly ever goes back.
         tick: Seconds per unit of the stamps.
         rate: Average frame rate.
 
     Returns:
         As many stamps, equal to the given ones if there is no such place.
     """
-    values = np.array(stamps, dtype=np.int64)
-    steps = np.diff(values)
+    steps = np.diff(np.array(decoding_stamps, dtype=np.int64))
     seconds = steps * float(tick)
     step = max(round(1 / (rate * tick)), 1) if rate else 1
     jumps = (seconds > _MAX_GAP_S) | (seconds < -_MAX_STEP_BACK_S)
-    shift = np.cumsum(np.where(jumps, step - steps, 0))
-    values[1:] += shift
+    values = np.array(stamps, dtype=np.int64)
+    values[1:] += np.cumsum(np.where(jumps, step - steps, 0))
     return values.tolist()
