@@ -186,7 +186,7 @@ def differences(first: Any, second: Any, name: str = '') -> list[str]:
     if isinstance(first, Sequence) and not isinstance(first, str):
         if len(first) != len(second):
             return [name]
-        pairs = enumerate(zip(first, second))
+        pairs = enumerate(zip(first, second, strict=True))
         return [d for i, (a, b) in pairs for d in differences(a, b, f'{name}.{i}')]
     return [] if first == second else [name]
 

@@ -94,7 +94,7 @@ def summarize(
         row: dict = {name: 100 * value for name, value in values.items()}
         if variant != first:
             row['better'] = f'{(pairs[variant] > pairs[first]).sum()}/{len(pairs)}'
-        rows.append(dict(row, runs=int((results['variant'] == variant).sum())))
+        rows.append(dict(runs=int((results['variant'] == variant).sum()), **row))
     return pd.DataFrame(rows, index=pd.Index(variants, name='variant'))
 
 

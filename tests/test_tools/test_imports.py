@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-FILES = sorted((ROOT / 'tools').rglob('*.py')) + sorted(
-    (ROOT / 'examples').rglob('*.py')
-)
+FOLDERS = 'tools', 'examples', 'projects', '.dev_scripts'
+FILES = sorted(path for name in FOLDERS for path in (ROOT / name).rglob('*.py'))
 
 
 @pytest.mark.parametrize('path', FILES, ids=lambda path: path.stem)
