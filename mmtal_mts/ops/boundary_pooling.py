@@ -175,7 +175,7 @@ def _is_first(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _register_with_torch() -> None:
-    """Shapes and gradients of the compiled operator and of its backward."""
+    """Shapes and gradient of the compiled operator."""
     name = 'mmtal_mts::boundary_max_pooling'
 
     def shapes(features: Tensor, segments: Tensor) -> tuple[Tensor, Tensor]:
@@ -189,25 +189,14 @@ def _register_with_torch() -> None:
 
     def backward(ctx, grad: Tensor, _grad_index: None) -> tuple[Tensor, None]:
         (index,) = ctx.saved_tensors
-        # Deterministic where torch.use_deterministic_algorithms asks for it.
-        operator = torch.ops.mmtal_mts.boundary_max_pooling_backward
-        return operator(grad, index, ctx.length), None
+        # Half precision adds up in float.
+        dtype = torch.promote_types(grad.dtype, torch.float32)
+        total = grad.new_zeros((*grad.shape[:2], ctx.length), dtype=dtype)
+        total = total.scatter_add(2, index.long(), grad.to(dtype))
+        return total.to(grad.dtype), None
 
-    def backward_shapes(grad: Tensor, index: Tensor, length: int) -> Tensor:
-        return grad.new_empty((grad.shape[0], grad.shape[1], length))
-
-    def save_index(ctx, inputs, output) -> None:
-        ctx.save_for_backward(inputs[1])
-
-    def backward_of_backward(ctx, grad: Tensor) -> tuple[Tensor, None, None]:
-        (index,) = ctx.saved_tensors
-        return grad.gather(2, index.long()), None, None
-
-    register = torch.library.register_autograd
     torch.library.register_fake(name, shapes)
-    register(name, backward, setup_context=save)
-    torch.library.register_fake(f'{name}_backward', backward_shapes)
-    register(f'{name}_backward', backward_of_backward, setup_context=save_index)
+    torch.library.register_autograd(name, backward, setup_context=save)
 
 
 if compiled_ops_problem() is None:

@@ -1,8 +1,10 @@
-"""Boundary max pooling against recorded numbers and a loop over every cell."""
+"""Boundary max pooling against recorded numbers and a slice for every region."""
 
 from __future__ import annotations
 
+import io
 import math
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +12,25 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plain_baselines import pool_segment_by_segment
+from torch.testing import assert_close
 
-from mmtal_mts.ops import boundary_max_pooling, compiled_ops_problem
+from mmtal_mts.ops import (
+    boundary_max_pooling,
+    boundary_max_pooling_levels,
+    compiled,
+    compiled_ops_problem,
+)
 from mmtal_mts.ops.boundary_pooling import compiled_max_pooling, vectorized_max_pooling
 
 GOLDEN_FILE = Path(__file__).parent.parent / 'data/goldens/a_boundary_pooling.npz'
 with np.load(GOLDEN_FILE) as data:
-    GOLDEN = {key: data[key] for key in data.files}
-CASES = GOLDEN.pop('names').tolist()
+    GOLDEN = {key: torch.from_numpy(data[key]) for key in data.files if '/' in key}
+    CASES = data['names'].tolist()
+PROBLEM = compiled_ops_problem()
+CUDA_PROBLEM = compiled_ops_problem('cuda') or (
+    None if torch.cuda.is_available() else 'there is no GPU'
+)
 
 
 def cuda_max_pooling(features, segments):
@@ -28,76 +41,59 @@ def skip_with(problem):
     return pytest.mark.skipif(problem is not None, reason=str(problem))
 
 
-CPU_PROBLEM = compiled_ops_problem('cpu')
-CUDA_PROBLEM = compiled_ops_problem('cuda') or (
-    None if torch.cuda.is_available() else 'there is no GPU'
+needs_compiled = skip_with(PROBLEM)
+each_device = pytest.mark.parametrize(
+    'device', ['cpu', pytest.param('cuda', marks=skip_with(CUDA_PROBLEM))]
 )
 each_implementation = pytest.mark.parametrize(
     'pool',
     [
         pytest.param(vectorized_max_pooling, id='torch'),
-        pytest.param(compiled_max_pooling, id='cpp', marks=skip_with(CPU_PROBLEM)),
+        pytest.param(compiled_max_pooling, id='cpp', marks=needs_compiled),
         pytest.param(cuda_max_pooling, id='cuda', marks=skip_with(CUDA_PROBLEM)),
     ],
 )
 
 
-def case(name):
-    prefix = name + '/'
-    return {
-        key[len(prefix) :]: torch.from_numpy(value)
-        for key, value in GOLDEN.items()
-        if key.startswith(prefix)
-    }
+def example(n=2, channels=40, length=50, count=30, device='cpu', dtype=torch.float32):
+    """Features with ties and regions of all kinds, partly outside of the map."""
+    generator = torch.Generator().manual_seed(length)
+    features = torch.randn(n, channels, length, generator=generator)
+    features = features.round(decimals=1).to(device, dtype).requires_grad_()
+    first = torch.rand(n, count, 2, generator=generator) * 1.4 * length - 0.2 * length
+    extent = torch.rand(n, count, 2, generator=generator) * 0.8 * length - 2
+    regions = torch.stack([first, first + extent], -1).flatten(2)
+    return features, regions.to(device)
 
 
-def pool_cell_by_cell(features, segments):
-    """The definition, one output cell at a time: values and chosen positions."""
-    n, channels, length = features.shape
-    count = segments.shape[1]
-    values = torch.zeros(n, channels, count, dtype=features.dtype)
-    index = torch.zeros(n, channels, count, dtype=torch.long)
-    for b in range(n):
-        for k in range(count):
-            for c in range(channels):
-                column = 0 if c < channels // 2 else 2
-                first, last = (
-                    min(max(math.trunc(float(v)), 0), length - 1)
-                    for v in segments[b, k, column : column + 2]
-                )
-                best = first
-                for t in range(first + 1, last + 1):
-                    now, candidate = features[b, c, best], features[b, c, t]
-                    if candidate > now or (candidate.isnan() and not now.isnan()):
-                        best = t
-                values[b, c, k], index[b, c, k] = features[b, c, best], best
-    return values, index
+def assert_same(pooled, expected, features, **tolerance):
+    """Values are equal; gradients too, or within the tolerance."""
+    assert pooled.dtype == features.dtype and pooled.is_contiguous()
+    assert_close(pooled, expected, rtol=0, atol=0, equal_nan=True)
+    weight = torch.randn_like(pooled)
+    (slow,) = torch.autograd.grad(expected, features, weight)
+    (fast,) = torch.autograd.grad(pooled, features, weight)
+    assert_close(fast, slow, **tolerance)
 
 
 @each_implementation
 @pytest.mark.parametrize('name', CASES)
 def test_recorded_values_and_gradients(pool, name):
-    golden = case(name)
-    features = golden['input'].requires_grad_()
-    pooled = pool(features, golden['segments'])
-    torch.testing.assert_close(pooled, golden['output'], rtol=0, atol=0)
-    pooled.backward(golden['grad_output'])
-    torch.testing.assert_close(
-        features.grad, golden['grad_input_exact'], rtol=0, atol=0
-    )
+    features = GOLDEN[f'{name}/input'].clone().requires_grad_()
+    pooled = pool(features, GOLDEN[f'{name}/segments'])
+    assert torch.equal(pooled, GOLDEN[f'{name}/output'])
+    pooled.backward(GOLDEN[f'{name}/grad_output'])
+    assert torch.equal(features.grad, GOLDEN[f'{name}/grad_input_exact'])
 
 
 def test_the_defect_of_the_published_backward_is_not_reproduced():
     # It shows only where the number of segments is not the length of the map.
-    differs = []
+    same = {True: [], False: []}
     for name in CASES:
-        golden = case(name)
-        same = torch.equal(golden['grad_input_exact'], golden['grad_input_cuda'])
-        if golden['segments'].shape[1] == golden['input'].shape[2]:
-            assert same
-        else:
-            differs.append(not same)
-    assert any(differs)
+        exact, cuda = (GOLDEN[f'{name}/grad_input_{k}'] for k in ('exact', 'cuda'))
+        fits = GOLDEN[f'{name}/segments'].shape[1] == exact.shape[2]
+        same[fits].append(torch.equal(exact, cuda))
+    assert all(same[True]) and not all(same[False])
 
 
 bounds = st.one_of(
@@ -110,9 +106,9 @@ bounds = st.one_of(
 @each_implementation
 @settings(max_examples=60, deadline=None)
 @given(st.data())
-def test_equals_the_definition_cell_by_cell(pool, data):
+def test_equals_a_slice_and_a_maximum_for_every_region(pool, data):
     n, half = data.draw(st.integers(1, 2)), data.draw(st.integers(1, 2))
-    length, count = data.draw(st.integers(1, 9)), data.draw(st.integers(0, 4))
+    length, count = data.draw(st.integers(1, 9)), data.draw(st.integers(1, 4))
     # Few values, so that there are ties; some NaN.
     cell = st.sampled_from([-1.0, 0.0, 0.0, 1.0, 1.0, 2.0, math.nan])
     size = n * 2 * half * length
@@ -123,81 +119,207 @@ def test_equals_the_definition_cell_by_cell(pool, data):
     segments = segments.reshape(n, count, 4).float()
     # An infinite bound is past the border it points to; NaN stands for the start.
     finite = segments.nan_to_num(0.0).clamp(-1e9, 1e9)
-    values, index = pool_cell_by_cell(features.detach(), finite)
-
+    expected = pool_segment_by_segment(features, finite)
     with torch.no_grad():
         without = pool(features, segments)
-    torch.testing.assert_close(without, values, rtol=0, atol=0, equal_nan=True)
-    pooled = pool(features, segments)
-    torch.testing.assert_close(pooled, values, rtol=0, atol=0, equal_nan=True)
-    weight = torch.randn(pooled.shape)
-    pooled.backward(weight)
-    expected = torch.zeros_like(features).scatter_add_(2, index, weight)
-    torch.testing.assert_close(features.grad, expected)
+    assert_close(without, expected.detach(), rtol=0, atol=0, equal_nan=True)
+    assert_same(pool(features, segments), expected, features)
 
 
 @each_implementation
-def test_long_maps_equal_plain_slices(pool):
-    features = torch.randn(2, 6, 257).round(decimals=1)
-    first = torch.randint(-30, 290, (2, 40, 2)).float()
-    segments = torch.stack([first, first + torch.randint(-3, 200, (2, 40, 2))], -1)
-    values, _ = pool_cell_by_cell(features, segments.flatten(2))
-    torch.testing.assert_close(
-        pool(features, segments.flatten(2)), values, rtol=0, atol=0
-    )
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16, torch.float64])
+def test_other_precisions_and_long_maps(pool, dtype):
+    for length, count in ((9, 2), (257, 40), (3000, 20)):
+        features, regions = example(2, 6, length, count, dtype=dtype)
+        expected = pool_segment_by_segment(features, regions)
+        assert_same(pool(features, regions), expected, features, rtol=0.05, atol=0.05)
 
 
 @each_implementation
-def test_single_position_and_no_segments(pool):
+def test_one_position_reversed_regions_and_no_segments(pool):
     features = torch.tensor([[[3.0], [4.0]]], requires_grad=True)
-    segments = torch.tensor([[[-2.0, 9.0, 5.0, 1.0]] * 3])
-    pooled = pool(features, segments)
+    pooled = pool(features, torch.tensor([[[-2.0, 9.0, 5.0, 1.0]] * 3]))
     assert pooled.tolist() == [[[3.0] * 3, [4.0] * 3]]
     pooled.sum().backward()
     assert features.grad.flatten().tolist() == [3.0, 3.0]
-    empty = pool(features, torch.zeros(1, 0, 4))
-    assert empty.shape == (1, 2, 0)
+    assert pool(features, torch.zeros(1, 0, 4)).shape == (1, 2, 0)
     assert pool(torch.zeros(0, 2, 5), torch.zeros(0, 3, 4)).numel() == 0
-
-
-@each_implementation
-def test_reversed_region_is_the_position_of_its_start(pool):
     features = torch.arange(12.0).reshape(1, 2, 6)
     segments = torch.tensor([[[4.0, 1.0, 2.0, 0.0]]])
     assert pool(features, segments).flatten().tolist() == [4.0, 8.0]
 
 
 @each_implementation
-@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16, torch.float64])
-def test_other_precisions(pool, dtype):
-    features = torch.randn(1, 4, 9).to(dtype)
-    segments = torch.tensor([[[0.0, 3.0, 2.0, 8.0]]])
-    pooled = pool(features, segments)
-    assert pooled.dtype == dtype
-    expected, _ = pool_cell_by_cell(features, segments)
-    torch.testing.assert_close(pooled, expected, rtol=0, atol=0)
-
-
-@each_implementation
-def test_gradient_numerically(pool):
+def test_both_derivatives_numerically(pool):
     features = torch.randperm(2 * 4 * 7).double().reshape(2, 4, 7).requires_grad_()
     segments = torch.tensor([[[0.0, 3.0, 2.0, 6.0], [5.0, 9.0, -3.0, 1.0]]] * 2)
     assert torch.autograd.gradcheck(lambda x: pool(x, segments), (features,))
+    assert torch.autograd.gradgradcheck(lambda x: pool(x, segments) ** 2, (features,))
 
 
 @pytest.mark.filterwarnings('ignore::torch.jit.TracerWarning')
 def test_the_torch_version_can_be_traced_for_any_batch():
-    features, segments = torch.randn(3, 4, 9), torch.rand(3, 5, 4) * 9
+    features, segments = example(3)
+    features = features.detach()
     traced = torch.jit.trace(vectorized_max_pooling, (features[:2], segments[:2]))
-    expected, _ = pool_cell_by_cell(features, segments)
+    expected = pool_segment_by_segment(features, segments)
     assert torch.equal(traced(features, segments), expected)
 
 
 @pytest.mark.parametrize(
-    'features, segments',
-    [((1, 3, 4), (1, 2, 4)), ((1, 2, 0), (1, 2, 4)), ((2, 4), (1, 2, 4))]
-    + [((1, 2, 4), (2, 2, 4)), ((1, 2, 4), (1, 2, 2)), ((1, 2, 4), (2, 4))],
+    'features, segments, message',
+    [
+        ((1, 3, 4), (1, 2, 4), 'even C'),
+        ((1, 2, 0), (1, 2, 4), 'even C'),
+        ((2, 4), (1, 2, 4), 'even C'),
+        ((1, 2, 4), (2, 2, 4), r'\(1, S, 4\)'),
+        ((1, 2, 4), (1, 2, 3), r'\(1, S, 4\)'),
+        ((1, 2, 4), (2, 4), r'\(1, S, 4\)'),
+    ],
 )
-def test_shapes_are_checked(features, segments):
-    with pytest.raises(ValueError, match='shape'):
-        boundary_max_pooling(torch.zeros(features), torch.zeros(segments))
+def test_shapes_are_checked(features, segments, message):
+    pools = [boundary_max_pooling, compiled_max_pooling][: 1 + (PROBLEM is None)]
+    for pool in pools:
+        with pytest.raises(ValueError, match=message):
+            pool(torch.zeros(features), torch.zeros(segments))
+
+
+@needs_compiled
+@each_device
+@pytest.mark.parametrize(
+    'dtype', [torch.float32, torch.float64, torch.float16, torch.bfloat16]
+)
+@pytest.mark.parametrize('channels, length', [(2, 1), (34, 15), (40, 100), (64, 16)])
+def test_compiled_equals_the_torch_version(device, dtype, channels, length):
+    features, regions = example(2, channels, length, device=device, dtype=dtype)
+    with torch.no_grad():
+        features[0, ::3, length // 2] = float('nan')
+        features[1, ::2, length // 3] = float('inf')
+        features[1, 1::4] = -float('inf')
+        features[1, ::5, 0] = -0.0
+    pooled = compiled_max_pooling(features, regions)
+    expected = vectorized_max_pooling(features, regions)
+    is_exact = dtype in (torch.float32, torch.float64) and device == 'cpu'
+    tolerance = 1e-6 if is_exact else 0.05
+    assert_same(pooled, expected, features, rtol=tolerance, atol=tolerance)
+
+
+@needs_compiled
+@each_device
+def test_half_precision_gradients_add_up_in_float_and_repeatably(device):
+    # 4096 + 1 has no half-precision neighbour: added one by one, the ones get lost.
+    for dtype in (torch.float16, torch.bfloat16):
+        features = torch.zeros(1, 2, 3, dtype=dtype, device=device, requires_grad=True)
+        pooled = compiled_max_pooling(features, torch.zeros(1, 4097, 4, device=device))
+        weight = torch.ones_like(pooled)
+        weight[..., 0] = 4096
+        pooled.backward(weight)
+        assert features.grad[0, :, 0].tolist() == [8192.0, 8192.0]
+    # Many segments on few positions, of very different size: another order of the
+    # additions gives other last bits.
+    features, regions = example(1, 8, 3, 5000, device=device)
+    weight = torch.randn(1, 8, 5000, device=device) * 1e4
+    torch.use_deterministic_algorithms(True)
+    try:
+        first, *others = (
+            torch.autograd.grad(
+                compiled_max_pooling(features, regions), features, weight
+            )[0]
+            for _ in range(5)
+        )
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert all(torch.equal(first, other) for other in others)
+
+
+@needs_compiled
+def test_layouts_dtypes_of_regions_and_threads_change_nothing():
+    features, regions = example(3, 70, 80)
+    transposed = features.detach().transpose(1, 2).contiguous().transpose(1, 2)
+    for kind in (torch.int32, torch.int64, torch.float64):
+        cast = regions.to(kind)
+        expected = vectorized_max_pooling(features, cast)
+        assert torch.equal(boundary_max_pooling(transposed, cast), expected)
+        strided = torch.stack([cast] * 2, -1)[..., 0]
+        assert torch.equal(compiled_max_pooling(features, strided), expected)
+    before = torch.get_num_threads()
+    try:
+        for number in (1, 2, 5):
+            torch.set_num_threads(number)
+            pooled = compiled_max_pooling(features, regions)
+            assert torch.equal(pooled, vectorized_max_pooling(features, regions))
+    finally:
+        torch.set_num_threads(before)
+
+
+class Pooling(torch.nn.Module):
+    def forward(self, features, regions):
+        return boundary_max_pooling(features, regions)
+
+
+@needs_compiled
+@each_device
+def test_torch_knows_the_operator_and_compiles_it_for_all_shapes(device):
+    operator = torch.ops.mmtal_mts.boundary_max_pooling
+    torch.library.opcheck(operator, example(device=device))
+    pool = torch.compile(
+        boundary_max_pooling, backend='aot_eager', fullgraph=True, dynamic=True
+    )
+    for length in (20, 33):
+        features, regions = example(length=length, device=device)
+        expected = vectorized_max_pooling(features, regions)
+        assert_same(pool(features, regions), expected, features)
+
+
+@needs_compiled
+def test_exports_as_one_operator():
+    features, regions = example()
+    length = torch.export.Dim('length', min=2, max=1000)
+    program = torch.export.export(
+        Pooling(), (features.detach(), regions), dynamic_shapes=({2: length}, None)
+    )
+    targets = [str(node.target) for node in program.graph.nodes]
+    assert 'mmtal_mts.boundary_max_pooling.default' in targets
+    inputs = example(length=77)
+    assert torch.equal(program.module()(*inputs), vectorized_max_pooling(*inputs))
+
+
+@pytest.mark.filterwarnings('ignore::torch.jit.TracerWarning')
+def test_onnx_gets_standard_operators():
+    pytest.importorskip('onnx')
+    file = io.BytesIO()
+    with torch.no_grad():
+        torch.onnx.export(Pooling(), example(), file, dynamo=False)
+    assert b'GatherElements' in file.getvalue()
+    assert b'mmtal_mts' not in file.getvalue()
+
+
+@each_device
+def test_keeps_the_dtype_under_autocast(device):
+    features, regions = example(device=device, dtype=torch.bfloat16)
+    with torch.autocast(device, dtype=torch.bfloat16):
+        pooled = boundary_max_pooling(features, regions)
+        full = boundary_max_pooling(features.float(), regions)
+    assert pooled.dtype == torch.bfloat16 and full.dtype == torch.float32
+    assert torch.equal(pooled.float(), full)
+
+
+def test_levels_are_pooled_one_by_one_and_integers_in_torch():
+    examples = [example(length=length) for length in (32, 16, 1)]
+    pooled = boundary_max_pooling_levels(*zip(*examples, strict=True))
+    for one, inputs in zip(pooled, examples, strict=True):
+        assert torch.equal(one, vectorized_max_pooling(*inputs))
+    features = torch.tensor([[[1, 5, 2], [7, 0, 8]]])
+    pooled = boundary_max_pooling(features, torch.tensor([[[0.0, 1.0, 1.0, 2.0]]]))
+    assert pooled.tolist() == [[[5], [8]]]
+
+
+def test_a_library_that_does_not_load_is_reported_and_not_fatal(tmp_path, monkeypatch):
+    assert 'not meta' in compiled_ops_problem('meta') or 'MMTAL_WITH_OPS=1' in PROBLEM
+    file = tmp_path / f'mmtal_broken_ops{EXTENSION_SUFFIXES[0]}'
+    file.write_bytes(b'not a library')
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(compiled, '_MODULE', 'mmtal_broken_ops')
+    with pytest.warns(UserWarning, match='Build it again'):
+        problem = compiled._load()
+    assert 'mmtal_broken_ops cannot be loaded with torch' in problem

@@ -17,13 +17,6 @@ std::tuple<at::Tensor, at::Tensor> boundary_max_pooling_impl(
   return DISPATCH_DEVICE_IMPL(boundary_max_pooling_impl, features, bounds);
 }
 
-at::Tensor boundary_max_pooling_backward_impl(const at::Tensor& grad,
-                                              const at::Tensor& index,
-                                              int64_t length) {
-  return DISPATCH_DEVICE_IMPL(boundary_max_pooling_backward_impl, grad, index,
-                              length);
-}
-
 namespace {
 
 std::tuple<at::Tensor, at::Tensor> boundary_max_pooling(
@@ -44,38 +37,21 @@ std::tuple<at::Tensor, at::Tensor> boundary_max_pooling(
   return boundary_max_pooling_impl(features.contiguous(), bounds);
 }
 
-at::Tensor boundary_max_pooling_backward(const at::Tensor& grad,
-                                         const at::Tensor& index,
-                                         int64_t length) {
-  TORCH_CHECK_VALUE(grad.dim() == 3 && grad.sizes() == index.sizes() &&
-                        index.scalar_type() == at::kInt && length > 0,
-                    "grad ", grad.sizes(), " and index ", index.sizes(),
-                    " must be alike, and index int32");
-  return boundary_max_pooling_backward_impl(grad.contiguous(),
-                                            index.contiguous(), length);
-}
-
 }  // namespace
 
 TORCH_LIBRARY(mmtal_mts, m) {
   m.def(
       "boundary_max_pooling(Tensor features, Tensor segments) "
       "-> (Tensor, Tensor)");
-  m.def(
-      "boundary_max_pooling_backward(Tensor grad, Tensor index, SymInt length) "
-      "-> Tensor");
 }
 
-#define MMTAL_REGISTER(KEY)                                             \
-  TORCH_LIBRARY_IMPL(mmtal_mts, KEY, m) {                               \
-    m.impl("boundary_max_pooling", &boundary_max_pooling);              \
-    m.impl("boundary_max_pooling_backward",                             \
-           &boundary_max_pooling_backward);                             \
-  }
-
-MMTAL_REGISTER(CPU)
+TORCH_LIBRARY_IMPL(mmtal_mts, CPU, m) {
+  m.impl("boundary_max_pooling", &boundary_max_pooling);
+}
 #ifdef MMTAL_WITH_CUDA
-MMTAL_REGISTER(CUDA)
+TORCH_LIBRARY_IMPL(mmtal_mts, CUDA, m) {
+  m.impl("boundary_max_pooling", &boundary_max_pooling);
+}
 #endif
 
 }  // namespace mmtal_mts

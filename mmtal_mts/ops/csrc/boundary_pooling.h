@@ -14,18 +14,13 @@
 
 namespace mmtal_mts {
 
-// Both are dispatched by device through the registry of MMCV. The front end has
-// checked shapes and dtypes and made everything contiguous.
-
+// Dispatched by device through the registry of MMCV. The front end has checked shapes
+// and dtypes and made everything contiguous.
+//
 // features (N, C, T) floating point, bounds (N, S, 4) float64, not yet clamped.
 // Returns the maxima (N, C, S) and their positions (N, C, S) int32.
 std::tuple<at::Tensor, at::Tensor> boundary_max_pooling_impl(
     const at::Tensor& features, const at::Tensor& bounds);
-
-// grad (N, C, S) floating point, index (N, C, S) int32. Returns (N, C, length).
-at::Tensor boundary_max_pooling_backward_impl(const at::Tensor& grad,
-                                              const at::Tensor& index,
-                                              int64_t length);
 
 // A bound truncated towards zero and clamped to 0..length-1; NaN is 0.
 MMTAL_HOST_DEVICE int32_t position_of(double bound, int32_t length) {

@@ -1,6 +1,5 @@
 // Boundary max pooling on the CPU: 16 channels side by side, tiles in parallel.
 #include <ATen/Dispatch.h>
-#include <ATen/OpMathType.h>
 #include <ATen/Parallel.h>
 
 #include <algorithm>
@@ -196,44 +195,7 @@ std::tuple<at::Tensor, at::Tensor> forward_cpu(const at::Tensor& features,
   return {values, index};
 }
 
-template <typename T>
-void backward_kernel(const at::Tensor& grad, const at::Tensor& index,
-                     at::Tensor& grad_features) {
-  using V = at::opmath_type<T>;
-  const int64_t count = grad.size(2), length = grad_features.size(2);
-  const T* from = grad.const_data_ptr<T>();
-  const int32_t* positions = index.const_data_ptr<int32_t>();
-  T* to = grad_features.data_ptr<T>();
-  const int64_t rows = grad.size(0) * grad.size(1);
-  const int64_t grain = std::max<int64_t>(1, 16384 / (count + length));
-  at::parallel_for(0, rows, grain, [&](int64_t b, int64_t e) {
-    // Half precision adds up in float.
-    std::vector<V> sum(length);
-    for (int64_t row = b; row < e; ++row) {
-      std::fill(sum.begin(), sum.end(), V(0));
-      for (int64_t s = row * count; s < (row + 1) * count; ++s) {
-        sum[positions[s]] += static_cast<V>(from[s]);
-      }
-      for (int64_t t = 0; t < length; ++t) {
-        to[row * length + t] = static_cast<T>(sum[t]);
-      }
-    }
-  });
-}
-
-at::Tensor backward_cpu(const at::Tensor& grad, const at::Tensor& index,
-                        int64_t length) {
-  at::Tensor grad_features =
-      at::empty({grad.size(0), grad.size(1), length}, grad.options());
-  AT_DISPATCH_FLOATING_TYPES_AND2(
-      at::kHalf, at::kBFloat16, grad.scalar_type(),
-      "boundary_max_pooling_backward",
-      [&] { backward_kernel<scalar_t>(grad, index, grad_features); });
-  return grad_features;
-}
-
 REGISTER_DEVICE_IMPL(boundary_max_pooling_impl, CPU, forward_cpu);
-REGISTER_DEVICE_IMPL(boundary_max_pooling_backward_impl, CPU, backward_cpu);
 
 }  // namespace
 }  // namespace mmtal_mts

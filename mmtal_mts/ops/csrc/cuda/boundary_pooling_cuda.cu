@@ -1,13 +1,9 @@
 // Boundary max pooling on CUDA: one block per clip and channel.
-#include <ATen/Context.h>
 #include <ATen/Dispatch.h>
 #include <ATen/OpMathType.h>
-#include <ATen/cuda/Atomic.cuh>
 #include <c10/cuda/CUDAException.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <c10/cuda/CUDAStream.h>
-
-#include <algorithm>
 
 #include "../boundary_pooling.h"
 #include "pytorch_device_registry.hpp"
@@ -55,32 +51,6 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-// The order of the additions, and with it the last bits, varies between runs.
-template <typename T, typename V>
-__global__ void __launch_bounds__(kThreads)
-    backward_kernel(const T* __restrict__ grad, const int32_t* __restrict__ index,
-                    int32_t length, int64_t count, V* __restrict__ sum) {
-  const int64_t row = blockIdx.x;
-  for (int64_t s = threadIdx.x; s < count; s += blockDim.x) {
-    const int64_t at = row * count + s;
-    gpuAtomicAdd(sum + row * length + index[at], static_cast<V>(grad[at]));
-  }
-}
-
-// One thread adds up a whole row, always in the order of the segments.
-template <typename T, typename V>
-__global__ void __launch_bounds__(kThreads)
-    deterministic_backward_kernel(const T* __restrict__ grad,
-                                  const int32_t* __restrict__ index, int64_t rows,
-                                  int32_t length, int64_t count,
-                                  V* __restrict__ sum) {
-  const int64_t row = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
-  if (row >= rows) return;
-  for (int64_t s = row * count; s < (row + 1) * count; ++s) {
-    sum[row * length + index[s]] += static_cast<V>(grad[s]);
-  }
-}
-
 std::tuple<at::Tensor, at::Tensor> forward_cuda(const at::Tensor& features,
                                                 const at::Tensor& bounds) {
   const c10::cuda::CUDAGuard guard(features.device());
@@ -104,39 +74,7 @@ std::tuple<at::Tensor, at::Tensor> forward_cuda(const at::Tensor& features,
   return {values, index};
 }
 
-at::Tensor backward_cuda(const at::Tensor& grad, const at::Tensor& index,
-                         int64_t length) {
-  const c10::cuda::CUDAGuard guard(grad.device());
-  // Half precision adds up in float.
-  const at::ScalarType dtype = grad.scalar_type();
-  const auto options =
-      grad.options().dtype(dtype == at::kDouble ? at::kDouble : at::kFloat);
-  const int64_t rows = grad.size(0) * grad.size(1), count = grad.size(2);
-  at::Tensor sum = at::zeros({grad.size(0), grad.size(1), length}, options);
-  if (grad.numel() == 0) return sum.to(dtype);
-  const bool deterministic = at::globalContext().deterministicAlgorithms();
-  AT_DISPATCH_FLOATING_TYPES_AND2(
-      at::kHalf, at::kBFloat16, dtype, "boundary_max_pooling_backward", [&] {
-        using V = at::opmath_type<scalar_t>;
-        const auto stream = c10::cuda::getCurrentCUDAStream();
-        const scalar_t* from = grad.const_data_ptr<scalar_t>();
-        const int32_t* positions = index.const_data_ptr<int32_t>();
-        V* to = sum.data_ptr<V>();
-        if (deterministic) {
-          deterministic_backward_kernel<scalar_t, V>
-              <<<(rows + kThreads - 1) / kThreads, kThreads, 0, stream>>>(
-                  from, positions, rows, static_cast<int32_t>(length), count, to);
-        } else {
-          backward_kernel<scalar_t, V><<<rows, kThreads, 0, stream>>>(
-              from, positions, static_cast<int32_t>(length), count, to);
-        }
-      });
-  C10_CUDA_KERNEL_LAUNCH_CHECK();
-  return sum.to(dtype);
-}
-
 REGISTER_DEVICE_IMPL(boundary_max_pooling_impl, CUDA, forward_cuda);
-REGISTER_DEVICE_IMPL(boundary_max_pooling_backward_impl, CUDA, backward_cuda);
 
 }  // namespace
 }  // namespace mmtal_mts
