@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
-from typing import Any
+import itertools
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, suppress
+from functools import partial
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -15,8 +18,25 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
-from .adapted_maps import plan_maps
 from .pretrained import load_pretrained
+
+
+class MapFacts(NamedTuple):
+    """What a neck has to know of a map, and how the map comes about.
+
+    Attributes:
+        channels: Channels C_i.
+        stride: Frames per position in time.
+        size: Cells H_i = W_i on a side.
+        index: Which output of the backbone it is made of.
+        kernel: Positions in time, rows and columns that are averaged into one.
+    """
+
+    channels: int
+    stride: int
+    size: int
+    index: int = 0
+    kernel: tuple[int, int, int] = (1, 1, 1)
 
 
 @MODELS.register_module()
@@ -88,7 +108,14 @@ class BackboneAdapter(BaseModule):
         self.with_cp = with_cp
         self.layers = tuple(layers or ())
         self.frozen = ('',) if frozen is True else tuple(frozen or ())
-        self._check_names(layers=self.layers, frozen=self.frozen)
+        known = dict(self.backbone.named_modules())
+        for field, names in dict(layers=self.layers, frozen=self.frozen).items():
+            if unknown := [name for name in names if name not in known]:
+                raise ValueError(
+                    f'{field}={list(names)} of BackboneAdapter: {self.name} has no '
+                    f'{unknown}; it has '
+                    f'{[name for name, _ in self.backbone.named_children()]}'
+                )
         if chunk_len is not None and (chunk_len < 1 or clip_len % chunk_len):
             raise ValueError(
                 f'chunk_len={chunk_len} of BackboneAdapter must divide '
@@ -101,20 +128,13 @@ class BackboneAdapter(BaseModule):
             )
         clip = (1, in_channels, clip_len, crop_size, crop_size)
         shapes, unused = self._probe(clip)
-        self.maps = plan_maps(
-            self.name, shapes, clip_len, first_stride, max_size, outputs
-        )
+        self.maps = self._plan(shapes, clip_len, first_stride, max_size, outputs)
         for key in unused:
             # Or distributed training would wait for their gradients.
             self.backbone.get_parameter(key).requires_grad_(False)
         self._freeze()
         self.report = self._explain(clip, unused)
         MMLogger.get_current_instance().info(self.report)
-
-    @property
-    def out_channels(self) -> tuple[int, ...]:
-        """Channels of the returned maps."""
-        return tuple(m.channels for m in self.maps)
 
     def init_weights(self) -> None:
         """Initialises the backbone, then loads ``pretrained``.
@@ -143,6 +163,12 @@ class BackboneAdapter(BaseModule):
                         'set norm_eval=True of the backbone'
                     )
         return self
+
+    def _freeze(self) -> None:
+        for name in self.frozen:
+            module = self.backbone.get_submodule(name)
+            module.eval()  # None for some backbones of MMAction2
+            module.requires_grad_(False)
 
     def forward(self, frames: Tensor) -> tuple[Tensor, ...]:
         """Runs the backbone and pools its maps.
@@ -174,84 +200,134 @@ class BackboneAdapter(BaseModule):
     def _run(self, backbone: nn.Module, frames: Tensor) -> list[Tensor]:
         """All maps of the backbone as (N, C_i, T_i, H_i, W_i)."""
         n, _, t = frames.shape[:3]
-        length = t if self.chunk_len is None else self.chunk_len
-        if self.per_frame:
-            frames = frames.transpose(1, 2).flatten(0, 1)  # (N*T, C, H, W)
-        elif t % length:
+        length = 1 if self.per_frame else self.chunk_len or t
+        if t % length:
             raise ValueError(
                 f'the clip has {t} frames, no multiple of chunk_len={length} of '
                 'BackboneAdapter'
             )
-        elif length < t:
-            chunks = frames.unflatten(2, (t // length, length))
-            frames = chunks.transpose(1, 2).flatten(0, 1)  # (N*chunks, C, t, H, W)
-        found = _run_layers(backbone, self.layers, frames)
-        return [
-            _join_chunks(x, n, self.per_frame, self.name)
-            for x in _usable_maps(found, self.name)
-        ]
+        chunks = frames.unflatten(2, (t // length, length))
+        chunks = chunks.transpose(1, 2).flatten(0, 1)  # (N*chunks, C, length, H, W)
+        chunks = chunks.squeeze(2) if self.per_frame else chunks
+        tensors = list(_flatten(_run_layers(backbone, self.layers, chunks)))
+        for x in tensors or [None]:
+            if not isinstance(x, Tensor) or x.ndim not in (2, 5 - self.per_frame):
+                shape = f' of shape {tuple(x.shape)}' if isinstance(x, Tensor) else ''
+                raise ValueError(
+                    f'{self.name} returns a {type(x).__name__}{shape}; BackboneAdapter '
+                    'needs maps (N, C, T, H, W), (N, C, H, W) per frame or vectors '
+                    '(N, C). Take the outputs of some submodules by layers=(...), or '
+                    'the option of the backbone that returns maps (VisionTransformer: '
+                    'return_feat_map=True)'
+                )
+        maps = []
+        # Vectors are used only where there are no maps.
+        for x in [x for x in tensors if x.ndim > 2] or tensors:
+            x = x[..., None, None] if x.ndim == 2 else x
+            x = x[:, :, None] if x.ndim == 4 else x
+            # (N*chunks, C, t, h, w) -> (N, C, chunks*t, h, w)
+            maps.append(x.unflatten(0, (n, t // length)).transpose(1, 2).flatten(2, 3))
+        return maps
 
     def _probe(self, clip: Sequence[int]) -> tuple[list[tuple[int, ...]], list[str]]:
-        """Finds whether frames go in one by one, and what :meth:`_dry_run` returns."""
-        errors = []
-        for per_frame in (False, True):
-            self.per_frame = per_frame
-            # Without values (torch's meta device) this takes milliseconds for any
-            # size. A backbone that looks at values may work with them; if not, that
-            # error is the one to tell.
-            for device in ('meta', 'cpu'):
-                try:
-                    return self._dry_run(clip, device)
-                # Libraries raise all kinds of errors about a shape.
-                except Exception as error:
-                    reason = f'{type(error).__name__}: {error}'.splitlines()[0]
-            errors.append(reason)
+        """Finds whether frames go in one by one; shapes of maps, unused parameters."""
+        errors = {}
+        # Without values (torch's meta device) it takes milliseconds for any size. A
+        # backbone that looks at values may work with them; if not, that error counts.
+        for self.per_frame, device in itertools.product((False, True), ('meta', 'cpu')):
+            twin = copy.deepcopy(self.backbone)
+            twin.eval()
+            twin.to(device)
+            for module in twin.modules():
+                if getattr(module, 'with_cp', False):
+                    module.with_cp = False
+                for name, value in list(vars(module).items()):
+                    # Neither parameter nor buffer, so that .to() does not know it.
+                    if isinstance(value, Tensor):
+                        setattr(module, name, value.to(device))
+            wanted = {n: p for n, p in twin.named_parameters() if p.requires_grad}
+            try:
+                maps = self._run(twin, torch.zeros(*clip, device=device))
+                if wanted:
+                    sum(x.sum() for x in maps).backward()
+            # Libraries raise all kinds of errors about a shape.
+            except Exception as error:
+                reason = f'{type(error).__name__}: {error}'.splitlines()[0]
+                errors[self.per_frame] = reason
+            else:
+                unused = [name for name, p in wanted.items() if p.grad is None]
+                return [tuple(x.shape) for x in maps], unused
         _, _, t, h, w = clip
         raise ValueError(
             f'{self.name} takes neither a clip of {t} frames of {h}x{w} pixels '
-            f'({errors[0]}) nor its frames one by one ({errors[1]}). A backbone '
+            f'({errors[False]}) nor its frames one by one ({errors[True]}). A backbone '
             'that was built for a number of frames needs it as chunk_len of '
             'BackboneAdapter (num_segments of TSM must divide clip_len); for a short '
             'clip or small frames take earlier layers by layers=(...), or enlarge '
             'clip_len or crop_size'
         )
 
-    def _dry_run(
-        self, clip: Sequence[int], device: str
-    ) -> tuple[list[tuple[int, ...]], list[str]]:
-        """Runs a copy forward and backward: shapes of the maps, unused parameters."""
-        twin = copy.deepcopy(self.backbone)
-        twin.eval()  # some backbones of MMAction2 return None here
-        twin.to(device)
-        for module in twin.modules():
-            if getattr(module, 'with_cp', False):
-                module.with_cp = False
-            for name, value in list(vars(module).items()):
-                # Neither parameter nor buffer, so that .to() does not know it.
-                if isinstance(value, Tensor):
-                    setattr(module, name, value.to(device))
-        maps = self._run(twin, torch.zeros(*clip, device=device))
-        wanted = {n: p for n, p in twin.named_parameters() if p.requires_grad}
-        if wanted:
-            sum(x.sum() for x in maps).backward()
-        unused = [name for name, p in wanted.items() if p.grad is None]
-        return [tuple(x.shape) for x in maps], unused
+    def _plan(
+        self,
+        shapes: Sequence[tuple[int, ...]],
+        clip_len: int,
+        first_stride: int | None,
+        max_size: int,
+        outputs: Sequence[int] | None,
+    ) -> tuple[MapFacts, ...]:
+        """Chooses the averages that give map i one position per 2**i first strides."""
+        outputs = list(range(len(shapes)) if outputs is None else outputs)
+        if not outputs or not set(outputs) <= set(range(len(shapes))):
+            raise ValueError(
+                f'outputs={outputs} of BackboneAdapter: {self.name} returns '
+                f'{len(shapes)} maps, numbered from 0'
+            )
+        chosen = sorted(outputs, key=lambda i: -shapes[i][2])  # stable
 
-    def _check_names(self, **fields: Sequence[str]) -> None:
-        known = dict(self.backbone.named_modules())
-        for field, names in fields.items():
-            unknown = [name for name in names if name not in known]
-            if unknown:
+        def least_stride(positions: int) -> int:
+            # A power of two that leaves at most so many positions.
+            return 1 << (-(-clip_len // positions) - 1).bit_length()
+
+        if first_stride is None:
+            # The most positions that the first map can have.
+            first_stride = least_stride(
+                min(shapes[i][2] * 2**level for level, i in enumerate(chosen))
+            )
+        if first_stride < 1 or first_stride & (first_stride - 1):
+            raise ValueError(
+                f'first_stride={first_stride} of BackboneAdapter must be a power of two'
+            )
+        maps = []
+        for level, index in enumerate(chosen):
+            _, channels, found, height, width = shapes[index]
+            stride = first_stride * 2**level
+            length = clip_len // stride
+            which = f'map {index} of {self.name}'
+            if length < 1 or clip_len % stride:
                 raise ValueError(
-                    f'{field}={list(names)} of BackboneAdapter: {self.name} has no '
-                    f'{unknown}; it has '
-                    f'{[name for name, _ in self.backbone.named_children()]}'
+                    f'a clip of {clip_len} frames is too short or no multiple of the '
+                    f'{stride} frames per position that {which} should have: enlarge '
+                    'clip_len, or lower first_stride of BackboneAdapter'
                 )
-
-    def _freeze(self) -> None:
-        for name in self.frozen:
-            self.backbone.get_submodule(name).eval()
-            self.backbone.get_submodule(name).requires_grad_(False)
+            if found < length or found % length:
+                raise ValueError(
+                    f'{which} has {found} positions in time for {clip_len} frames, '
+                    f'from which no mean gives the {length} positions of its level '
+                    f'(one per {stride} frames): set first_stride of BackboneAdapter '
+                    f'to None or to at least {least_stride(found)}, take a finer layer '
+                    'by layers=(...) or outputs=(...), or lower the stride of the '
+                    'backbone in time'
+                )
+            if height != width:
+                raise ValueError(
+                    f'{which} has {height}x{width} cells; square ones are needed'
+                )
+            # The smallest mean that leaves at most max_size cells on a side.
+            least = -(-height // max_size)
+            shrink = next(k for k in range(least, height + 1) if height % k == 0)
+            kernel = (found // length, shrink, shrink)
+            maps.append(MapFacts(channels, stride, height // shrink, index, kernel))
+        return tuple(maps)
 
     def _explain(self, clip: Sequence[int], unused: Sequence[str]) -> str:
         _, _, t, h, w = clip
@@ -263,10 +339,16 @@ class BackboneAdapter(BaseModule):
         lines = [
             f'BackboneAdapter: {self.name} takes a clip of {t} frames {h}x{w} {how}'
         ]
-        lines += [f'  level {i}: {m.explain(t)}' for i, m in enumerate(self.maps)]
+        for level, m in enumerate(self.maps):
+            length, (kt, kh, kw) = t // m.stride, m.kernel
+            mean = f', mean of {kt}x{kh}x{kw}' if m.kernel != (1, 1, 1) else ''
+            lines.append(
+                f'  level {level}: output {m.index}, {m.channels} channels, '
+                f'{length * kt}x{m.size * kh}x{m.size * kw}{mean} -> '
+                f'{length}x{m.size}x{m.size}, one position per {m.stride} frames'
+            )
         if self.frozen:
-            what = 'everything' if '' in self.frozen else ', '.join(self.frozen)
-            lines.append(f'  frozen: {what}')
+            lines.append(f'  frozen: {", ".join(self.frozen) or "everything"}')
         if unused:
             lines.append(
                 f'  {len(unused)} tensors are in no map and do not train: '
@@ -275,45 +357,13 @@ class BackboneAdapter(BaseModule):
         return '\n'.join(lines)
 
 
-def _usable_maps(found: Any, name: str) -> list[Tensor]:
-    """The maps of what a backbone returned; vectors only where there are no maps."""
-    tensors: list[Tensor] = []
-    stack = [found]
-    while stack:
-        item = stack.pop(0)
-        if isinstance(item, (tuple, list)):
-            stack[:0] = item
-        elif isinstance(item, Tensor) and item.ndim in (2, 4, 5):
-            tensors.append(item)
-        elif item is not None:
-            what = type(item).__name__
-            if isinstance(item, Tensor):
-                what = f'tensor of shape {tuple(item.shape)}'
-            raise ValueError(
-                f'{name} returns a {what}; BackboneAdapter needs maps (N, C, T, H, W), '
-                '(N, C, H, W) per frame or vectors (N, C). Take the outputs of some '
-                'submodules by layers=(...), or the option of the backbone that '
-                'returns maps (VisionTransformer: return_feat_map=True)'
-            )
-    if not tensors:
-        raise ValueError(f'{name} returns no tensor')
-    return [x for x in tensors if x.ndim > 2] or tensors
-
-
-def _join_chunks(x: Tensor, num_clips: int, per_frame: bool, name: str) -> Tensor:
-    """Maps or vectors of chunks, or of single frames -> (N, C, T', h, w)."""
-    if x.ndim == 2:
-        x = x[:, :, None, None]
-    if x.ndim == 5 and per_frame or x.ndim == 4 and not per_frame and x.shape[2] > 1:
-        raise ValueError(
-            f'{name} returns a tensor of shape {tuple(x.shape)}, which is neither a '
-            'map (N, C, T, H, W) of clips nor one (N, C, H, W) of frames'
-        )
-    if x.ndim == 4:
-        x = x[:, :, None]
-    # (N*chunks, C, t, h, w) -> (N, C, chunks*t, h, w)
-    x = x.unflatten(0, (num_clips, x.shape[0] // num_clips))
-    return x.transpose(1, 2).flatten(2, 3)
+def _flatten(found: Any) -> Iterator[Any]:
+    """What a backbone returns, without its lists and without None."""
+    if isinstance(found, (tuple, list)):
+        for item in found:
+            yield from _flatten(item)
+    elif found is not None:
+        yield found
 
 
 class _Enough(Exception):
@@ -324,30 +374,21 @@ def _run_layers(backbone: nn.Module, names: Sequence[str], clips: Tensor) -> Any
     """What the backbone returns, or the outputs of some of its layers."""
     if not names:
         return backbone(clips)
-    found: dict[str, Tensor] = {}
+    found: dict[str, Any] = {}
 
-    def keep(name: str, output: Tensor) -> None:
+    def keep(name: str, module: nn.Module, inputs: Any, output: Any) -> None:
         found[name] = output
         if len(found) == len(names):
             raise _Enough
 
     # Only while the forward pass runs: activation checkpointing may run a layer
     # again in the backward pass.
-    handles = [
-        backbone.get_submodule(name).register_forward_hook(
-            lambda module, inputs, output, name=name: keep(name, output)
-        )
-        for name in names
-    ]
-    try:
+    with ExitStack() as hooks, suppress(_Enough):
+        for name in names:
+            layer = backbone.get_submodule(name)
+            hooks.enter_context(layer.register_forward_hook(partial(keep, name)))
         backbone(clips)
-    except _Enough:
-        pass
-    finally:
-        for handle in handles:
-            handle.remove()
-    missing = [name for name in names if name not in found]
-    if missing:
+    if missing := [name for name in names if name not in found]:
         raise ValueError(
             f'layers={list(names)}: {missing} did not run in the forward pass'
         )

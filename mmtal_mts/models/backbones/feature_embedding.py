@@ -7,7 +7,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from ..layers import ConvNormReLU1d
-from .adapted_maps import MapFacts
+from .backbone_adapter import MapFacts
 
 
 @MODELS.register_module()

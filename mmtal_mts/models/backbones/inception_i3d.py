@@ -194,6 +194,9 @@ class InceptionI3D(BaseModule):
             computed again in the backward pass. Needs ``freeze_bn``, because the
             second pass would update running statistics once more.
         init_cfg: MMEngine initialisation config.
+
+    Attributes:
+        out_channels (tuple[int, ...]): Channels of the returned endpoints.
     """
 
     def __init__(
@@ -225,20 +228,29 @@ class InceptionI3D(BaseModule):
         self.freeze_bn = freeze_bn
         self.pretrained = pretrained
         self.channels_last = channels_last
-        self.stage_channels: dict[str, int] = {}
+
+        def scaled(value: int) -> int:
+            # Kernels are fast for multiples of 8 channels, as all published widths are.
+            return max(8 * round(value * width / 8), 8)
 
         self.stages = names[: max(map(names.index, out_indices)) + 1]
-        channels = in_channels
+        channels, widths = in_channels, {}
         for name in self.stages:
-            stage, channels = _build_stage(name, channels, width, bn_momentum)
+            settings = _STAGES[name]
+            if name.startswith('MaxPool'):
+                stage = SameMaxPool3d(*settings)
+            elif name.startswith('Mixed'):
+                scaled_widths = [scaled(value) for value in settings]
+                stage = InceptionBlock(channels, scaled_widths, bn_momentum)
+                channels = stage.out_channels
+            else:
+                out, kernel, stride = settings
+                stage = Unit3D(channels, scaled(out), kernel, stride, bn_momentum)
+                channels = scaled(out)
             self.add_module(name, stage)
-            self.stage_channels[name] = channels
+            widths[name] = channels
+        self.out_channels = tuple(widths[name] for name in self.out_indices)
         self._freeze_norms()
-
-    @property
-    def out_channels(self) -> tuple[int, ...]:
-        """Channels of the returned endpoints."""
-        return tuple(self.stage_channels[name] for name in self.out_indices)
 
     def init_weights(self) -> None:
         """Initialises as ``init_cfg`` says, then loads ``pretrained``.
@@ -285,23 +297,3 @@ class InceptionI3D(BaseModule):
             x = checkpoint(stage, x, use_reentrant=False) if saves_memory else stage(x)
             outputs[name] = x
         return tuple(outputs[name] for name in self.out_indices)
-
-
-def _build_stage(
-    name: str, channels: int, width: float, bn_momentum: float
-) -> tuple[nn.Module, int]:
-    """A stage for an input of ``channels``, and the channels of its output."""
-
-    def scaled(value: int) -> int:
-        # Kernels are fast for multiples of 8 channels, as all published widths are.
-        return max(8 * round(value * width / 8), 8)
-
-    settings = _STAGES[name]
-    if name.startswith('MaxPool'):
-        return SameMaxPool3d(*settings), channels
-    if name.startswith('Mixed'):
-        block = InceptionBlock(channels, [scaled(v) for v in settings], bn_momentum)
-        return block, block.out_channels
-    out, kernel, stride = settings
-    out = scaled(out)
-    return Unit3D(channels, out, kernel, stride, bn_momentum), out

@@ -8,117 +8,81 @@ from mmengine.structures import InstanceData
 from torch import nn
 
 from mmtal_mts.models import TALMTS, BackboneAdapter
-from mmtal_mts.models.backbones.adapted_maps import MapFacts, plan_maps
+from mmtal_mts.models.backbones.backbone_adapter import MapFacts
 from mmtal_mts.models.necks import fit_neck, fit_warmup_head
 
 T, SIZE = 16, 32
 CONV1 = dict(conv1_kernel=(1, 7, 7), conv1_stride_t=1, pool1_stride_t=1)
-PATH = dict(type='resnet3d', depth=18, pretrained=None)
 # Settings of the adapter, and channels, stride and size of its maps, worked out by
 # hand from the strides of the networks.
+SLOW = dict(depth=18, pretrained=None, inflate=(0, 0, 1, 1), **CONV1)
+SLOW_ONLY = dict(
+    type='ResNet3dSlowOnly',
+    base_channels=4,
+    lateral=False,
+    out_indices=(2, 3),
+    **SLOW,
+)
+SLOW_FAST = dict(
+    type='ResNet3dSlowFast',
+    pretrained=None,
+    resample_rate=8,
+    speed_ratio=8,
+    channel_ratio=2,
+    slow_pathway=dict(type='resnet3d', base_channels=8, lateral=True, **SLOW),
+    fast_pathway=dict(
+        dict(type='resnet3d', depth=18, pretrained=None, **CONV1),
+        base_channels=4,
+        lateral=False,
+        conv1_kernel=(5, 7, 7),
+    ),
+)
+SWIN = dict(
+    type='SwinTransformer3D',
+    arch=dict(embed_dims=8, depths=[1, 1, 1, 1], num_heads=[1, 1, 2, 2]),
+    pretrained=None,
+    pretrained2d=False,
+    window_size=(8, 7, 7),
+    out_indices=(2, 3),
+    with_cp=True,
+)
+VIT = dict(
+    type='VisionTransformer',
+    img_size=32,
+    patch_size=16,
+    embed_dims=16,
+    depth=2,
+    num_heads=2,
+    num_frames=8,
+    return_feat_map=True,
+)
+MVIT = dict(
+    type='MViT',
+    arch=dict(embed_dims=8, num_layers=3, num_heads=1, downscale_indices=[1, 2]),
+    spatial_size=32,
+    temporal_size=8,
+    out_scales=[1, 2],
+)
+C3D = dict(type='C3D', out_dim=8)
+TSN = dict(type='ResNet', depth=18, pretrained=None, out_indices=(2, 3))
+TSM = dict(type='ResNetTSM', depth=18, pretrained=None, num_segments=8)
+FROZEN = ('patch_embed', 'blocks.0')
 FAMILIES = {
-    'SlowOnly': (
-        dict(
-            backbone=dict(
-                type='ResNet3dSlowOnly',
-                depth=18,
-                base_channels=4,
-                pretrained=None,
-                lateral=False,
-                inflate=(0, 0, 1, 1),
-                out_indices=(2, 3),
-                **CONV1,
-            )
-        ),
-        [(16, 4, 2), (32, 8, 1)],
-    ),
+    'SlowOnly': (dict(backbone=SLOW_ONLY), [(16, 4, 2), (32, 8, 1)]),
     # The fast path, which keeps every frame, comes first.
-    'SlowFast': (
-        dict(
-            backbone=dict(
-                type='ResNet3dSlowFast',
-                pretrained=None,
-                resample_rate=8,
-                speed_ratio=8,
-                channel_ratio=2,
-                slow_pathway=dict(
-                    PATH, base_channels=8, lateral=True, inflate=(0, 0, 1, 1), **CONV1
-                ),
-                fast_pathway=dict(
-                    PATH,
-                    base_channels=4,
-                    lateral=False,
-                    conv1_kernel=(5, 7, 7),
-                    conv1_stride_t=1,
-                    pool1_stride_t=1,
-                ),
-            )
-        ),
-        [(32, 4, 1), (64, 8, 1)],
-    ),
+    'SlowFast': (dict(backbone=SLOW_FAST), [(32, 4, 1), (64, 8, 1)]),
     'C3D': (
-        dict(backbone=dict(type='C3D', out_dim=8), layers=('conv4b', 'conv5b')),
+        dict(backbone=C3D, layers=('conv4b', 'conv5b')),
         [(512, 4, 4), (512, 8, 2)],
     ),
-    'Swin': (
-        dict(
-            backbone=dict(
-                type='SwinTransformer3D',
-                arch=dict(embed_dims=8, depths=[1, 1, 1, 1], num_heads=[1, 1, 2, 2]),
-                pretrained=None,
-                pretrained2d=False,
-                window_size=(8, 7, 7),
-                out_indices=(2, 3),
-                with_cp=True,
-            )
-        ),
-        [(32, 4, 2), (64, 8, 1)],
-    ),
+    'Swin': (dict(backbone=SWIN), [(32, 4, 2), (64, 8, 1)]),
     'VideoMAE': (
-        dict(
-            chunk_len=8,
-            with_cp=True,
-            frozen=('patch_embed', 'blocks.0'),
-            backbone=dict(
-                type='VisionTransformer',
-                img_size=32,
-                patch_size=16,
-                embed_dims=16,
-                depth=2,
-                num_heads=2,
-                num_frames=8,
-                return_feat_map=True,
-            ),
-        ),
+        dict(backbone=VIT, chunk_len=8, with_cp=True, frozen=FROZEN),
         [(16, 4, 2)],
     ),
-    'MViT': (
-        dict(
-            chunk_len=8,
-            backbone=dict(
-                type='MViT',
-                arch=dict(
-                    embed_dims=8, num_layers=3, num_heads=1, downscale_indices=[1, 2]
-                ),
-                spatial_size=32,
-                temporal_size=8,
-                out_scales=[1, 2],
-            ),
-        ),
-        [(16, 4, 4), (32, 8, 2)],
-    ),
-    'TSN': (
-        dict(
-            backbone=dict(type='ResNet', depth=18, pretrained=None, out_indices=(2, 3))
-        ),
-        [(256, 4, 2), (512, 8, 1)],
-    ),
-    'TSM': (
-        dict(
-            backbone=dict(type='ResNetTSM', depth=18, pretrained=None, num_segments=8)
-        ),
-        [(512, 4, 1)],
-    ),
+    'MViT': (dict(backbone=MVIT, chunk_len=8), [(16, 4, 4), (32, 8, 2)]),
+    'TSN': (dict(backbone=TSN), [(256, 4, 2), (512, 8, 1)]),
+    'TSM': (dict(backbone=TSM), [(512, 4, 1)]),
 }
 
 
@@ -129,56 +93,35 @@ def adapter(**settings) -> BackboneAdapter:
 
 
 def vit(**settings) -> dict:
-    backbone = dict(FAMILIES['VideoMAE'][0]['backbone'], **settings)
-    return dict(backbone=backbone, chunk_len=8)
+    return dict(backbone=dict(VIT, **settings), chunk_len=8)
 
 
 def detector(backbone: dict) -> TALMTS:
     """The whole network, three levels deep."""
-    width = dict(out_channels=8, num_groups=2)
+    levels = dict(num_levels=3, num_groups=2)
     patches = dict(
         crop_size=SIZE, patch_size=16, embed_dims=8, num_heads=2, out_channels=8
     )
+    head = dict(num_classes=2, channels=8)
+    pyramid = dict(in_channels=None, spatial_sizes=None, out_channels=8, **levels)
+    stt = dict(clip_len=T, first_stride=None, **levels, **patches)
+    neck = dict(
+        type='MultiTemporalScaleNeck',
+        pyramid=dict(type='TemporalPyramid', **pyramid),
+        rfp=dict(type='RefinedFeaturePyramid'),
+        stt=dict(type='SpatialTemporalTransformer', **stt),
+        frame_feature=dict(type='FrameLevelFeature', channels=8, num_groups=2),
+    )
+    fsa = dict(type='FrameSelfAttention', **patches)
     return MODELS.build(
         dict(
             type='TALMTS',
             backbone=dict(
                 type='BackboneAdapter', clip_len=T, crop_size=SIZE, **backbone
             ),
-            neck=dict(
-                type='MultiTemporalScaleNeck',
-                pyramid=dict(
-                    type='TemporalPyramid',
-                    in_channels=None,
-                    spatial_sizes=None,
-                    num_levels=3,
-                    **width,
-                ),
-                rfp=dict(type='RefinedFeaturePyramid'),
-                stt=dict(
-                    type='SpatialTemporalTransformer',
-                    clip_len=T,
-                    first_stride=None,
-                    num_levels=3,
-                    num_groups=2,
-                    **patches,
-                ),
-                frame_feature=dict(type='FrameLevelFeature', channels=8, num_groups=2),
-            ),
-            coarse_head=dict(
-                type='CoarseHead',
-                num_classes=2,
-                channels=8,
-                num_levels=3,
-                num_groups=2,
-            ),
-            refine_head=dict(
-                type='BoundaryRefineHead',
-                num_classes=2,
-                channels=8,
-                num_groups=2,
-                fsa=dict(type='FrameSelfAttention', **patches),
-            ),
+            neck=neck,
+            coarse_head=dict(type='CoarseHead', **head, **levels),
+            refine_head=dict(type='BoundaryRefineHead', num_groups=2, fsa=fsa, **head),
         )
     )
 
@@ -219,7 +162,7 @@ def test_families_have_known_maps_and_train(family):
 
 
 def test_maps_are_means_of_what_the_backbone_returns():
-    net = adapter(**FAMILIES['SlowOnly'][0]).eval()
+    net = adapter(backbone=SLOW_ONLY).eval()
     clip = torch.randn(2, 3, T, SIZE, SIZE)
     with torch.no_grad():
         layer3, layer4 = net.backbone(clip)
@@ -230,7 +173,7 @@ def test_maps_are_means_of_what_the_backbone_returns():
 
 def test_frames_and_chunks_keep_their_order():
     frames = torch.randn(2, 3, T, SIZE, SIZE)
-    tsn = adapter(first_stride=1, **FAMILIES['TSN'][0] | dict(outputs=(1,))).eval()
+    tsn = adapter(first_stride=1, backbone=TSN, outputs=(1,)).eval()
     chunks = adapter(first_stride=2, **vit()).eval()
     with torch.no_grad():
         one = tsn.backbone(frames[1, :, 5][None])[1]
@@ -249,9 +192,8 @@ def test_checkpointing_and_layers_do_not_change_values():
         grads.append(net.backbone.patch_embed.projection.weight.grad)
     torch.testing.assert_close(*grads)
 
-    whole = FAMILIES['SlowOnly'][0]
-    returned = adapter(**whole).eval()
-    layers = adapter(**whole, layers=('layer3', 'layer4')).eval()
+    returned = adapter(backbone=SLOW_ONLY).eval()
+    layers = adapter(backbone=SLOW_ONLY, layers=('layer3', 'layer4')).eval()
     layers.load_state_dict(returned.state_dict())
     with torch.no_grad():
         for a, b in zip(returned(frames), layers(frames), strict=True):
@@ -270,10 +212,7 @@ def test_report_says_what_is_done():
 
 
 def test_usual_options_of_the_backbone_hold():
-    backbone = dict(
-        FAMILIES['SlowOnly'][0]['backbone'], frozen_stages=1, norm_eval=True
-    )
-    net = adapter(backbone=backbone)
+    net = adapter(backbone=dict(SLOW_ONLY, frozen_stages=1, norm_eval=True))
     net.train()
     assert not net.backbone.layer1[0].conv1.conv.weight.requires_grad
     assert net.backbone.layer2[0].conv1.conv.weight.requires_grad
@@ -321,10 +260,10 @@ def registered():
     ('result', 'message'),
     [
         (lambda x: {'out': x}, 'StrangeBackbone|Strange returns a dict'),
-        (lambda x: x.mean((2, 3, 4)).sum(), r'tensor of shape \(\)'),
-        (lambda x: x.flatten(2), r'tensor of shape \(1, 4, 16384\)'),
+        (lambda x: x.mean((2, 3, 4)).sum(), r'Tensor of shape \(\)'),
+        (lambda x: x.flatten(2), r'Tensor of shape \(1, 4, 16384\)'),
         (lambda x: x[..., :8, :], 'has 8x32 cells; square'),
-        (lambda x: None, 'returns no tensor'),
+        (lambda x: None, 'returns a NoneType'),
     ],
 )
 def test_unsupported_outputs_are_named(result, message):
@@ -354,25 +293,29 @@ def test_what_does_not_fit_is_told(settings, message):
 
 def test_too_short_clips_and_double_norms_are_refused():
     with pytest.raises(ValueError, match='a clip of 4 frames is too short'):
-        adapter(clip_len=4, **FAMILIES['SlowOnly'][0])
+        adapter(clip_len=4, backbone=SLOW_ONLY)
     net = adapter(**vit())
     with pytest.raises(ValueError, match='12 frames, no multiple of chunk_len=8'):
         net(torch.zeros(1, 3, 12, SIZE, SIZE))
-    twice = adapter(**FAMILIES['SlowOnly'][0], chunk_len=8, with_cp=True)
+    twice = adapter(backbone=SLOW_ONLY, chunk_len=8, with_cp=True)
     with pytest.raises(ValueError, match='set norm_eval=True'):
         twice.train()
 
 
-def test_plan_by_hand():
+def test_maps_are_planned_as_by_hand():
     shapes = [(1, 8, 2, 14, 14), (1, 4, 8, 7, 7), (1, 2, 8, 13, 13)]
-    plan = plan_maps('net', shapes, 16, None, 8)
+
+    def plan(**settings):
+        maps = dict(result=lambda x: [x.mean().expand(s) for s in shapes])
+        return adapter(backbone=dict(type='StrangeBackbone', **maps), **settings).maps
+
     # Of 8, 8 and 2 positions, the third level wants a quarter of the first.
-    assert plan == (
+    assert plan(first_stride=None) == (
         MapFacts(4, 2, 7, 1, (1, 1, 1)),
         MapFacts(2, 4, 1, 2, (2, 13, 13)),
         MapFacts(8, 8, 7, 0, (1, 2, 2)),
     )
-    assert [m.stride for m in plan_maps('net', shapes, 16, 4, 8, (1, 0))] == [4, 8]
+    assert [m.stride for m in plan(first_stride=4, outputs=(1, 0))] == [4, 8]
 
 
 def test_neck_takes_what_the_backbone_tells():
