@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Sequence
 from types import ModuleType
-from typing import Any
 
 import torch
 from mmaction.registry import MODELS
@@ -45,7 +43,7 @@ class OnnxDetector(nn.Module):
     def __init__(self, path: str, cfg: Config) -> None:
         super().__init__()
         self._path = path
-        self.session = onnx_session(path)
+        self._open('CPUExecutionProvider')
         facts = self.session.get_modelmeta().custom_metadata_map
         if 'mmtal_ends_with' not in facts:
             raise UserError(
@@ -71,8 +69,38 @@ class OnnxDetector(nn.Module):
                     f'--device {device}: this onnxruntime has no {wanted}. Remedy: '
                     '--device cpu, or install onnxruntime-gpu'
                 )
-            self.session = onnx_session(self._path, [wanted, 'CPUExecutionProvider'])
+            self._open(wanted, 'CPUExecutionProvider')
         return self
+
+    def _open(self, *providers: str) -> None:
+        onnxruntime = import_package('onnxruntime')
+        try:
+            self.session = onnxruntime.InferenceSession(self._path, providers=providers)
+        # Its exceptions have no common base.
+        except Exception as error:
+            raise UserError(
+                f'{self._path}: onnxruntime cannot load it: {error}'
+            ) from error
+
+    def forward(self, inputs: Tensor) -> list[Tensor]:
+        """Outputs of N clips, in the order of :data:`OUTPUTS`.
+
+        Args:
+            inputs: (N, C, T, H, W) or (N, C, T) float32. They run in batches of the
+                size that was exported.
+        """
+        parts = []
+        for batch in inputs.split(self.batch_size):
+            # The last batch may have to be filled up.
+            padded = batch[torch.arange(self.batch_size).clamp(max=len(batch) - 1)]
+            found = self.session.run(None, {'inputs': padded.numpy()})
+            parts.append([torch.from_numpy(value) for value in found])
+        names = OUTPUTS[self.ends_with]
+        return [
+            # All batches share the points of the locations.
+            values[0] if name == 'points' else torch.cat(values)[: len(inputs)]
+            for name, values in zip(names, zip(*parts, strict=True), strict=True)
+        ]
 
     def test_step(self, data: dict) -> list[ActionDataSample]:
         """Detects in windows.
@@ -85,8 +113,7 @@ class OnnxDetector(nn.Module):
             The data samples with ``pred_instances``, before NMS.
         """
         inputs = torch.stack([item.float() for item in data['inputs']])
-        outputs = self._run(inputs)
-        samples = data['data_samples']
+        outputs, samples = self(inputs), data['data_samples']
         if self.ends_with == 'raw':
             raw = dict(zip(OUTPUTS['raw'], outputs, strict=True))
             found = self._head.predict_by_feat(
@@ -98,42 +125,6 @@ class OnnxDetector(nn.Module):
                 for one in zip(*outputs, samples, strict=True)
             ]
         return add_pred_to_datasample(samples, found, self.test_cfg)
-
-    def _run(self, inputs: Tensor) -> list[Tensor]:
-        """Outputs of N clips, in batches of the size that was exported."""
-        parts = []
-        for batch in inputs.split(self.batch_size):
-            # The last batch may have to be filled up.
-            padded = batch[torch.arange(self.batch_size).clamp(max=len(batch) - 1)]
-            found = self.session.run(None, {'inputs': padded.numpy()})
-            parts.append([torch.from_numpy(value) for value in found])
-        return [
-            # All batches share the points of the locations.
-            values[0] if name == 'points' else torch.cat(values)[: len(inputs)]
-            for name, values in zip(
-                OUTPUTS[self.ends_with], zip(*parts, strict=True), strict=True
-            )
-        ]
-
-
-def onnx_session(
-    path: str, providers: Sequence[str] = ('CPUExecutionProvider',)
-) -> Any:
-    """Opens an ONNX file in onnxruntime.
-
-    Args:
-        path: File.
-        providers: Where it runs, see onnxruntime.
-
-    Raises:
-        UserError: onnxruntime is missing or cannot load the file.
-    """
-    onnxruntime = import_package('onnxruntime')
-    try:
-        return onnxruntime.InferenceSession(path, providers=list(providers))
-    # Its exceptions have no common base.
-    except Exception as error:
-        raise UserError(f'{path}: onnxruntime cannot load it: {error}') from error
 
 
 def import_package(name: str) -> ModuleType:

@@ -4,16 +4,15 @@ import importlib.util
 import json
 import re
 
-import numpy as np
 import pytest
 import torch
-from export import build_exported, compare, example_inputs, export_model
+from export import ExportedDetector, compare, example_inputs, export_model
 from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from mmtal_mts.apis.onnx_detector import OnnxDetector, onnx_session
+from mmtal_mts.apis.onnx_detector import OnnxDetector
 from mmtal_mts.models.utils import complete_test_cfg
 from mmtal_mts.utils import UserError
 
@@ -32,29 +31,19 @@ def model(tmp_path_factory, request):
     init_default_scope('mmaction')
     channels = dict(channels=8, num_groups=2)
     width = dict(out_channels=8, num_groups=2)
-    cfg.merge_from_dict(
-        dict(
-            clip_len=8,
-            test_dataloader=dict(dataset=dict(clip_len=8)),
-            model=dict(
-                backbone=dict(in_channels=6, **width),
-                neck=dict(
-                    pyramid=dict(num_levels=3, **width),
-                    stt=dict(
-                        clip_len=8,
-                        in_channels=6,
-                        num_levels=3,
-                        embed_dims=8,
-                        num_heads=2,
-                        **width,
-                    ),
-                    frame_feature=channels,
-                ),
-                coarse_head=dict(num_levels=3, distance_factors=(1, 2, 4), **channels),
-                refine_head=channels,
-            ),
-        )
+    stt = dict(clip_len=8, in_channels=6, num_levels=3, embed_dims=8, num_heads=2)
+    neck = dict(
+        pyramid=dict(num_levels=3, **width),
+        stt=dict(stt, **width),
+        frame_feature=channels,
     )
+    coarse_head = dict(num_levels=3, distance_factors=(1, 2, 4), **channels)
+    backbone = dict(in_channels=6, **width)
+    changes = dict(clip_len=8, test_dataloader=dict(dataset=dict(clip_len=8)))
+    changes['model'] = dict(
+        backbone=backbone, neck=neck, coarse_head=coarse_head, refine_head=channels
+    )
+    cfg.merge_from_dict(changes)
     path = tmp_path_factory.mktemp('export') / 'model.pth'
     torch.manual_seed(0)
     torch.save(dict(state_dict=MODELS.build(cfg.model).state_dict()), path)
@@ -69,13 +58,13 @@ def test_onnx_computes_what_torch_computes(model, tmp_path, ends_with, batch):
     found = export_model(cfg, weights, path, ends_with, batch)
     assert found.startswith('3 batches') and ' 0.0000 % of the values' in found
     assert max(map(float, re.findall(r'\d\.\de[-+]\d+', found))) < 1e-4
-    session = onnx_session(str(path))
     import onnx
 
     # Operators of the standard alone, boundary pooling included.
     graph = onnx.load(str(path))
     assert {node.domain for node in graph.graph.node} <= {'', 'ai.onnx'}
-    facts = session.get_modelmeta().custom_metadata_map
+    detector = OnnxDetector(str(path), cfg)
+    facts = detector.session.get_modelmeta().custom_metadata_map
     assert json.loads(facts['mmtal_ends_with']) == ends_with
     assert json.loads(facts['mmtal_clip_len']) == 8
 
@@ -84,11 +73,11 @@ def test_onnx_computes_what_torch_computes(model, tmp_path, ends_with, batch):
     samples = [ActionDataSample() for _ in clips]
     for sample in samples:
         sample.set_metainfo(dict(window_offset=3.5, sample_fps=2.0))
-    network = build_exported(cfg, weights).model
-    cfg.model.test_cfg = network.test_cfg = complete_test_cfg(dict(score_thr=0.0))
+    network = ExportedDetector(cfg, weights).model
+    network.test_cfg = complete_test_cfg(dict(score_thr=0.0))
     with torch.no_grad():
         wanted = network(clips, [s.clone() for s in samples], mode='predict')
-    detector = OnnxDetector(str(path), cfg)
+    detector.test_cfg = network.test_cfg
     got = detector.test_step(dict(inputs=list(clips), data_samples=samples))
     assert detector.num_classes == 6 and detector.classes[0] == 'move_left'
     for a, b in zip(wanted, got, strict=True):
@@ -107,7 +96,7 @@ def test_documented_program_needs_nothing_of_ours(
     export_model(cfg, tiny_model.weights, tmp_path / 'model.onnx', 'decoded')
     clip = example_inputs(cfg, 1)
     with torch.no_grad():
-        segments, scores = build_exported(cfg, tiny_model.weights, 'decoded')(clip)
+        segments, scores = ExportedDetector(cfg, tiny_model.weights, 'decoded')(clip)
     page = (repo_root / 'docs/models.md').read_text(encoding='utf-8')
     program = re.search(r'```python\n(import json.*?)```', page, re.DOTALL)[1]
     # The weights are random, so nothing has a high score.
@@ -133,15 +122,13 @@ def test_documented_program_needs_nothing_of_ours(
 
 
 def test_torch_export_computes_what_torch_computes(model, tmp_path):
-    cfg, weights = model
-    path = tmp_path / 'model.pt2'
-    found = export_model(cfg, weights, path)
-    assert ' 0.0000 % of the values' in found and path.is_file()
+    found = export_model(*model, tmp_path / 'model.pt2')
+    assert ' 0.0000 % of the values' in found and (tmp_path / 'model.pt2').is_file()
 
 
 def test_normalisation_is_inside(tiny_model):
     cfg = Config.fromfile(tiny_model.config)
-    exported = build_exported(cfg, tiny_model.weights, 'raw')
+    exported = ExportedDetector(cfg, tiny_model.weights, 'raw')
     cfg.crop_size = 32
     clip = example_inputs(cfg, 1)
     assert clip.shape == (1, 3, 32, 32, 32) and 0 <= clip.min() <= clip.max() <= 255
@@ -156,15 +143,15 @@ def test_normalisation_is_inside(tiny_model):
 
 def test_differences_are_seen(model):
     cfg, weights = model
-    exported = build_exported(cfg, weights, 'decoded')
+    exported = ExportedDetector(cfg, weights, 'decoded')
     batches = [example_inputs(cfg, 1), example_inputs(cfg, 2, seed=1)]
 
     def off(clip):
         with torch.no_grad():
             segments, scores = exported(clip)
         scores[:, 0] += 0.5
-        segments[0, 0, 0] = np.nan
-        return [segments.numpy(), scores.numpy()]
+        segments[0, 0, 0] = torch.nan
+        return segments, scores
 
     worst, share = compare(exported, off, batches)
     assert worst['scores'] == pytest.approx(0.5)

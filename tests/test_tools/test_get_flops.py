@@ -17,7 +17,7 @@ STEM = 'configs/tal_mts/tal-mts_i3d-tiny_1xb4-128x48x48_synthetic'
 
 def test_two_streams_are_the_sum_of_both(repo_root):
     cfg = load_config(repo_root / f'{STEM}-two-stream.py')
-    *parts, total = measure_model(cfg)
+    *parts, total = measure_model(cfg)[0]
     assert total.name == 'all'
     model = MODELS.build(cfg.model)
     assert total.num_parameters == sum(p.numel() for p in model.parameters())
@@ -35,7 +35,7 @@ def test_two_streams_are_the_sum_of_both(repo_root):
 def test_attention_is_counted(repo_root):
     """PyTorch fuses it at inference into an operation whose size it does not know."""
     cfg = load_config(repo_root / f'{STEM}.py')
-    with_fsa = {part.name: part.num_flops for part in measure_model(cfg)}
+    with_fsa = {part.name: part.num_flops for part in measure_model(cfg)[0]}
     model = MODELS.build(cfg.model).eval().to('meta')
     tokens = torch.zeros(128, 9, 64, device='meta')
     counter = FlopCounterMode(display=False)

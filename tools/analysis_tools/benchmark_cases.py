@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import importlib
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from types import ModuleType
 
 import numpy as np
 import torch
-from benchmark_baselines import (
-    evaluate_data_frames,
-    make_plain,
-    pool_segment_by_segment,
-    soft_nms_in_python,
-)
 from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
 from mmengine.dataset import Compose, pseudo_collate
@@ -28,13 +24,9 @@ from mmtal_mts.apis import load_config
 from mmtal_mts.datasets import TALDataset
 from mmtal_mts.datasets.video import VideoReader
 from mmtal_mts.datasets.windows import video_windows
-from mmtal_mts.evaluation.functional.mean_ap import mean_average_precision
-from mmtal_mts.evaluation.functional.post_processing import (
-    merge_windows,
-    predicted_segments,
-)
+from mmtal_mts.evaluation.functional import mean_ap, post_processing
+from mmtal_mts.ops import boundary_pooling as pooling
 from mmtal_mts.ops import compiled_ops_problem
-from mmtal_mts.ops.boundary_pooling import compiled_max_pooling, vectorized_max_pooling
 from mmtal_mts.structures import Segments
 from mmtal_mts.structures.timebase import frames_to_seconds
 from mmtal_mts.utils import UserError, write_json
@@ -59,23 +51,29 @@ class Case:
     seconds: list[float] = field(default_factory=list)
     peak_bytes: int | None = None
 
-    @property
-    def per_item(self) -> list[float]:
-        """Seconds per unit of work, run by run."""
-        return [value / self.items for value in self.seconds]
 
+@dataclass
+class Section:
+    """A benchmark: its cases, of which the first is the baseline.
 
-class Plan(NamedTuple):
-    """Alternatives, the first of which is the baseline; or one that has stages.
-
-    The ``stages`` get the seconds of each run of the one case.
+    Where there are ``stages``, they get the seconds of each run of the only case.
     """
 
     title: str
     unit: str
     cases: list[Case]
-    notes: tuple[str, ...] = ()
     stages: tuple[Case, ...] = ()
+    notes: list[str] = field(default_factory=list)
+
+
+def plain() -> ModuleType:
+    """The plain implementations, which only a clone of the repository has."""
+    path = Path(__file__).resolve().parents[2] / 'tests/plain_baselines.py'
+    if not path.is_file():
+        raise UserError(f'{path} does not exist. Remedy: use a clone of the repository')
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))
+    return importlib.import_module(path.stem)
 
 
 def build_model(config: str, device: str = 'cpu') -> nn.Module:
@@ -90,68 +88,62 @@ def build_model(config: str, device: str = 'cpu') -> nn.Module:
     return MODELS.build(cfg.model).to(device)
 
 
-def inference(args: argparse.Namespace, folder: Path) -> Plan:
-    """One clip through the plain network and through ours."""
-    cases = _network_cases(args, is_training=False)
-    return Plan(f'Forward pass on {_clip(args)}', 'frame', cases)
-
-
-def train(args: argparse.Namespace, folder: Path) -> Plan:
-    """A step of training: forward, backward, Adam."""
-    cases = _network_cases(args, is_training=True)
-    title = f'Training step without consistency loss on {_clip(args)}'
-    return Plan(title, 'step', cases)
-
-
-def _clip(args: argparse.Namespace) -> str:
-    amp = ' under autocast' if args.amp else ''
-    return f'one clip of {args.clip_len}x{args.crop_size}x{args.crop_size}{amp}'
-
-
-def _network_cases(args: argparse.Namespace, is_training: bool) -> list[Case]:
-    plain = make_plain(build_model(args.baseline, args.device))
-    models = {f'plain {Path(args.baseline).stem}': plain}
-    for config in args.configs:
-        models[Path(config).stem] = build_model(config, args.device)
-    items = 1 if is_training else args.clip_len
-    return [
-        Case(name, _network_run(model.train(is_training), args), items)
-        for name, model in models.items()
-    ]
-
-
-def _network_run(model: nn.Module, args: argparse.Namespace) -> Callable[[], object]:
-    shape = (1, model.backbone.in_channels, args.clip_len, *2 * [args.crop_size])
+def inference(args: argparse.Namespace, folder: Path, train: bool = False) -> Section:
+    """One clip through the plain network and ours; or a step: both ways and Adam."""
+    networks = {Path(config).stem: config for config in args.configs}
+    models = {name: build_model(path, args.device) for name, path in networks.items()}
+    slow = plain().make_plain(build_model(args.baseline, args.device))
+    models = {f'plain {Path(args.baseline).stem}': slow, **models}
     generator = torch.Generator().manual_seed(0)
-    frames = (torch.rand(shape, generator=generator) * 2 - 1).to(args.device)
+    size = (args.clip_len, args.crop_size, args.crop_size)
+    frames = torch.rand(1, slow.backbone.in_channels, *size, generator=generator)
+    frames = (frames * 2 - 1).to(args.device)
     kind = torch.device(args.device).type
-
-    def forward() -> object:
-        with torch.inference_mode(), torch.autocast(kind, enabled=args.amp):
-            return model(frames)
-
-    if not model.training:
-        return forward
     # A short, a medium and a long action.
     share = torch.tensor([[0.1, 0.15], [0.3, 0.5], [0.4, 0.95]], device=args.device)
     labels = torch.zeros(3, dtype=torch.long, device=args.device)
     sample = ActionDataSample()
     sample.gt_instances = InstanceData(segments=share * args.clip_len, labels=labels)
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.Adam(parameters, lr=1e-5, weight_decay=1e-3)
 
-    def step() -> None:
-        with torch.autocast(kind, enabled=args.amp):
-            losses = model(frames, [sample], mode='loss')
-        sum(losses.values()).backward()
-        optimizer.step()
-        # Not held while another model has its turn.
-        optimizer.zero_grad(set_to_none=True)
+    def forward(model: nn.Module) -> Callable[[], object]:
+        def run() -> None:
+            with torch.inference_mode(), torch.autocast(kind, enabled=args.amp):
+                model(frames)
 
-    return step
+        return run
+
+    def step(model: nn.Module) -> Callable[[], object]:
+        parameters = [p for p in model.parameters() if p.requires_grad]
+        optimizer = torch.optim.Adam(parameters, lr=1e-5, weight_decay=1e-3)
+
+        def run() -> None:
+            with torch.autocast(kind, enabled=args.amp):
+                losses = model(frames, [sample], mode='loss')
+            sum(losses.values()).backward()
+            optimizer.step()
+            # Not held while another model has its turn.
+            optimizer.zero_grad(set_to_none=True)
+
+        return run
+
+    what = 'Training step without consistency loss' if train else 'Forward pass'
+    clip = f'one clip of {"x".join(map(str, size))}'
+    cases = [
+        Case(name, (step if train else forward)(model.train(train)))
+        for name, model in models.items()
+    ]
+    for case in cases:
+        case.items = 1 if train else args.clip_len
+    title = f'{what} on {clip}{" under autocast" if args.amp else ""}'
+    return Section(title, 'step' if train else 'frame', cases)
 
 
-def boundary_pooling(args: argparse.Namespace, folder: Path) -> Plan:
+def train(args: argparse.Namespace, folder: Path) -> Section:
+    """A step of training: forward, backward, Adam."""
+    return inference(args, folder, train=True)
+
+
+def boundary_pooling(args: argparse.Namespace, folder: Path) -> Section:
     """The pooling of 256 frames, which have 126 locations, forward and backward."""
     channels, num_frames, count = 1024, 256, 126
     generator = torch.Generator().manual_seed(0)
@@ -170,17 +162,18 @@ def boundary_pooling(args: argparse.Namespace, folder: Path) -> Plan:
 
         return run
 
-    cases = [
-        Case('loop over the segments', both_ways(pool_segment_by_segment)),
-        Case('vectorised torch', both_ways(vectorized_max_pooling)),
-    ]
+    ways = {
+        'loop over the segments': plain().pool_segment_by_segment,
+        'vectorised torch': pooling.vectorized_max_pooling,
+    }
     if compiled_ops_problem(torch.device(args.device).type) is None:
-        cases.append(Case('compiled', both_ways(compiled_max_pooling)))
+        ways['compiled'] = pooling.compiled_max_pooling
+    cases = [Case(name, both_ways(pool)) for name, pool in ways.items()]
     title = f'{count} segments on {channels} channels of {num_frames} frames'
-    return Plan(f'Forward and backward of {title}', 'pass', cases)
+    return Section(f'Forward and backward of {title}', 'pass', cases)
 
 
-def soft_nms(args: argparse.Namespace, folder: Path) -> Plan:
+def soft_nms(args: argparse.Namespace, folder: Path) -> Section:
     """The detections of one video; the loop is so slow that it gets one class."""
     num_segments, num_classes, duration_s = 5000, 20, 600
     random = np.random.default_rng(0)
@@ -193,57 +186,35 @@ def soft_nms(args: argparse.Namespace, folder: Path) -> Plan:
         random.uniform(0.001, 1, count),
     )
     first = found[found.labels == 0]
-    loop_input = first.segments.tolist(), first.scores.tolist()
+    inputs = first.segments.tolist(), first.scores.tolist()
+    slow, merge = plain().soft_nms_in_python, post_processing.merge_windows
     test_cfg = dict(nms=NMS, clamp=False)
-    ours = Case('ours, all classes', items=num_classes)
-    ours.run = lambda: merge_windows([found], None, test_cfg)
-    cases = [Case('Python loop', lambda: soft_nms_in_python(*loop_input)), ours]
+    cases = [
+        Case('Python loop', lambda: slow(*inputs)),
+        Case('ours, all classes', lambda: merge([found], None, test_cfg), num_classes),
+    ]
     title = (
         f'Gaussian soft-NMS of {num_segments:,} segments of each of {num_classes} '
         f'classes over {duration_s} s'
     )
     note = 'The loop runs on one class, ours on all; times are per class.'
-    return Plan(title, 'class', cases, (note,))
+    return Section(title, 'class', cases, notes=[note])
 
 
-def random_results(
-    num_detections: int = 42_227,
-    num_videos: int = 210,
-    num_segments: int = 3311,
-    num_classes: int = 20,
-) -> tuple[dict[str, Segments], dict[str, Segments]]:
-    """Ground truth the size of THUMOS14's test set, and detections around it."""
-    random = np.random.default_rng(0)
-    video = random.integers(0, num_videos, num_segments)
-    # As there, a video has actions of one or two classes.
-    label = (video + random.integers(0, 2, num_segments)) % num_classes
-    start = random.uniform(0, 600, num_segments)
-    segment = np.stack([start, start + random.uniform(1, 10, num_segments)], axis=1)
-    source = random.integers(0, num_segments, num_detections)
-    found = segment[source] + random.normal(0, 1.5, (num_detections, 2))
-    truth = Segments(segment, label)
-    detected = Segments(
-        np.sort(found, axis=1), label[source], random.uniform(0, 1, num_detections)
-    )
-    names = [f'video_{number}' for number in range(num_videos)]
-    return (
-        {n: truth[video == i] for i, n in enumerate(names)},
-        {n: detected[video[source] == i] for i, n in enumerate(names)},
-    )
-
-
-def evaluation(args: argparse.Namespace, folder: Path) -> Plan:
-    """Mean average precision of a whole data set."""
-    inputs = (*random_results(), 20, THRESHOLDS)
+def evaluation(args: argparse.Namespace, folder: Path) -> Section:
+    """Mean average precision of a whole data set of the size of THUMOS14's test set."""
+    truth, found = plain().random_results(42_227, 210, 3311, 20)
+    inputs = truth, found, 20, THRESHOLDS
+    slow = plain().evaluate_data_frames
     cases = [
-        Case('data frames', lambda: evaluate_data_frames(*inputs)),
-        Case('ours', lambda: mean_average_precision(*inputs)),
+        Case('data frames', lambda: slow(*inputs)),
+        Case('ours', lambda: mean_ap.mean_average_precision(*inputs)),
     ]
     title = 'mAP of 42,227 detections, 3,311 segments, 20 classes, 7 thresholds'
-    return Plan(title, 'evaluation', cases)
+    return Section(title, 'evaluation', cases)
 
 
-def data(args: argparse.Namespace, folder: Path, clips: int = 20) -> Plan:
+def data(args: argparse.Namespace, folder: Path, clips: int = 20) -> Section:
     """Loads training clips of arrays of zeros that take no space on the disk."""
     clip_len, crop_size = args.clip_len, args.crop_size
     if args.gigabytes <= 0:
@@ -251,15 +222,13 @@ def data(args: argparse.Namespace, folder: Path, clips: int = 20) -> Plan:
     shape = (max(2660, clip_len), 112, 112, 3)
     count = max(round(args.gigabytes * 1e9 / np.prod(shape, dtype=np.float64)), 1)
     duration = float(frames_to_seconds(shape[0], SAMPLE_FPS))
-    actions = [
-        dict(segment=[s, s + 8], label='action')
-        for s in np.arange(1, duration - 10, 20).tolist()
-    ]
+    starts = np.arange(1, duration - 10, 20).tolist()
+    actions = [dict(segment=[start, start + 8], label='action') for start in starts]
     entry = dict(subset='training', duration=duration, annotations=actions)
-    for i in range(count):
-        # Sized by a seek: the blocks of a file that were never written do not exist.
-        np.lib.format.open_memmap(folder / f'video_{i:04d}.npy', 'w+', np.uint8, shape)
     database = {f'video_{i:04d}': entry for i in range(count)}
+    for name in database:
+        # Sized by a seek: the blocks of a file that were never written do not exist.
+        np.lib.format.open_memmap(folder / f'{name}.npy', 'w+', np.uint8, shape)
     content = dict(version='1', classes=['action'], database=database)
     write_json(folder / 'annotations.json', content)
     dataset = TALDataset(
@@ -278,30 +247,26 @@ def data(args: argparse.Namespace, folder: Path, clips: int = 20) -> Plan:
         ],
     )
     random = np.random.default_rng(0)
-
-    def load_whole_array() -> np.ndarray:
-        video = np.load(folder / f'video_{random.integers(count):04d}.npy')
-        first = random.integers(len(video) - clip_len + 1)
-        y, x = random.integers(shape[1] - crop_size + 1, size=2)
-        clip = video[first : first + clip_len, y : y + crop_size, x : x + crop_size]
-        clip = clip[:, :, ::-1] if random.random() < 0.5 else clip
-        clip = clip.astype(np.float32) / 255 * 2 - 1
-        return np.ascontiguousarray(clip.transpose(3, 0, 1, 2))
+    slow = plain().load_whole_array
 
     def load_windows() -> None:
         for index in random.integers(len(dataset), size=clips):
             dataset[int(index)]
 
+    def load_array() -> np.ndarray:
+        path = folder / f'video_{random.integers(count):04d}.npy'
+        return slow(path, clip_len, crop_size, random)
+
     cases = [
-        Case('whole array, floats in the loader', load_whole_array),
+        Case('whole array, floats in the loader', load_array),
         Case('ours', load_windows, clips),
     ]
     size = f'{clip_len}x{crop_size}x{crop_size}'
     source = f'{args.gigabytes:g} GB of arrays, one process'
-    return Plan(f'Training clips of {size} from {source}', 'clip', cases)
+    return Section(f'Training clips of {size} from {source}', 'clip', cases)
 
 
-def end_to_end(args: argparse.Namespace, folder: Path) -> Plan:
+def end_to_end(args: argparse.Namespace, folder: Path) -> Section:
     """From a video file to detections, by stage.
 
     Weights are random; all locations pass the score threshold, which is more work for
@@ -332,11 +297,11 @@ def end_to_end(args: argparse.Namespace, folder: Path) -> Plan:
             raw, args.clip_len, [sample], test_cfg
         )
         sample.pred_instances = found[0]
-        return predicted_segments(sample)
+        return post_processing.predicted_segments(sample)
 
-    duration_s = VideoReader(args.video).duration_s
+    video = VideoReader(args.video)
     names = ('decode', 'preprocess', 'network', 'post-processing')
-    stages = {name: Case(name, items=duration_s) for name in names}
+    stages = {name: Case(name, items=video.duration_s) for name in names}
 
     def timed(stage: str, function: Callable, *inputs: object) -> object:
         start = timer()
@@ -349,22 +314,21 @@ def end_to_end(args: argparse.Namespace, folder: Path) -> Plan:
         for stage in stages.values():
             stage.seconds.append(0.0)
         reader = timed('decode', VideoReader, args.video)
-        windows = video_windows(
-            reader, 'video', sample_fps=SAMPLE_FPS, clip_len=args.clip_len
-        )
         parts = []
-        for window in windows:
+        for window in video_windows(
+            reader, 'video', sample_fps=SAMPLE_FPS, clip_len=args.clip_len
+        ):
             batch = timed('preprocess', collate, timed('decode', load, window))
             raw = timed('network', model, batch['inputs'])
             sample = batch['data_samples'][0]
             parts.append(timed('post-processing', decode, raw, sample))
-        return timed('post-processing', merge_windows, parts, duration_s, test_cfg)
+        merge = post_processing.merge_windows
+        return timed('post-processing', merge, parts, video.duration_s, test_cfg)
 
-    size = f'{args.clip_len}x{args.crop_size}x{args.crop_size}'
     title = (
-        f'{Path(args.configs[-1]).stem} on a video of {duration_s:.0f} s '
-        f'({VideoReader(args.video).num_frames} frames), windows of {size} at '
-        f'{SAMPLE_FPS} frames/s'
+        f'{Path(args.configs[-1]).stem} on a video of {video.duration_s:.0f} s '
+        f'({video.num_frames} frames), windows of '
+        f'{args.clip_len}x{args.crop_size}x{args.crop_size} at {SAMPLE_FPS} frames/s'
     )
     cases = [Case('all', detect)]
-    return Plan(title, 'second', cases, stages=tuple(stages.values()))
+    return Section(title, 'second', cases, tuple(stages.values()))

@@ -17,7 +17,6 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from rich.console import Console
 from rich.table import Table
-from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmtal_mts.apis import load_config
@@ -36,18 +35,17 @@ class PartSize(NamedTuple):
 
 
 def measure_model(
-    cfg: Config, frames: int | None = None, pixels: int | None = None
-) -> list[PartSize]:
+    cfg: Config, shape: tuple[int, int] | None = None
+) -> tuple[list[PartSize], tuple[int, int]]:
     """Counts parameters and operations of one forward pass.
 
     Args:
         cfg: With ``clip_len`` and ``crop_size`` at its top.
-        frames: Length of the clip. None: that of the config.
-        pixels: Height and width. None: those of the config.
+        shape: Frames of the clip, and their height and width. None: as in the config.
 
     Returns:
-        Parts with parameters, both networks of two streams one after the other; the
-        last one is 'all'.
+        Parts with parameters, both networks of two streams one after the other, the
+        last one being 'all'; and the shape.
 
     Raises:
         UserError: The model is not one of ours.
@@ -68,7 +66,9 @@ def measure_model(
     # Shapes are enough. On a processor, attention at inference is one fused operation
     # whose size PyTorch's counter does not know.
     model = MODELS.build(model_cfg).eval().to('meta')
-    frames, pixels = frames or cfg.clip_len, pixels or cfg.crop_size
+    # Features are frames of one pixel.
+    side = 1 if 'feature_channels' in cfg else cfg.crop_size
+    frames, pixels = shape or (cfg.clip_len, side)
     clip = torch.zeros(1, channels, frames, pixels, pixels, device='meta')
     counter = FlopCounterMode(display=False)
     with counter, torch.no_grad():
@@ -78,45 +78,29 @@ def measure_model(
     for stream in streams:
         prefix = '.'.join(filter(None, (type(model).__name__, stream)))
         for name, module in model.get_submodule(stream).named_children():
+            count = sum(p.numel() for p in module.parameters())
             done = sum(flops.get(f'{prefix}.{name}', {}).values())
-            parts.append(PartSize(f'{stream} {name}'.strip(), _count(module), done))
-    total = PartSize('all', _count(model), counter.get_total_flops())
-    return [*(part for part in parts if part.num_parameters), total]
-
-
-def _count(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
-
-
-def parse_args() -> argparse.Namespace:
-    """Arguments of the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('config', help='config file')
-    parser.add_argument(
-        '--shape',
-        type=int,
-        nargs=2,
-        metavar=('FRAMES', 'PIXELS'),
-        help="clip length and crop size (default: the config's)",
-    )
-    return parser.parse_args()
+            if count:
+                parts.append(PartSize(f'{stream} {name}'.strip(), count, done))
+    total = sum(p.numel() for p in model.parameters())
+    parts.append(PartSize('all', total, counter.get_total_flops()))
+    return parts, (frames, pixels)
 
 
 def main() -> None:
     """Print the table."""
-    args = parse_args()
-    cfg = load_config(args.config)
-    # Features are frames of one pixel.
-    side = 1 if 'feature_channels' in cfg else cfg.crop_size
-    frames, pixels = args.shape or (cfg.clip_len, side)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    add('config', help='config file')
+    shape_help = "clip length and crop size (default: the config's)"
+    add('--shape', type=int, nargs=2, metavar=('FRAMES', 'PIXELS'), help=shape_help)
+    args = parser.parse_args()
+    parts, (frames, pixels) = measure_model(load_config(args.config), args.shape)
     table = Table('module', 'parameters', 'GFLOPs', title=f'{frames}x{pixels}x{pixels}')
-    for part in measure_model(cfg, frames, pixels):
-        table.add_row(
-            part.name,
-            f'{part.num_parameters:,}',
-            f'{part.num_flops / 1e9:.2f}',
-            style='bold' if part.name == 'all' else None,
-        )
+    for part in parts:
+        flops = f'{part.num_flops / 1e9:.2f}'
+        style = 'bold' if part.name == 'all' else None
+        table.add_row(part.name, f'{part.num_parameters:,}', flops, style=style)
     Console().print(table)
 
 

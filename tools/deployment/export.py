@@ -11,14 +11,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 try:
-    import numpy as np
     import torch
     from mmengine.config import Config
     from torch import Tensor, nn
 
     from mmtal_mts.apis.config import load_config, merge_options
     from mmtal_mts.apis.model_zoo import find_config, find_weights, init_model
-    from mmtal_mts.apis.onnx_detector import OUTPUTS, import_package, onnx_session
+    from mmtal_mts.apis.onnx_detector import OUTPUTS, OnnxDetector, import_package
     from mmtal_mts.utils import CfgOptionsAction, UserError, run_tool
     from mmtal_mts.utils.io import atomic_write
 except ImportError as error:
@@ -40,19 +39,28 @@ class ExportedDetector(nn.Module):
     or 'decoded', segments and scores of every location before threshold and NMS.
     """
 
-    def __init__(self, model: nn.Module, ends_with: str = 'raw') -> None:
+    def __init__(self, cfg: Config, weights: str, ends_with: str = 'raw') -> None:
         super().__init__()
-        self.model = model
+        if ends_with not in OUTPUTS:
+            raise UserError(f'ends_with={ends_with!r}: choose from {sorted(OUTPUTS)}')
+        if cfg.model.get('type') != 'TALMTS':
+            raise UserError(
+                f'{cfg.filename}: model {cfg.model.get("type")} cannot be exported. '
+                'Remedy: export the network of each stream, and average their raw '
+                'outputs'
+            )
+        self.model = init_model(cfg, weights, 'cpu')
         self.ends_with = ends_with
-        for module in model.modules():
+        for module in self.model.modules():
             if getattr(module, 'channels_last', False):
                 # A layout of torch; a runtime chooses its own.
                 module.channels_last = False
-        preprocessor = model.data_preprocessor
+        preprocessor = self.model.data_preprocessor
         self.normalizes = preprocessor._enable_normalize
         if self.normalizes:
             self.register_buffer('mean', preprocessor.mean.detach().clone())
             self.register_buffer('std', preprocessor.std.detach().clone())
+        self.eval()
 
     def forward(self, inputs: Tensor) -> tuple[Tensor, ...]:
         """The outputs in the order of :data:`.OUTPUTS`."""
@@ -64,38 +72,25 @@ class ExportedDetector(nn.Module):
             return self.model.refine_head.decode(raw, num_frames)
         return tuple(raw[name] for name in OUTPUTS['raw'])
 
-    def facts(self, cfg: Config) -> dict[str, str]:
+    def facts(self) -> dict[str, str]:
         """What whoever runs the exported network has to know; values are JSON."""
-        dataset = cfg.test_dataloader.dataset
-        mean, std = (
-            getattr(self, name).flatten().tolist() if self.normalizes else []
+        dataset = self.model.cfg.test_dataloader.dataset
+        facts = {
+            name: dataset.get(name)
+            for name in ('clip_len', 'window_stride', 'sample_fps')
+        }
+        inside = {
+            name: getattr(self, name).flatten().tolist() if self.normalizes else []
             for name in ('mean', 'std')
-        )
-        facts = dict(
+        }
+        facts |= dict(
             ends_with=self.ends_with,
             outputs=list(OUTPUTS[self.ends_with]),
             num_classes=self.model.coarse_head.num_classes,
             classes=list(dataset.get('classes') or []),
-            clip_len=dataset.get('clip_len'),
-            window_stride=dataset.get('window_stride'),
-            sample_fps=dataset.get('sample_fps'),
-            normalized_inside=dict(mean=mean, std=std),
+            normalized_inside=inside,
         )
         return {f'mmtal_{name}': json.dumps(value) for name, value in facts.items()}
-
-
-def build_exported(
-    cfg: Config, weights: str, ends_with: str = 'raw'
-) -> ExportedDetector:
-    """The network of a config with the weights of a checkpoint, in testing mode."""
-    if ends_with not in OUTPUTS:
-        raise UserError(f'ends_with={ends_with!r}: choose from {sorted(OUTPUTS)}')
-    if cfg.model.get('type') != 'TALMTS':
-        raise UserError(
-            f'{cfg.filename}: model {cfg.model.get("type")} cannot be exported. Remedy:'
-            ' export the network of each stream, and average their raw outputs'
-        )
-    return ExportedDetector(init_model(cfg, weights, 'cpu'), ends_with).eval()
 
 
 def example_inputs(cfg: Config, batch_size: int = 2, seed: int = 0) -> Tensor:
@@ -119,7 +114,7 @@ def example_inputs(cfg: Config, batch_size: int = 2, seed: int = 0) -> Tensor:
 @torch.no_grad()
 def compare(
     exported: ExportedDetector,
-    run: Callable[[Tensor], Sequence[np.ndarray]],
+    run: Callable[[Tensor], Sequence[Tensor]],
     batches: Sequence[Tensor],
 ) -> tuple[dict[str, float], float]:
     """Runs the network in torch and the exported one on the same batches.
@@ -128,17 +123,15 @@ def compare(
         The largest absolute difference of each output, and the share of all values
         that differ by more than the tolerance.
     """
-    names = OUTPUTS[exported.ends_with]
-    worst = dict.fromkeys(names, 0.0)
+    worst = dict.fromkeys(OUTPUTS[exported.ends_with], 0.0)
     wrong = total = 0
     for batch in batches:
-        for name, a, b in zip(names, exported(batch), run(batch), strict=True):
-            difference = np.abs(a.numpy() - b)
+        for name, a, b in zip(worst, exported(batch), run(batch), strict=True):
+            difference = (a - b).abs()
             worst[name] = max(worst[name], float(difference.max()))
             # NaN is never within the tolerance.
-            close = difference <= _TOLERANCE * np.maximum(np.abs(a.numpy()), 1)
-            wrong += int((~close).sum())
-            total += close.size
+            wrong += int((~(difference <= _TOLERANCE * a.abs().clamp(min=1))).sum())
+            total += a.numel()
     return worst, wrong / max(total, 1)
 
 
@@ -166,14 +159,20 @@ def export_model(
     suffix = Path(path).suffix
     if suffix not in SUFFIXES:
         raise UserError(f'{path} must end with one of {", ".join(SUFFIXES)}')
-    exported = build_exported(cfg, weights, ends_with)
+    exported = ExportedDetector(cfg, weights, ends_with)
     with atomic_write(path) as temporary:
         if suffix == '.onnx':
             sizes = [batch_size]
-            run = _export_onnx(exported, cfg, batch_size, str(temporary))
+            _export_onnx(exported, example_inputs(cfg, batch_size), str(temporary))
+            run = OnnxDetector(str(temporary), cfg)
         else:
             sizes = [1, 2, 3]
-            run = _export_torch(exported, cfg, str(temporary))
+            # Of one clip, the program would be for one clip alone.
+            example = (example_inputs(cfg, 2),)
+            shapes = ({0: torch.export.Dim('batch', min=1)},)
+            program = torch.export.export(exported, example, dynamic_shapes=shapes)
+            torch.export.save(program, temporary, extra_files=exported.facts())
+            run = torch.export.load(temporary).module()
         batches = [
             example_inputs(cfg, sizes[i % len(sizes)], seed=i + 1)
             for i in range(num_checks)
@@ -194,17 +193,15 @@ def export_model(
     return found
 
 
-def _export_onnx(
-    exported: ExportedDetector, cfg: Config, batch_size: int, path: str
-) -> Callable[[Tensor], list[np.ndarray]]:
-    """Writes the file; returns the function that it computes."""
+def _export_onnx(exported: ExportedDetector, example: Tensor, path: str) -> None:
+    """Writes the file, for batches of the size of the example."""
     onnx = import_package('onnx')
     with warnings.catch_warnings():
         # About sizes that become constants: all do.
         warnings.simplefilter('ignore')
         torch.onnx.export(
             exported,
-            (example_inputs(cfg, batch_size),),
+            (example,),
             path,
             input_names=['inputs'],
             output_names=list(OUTPUTS[exported.ends_with]),
@@ -212,52 +209,28 @@ def _export_onnx(
             dynamo=False,  # the exporter that needs no further package
         )
     model = onnx.load(path)
-    facts = exported.facts(cfg) | {'mmtal_batch_size': json.dumps(batch_size)}
+    facts = exported.facts() | {'mmtal_batch_size': json.dumps(len(example))}
     onnx.helper.set_model_props(model, facts)
     onnx.checker.check_model(model)
     onnx.save(model, path)
-    session = onnx_session(path)
-    return lambda inputs: session.run(None, {'inputs': inputs.numpy()})
-
-
-def _export_torch(
-    exported: ExportedDetector, cfg: Config, path: str
-) -> Callable[[Tensor], list[np.ndarray]]:
-    """Writes the file; returns the function that it computes."""
-    # Of one clip, the program would be for one clip alone.
-    example = (example_inputs(cfg, 2),)
-    shapes = ({0: torch.export.Dim('batch', min=1)},)
-    program = torch.export.export(exported, example, dynamic_shapes=shapes)
-    torch.export.save(program, path, extra_files=exported.facts(cfg))
-    module = torch.export.load(path).module()
-    return lambda inputs: [value.numpy() for value in module(inputs)]
 
 
 def parse_args() -> argparse.Namespace:
     """Arguments of the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('model', help='config file, or its name')
-    parser.add_argument('out', help='file to write: FILE.onnx, or FILE.pt2')
-    parser.add_argument(
-        '--weights', help='checkpoint file (default: that of the model in zoo/)'
+    add = parser.add_argument
+    add('model', help='config file, or its name')
+    add('out', help='file to write: FILE.onnx, or FILE.pt2')
+    add('--weights', help='checkpoint file (default: that of the model in zoo/)')
+    ends = (
+        'raw: what both heads say (default); decoded: segments and scores of all '
+        'locations, before threshold and NMS'
     )
-    parser.add_argument(
-        '--ends-with',
-        choices=sorted(OUTPUTS),
-        default='raw',
-        help='raw: what both heads say (default); decoded: segments and scores of all '
-        'locations, before threshold and NMS',
-    )
-    parser.add_argument(
-        '--batch-size',
-        type=int,
-        default=1,
-        help='clips per batch of an .onnx file, where it is fixed (default: 1)',
-    )
-    parser.add_argument(
-        '--checks', type=int, default=3, help='batches to compare (default: 3)'
-    )
-    parser.add_argument(
+    add('--ends-with', choices=sorted(OUTPUTS), default='raw', help=ends)
+    size = 'clips per batch of an .onnx file, where it is fixed (default: 1)'
+    add('--batch-size', type=int, default=1, help=size)
+    add('--checks', type=int, default=3, help='batches to compare (default: 3)')
+    add(
         '--cfg-options',
         nargs='+',
         action=CfgOptionsAction,
