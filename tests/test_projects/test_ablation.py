@@ -83,7 +83,7 @@ def test_differences_are_paired_by_seed():
     del both['y', 1, 'a'], both['y', 1, 'b']
     table = summarize(results(both), ['x', 'y'], 2, 'mAP')
     assert math.isnan(table.loc['y', 'error']) and table.loc['y', 'better'] == '2/2'
-    assert '| y | 55.0 |' in as_markdown(table)
+    assert '| y | 2 | 55.0 |' in as_markdown(table)
 
 
 def test_configs_have_the_settings_of_variant_and_fold(write_grid):
