@@ -6,6 +6,8 @@ import os
 import pickle
 import re
 import zipfile
+from bisect import bisect_left
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,16 +20,15 @@ CHANNELS = {'RGB': 3, 'Flow': 2}
 _NUMBERED = re.compile(
     r'(?P<name>.*?)(?P<number>\d+)\.(?:jpe?g|png|bmp)', re.IGNORECASE
 )
-
-
 # Names under which an archive of several arrays holds the features.
-_NAMES = ('features', 'feats', 'feat')
+_FEATURE_NAMES = ('features', 'feats', 'feat')
 
 
+@dataclass(frozen=True)
 class ImageFolder:
     """One numbered image per frame, or two (x and y) for optical flow.
 
-    Args:
+    Attributes:
         path: Folder.
         filename_tmpl: Image name, for instance 'img_{:05}.jpg', or
             '{}_{:05}.jpg' for flow.
@@ -35,52 +36,35 @@ class ImageFolder:
         start_index: Number of the first image.
     """
 
-    def __init__(
-        self, path: str, filename_tmpl: str, modality: str, start_index: int
-    ) -> None:
-        self.path = path
-        self.filename_tmpl = filename_tmpl
-        self.modality = modality
-        self.start_index = start_index
+    path: str
+    filename_tmpl: str
+    modality: str
+    start_index: int
 
-    def image_path(self, index: int) -> str:
-        """Returns the path of a frame, of its horizontal component for flow.
-
-        Args:
-            index: Frame, from 0.
-
-        Returns:
-            Path, whether it exists or not.
-        """
+    def _image_path(self, index: int) -> str:
+        """The image of a frame, or of its horizontal flow; it need not exist."""
         number = index + self.start_index
         parts = ('x', number) if self.modality == 'Flow' else (number,)
         return os.path.join(self.path, self.filename_tmpl.format(*parts))
 
-    def count(self) -> int:
-        """Counts the frames by bisection, without listing the folder.
+    def _is_missing(self, index: int) -> bool:
+        return not os.path.isfile(self._image_path(index))
 
-        Returns:
-            Number of frames, at least 1.
+    def count(self) -> int:
+        """Counts the frames, at least one, by bisection instead of listing the folder.
 
         Raises:
             VideoReadError: If there is none.
         """
-        upper = 1
-        while os.path.isfile(self.image_path(upper - 1)):
-            upper *= 2
-        lower = upper // 2
-        while upper - lower > 1:
-            middle = (lower + upper) // 2
-            if os.path.isfile(self.image_path(middle - 1)):
-                lower = middle
-            else:
-                upper = middle
-        if lower == 0:
+        if self._is_missing(0):
             raise VideoReadError(
-                f'{self.image_path(0)}: no such image. Check filename_tmpl '
+                f'{self._image_path(0)}: no such image. Check filename_tmpl '
                 f'({self.filename_tmpl!r}) and start_index ({self.start_index}).'
             )
-        return lower
+        upper = 1
+        while not self._is_missing(upper):
+            upper *= 2
+        return bisect_left(range(upper), True, lo=upper // 2, key=self._is_missing)
 
     def read(self, indices: np.ndarray) -> list[np.ndarray]:
         """Reads frames by MMAction2's RawFrameDecode.
@@ -111,15 +95,16 @@ class ImageFolder:
             raise
         # A damaged image is decoded to None, which then fails in various ways.
         except Exception as err:
-            raise self._damaged(indices) from err
+            raise VideoReadError(self._damage(indices)) from err
         if any(image is None for image in images):
-            raise self._damaged(indices)
+            raise VideoReadError(self._damage(indices))
         return images
 
-    def _damaged(self, indices: np.ndarray) -> VideoReadError:
-        return VideoReadError(
-            f'{self.path}: damaged image between {self.image_path(indices[0])} and '
-            f'{self.image_path(indices[-1])}. Extract the frames of this video again.'
+    def _damage(self, indices: np.ndarray) -> str:
+        first, last = (self._image_path(indices[place]) for place in (0, -1))
+        return (
+            f'{self.path}: damaged image between {first} and {last}. Extract the '
+            'frames of this video again.'
         )
 
 
@@ -232,13 +217,13 @@ def _describe(array: Any) -> str:
 
 def _name(path: str, names: list[str]) -> str:
     """Which of several arrays holds the features."""
-    known = [name for name in _NAMES if name in names]
+    known = [name for name in _FEATURE_NAMES if name in names]
     if len(names) == 1:
         return names[0]
     if len(known) != 1:
         raise VideoReadError(
             f'{path}: holds {sorted(names)}; needs one array, or one of them called '
-            f'{" or ".join(_NAMES)}'
+            f'{" or ".join(_FEATURE_NAMES)}'
         )
     return known[0]
 

@@ -1,9 +1,9 @@
 """Conversions between the time units of the project.
 
 Units: ``_s`` seconds of the video, ``_f`` positions on the grid of sampled frames
-(fractional allowed), ``_cells`` positions on a level of a feature pyramid, source
-frames (integers, 0-based, as the decoder counts them). Functions that take values take
-numbers, numpy arrays and torch tensors alike.
+(fractional allowed), source frames (integers, 0-based, as the decoder counts them).
+Functions that take values take numbers, numpy arrays and torch tensors alike; rates
+must be positive and finite, else they raise a ValueError.
 """
 
 from __future__ import annotations
@@ -37,14 +37,7 @@ def _check_rate(value: float, name: str) -> float:
 
 
 def exact_rate(fps: float) -> Fraction:
-    """Finds the fraction that a measured rate stands for.
-
-    Args:
-        fps: Positive rate.
-
-    Returns:
-        E.g. 30000/1001 for 29.97003.
-    """
+    """Finds the fraction that a measured rate stands for: 30000/1001 for 29.97003."""
     simple = Fraction(fps).limit_denominator(1001)
     if abs(float(simple) - fps) <= _RATE_TOLERANCE * fps:
         return simple
@@ -70,9 +63,6 @@ def frames_to_seconds(frames_f: Values, sample_fps: float) -> Values:
 
     Returns:
         Seconds, same shape.
-
-    Raises:
-        ValueError: If the rate is not positive and finite.
     """
     return frames_f / _check_rate(sample_fps, 'sample_fps')
 
@@ -86,9 +76,6 @@ def seconds_to_frames(seconds_s: Values, sample_fps: float) -> Values:
 
     Returns:
         Sampled frames (fractional), same shape.
-
-    Raises:
-        ValueError: If the rate is not positive and finite.
     """
     return seconds_s * _check_rate(sample_fps, 'sample_fps')
 
@@ -105,88 +92,28 @@ def window_to_video_s(
 
     Returns:
         Seconds, same shape.
-
-    Raises:
-        ValueError: If the rate is not positive and finite.
     """
     return frames_to_seconds(frames_f + window_offset, sample_fps)
 
 
-def cells_to_frames(cells: Values, stride: float) -> Values:
-    """Converts positions on a pyramid level to sampled frames.
-
-    Args:
-        cells: Positions or lengths on the level, any shape.
-        stride: Sampled frames per cell.
-
-    Returns:
-        Sampled frames, same shape.
-    """
-    return cells * stride
-
-
-def frames_to_cells(frames_f: Values, stride: float) -> Values:
-    """Converts sampled frames to positions on a pyramid level.
-
-    Args:
-        frames_f: Sampled frames, any shape.
-        stride: Sampled frames per cell.
-
-    Returns:
-        Positions or lengths on the level, same shape.
-    """
-    return frames_f / stride
-
-
-def num_sampled_frames(
-    sample_fps: float,
-    *,
-    duration_s: float | None = None,
-    num_source_frames: int | None = None,
-    source_fps: float | None = None,
-) -> int:
+def num_sampled_frames(sample_fps: float, duration_s: float) -> int:
     """Counts the complete sampling intervals of a video, at least one.
-
-    Give either ``duration_s``, or ``num_source_frames`` with ``source_fps``.
 
     Args:
         sample_fps: Rate of the sampled grid.
         duration_s: Length of the video in seconds.
-        num_source_frames: Length of the video in source frames.
-        source_fps: Frame rate of the source.
-
-    Returns:
-        Number of sampled frames.
 
     Raises:
-        ValueError: If the length is missing, given twice, or not positive.
+        ValueError: If a value is not positive and finite.
     """
     sample_fps = _check_rate(sample_fps, 'sample_fps')
-    if (duration_s is None) == (num_source_frames is None):
-        raise ValueError('Give exactly one of duration_s and num_source_frames')
-    if duration_s is not None:
-        if not (np.isfinite(duration_s) and duration_s > 0):
-            raise ValueError(f'duration_s must be positive, got {duration_s}')
-        count = int(np.floor(duration_s * sample_fps + _COUNT_TOLERANCE))
-    else:
-        if num_source_frames <= 0:
-            raise ValueError(
-                f'num_source_frames must be positive, got {num_source_frames}'
-            )
-        if source_fps is None:
-            raise ValueError('num_source_frames needs source_fps')
-        source_fps = _check_rate(source_fps, 'source_fps')
-        ratio = exact_rate(sample_fps) / exact_rate(source_fps)
-        count = int(num_source_frames * ratio)
-    return max(count, 1)
+    if not (np.isfinite(duration_s) and duration_s > 0):
+        raise ValueError(f'duration_s must be positive, got {duration_s}')
+    return max(int(np.floor(duration_s * sample_fps + _COUNT_TOLERANCE)), 1)
 
 
 def source_frame_indices(
-    first: int,
-    count: int,
-    source_fps: float,
-    sample_fps: float,
-    total_source_frames: int | None = None,
+    first: int, count: int, source_fps: float, sample_fps: float
 ) -> np.ndarray:
     """Finds the source frame that stands for each sampled frame.
 
@@ -199,15 +126,12 @@ def source_frame_indices(
         count: Number of sampled frames.
         source_fps: Frame rate of the source.
         sample_fps: Rate of the sampled grid.
-        total_source_frames: If given, indices are clamped to the last existing source
-            frame; a caller that must know whether the video is long enough leaves it
-            out and compares by itself.
 
     Returns:
-        (count,) int64, not decreasing.
+        (count,) int64, not decreasing; frames after the end of the video included.
 
     Raises:
-        ValueError: If a rate is not positive, or ``first`` or ``count`` is negative.
+        ValueError: If ``first`` or ``count`` is negative.
     """
     source_fps = _check_rate(source_fps, 'source_fps')
     sample_fps = _check_rate(sample_fps, 'sample_fps')
@@ -219,10 +143,7 @@ def source_frame_indices(
     ratio = (exact_rate(source_fps) / exact_rate(sample_fps)).limit_denominator(10**9)
     ends = np.arange(first + 1, first + count + 1, dtype=np.int64)
     indices = -(-(ends * ratio.numerator) // ratio.denominator) - 1
-    indices = np.maximum(indices, 0)
-    if total_source_frames is not None:
-        indices = np.minimum(indices, total_source_frames - 1)
-    return indices
+    return np.maximum(indices, 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -258,10 +179,12 @@ class FrameTimes:
     def count(self, sample_fps: float) -> int:
         """Counts the complete sampling intervals, at least one."""
         if self.starts_s is None:
-            return num_sampled_frames(
-                sample_fps, num_source_frames=self.num_frames, source_fps=self.fps
-            )
-        return num_sampled_frames(sample_fps, duration_s=self.end_s)
+            if self.num_frames <= 0:
+                raise ValueError(f'num_frames must be positive, got {self.num_frames}')
+            rate = exact_rate(_check_rate(sample_fps, 'sample_fps'))
+            source_rate = exact_rate(_check_rate(self.fps, 'fps'))
+            return max(int(self.num_frames * rate / source_rate), 1)
+        return num_sampled_frames(sample_fps, self.end_s)
 
     def indices(self, first: int, count: int, sample_fps: float) -> np.ndarray:
         """Finds the source frame that stands for each sampled frame.

@@ -110,8 +110,8 @@ def test_poses_stay_in_view_and_do_not_jump_between_parts(seed):
     assert poses.y.min() >= Y_LOW - 1e-6 and poses.y.max() <= Y_HIGH + 1e-6
     assert poses.level.min() >= 0 and poses.level.max() <= 1
     for before, after in zip(script.parts, script.parts[1:], strict=False):
-        end = before.motion.at(before.end_s - before.start_s)
-        start = after.motion.at(0.0)
+        end = before.motion(before.end_s - before.start_s)
+        start = after.motion(0.0)
         assert circular_steps([end.x, start.x]) == pytest.approx(0, abs=1e-9)
         assert start.y == pytest.approx(end.y, abs=1e-9)
         assert start.level == pytest.approx(end.level, abs=1e-9)
@@ -122,7 +122,7 @@ def test_poses_change_motion_exactly_at_the_annotated_times():
     for part in script.actions:
         times = np.array([part.start_s - 0.02, part.start_s, part.start_s + 0.02])
         poses = script.poses(times)
-        expected = part.motion.at(0.02)
+        expected = part.motion(0.02)
         assert poses.x[2] == pytest.approx(expected.x)
         assert poses.y[2] == pytest.approx(expected.y)
         assert poses.level[2] == pytest.approx(expected.level)
@@ -193,7 +193,7 @@ def test_actions_start_anywhere_and_stay_in_the_band(label, y):
         rng = np.random.default_rng(seed)
         start = Pose(0.99, y, float(rng.integers(2)))
         motion = ACTIONS[label](rng, start, 0.5)
-        pose = motion.at(np.linspace(0, 0.5, 50))
+        pose = motion(np.linspace(0, 0.5, 50))
         assert pose.y.min() >= Y_LOW - 1e-6 and pose.y.max() <= Y_HIGH + 1e-6
         assert pose.level.min() >= 0 and pose.level.max() <= 1
 

@@ -21,7 +21,7 @@ from ...utils.io import read_json, write_json
 from ...utils.processes import run_jobs
 from ..video import write_video
 from .scene import Scene
-from .script import CLASSES, MIN_VIDEO_S, Script, write_script
+from .script import CLASSES, MIN_VIDEO_S, write_script
 
 # Raise when the same settings give other videos or annotations than before.
 GENERATOR_VERSION = 2
@@ -93,17 +93,12 @@ class SyntheticSettings:
 
 
 class SyntheticVideo:
-    """One video of the data set, a function of the settings, split and index.
-
-    Args:
-        settings: Settings of the data set.
-        split: 'train' or 'test'.
-        index: Number of the video within its split.
-    """
+    """One video of the data set, a function of the settings, split and index."""
 
     def __init__(self, settings: SyntheticSettings, split: str, index: int) -> None:
         split_seed, self.subset = _SPLITS[split]
         self.video_id = f'synthetic_{split}_{index:04d}'
+        self.file_name = f'{self.video_id}.mp4'
         self._size = settings.size
         sequence = np.random.SeedSequence([settings.seed, split_seed, index])
         # Script and look have their own streams: changing one keeps the other.
@@ -114,17 +109,9 @@ class SyntheticVideo:
         self.fps = int(rates[0] if first else rng.choice(rates[1:]))
         self.num_frames = round(rng.uniform(*settings.duration) * self.fps)
         self.duration_s = frames_to_seconds(self.num_frames, self.fps)
-        self.script: Script = write_script(rng, self.duration_s)
-
-    @property
-    def file_name(self) -> str:
-        """Name of the video file."""
-        return f'{self.video_id}.mp4'
-
-    @property
-    def times_s(self) -> np.ndarray:
-        """(T,) time each frame shows: the middle of [i / fps, (i + 1) / fps)."""
-        return frames_to_seconds(np.arange(self.num_frames) + 0.5, self.fps)
+        # Each frame shows the middle of [i / fps, (i + 1) / fps).
+        self.times_s = frames_to_seconds(np.arange(self.num_frames) + 0.5, self.fps)
+        self.script = write_script(rng, self.duration_s)
 
     def frames(self) -> Iterator[np.ndarray]:
         """Yields the (H, W, 3) uint8 RGB frames."""
@@ -175,14 +162,35 @@ def generate_dataset(
         raise ValueError(f'workers is {workers}, but must be at least 1.')
     settings = settings or SyntheticSettings()
     out_dir = Path(out_dir)
+    annotation_file, video_dir = out_dir / ANNOTATION_FILE, out_dir / VIDEO_DIR
+    unfinished_file = out_dir / _UNFINISHED_FILE
     record = settings.as_record()
-    if _found_record(out_dir) not in (None, record):
+    own_videos = [
+        path
+        for path in (video_dir.iterdir() if video_dir.is_dir() else ())
+        if _VIDEO_NAME.fullmatch(path.name)
+    ]
+    found = _read_record(unfinished_file)
+    if found is None:
+        found = _read_record(annotation_file, 'generator')
+    if found is None and own_videos:
+        found = {}  # Videos of unknown settings must not be taken for the wanted ones.
+    if found not in (None, record):
         if not overwrite:
-            raise FileExistsError(_describe_conflict(out_dir, record))
-        _remove_dataset(out_dir)
+            differences = ', '.join(
+                f'{key} is {found.get(key)!r}, asked for {wanted!r}'
+                for key, wanted in record.items()
+                if found.get(key) != wanted
+            )
+            raise FileExistsError(
+                f'{out_dir} already holds a data set made with other settings '
+                f'({differences}). Choose another folder, or replace it with '
+                '--overwrite (overwrite=True).'
+            )
+        # The records go last: what remains after a kill still has its settings.
+        for path in (*own_videos, annotation_file, unfinished_file):
+            path.unlink(missing_ok=True)
 
-    annotation_file = out_dir / ANNOTATION_FILE
-    video_dir = out_dir / VIDEO_DIR
     plan = [('train', index) for index in range(settings.num_train)]
     plan += [('test', index) for index in range(settings.num_test)]
     videos = [SyntheticVideo(settings, *entry) for entry in plan]
@@ -195,28 +203,7 @@ def generate_dataset(
         return annotation_file
 
     video_dir.mkdir(parents=True, exist_ok=True)
-    write_json(out_dir / _UNFINISHED_FILE, record)
-    _render_all(settings, jobs, video_dir, workers, progress)
-    write_json(
-        annotation_file,
-        {
-            'version': '1.0',
-            'classes': list(CLASSES),
-            'generator': record,
-            'database': {video.video_id: video.annotation() for video in videos},
-        },
-    )
-    (out_dir / _UNFINISHED_FILE).unlink()
-    return annotation_file
-
-
-def _render_all(
-    settings: SyntheticSettings,
-    jobs: list[tuple[str, int]],
-    video_dir: Path,
-    workers: int,
-    progress: bool,
-) -> None:
+    write_json(unfinished_file, record)
     render = partial(_render, settings=settings, video_dir=video_dir)
     if workers == 1 or len(jobs) < 2:
         results = ((job, render(job)) for job in jobs)
@@ -227,6 +214,11 @@ def _render_all(
         for _, error in track(results, label, len(jobs), disable=not progress):
             if isinstance(error, BaseException):
                 raise error
+    database = {video.video_id: video.annotation() for video in videos}
+    content = {'version': '1.0', 'classes': list(CLASSES), 'generator': record}
+    write_json(annotation_file, {**content, 'database': database})
+    unfinished_file.unlink()
+    return annotation_file
 
 
 def _render(job: tuple[str, int], settings: SyntheticSettings, video_dir: Path) -> None:
@@ -234,48 +226,8 @@ def _render(job: tuple[str, int], settings: SyntheticSettings, video_dir: Path) 
     write_video(video_dir / video.file_name, video.frames(), video.fps)
 
 
-def _found_record(out_dir: Path) -> dict[str, Any] | None:
-    """Returns the settings of the data set in a folder, None if there is none."""
-    unfinished = _read_json(out_dir / _UNFINISHED_FILE)
-    if unfinished is not None:
-        return unfinished
-    annotations = _read_json(out_dir / ANNOTATION_FILE)
-    if annotations is not None:
-        return annotations.get('generator', {})
-    # Videos of unknown settings must not be taken for the wanted ones.
-    return {} if _own_videos(out_dir) else None
-
-
-def _describe_conflict(out_dir: Path, wanted: dict[str, Any]) -> str:
-    found = _found_record(out_dir) or {}
-    keys = [key for key in wanted if found.get(key) != wanted[key]]
-    differences = ', '.join(
-        f'{key} is {found.get(key)!r}, asked for {wanted[key]!r}' for key in keys
-    )
-    return (
-        f'{out_dir} already holds a data set made with other settings '
-        f'({differences}). Choose another folder, or replace it with --overwrite '
-        '(overwrite=True).'
-    )
-
-
-def _remove_dataset(out_dir: Path) -> None:
-    """Removes what this generator wrote, and nothing else."""
-    # The records go last: whatever remains after a kill still has its settings.
-    for path in _own_videos(out_dir):
-        path.unlink()
-    for name in (ANNOTATION_FILE, _UNFINISHED_FILE):
-        (out_dir / name).unlink(missing_ok=True)
-
-
-def _own_videos(out_dir: Path) -> list[Path]:
-    """Returns the files in the video folder that are named as ours."""
-    video_dir = out_dir / VIDEO_DIR
-    paths = video_dir.iterdir() if video_dir.is_dir() else ()
-    return [path for path in paths if _VIDEO_NAME.fullmatch(path.name)]
-
-
-def _read_json(path: Path) -> dict[str, Any] | None:
+def _read_record(path: Path, key: str | None = None) -> dict[str, Any] | None:
+    """The settings that a file holds; None if there is no file."""
     if not path.is_file():
         return None
     try:
@@ -284,4 +236,6 @@ def _read_json(path: Path) -> dict[str, Any] | None:
         raise FileExistsError(
             f'{error}. Remove it, or choose another folder.'
         ) from error
-    return content if isinstance(content, dict) else {}
+    if not isinstance(content, dict):
+        return {}
+    return content if key is None else content.get(key, {})

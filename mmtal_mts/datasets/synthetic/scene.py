@@ -21,99 +21,74 @@ _SUBPIXEL_BITS = 4
 _DISTRACTOR_KINDS = ('line', 'bounce', 'pulse', 'blink')
 
 
-class Sprite:
-    """A small picture with transparency, drawn at sub-pixel positions.
-
-    Args:
-        rgba: (S, S, 4) float32, colour in 0..255 multiplied by alpha, alpha in
-            0..1; the object's radius of 1 ends at the picture's edge.
-    """
-
-    def __init__(self, rgba: np.ndarray) -> None:
-        self._rgba = rgba
-
-    def draw(
-        self, canvas: np.ndarray, x: float, y: float, radius: float, alpha: float = 1.0
-    ) -> None:
-        """Blends the sprite over the canvas; parts outside are cut off.
-
-        Args:
-            canvas: (H, W, 3) float32 in 0..255, changed in place.
-            x: Centre in pixels.
-            y: Centre in pixels.
-            radius: Radius in pixels.
-            alpha: Opacity in 0..1.
-        """
-        height, width = canvas.shape[:2]
-        left, right = max(int(x - radius) - 1, 0), min(int(x + radius) + 2, width)
-        top, bottom = max(int(y - radius) - 1, 0), min(int(y + radius) + 2, height)
-        if left >= right or top >= bottom or alpha <= 0:
-            return
-        scale = 2.0 * radius / self._rgba.shape[0]
-        matrix = np.array(
-            [
-                [scale, 0.0, x - radius - left + 0.5 * scale - 0.5],
-                [0.0, scale, y - radius - top + 0.5 * scale - 0.5],
-            ]
-        )
-        patch = cv2.warpAffine(
-            self._rgba, matrix, (right - left, bottom - top), flags=cv2.INTER_LINEAR
-        )
-        target = canvas[top:bottom, left:right]
-        target *= 1.0 - alpha * patch[..., 3:]
-        target += alpha * patch[..., :3]
+def _draw(
+    canvas: np.ndarray,
+    sprite: np.ndarray,
+    x: float,
+    y: float,
+    radius: float,
+    alpha: float = 1.0,
+) -> None:
+    """Blends a sprite over the canvas in place, at a sub-pixel position."""
+    height, width = canvas.shape[:2]
+    left, right = max(int(x - radius) - 1, 0), min(int(x + radius) + 2, width)
+    top, bottom = max(int(y - radius) - 1, 0), min(int(y + radius) + 2, height)
+    if left >= right or top >= bottom or alpha <= 0:
+        return
+    scale = 2.0 * radius / sprite.shape[0]
+    matrix = np.array(
+        [
+            [scale, 0.0, x - radius - left + 0.5 * scale - 0.5],
+            [0.0, scale, y - radius - top + 0.5 * scale - 0.5],
+        ]
+    )
+    patch = cv2.warpAffine(
+        sprite, matrix, (right - left, bottom - top), flags=cv2.INTER_LINEAR
+    )
+    target = canvas[top:bottom, left:right]
+    target *= 1.0 - alpha * patch[..., 3:]
+    target += alpha * patch[..., :3]
 
 
-def make_actor_sprite(
-    rng: np.random.Generator, max_radius: float, background: np.ndarray
-) -> Sprite:
-    """Draws the actor: a textured shape with a ring and a core as its mark.
+def _sprite(
+    rng: np.random.Generator, max_radius: float, background: np.ndarray, actor: bool
+) -> np.ndarray:
+    """Draws an object: a plain shape; the actor has a texture, a ring and a core.
 
     Args:
         rng: Source of randomness.
         max_radius: Largest radius in pixels it will be drawn at.
         background: (3,) mean colour of the background, to stand out from.
+        actor: Whether it is the actor.
 
     Returns:
-        The sprite.
+        (S, S, 4) float32, colour in 0..255 multiplied by alpha, alpha in 0..1; the
+        object's radius of 1 ends at the picture's edge.
     """
-    size = _sprite_size(max_radius)
-    mask = _shape_mask(str(rng.choice(SHAPES)), size, rng.uniform(0, 2 * math.pi))
-    body = _body_texture(rng, size, _contrasting_colour(rng, background))
-    dark, bright = rng.uniform(5, 40, size=3), rng.uniform(215, 250, size=3)
-    ring, core = (dark, bright) if rng.integers(2) else (bright, dark)
-    body = _paint_disc(body, rng.uniform(0.5, 0.56), ring)
-    body = _paint_disc(body, rng.uniform(0.26, 0.32), core)
-    return _compose(body, mask)
+    size = max(math.ceil(2 * max_radius * _OVERSAMPLING), 8)
+    shape = str(rng.choice(SHAPES))
+    mask = _shape_mask(shape, size, rng.uniform(0, 2 * math.pi))[..., None]
+    # A vivid colour; the most distinct one of a few from the background.
+    colours = [
+        _colour(rng.random(), rng.uniform(0.5, 1.0), rng.uniform(0.35, 1.0))
+        for _ in range(3)
+    ]
+    body = max(colours, key=lambda colour: np.abs(colour - background).sum())
+    if actor:
+        body = _body_texture(rng, size, body)
+        dark, bright = rng.uniform(5, 40, size=3), rng.uniform(215, 250, size=3)
+        ring, core = (dark, bright) if rng.integers(2) else (bright, dark)
+        body = _paint_disc(body, rng.uniform(0.5, 0.56), ring)
+        body = _paint_disc(body, rng.uniform(0.26, 0.32), core)
+    return np.concatenate([body * mask, mask], axis=2).astype(np.float32)
 
 
-def make_distractor_sprite(
-    rng: np.random.Generator, max_radius: float, background: np.ndarray
-) -> Sprite:
-    """Draws a distractor: a plain shape without the actor's mark."""
-    size = _sprite_size(max_radius)
-    mask = _shape_mask(str(rng.choice(SHAPES)), size, rng.uniform(0, 2 * math.pi))
-    colour = _contrasting_colour(rng, background)
-    return _compose(np.broadcast_to(colour, (size, size, 3)), mask)
-
-
-def make_background(rng: np.random.Generator, tile: int) -> np.ndarray:
-    """Draws a seamless texture of smooth noise and gratings.
-
-    Args:
-        rng: Source of randomness.
-        tile: Side in pixels; the texture repeats without a seam.
-
-    Returns:
-        (tile, tile, 3) uint8, RGB.
-    """
+def _texture(rng: np.random.Generator, tile: int) -> np.ndarray:
+    """Draws a seamless background (tile, tile, 3) of smooth noise and gratings."""
     tint = _colour(rng.random(), rng.uniform(0.05, 0.45), rng.uniform(0.3, 0.7))
-    texture = np.empty((tile, tile, 3))
-    shared = _smooth_noise(rng, tile)
-    for channel in range(3):
-        own = _smooth_noise(rng, tile)
-        texture[..., channel] = 0.8 * shared + 0.6 * own
-    texture *= rng.uniform(7, 15)
+    shared = 0.8 * _smooth_noise(rng, tile)
+    channels = [shared + 0.6 * _smooth_noise(rng, tile) for _ in range(3)]
+    texture = np.stack(channels, axis=2) * rng.uniform(7, 15)
     ys, xs = np.mgrid[:tile, :tile] * (2 * math.pi / tile)
     for _ in range(rng.integers(1, 3)):
         # Whole numbers of waves per tile keep the texture seamless.
@@ -135,19 +110,6 @@ def _smooth_noise(rng: np.random.Generator, tile: int) -> np.ndarray:
 
 def _colour(hue: float, saturation: float, value: float) -> np.ndarray:
     return 255.0 * np.array(colorsys.hsv_to_rgb(hue, saturation, value))
-
-
-def _contrasting_colour(rng: np.random.Generator, other: np.ndarray) -> np.ndarray:
-    """A vivid colour; the most distinct one of a few from ``other``."""
-    colours = [
-        _colour(rng.random(), rng.uniform(0.5, 1.0), rng.uniform(0.35, 1.0))
-        for _ in range(3)
-    ]
-    return max(colours, key=lambda colour: np.abs(colour - other).sum())
-
-
-def _sprite_size(max_radius: float) -> int:
-    return max(int(math.ceil(2 * max_radius * _OVERSAMPLING)), 8)
 
 
 def _grid(size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -209,19 +171,8 @@ def _paint_disc(body: np.ndarray, radius: float, colour: np.ndarray) -> np.ndarr
     return body * (1.0 - cover) + colour * cover
 
 
-def _compose(body: np.ndarray, mask: np.ndarray) -> Sprite:
-    rgba = np.concatenate([body * mask[..., None], mask[..., None]], axis=2)
-    return Sprite(np.ascontiguousarray(rgba, dtype=np.float32))
-
-
-class Distractor:
-    """A small plain object that keeps moving and never performs an action.
-
-    Args:
-        rng: Source of randomness.
-        size: Side of the frame in pixels.
-        background: (3,) mean colour of the background.
-    """
+class _Distractor:
+    """A small plain object that keeps moving and never performs an action."""
 
     def __init__(
         self, rng: np.random.Generator, size: int, background: np.ndarray
@@ -236,18 +187,10 @@ class Distractor:
         self._velocity = speed * np.array([math.cos(heading), math.sin(heading)])
         self._frequency = rng.uniform(0.3, 1.0)
         self._phase = rng.uniform(0, 1)
-        self._sprite = make_distractor_sprite(
-            rng, self._radius * 1.3 * size, background
-        )
+        self._sprite = _sprite(rng, self._radius * 1.3 * size, background, actor=False)
 
     def draw(self, canvas: np.ndarray, time_s: float, shift: np.ndarray) -> None:
-        """Draws the object as it is at a time.
-
-        Args:
-            canvas: (H, W, 3) float32, changed in place.
-            time_s: Seconds of the video.
-            shift: (2,) displacement by the camera in pixels.
-        """
+        """Draws the object as it is at a time, displaced by the camera (pixels)."""
         x, y = self._position + self._velocity * time_s
         radius, alpha = self._radius, 1.0
         turns = self._frequency * time_s + self._phase
@@ -261,7 +204,7 @@ class Distractor:
         elif self._kind == 'blink':
             alpha = 1.0 if turns % 1.0 < 0.5 else 0.0
         x, y = np.array([x, y]) * self._size + shift
-        self._sprite.draw(canvas, x, y, radius * self._size, alpha)
+        _draw(canvas, self._sprite, x, y, radius * self._size, alpha)
 
 
 class Scene:
@@ -278,7 +221,7 @@ class Scene:
         self._size = size
         # One and a half frames: the repetition is never seen in one frame.
         tile = size * 3 // 2
-        texture = make_background(rng, tile)
+        texture = _texture(rng, tile)
         mean_colour = texture.reshape(-1, 3).mean(axis=0)
         self._tile = tile
         # Enough copies that a frame can be cut out anywhere.
@@ -288,21 +231,19 @@ class Scene:
         self._sway_period = rng.uniform(4.0, 9.0)
         self._min_radius = rng.uniform(0.14, 0.16)
         self._growth = rng.uniform(1.6, 1.75)
-        self._actor = make_actor_sprite(
-            rng, self._min_radius * self._growth * size, mean_colour
-        )
+        largest = self._min_radius * self._growth * size
+        self._actor = _sprite(rng, largest, mean_colour, actor=True)
         self._distractors = [
-            Distractor(rng, size, mean_colour) for _ in range(rng.integers(1, 3))
+            _Distractor(rng, size, mean_colour) for _ in range(rng.integers(1, 3))
         ]
         self._jitter = rng.uniform(0.2, 0.6) * size / 80.0
-        self._noise = rng.uniform(1.5, 4.0)
+        noise = rng.uniform(1.5, 4.0)
         self._light = rng.uniform(0.03, 0.12)
         self._light_period = rng.uniform(6.0, 15.0)
         self._light_phase = rng.uniform(0, 2 * math.pi)
         # Noise is cut from one large field: cheaper than drawing it anew.
-        self._noise_field = (
-            self._noise * rng.standard_normal((2 * size, 2 * size, 1))
-        ).astype(np.float32)
+        field = noise * rng.standard_normal((2 * size, 2 * size, 1))
+        self._noise_field = field.astype(np.float32)
 
     def radius(self, level: np.ndarray) -> np.ndarray:
         """Returns the actor's radius, a fraction of the frame width."""
@@ -326,7 +267,11 @@ class Scene:
             canvas = self._render_background(time_s, shake)
             for distractor in self._distractors:
                 distractor.draw(canvas, time_s, shake)
-            self._draw_actor(canvas, x, y, radius, shake)
+            # The world is a cylinder: what leaves on one side enters on the other.
+            centre_y = y * self._size + shake[1]
+            for turn in (-1, 0, 1):
+                centre_x = (x + turn) * self._size + shake[0]
+                _draw(canvas, self._actor, centre_x, centre_y, radius * self._size)
             yield self._expose(canvas, time_s)
 
     def _render_background(self, time_s: float, shift: np.ndarray) -> np.ndarray:
@@ -334,24 +279,9 @@ class Scene:
         sway = self._sway * np.array([math.sin(turn), math.cos(turn)])
         offset = np.mod(self._pan * time_s + sway - shift, self._tile)
         centre = offset + self._tile / 2 + self._size / 2
-        cut = cv2.getRectSubPix(
-            self._background,
-            (self._size, self._size),
-            (float(centre[0]), float(centre[1])),
-        )
+        patch = (self._size, self._size)
+        cut = cv2.getRectSubPix(self._background, patch, tuple(centre.tolist()))
         return cut.astype(np.float32)
-
-    def _draw_actor(
-        self, canvas: np.ndarray, x: float, y: float, radius: float, shift: np.ndarray
-    ) -> None:
-        # The world is a cylinder: what leaves on one side enters on the other.
-        for turn in (-1, 0, 1):
-            self._actor.draw(
-                canvas,
-                (x + turn) * self._size + shift[0],
-                y * self._size + shift[1],
-                radius * self._size,
-            )
 
     def _expose(self, canvas: np.ndarray, time_s: float) -> np.ndarray:
         """Applies the light and the sensor's noise."""

@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -46,183 +47,113 @@ class Pose(NamedTuple):
     level: Values
 
 
-@dataclass(frozen=True)
-class Idle:
-    """Standing still with a slight linear drift: background, no action."""
-
-    start: Pose
-    drift_x: float
-    drift_y: float
-
-    def at(self, elapsed_s: Values) -> Pose:
-        """Returns the pose ``elapsed_s`` seconds after the start."""
-        x, y, level = self.start
-        return Pose(
-            np.mod(x + self.drift_x * elapsed_s, 1.0),
-            y + self.drift_y * elapsed_s,
-            level + 0.0 * elapsed_s,
-        )
+# Maps the seconds since the motion began, a number or an array, to a pose.
+Motion = Callable[[Values], Pose]
 
 
-@dataclass(frozen=True)
-class Move:
-    """Horizontal motion at constant speed; negative velocity is to the left."""
-
-    start: Pose
-    velocity: float
-
-    def at(self, elapsed_s: Values) -> Pose:
-        """Returns the pose ``elapsed_s`` seconds after the start."""
-        x, y, level = self.start
-        still = 0.0 * elapsed_s
-        return Pose(
-            np.mod(x + self.velocity * elapsed_s, 1.0), y + still, level + still
-        )
-
-
-@dataclass(frozen=True)
-class Circle:
-    """An orbit around a point ``radius`` away from the start."""
-
-    start: Pose
-    radius: float
-    angle: float  # of the start, seen from the orbit's centre, radians
-    angular_velocity: float  # radians per second, the sign is the direction
-
-    def at(self, elapsed_s: Values) -> Pose:
-        """Returns the pose ``elapsed_s`` seconds after the start."""
-        x, y, level = self.start
-        angle = self.angle + self.angular_velocity * elapsed_s
-        return Pose(
-            np.mod(x + self.radius * (np.cos(angle) - math.cos(self.angle)), 1.0),
-            y + self.radius * (np.sin(angle) - math.sin(self.angle)),
-            level + 0.0 * elapsed_s,
-        )
-
-
-@dataclass(frozen=True)
-class Shake:
-    """A fast small oscillation along one axis through the start."""
-
-    start: Pose
-    amplitude_x: float
-    amplitude_y: float
-    frequency: float  # Hz
-
-    def at(self, elapsed_s: Values) -> Pose:
-        """Returns the pose ``elapsed_s`` seconds after the start."""
-        x, y, level = self.start
-        swing = np.sin(2 * math.pi * self.frequency * elapsed_s)
-        return Pose(
-            np.mod(x + self.amplitude_x * swing, 1.0),
-            y + self.amplitude_y * swing,
-            level + 0.0 * elapsed_s,
-        )
-
-
-@dataclass(frozen=True)
-class Grow:
-    """A sawtooth: steady growth, and a snap from the largest to the smallest."""
-
-    start: Pose
-    period: float  # seconds from the smallest to the largest size
-
-    def at(self, elapsed_s: Values) -> Pose:
-        """Returns the pose ``elapsed_s`` seconds after the start."""
-        x, y, level = self.start
-        still = 0.0 * elapsed_s
-        return Pose(x + still, y + still, np.mod(level + elapsed_s / self.period, 1.0))
-
-
-@dataclass(frozen=True)
-class ApproachLeave:
-    """A smooth swell and shrink between the smallest and the largest size."""
-
-    start: Pose
-    period: float  # seconds of one swell and shrink
-    swells_first: bool
-
-    def at(self, elapsed_s: Values) -> Pose:
-        """Returns the pose ``elapsed_s`` seconds after the start."""
-        x, y, level = self.start
-        phase = math.acos(min(max(1.0 - 2.0 * level, -1.0), 1.0))
-        if not self.swells_first:
-            phase = -phase
-        still = 0.0 * elapsed_s
-        swell = 0.5 - 0.5 * np.cos(phase + 2 * math.pi * elapsed_s / self.period)
-        return Pose(x + still, y + still, swell)
-
-
-Motion = Idle | Move | Circle | Shake | Grow | ApproachLeave
-
-
-def sample_idle(rng: np.random.Generator, start: Pose, duration: float) -> Idle:
-    """Draws the slight drift between actions, never out of the band of ``y``."""
+def _idle(rng: np.random.Generator, start: Pose, duration: float) -> Motion:
+    """Standing still with a slight drift, never out of the band of ``y``."""
+    x, y, level = start
     drift_x, drift_y = rng.uniform(-0.012, 0.012, size=2)
-    low, high = (Y_LOW - start.y) / duration, (Y_HIGH - start.y) / duration
-    return Idle(start, drift_x, min(max(drift_y, low), high))
+    drift_y = min(max(drift_y, (Y_LOW - y) / duration), (Y_HIGH - y) / duration)
+    return lambda t: Pose(
+        np.mod(x + drift_x * t, 1.0), y + drift_y * t, level + 0.0 * t
+    )
 
 
-def _sample_move(sign: float) -> Callable[..., Move]:
-    def sample(rng: np.random.Generator, start: Pose, duration: float) -> Move:
-        # 0.3 widths per second for half a second still is a visible step.
-        return Move(start, sign * rng.uniform(0.3, 0.85))
+def _move(
+    rng: np.random.Generator, start: Pose, duration: float, *, sign: float
+) -> Motion:
+    """Horizontal motion at constant speed; negative velocity is to the left."""
+    x, y, level = start
+    # 0.3 widths per second for half a second still is a visible step.
+    velocity = sign * rng.uniform(0.3, 0.85)
+    return lambda t: Pose(np.mod(x + velocity * t, 1.0), y + 0.0 * t, level + 0.0 * t)
 
-    return sample
 
-
-def _sample_circle(rng: np.random.Generator, start: Pose, duration: float) -> Circle:
+def _circle(rng: np.random.Generator, start: Pose, duration: float) -> Motion:
+    """An orbit around a point ``radius`` away from the start."""
+    x, y, level = start
     radius = rng.uniform(0.1, 0.2)
     # Short actions turn fast enough to show more than half an orbit.
     period = rng.uniform(0.8, min(2.0, max(0.8, duration)))
-    # The orbit's centre, start.y - radius * sin(angle), must be so far inside the
-    # band that the whole orbit is: this bounds the sine, on either side of the
-    # centre.
-    low = math.asin(min(max((start.y - Y_HIGH) / radius + 1.0, -1.0), 1.0))
-    high = math.asin(min(max((start.y - Y_LOW) / radius - 1.0, -1.0), 1.0))
-    angle = rng.uniform(low, high)
+    # The orbit's centre, y - radius * sin(angle), must be so far inside the band that
+    # the whole orbit is: this bounds the sine, on either side of the centre.
+    low = math.asin(min(max((y - Y_HIGH) / radius + 1.0, -1.0), 1.0))
+    high = math.asin(min(max((y - Y_LOW) / radius - 1.0, -1.0), 1.0))
+    first = rng.uniform(low, high)  # of the start, seen from the centre, radians
     if rng.integers(2):
-        angle = math.pi - angle
-    direction = rng.choice([-1.0, 1.0])
-    return Circle(start, radius, angle, direction * 2 * math.pi / period)
+        first = math.pi - first
+    velocity = rng.choice([-1.0, 1.0]) * 2 * math.pi / period  # radians per second
+
+    def pose(t: Values) -> Pose:
+        angle = first + velocity * t
+        return Pose(
+            np.mod(x + radius * (np.cos(angle) - math.cos(first)), 1.0),
+            y + radius * (np.sin(angle) - math.sin(first)),
+            level + 0.0 * t,
+        )
+
+    return pose
 
 
-def _sample_shake(rng: np.random.Generator, start: Pose, duration: float) -> Shake:
+def _shake(rng: np.random.Generator, start: Pose, duration: float) -> Motion:
+    """A fast small oscillation along one axis through the start."""
+    x, y, level = start
     # At most 4 Hz: sampling at 10 fps cannot show more than 5 Hz (Nyquist).
     frequency = rng.uniform(2.0, 4.0)
     amplitude = rng.uniform(0.05, 0.1)
     axis = rng.uniform(0.0, math.pi)
-    room = min(start.y - Y_LOW, Y_HIGH - start.y)
     # Near the band's edge the axis is tilted towards the horizontal.
-    amplitude_y = min(amplitude * math.sin(axis), room)
+    amplitude_y = min(amplitude * math.sin(axis), y - Y_LOW, Y_HIGH - y)
     amplitude_x = math.copysign(
         math.sqrt(amplitude**2 - amplitude_y**2), math.cos(axis)
     )
-    return Shake(start, amplitude_x, amplitude_y, frequency)
+
+    def pose(t: Values) -> Pose:
+        swing = np.sin(2 * math.pi * frequency * t)
+        return Pose(
+            np.mod(x + amplitude_x * swing, 1.0),
+            y + amplitude_y * swing,
+            level + 0.0 * t,
+        )
+
+    return pose
 
 
-def _sample_grow(rng: np.random.Generator, start: Pose, duration: float) -> Grow:
+def _grow(rng: np.random.Generator, start: Pose, duration: float) -> Motion:
+    """A sawtooth: steady growth, and a snap from the largest to the smallest."""
+    x, y, level = start
     # Short actions still grow through at least half of the range of sizes.
-    return Grow(start, min(rng.uniform(1.0, 2.0), 2.0 * duration))
+    period = min(rng.uniform(1.0, 2.0), 2.0 * duration)
+    return lambda t: Pose(x + 0.0 * t, y + 0.0 * t, np.mod(level + t / period, 1.0))
 
 
-def _sample_approach_leave(
-    rng: np.random.Generator, start: Pose, duration: float
-) -> ApproachLeave:
+def _approach_leave(rng: np.random.Generator, start: Pose, duration: float) -> Motion:
+    """A smooth swell and shrink between the smallest and the largest size."""
+    x, y, level = start
     # At most 2 s, so that every second shows a turn, which growth never has;
     # short actions show at least one whole cycle.
     period = min(rng.uniform(1.0, 2.0), duration)
-    return ApproachLeave(start, period, bool(rng.integers(2)))
+    phase = math.acos(min(max(1.0 - 2.0 * level, -1.0), 1.0))
+    if not rng.integers(2):  # shrinks first
+        phase = -phase
+
+    def pose(t: Values) -> Pose:
+        swell = 0.5 - 0.5 * np.cos(phase + 2 * math.pi * t / period)
+        return Pose(x + 0.0 * t, y + 0.0 * t, swell)
+
+    return pose
 
 
 # Class name -> function(rng, start pose, duration in seconds) -> motion.
 ACTIONS: dict[str, Callable[..., Motion]] = {
-    'move_left': _sample_move(-1.0),
-    'move_right': _sample_move(1.0),
-    'circle': _sample_circle,
-    'shake': _sample_shake,
-    'grow': _sample_grow,
-    'approach_leave': _sample_approach_leave,
+    'move_left': partial(_move, sign=-1.0),
+    'move_right': partial(_move, sign=1.0),
+    'circle': _circle,
+    'shake': _shake,
+    'grow': _grow,
+    'approach_leave': _approach_leave,
 }
 CLASSES: tuple[str, ...] = tuple(ACTIONS)
 
@@ -267,7 +198,7 @@ class Script:
         ends = [part.end_s for part in self.parts[:-1]]
         owner = np.searchsorted(ends, times_s, side='right')
         pieces = [
-            part.motion.at(times_s[owner == index] - part.start_s)
+            part.motion(times_s[owner == index] - part.start_s)
             for index, part in enumerate(self.parts)
         ]
         return Pose(*(np.concatenate(field) for field in zip(*pieces, strict=True)))
@@ -298,10 +229,10 @@ def write_script(rng: np.random.Generator, duration_s: float) -> Script:
 
     def append(end_s: float, label: str | None) -> None:
         nonlocal now, pose
-        sample = sample_idle if label is None else ACTIONS[label]
+        sample = _idle if label is None else ACTIONS[label]
         motion = sample(rng, pose, end_s - now)
         parts.append(Part(now, end_s, label, motion))
-        pose = Pose(*(float(value) for value in motion.at(end_s - now)))
+        pose = Pose(*(float(value) for value in motion(end_s - now)))
         now = end_s
 
     # An action is added while what is left would be too long for a gap.

@@ -3,8 +3,7 @@
 from .augment import CutInsertBackground, FlipClip, ShuffleFrames
 from .formatting import PackTALInputs
 from .load_features import LoadFeatures, LoadVideoScores
-from .loading import LoadClip
-from .second_stream import AppendClip
+from .loading import AppendClip, LoadClip
 
 __all__ = [
     'AppendClip',

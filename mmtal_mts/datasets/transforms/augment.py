@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
-LabelMap = dict[str | int, str | int]
-
 
 @TRANSFORMS.register_module()
+@dataclass(eq=False)
 class FlipClip(BaseTransform):
     """Mirrors all frames of a window left to right.
 
@@ -36,27 +36,16 @@ class FlipClip(BaseTransform):
         ValueError: If an argument makes no sense.
     """
 
-    def __init__(
-        self,
-        flip_ratio: float = 0.5,
-        label_map: LabelMap | None = None,
-        negate_flow_x: bool = True,
-    ) -> None:
-        if not 0 <= flip_ratio <= 1:
-            raise ValueError(f'flip_ratio must be in [0, 1], got {flip_ratio}')
-        self.flip_ratio = flip_ratio
-        self.label_map = dict(label_map or {})
-        self.negate_flow_x = negate_flow_x
+    flip_ratio: float = 0.5
+    label_map: dict[str | int, str | int] | None = None
+    negate_flow_x: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.flip_ratio <= 1:
+            raise ValueError(f'flip_ratio must be in [0, 1], got {self.flip_ratio}')
 
     def transform(self, results: dict) -> dict:
-        """Flips the window or leaves it.
-
-        Args:
-            results: See Required Keys.
-
-        Returns:
-            The same dict.
-        """
+        """Flips the window or leaves it."""
         results['flip'] = bool(np.random.rand() < self.flip_ratio)
         if not results['flip']:
             return results
@@ -66,25 +55,23 @@ class FlipClip(BaseTransform):
                 img[..., 0] = 255 - img[..., 0]
         results['imgs'] = imgs
         if self.label_map:
-            classes = results['classes']
-            mirror = np.arange(len(classes))
-            for label, other in self._pairs(classes).items():
-                mirror[label] = other
-            results['gt_labels'] = mirror[results['gt_labels']]
+            results['gt_labels'] = self._mirror(results['classes'])[
+                results['gt_labels']
+            ]
         return results
 
-    def _pairs(self, classes: Sequence[str]) -> dict[int, int]:
-        """Returns the label map by index, in both directions."""
+    def _mirror(self, classes: Sequence[str]) -> np.ndarray:
+        """The label that a mirror makes of each label."""
         pairs: dict[int, int] = {}
-        for one, other in self.label_map.items():
-            label, partner = (self._index(value, classes) for value in (one, other))
+        for names in self.label_map.items():
+            label, partner = (self._index(name, classes) for name in names)
             for key, value in ((label, partner), (partner, label)):
                 if pairs.setdefault(key, value) != value:
                     raise ValueError(
                         f'FlipClip: label_map exchanges {classes[key]!r} with more '
                         f'than one class: {self.label_map}'
                     )
-        return pairs
+        return np.array([pairs.get(label, label) for label in range(len(classes))])
 
     @staticmethod
     def _index(value: str | int, classes: Sequence[str]) -> int:
@@ -97,14 +84,9 @@ class FlipClip(BaseTransform):
             f'{len(classes)} classes {list(classes)[:10]}'
         )
 
-    def __repr__(self) -> str:
-        return (
-            f'{self.__class__.__name__}(flip_ratio={self.flip_ratio}, '
-            f'label_map={self.label_map}, negate_flow_x={self.negate_flow_x})'
-        )
-
 
 @TRANSFORMS.register_module()
+@dataclass(eq=False)
 class ShuffleFrames(BaseTransform):
     """Puts the frames of a window into random order; annotations stay.
 
@@ -115,20 +97,10 @@ class ShuffleFrames(BaseTransform):
     """
 
     def transform(self, results: dict) -> dict:
-        """Shuffles the frames in time.
-
-        Args:
-            results: Holds ``imgs``, a list of frames.
-
-        Returns:
-            The same dict.
-        """
+        """Shuffles the frames in time."""
         imgs = results['imgs']
         results['imgs'] = [imgs[i] for i in np.random.permutation(len(imgs))]
         return results
-
-    def __repr__(self) -> str:
-        return f'{self.__class__.__name__}()'
 
 
 class CutInsertion(NamedTuple):
@@ -145,16 +117,8 @@ class CutInsertion(NamedTuple):
     segments: np.ndarray
 
 
-def background_regions(segments: np.ndarray, clip_len: int) -> list[tuple]:
-    """Finds the stretches of a clip without an action.
-
-    Args:
-        segments: (G, 2) actions in sampled frames.
-        clip_len: Length T of the clip; its last frame is T - 1.
-
-    Returns:
-        (start, end) in sampled frames, in ascending order.
-    """
+def _background_regions(segments: np.ndarray, clip_len: int) -> list[tuple]:
+    """The stretches (start, end) without an action, between frames 0 and T - 1."""
     regions, covered_to = [], 0.0
     for start, end in sorted(map(tuple, segments.tolist())):
         if start > covered_to:
@@ -165,7 +129,7 @@ def background_regions(segments: np.ndarray, clip_len: int) -> list[tuple]:
     return regions
 
 
-def cut_and_insert(
+def _cut_and_insert(
     action: tuple[float, float],
     cut: int,
     moved: int,
@@ -180,9 +144,6 @@ def cut_and_insert(
         moved: First frame of the stretch, outside of the action.
         num_moved: Length of the stretch.
         clip_len: Length T of the clip.
-
-    Returns:
-        The new clip.
     """
     start, end = action
     order = np.arange(clip_len)
@@ -202,6 +163,7 @@ def cut_and_insert(
 
 
 @TRANSFORMS.register_module()
+@dataclass(eq=False)
 class CutInsertBackground(BaseTransform):
     """Cuts an action in two by background from elsewhere in the window (AFSD).
 
@@ -231,20 +193,14 @@ class CutInsertBackground(BaseTransform):
         ValueError: If ``divisor`` is not positive.
     """
 
-    def __init__(self, divisor: int = 1) -> None:
-        if divisor < 1:
-            raise ValueError(f'divisor must be >= 1, got {divisor}')
-        self.divisor = divisor
+    divisor: int = 1
+
+    def __post_init__(self) -> None:
+        if self.divisor < 1:
+            raise ValueError(f'divisor must be >= 1, got {self.divisor}')
 
     def transform(self, results: dict) -> dict:
-        """Adds the augmented window, if one is possible.
-
-        Args:
-            results: See Required Keys.
-
-        Returns:
-            The same dict.
-        """
+        """Adds the augmented window, if one is possible."""
         segments = np.asarray(results['gt_segments'], dtype=np.float64).reshape(-1, 2)
         if len(segments) == 0:
             return results
@@ -252,45 +208,28 @@ class CutInsertBackground(BaseTransform):
         shortest = results.get('min_segment_f')
         if shortest is None:
             shortest = float((segments[:, 1] - segments[:, 0]).min())
-        found = self.draw(segments, self.stretch_length(shortest, clip_len), clip_len)
+        found = self._draw(segments, self._stretch_length(shortest, clip_len), clip_len)
         if found is not None:
             results['consistency'] = found._asdict()
         return results
 
-    def stretch_length(self, shortest: float, clip_len: int) -> int:
-        """Length of the inserted stretch in frames.
-
-        Args:
-            shortest: Length of the shortest action, sampled frames.
-            clip_len: Length of the window.
-
-        Returns:
-            Frames, 0 if there is nothing to insert.
-        """
+    def _stretch_length(self, shortest: float, clip_len: int) -> int:
+        """Frames to insert, maybe 0."""
         shortest = min(shortest, clip_len)
         if self.divisor == 1:
             return math.ceil(shortest)
         return math.floor(shortest) // self.divisor
 
     @staticmethod
-    def draw(
+    def _draw(
         segments: np.ndarray, num_moved: int, clip_len: int
     ) -> CutInsertion | None:
-        """Draws an action, a cut, a background and a stretch of it.
-
-        Args:
-            segments: (G, 2) actions in sampled frames.
-            num_moved: Length of the stretch.
-            clip_len: Length of the window.
-
-        Returns:
-            None if nothing fits.
-        """
+        """Draws an action, a cut, a background and a stretch; None if nothing fits."""
         lengths = segments[:, 1] - segments[:, 0]
         actions = segments[lengths > 2 * num_moved]
         regions = [
             (math.ceil(start), math.floor(end))
-            for start, end in background_regions(segments, clip_len)
+            for start, end in _background_regions(segments, clip_len)
             if math.floor(end) - math.ceil(start) > num_moved
         ]
         if num_moved < 1 or len(actions) == 0 or not regions:
@@ -302,7 +241,4 @@ class CutInsertBackground(BaseTransform):
         )
         first, last = regions[np.random.randint(len(regions))]
         moved = first + np.random.randint(last - first - num_moved)
-        return cut_and_insert((start, end), cut, moved, num_moved, clip_len)
-
-    def __repr__(self) -> str:
-        return f'{self.__class__.__name__}(divisor={self.divisor})'
+        return _cut_and_insert((start, end), cut, moved, num_moved, clip_len)

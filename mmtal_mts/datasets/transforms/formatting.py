@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -27,6 +28,7 @@ META_KEYS = (
 
 
 @TRANSFORMS.register_module()
+@dataclass(eq=False)
 class PackTALInputs(BaseTransform):
     """Packs the frames, or features, and annotations of one window.
 
@@ -41,17 +43,10 @@ class PackTALInputs(BaseTransform):
         meta_keys: Keys that become metainfo of the data sample.
     """
 
-    def __init__(
-        self,
-        meta_keys: Sequence[str] = META_KEYS,
-    ) -> None:
-        self.meta_keys = tuple(meta_keys)
+    meta_keys: Sequence[str] = META_KEYS
 
     def transform(self, results: dict) -> dict:
         """Packs one window.
-
-        Args:
-            results: See Required Keys.
 
         Returns:
             ``inputs`` (C, T, H, W) tensor, (C, T) of features, and
@@ -75,9 +70,6 @@ class PackTALInputs(BaseTransform):
             inputs=torch.from_numpy(np.ascontiguousarray(inputs)),
             data_samples=data_sample,
         )
-
-    def __repr__(self) -> str:
-        return f'{self.__class__.__name__}(meta_keys={self.meta_keys})'
 
 
 def _one_clip(results: dict) -> np.ndarray:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
+from ...utils.io import read_json
 from ..stored import open_features
 from ..video import VideoReadError
 
 
 @TRANSFORMS.register_module()
+@dataclass(eq=False)
 class LoadFeatures(BaseTransform):
     """Reads the rows of one window and joins the channels of all streams.
 
@@ -36,20 +38,16 @@ class LoadFeatures(BaseTransform):
         VideoReadError: If a file is unusable.
     """
 
-    def __init__(self, channels: int) -> None:
-        if channels < 1:
-            raise ValueError(f'channels={channels} of LoadFeatures: use a number >= 1')
-        self.channels = channels
+    channels: int
+
+    def __post_init__(self) -> None:
+        if self.channels < 1:
+            raise ValueError(
+                f'channels={self.channels} of LoadFeatures: use a number >= 1'
+            )
 
     def transform(self, results: dict) -> dict:
-        """Adds the features of the window.
-
-        Args:
-            results: One window, see Required Keys.
-
-        Returns:
-            The same dict with the Added Keys.
-        """
+        """Adds the features of the window."""
         features = np.zeros((self.channels, results['clip_len']), dtype=np.float32)
         if not results.get('broken'):
             rows = self._read(results)  # (M, C), M <= clip_len
@@ -62,24 +60,17 @@ class LoadFeatures(BaseTransform):
         arrays = [open_features(source) for source in sources]
         found = [array.shape[1] for array in arrays]
         if sum(found) != self.channels:
-            told = ' + '.join(map(str, found))
-            lengths = [len(array) for array in arrays]
-            turned = sum(lengths) == self.channels
+            remedy = 'correct it and in_channels of the model, or the folders'
+            if sum(map(len, arrays)) == self.channels:
+                remedy = 'the files are (C, T): transpose them'
             raise VideoReadError(
-                f'{", ".join(sources)}: {told} channels, but LoadFeatures has channels='
-                f'{self.channels}; '
-                + (
-                    'the files are (C, T): transpose them'
-                    if turned
-                    else 'correct it and in_channels of the model, or the folders'
-                )
+                f'{", ".join(sources)}: {" + ".join(map(str, found))} channels, but '
+                f'LoadFeatures has channels={self.channels}; {remedy}'
             )
         if results['num_sampled_frames'] == results['num_rows']:
             first = round(results['window_offset'] - results['grid_start_f'])
-            rows = slice(
-                first, min(first + results['clip_len'], results['num_sampled_frames'])
-            )
-            parts = [np.asarray(array[rows], dtype=np.float32) for array in arrays]
+            end = min(first + results['clip_len'], results['num_sampled_frames'])
+            parts = [np.asarray(array[first:end], np.float32) for array in arrays]
         else:
             parts = [self._interpolate(array, results) for array in arrays]
         joined = np.concatenate(parts, axis=1)
@@ -104,11 +95,9 @@ class LoadFeatures(BaseTransform):
         array = np.asarray(array, dtype=np.float32)
         return array[left] * (1 - share) + array[right] * share
 
-    def __repr__(self) -> str:
-        return f'{self.__class__.__name__}(channels={self.channels})'
-
 
 @TRANSFORMS.register_module()
+@dataclass(eq=False)
 class LoadVideoScores(BaseTransform):
     """Looks up which classes a classifier sees in the video as a whole.
 
@@ -139,53 +128,44 @@ class LoadVideoScores(BaseTransform):
             nothing about a video.
     """
 
-    def __init__(self, ann_file: str, top_k: int = 1) -> None:
-        if top_k < 1:
-            raise ValueError(f'top_k={top_k} of LoadVideoScores: use a number >= 1')
-        self.ann_file = ann_file
-        self.top_k = top_k
-        try:
-            data = json.loads(Path(ann_file).read_text(encoding='utf-8'))
-        except FileNotFoundError as error:
+    ann_file: str
+    top_k: int = 1
+
+    def __post_init__(self) -> None:
+        if self.top_k < 1:
             raise ValueError(
-                f'{ann_file}: the scores of the video classifier are not there; put '
-                'the file there, or take LoadVideoScores out of the pipeline and '
+                f'top_k={self.top_k} of LoadVideoScores: use a number >= 1'
+            )
+        if not Path(self.ann_file).exists():
+            raise ValueError(
+                f'{self.ann_file}: the scores of the video classifier are not there; '
+                'put the file there, or take LoadVideoScores out of the pipeline and '
                 'evaluate with class_agnostic=True'
-            ) from error
-        except json.JSONDecodeError as error:
-            raise ValueError(f'{ann_file}: no JSON file: {error}') from error
+            )
+        data = read_json(self.ann_file)
         videos = data.get('results', data) if isinstance(data, dict) else data
         if not isinstance(videos, dict):
             raise ValueError(
-                f'{ann_file}: expected an object of videos, got a '
+                f'{self.ann_file}: expected an object of videos, got a '
                 f'{type(videos).__name__}; see LoadVideoScores for the layouts'
             )
         self._names = data.get('class')
         self._videos = {_bare(video_id): entry for video_id, entry in videos.items()}
 
     def transform(self, results: dict) -> dict:
-        """Adds the scores of the video.
-
-        Args:
-            results: See Required Keys.
-
-        Returns:
-            The same dict with ``video_scores``: ``labels`` (k,) int64 and
-            ``scores`` (k,) float32, best first.
-        """
+        """Adds the scores of the video, best first: (k,) int64 and (k,) float32."""
         video_id, classes = results['video_id'], results.get('video_classes')
         if classes is None:
             raise ValueError(
                 'LoadVideoScores needs TALDataset(class_agnostic=True): a data set '
                 'with classes of its own takes none from a classifier'
             )
-        try:
-            entry = self._videos[_bare(video_id)]
-        except KeyError:
+        entry = self._videos.get(_bare(video_id))
+        if entry is None:
             raise ValueError(
                 f'{self.ann_file}: no scores of video {video_id}; add them, or leave '
                 'the video out with filter_cfg=dict(exclude_videos=[...])'
-            ) from None
+            )
         names, scores = self._read(video_id, entry)
         order = np.argsort(-scores, kind='stable')[: self.top_k]
         strange = [names[i] for i in order if names[i] not in classes]
@@ -218,11 +198,6 @@ class LoadVideoScores(BaseTransform):
                 'score per class; see LoadVideoScores for the layouts'
             )
         return names, scores
-
-    def __repr__(self) -> str:
-        return (
-            f'{self.__class__.__name__}(ann_file={self.ann_file!r}, top_k={self.top_k})'
-        )
 
 
 def _bare(video_id: str) -> str:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmtal_mts.datasets.transforms import CutInsertBackground
-from mmtal_mts.datasets.transforms.augment import background_regions, cut_and_insert
+from mmtal_mts.datasets.transforms.augment import _background_regions, _cut_and_insert
 
 GOLDENS = Path(__file__).parents[2] / 'data' / 'goldens'
 GOLDEN = json.loads((GOLDENS / 'e_ssl_augment.json').read_text())
@@ -22,7 +22,7 @@ CLIP_LEN = GOLDEN['clip_length']
 def is_background(case):
     """The original takes the rest of an action that ends with the clip for one."""
     segments = np.array(case['annos'])[:, :2]
-    return tuple(case['choices'][2]) in background_regions(segments, CLIP_LEN)
+    return tuple(case['choices'][2]) in _background_regions(segments, CLIP_LEN)
 
 
 SUCCESSES = [case for case in GOLDEN['cases'] if case['flag']]
@@ -39,7 +39,7 @@ def check_recorded(found, case):
 def test_recorded_clips(case):
     action, cut, background, first = case['choices']
     start, end, _ = action
-    found = cut_and_insert(
+    found = _cut_and_insert(
         (start, end),
         math.ceil(start) + cut,
         math.ceil(background[0]) + first,
@@ -52,7 +52,7 @@ def test_recorded_clips(case):
 @pytest.mark.parametrize('case', FAILURES)
 def test_recorded_failures(case):
     segments = np.array(case['annos'])[:, :2]
-    assert CutInsertBackground.draw(segments, case['th'], CLIP_LEN) is None
+    assert CutInsertBackground._draw(segments, case['th'], CLIP_LEN) is None
 
 
 @pytest.mark.parametrize('case', [c for c in SUCCESSES if is_background(c)])
@@ -62,7 +62,7 @@ def test_recorded_draws_are_possible_draws(case, monkeypatch):
     actions = [s for s in segments.tolist() if s[1] - s[0] > 2 * length]
     regions = [
         region
-        for region in background_regions(segments, CLIP_LEN)
+        for region in _background_regions(segments, CLIP_LEN)
         if math.floor(region[1]) - math.ceil(region[0]) > length
     ]
     values = [actions.index(action[:2]), cut, regions.index(tuple(background)), first]
@@ -74,7 +74,7 @@ def test_recorded_draws_are_possible_draws(case, monkeypatch):
         return value
 
     monkeypatch.setattr(np.random, 'randint', draw)
-    check_recorded(CutInsertBackground.draw(segments, length, CLIP_LEN), case)
+    check_recorded(CutInsertBackground._draw(segments, length, CLIP_LEN), case)
 
 
 def test_background_inside_an_action_is_not_drawn():
@@ -86,12 +86,12 @@ def test_background_inside_an_action_is_not_drawn():
 
 
 def test_background_after_and_before_the_action():
-    after = cut_and_insert((2.5, 9.5), cut=5, moved=12, num_moved=3, clip_len=16)
+    after = _cut_and_insert((2.5, 9.5), cut=5, moved=12, num_moved=3, clip_len=16)
     order = [0, 1, 2, 3, 4, 12, 13, 14, 5, 6, 7, 8, 9, 10, 11, 15]
     assert after.frame_order.tolist() == order
     assert after.segments.tolist() == [[2.5, 5], [8, 12.5], [6, 7]]
 
-    before = cut_and_insert((6.5, 13.5), cut=10, moved=1, num_moved=3, clip_len=16)
+    before = _cut_and_insert((6.5, 13.5), cut=10, moved=1, num_moved=3, clip_len=16)
     order = [0, 4, 5, 6, 7, 8, 9, 1, 2, 3, 10, 11, 12, 13, 14, 15]
     assert before.frame_order.tolist() == order
     assert before.segments.tolist() == [[3.5, 7], [10, 13.5], [8, 9]]
@@ -99,7 +99,7 @@ def test_background_after_and_before_the_action():
 
 def test_background_that_starts_where_the_action_ends_lies_behind_it():
     # The original takes it for background in front of the action.
-    found = cut_and_insert((2.0, 8.0), cut=5, moved=8, num_moved=2, clip_len=12)
+    found = _cut_and_insert((2.0, 8.0), cut=5, moved=8, num_moved=2, clip_len=12)
     assert found.frame_order.tolist() == [0, 1, 2, 3, 4, 8, 9, 5, 6, 7, 10, 11]
     assert found.segments.tolist() == [[2, 5], [7, 10], [6, 6]]
 
@@ -107,8 +107,8 @@ def test_background_that_starts_where_the_action_ends_lies_behind_it():
 def test_background_regions():
     segments = np.array([[10.0, 20.0], [15.0, 18.0], [40.0, 63.0]])
     # What overlapping actions leave between their ends is no background.
-    assert background_regions(segments, 64) == [(0, 10), (20, 40)]
-    assert background_regions(np.array([[0.0, 5.0]]), 8) == [(5, 7)]
+    assert _background_regions(segments, 64) == [(0, 10), (20, 40)]
+    assert _background_regions(np.array([[0.0, 5.0]]), 8) == [(5, 7)]
 
 
 @given(
@@ -120,7 +120,7 @@ def test_frames_are_permuted_and_the_parts_keep_their_frames(rows, length, seed)
     clip_len = 64
     segments = np.array([[s, min(s + d, clip_len)] for s, d in rows])
     np.random.seed(seed)
-    found = CutInsertBackground.draw(segments, length, clip_len)
+    found = CutInsertBackground._draw(segments, length, clip_len)
     if found is None:
         return
     assert sorted(found.frame_order) == list(range(clip_len))
@@ -158,10 +158,10 @@ def test_transform_adds_what_the_model_needs():
 
 
 def test_length_of_the_stretch():
-    assert CutInsertBackground().stretch_length(6.2, 256) == 7
-    assert CutInsertBackground().stretch_length(300.0, 256) == 256
-    assert CutInsertBackground(divisor=4).stretch_length(11.9, 256) == 2
-    assert CutInsertBackground(divisor=4).stretch_length(3.9, 256) == 0
+    assert CutInsertBackground()._stretch_length(6.2, 256) == 7
+    assert CutInsertBackground()._stretch_length(300.0, 256) == 256
+    assert CutInsertBackground(divisor=4)._stretch_length(11.9, 256) == 2
+    assert CutInsertBackground(divisor=4)._stretch_length(3.9, 256) == 0
     results = window([[10.0, 30.0]], min_segment_f=4.5)
     found = CutInsertBackground()(results)['consistency']
     assert found['segments'][1, 0] - found['segments'][0, 1] == 5

@@ -55,7 +55,7 @@ def test_equal_scores_keep_their_order(tmp_path):
         ({'a': [0.5]}, 'not one finite'),
         ([], 'expected an object'),
         ({'results': [1]}, 'expected an object'),
-        ('{', 'no JSON file'),
+        ('{', 'is not valid JSON'),
     ],
 )
 def test_bad_files_are_named(tmp_path, content, message):
