@@ -1,16 +1,14 @@
 """Converters of other annotation formats into the native one."""
 
-from .class_names import ClassNames, read_class_names
-from .collector import ConvertOptions
+from .collector import CONVERTERS, Converter, ConvertOptions
 from .convert import (
     Converted,
     convert_annotations,
     describe_conversion,
     detect_format,
 )
-from .registry import CONVERTERS, Converter
+from .facts import ClassNames, VideoFacts, read_class_names, read_video_facts
 from .source_file import SourceFile
-from .video_facts import VideoFacts, read_video_facts
 
 __all__ = [
     'CONVERTERS',

@@ -4,33 +4,23 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 from ...utils.errors import UserError
-from .collector import Collector, ConvertOptions
-from .registry import Converter
+from .collector import Collector, Converter, check_selection
 from .source_file import Row, SourceFile
 from .values import media_name, parse_positive, parse_seconds, without_extension
 
 _POINT = 'point event, has no duration'
-_UNPAIRED = 'starts, but does not stop'
 _NOT_SELECTED = 'event of an observation not selected'
 _AGGREGATED = ('Observation id', 'Behavior', 'Start (s)', 'Stop (s)')
 # Seconds by which lengths that BORIS rounds to milliseconds may miss their sum.
 _TOLERANCE_S = 0.01
 
 
-@dataclass(frozen=True)
-class MediaFile:
-    """A video of an observation.
-
-    Attributes:
-        name: Name without folder.
-        duration: Seconds.
-        fps: Frames per second.
-    """
+class MediaFile(NamedTuple):
+    """A video of an observation: name without folder, seconds, frames per second."""
 
     name: str
     duration: float | None = None
@@ -56,14 +46,9 @@ class MediaQueue:
             self._known = abs(sum(durations) - total) < _TOLERANCE_S
 
     def locate(self, start: float, end: float) -> tuple[MediaFile, float, float] | str:
-        """Finds the file of a segment.
+        """Finds the file of a segment, and start and end in its own seconds.
 
-        Args:
-            start: Seconds of the observation.
-            end: Seconds of the observation.
-
-        Returns:
-            The file, and start and end in its own seconds; or why that cannot be told.
+        A text instead says why that cannot be told.
         """
         if not self.files:
             return 'observation without a video'
@@ -92,10 +77,9 @@ class MediaQueue:
         collector: Collector,
     ) -> None:
         """Adds one action at its place in the files, or counts why not."""
-        if start is None or end is None:
-            collector.drop('start or end is not a time', where)
-            return
-        place = self.locate(start, end)
+        place = 'start or end is not a time'
+        if start is not None and end is not None:
+            place = self.locate(start, end)
         if isinstance(place, str):
             collector.drop(place, where)
             return
@@ -126,7 +110,7 @@ def _add_pairs(
         else:
             queue.add(begun.time, event.time, event.label, begun.where, collector)
     for event in open_events.values():
-        collector.drop(_UNPAIRED, event.where)
+        collector.drop('starts, but does not stop', event.where)
 
 
 def _note_overlap(queues: dict[str, MediaQueue], collector: Collector) -> None:
@@ -151,20 +135,19 @@ def _note_overlap(queues: dict[str, MediaQueue], collector: Collector) -> None:
 )
 def read_boris_project(source: SourceFile, collector: Collector) -> None:
     """Reads the state events of the observations in a project, by player 1."""
-    observations = source.json['observations']
-    unknown = sorted(set(collector.options.select) - set(observations))
-    if unknown:
-        raise UserError(
-            f'{source}: no observation {", ".join(unknown)} (--select); it has '
-            f'{", ".join(observations)}'
-        )
+    observations, select = source.json['observations'], collector.options.select
+    check_selection(source, 'observation', list(observations), select)
     behaviors = source.json['behaviors_conf'].values()
-    types = {behavior['code']: str(behavior.get('type', '')) for behavior in behaviors}
+    points = {
+        behavior['code']
+        for behavior in behaviors
+        if str(behavior.get('type', '')).lower().startswith('point')
+    }
     queues = {}
     for name, observation in observations.items():
         events = observation.get('events') or []
         where = f'{source}: {name}'
-        if collector.options.select and name not in collector.options.select:
+        if select and name not in select:
             for _ in events:
                 collector.drop(_NOT_SELECTED, where)
             continue
@@ -176,7 +159,18 @@ def read_boris_project(source: SourceFile, collector: Collector) -> None:
         queue = _project_queue(observation)
         if events:
             queues[name] = queue
-        states = _project_states(events, types, where, collector)
+        states = []
+        for index, event in enumerate(events):
+            place = f'{where}: events[{index}]'
+            match event:
+                case [_, _, str(code), *_] if code in points:
+                    collector.drop(_POINT, place)
+                case [time, subject, code, *more]:
+                    key = (str(subject), str(code), *map(str, more[:1]))
+                    states.append(_Event(parse_seconds(time), key, code, place))
+                case _:
+                    collector.drop('event is not [time, subject, behavior]', place)
+        states.sort(key=lambda event: event.time or 0.0)
         _add_pairs(states, queue, collector)
     _note_overlap(queues, collector)
 
@@ -193,38 +187,15 @@ def _project_queue(observation: dict[str, Any]) -> MediaQueue:
     return MediaQueue(files)
 
 
-def _project_states(
-    events: list[Any], types: dict[str, str], where: str, collector: Collector
-) -> list[_Event]:
-    """State events by time; other ones are counted."""
-    states = []
-    for index, event in enumerate(events):
-        place = f'{where}: events[{index}]'
-        if not isinstance(event, list) or len(event) < 3:
-            collector.drop('event is not [time, subject, behavior]', place)
-            continue
-        time, subject, code = event[:3]
-        if types.get(code, '').lower().startswith('point'):
-            collector.drop(_POINT, place)
-            continue
-        modifiers = str(event[3]) if len(event) > 3 else ''
-        key = (str(subject), str(code), modifiers)
-        states.append(_Event(parse_seconds(time), key, code, place))
-    return sorted(states, key=lambda event: event.time or 0.0)
-
-
-def _table_queue(rows: Sequence[Row], options: ConvertOptions) -> MediaQueue:
+def _table_queue(rows: Sequence[Row], collector: Collector) -> MediaQueue:
     """The files in the order of their first row; one without events is missing."""
     first = rows[0].values
     column = next((name for name in first if name.startswith('Media file')), None)
-    names = list(dict.fromkeys(media_name(row[column]) for row in rows if column))
-    total, fps = (
-        parse_positive(first.get('Total length')),
-        parse_positive(first.get('FPS')),
-    )
+    names = dict.fromkeys(media_name(row.values[column]) for row in rows if column)
+    total, fps = (parse_positive(first.get(key)) for key in ('Total length', 'FPS'))
     files = []
     for name in names:
-        given = options.durations.get(without_extension(name))
+        given = collector.options.durations.get(without_extension(name))
         duration = given.duration if given else None
         if len(names) == 1:
             duration = duration or total
@@ -244,20 +215,18 @@ def read_boris_aggregated(source: SourceFile, collector: Collector) -> None:
     """Reads the export "aggregated events": a row per behavior with start and stop."""
     by_observation: dict[str, list[Row]] = defaultdict(list)
     for row in source.rows:
-        by_observation[row['Observation id']].append(row)
-    queues = {
-        name: _table_queue(rows, collector.options)
-        for name, rows in by_observation.items()
-    }
+        by_observation[row.values['Observation id']].append(row)
+    select, queues = collector.options.select, {}
     for name, rows in by_observation.items():
-        for row in rows:
-            if collector.options.select and name not in collector.options.select:
-                collector.drop(_NOT_SELECTED, row.where)
-            elif row.values.get('Behavior type', '').upper() == 'POINT':
-                collector.drop(_POINT, row.where)
+        queues[name] = _table_queue(rows, collector)
+        for where, row in rows:
+            if select and name not in select:
+                collector.drop(_NOT_SELECTED, where)
+            elif row.get('Behavior type', '').upper() == 'POINT':
+                collector.drop(_POINT, where)
             else:
                 start, stop = (parse_seconds(row[key]) for key in _AGGREGATED[2:])
-                queues[name].add(start, stop, row['Behavior'], row.where, collector)
+                queues[name].add(start, stop, row['Behavior'], where, collector)
     _note_overlap(queues, collector)
 
 
@@ -284,13 +253,12 @@ def read_boris_tabular(source: SourceFile, collector: Collector) -> None:
     head = _tabular_head(source)
     if head is None:
         raise UserError(f'{source}: no row with the columns Time, Behavior and Status')
-    rows = source.rows_below(head)
-    states = []
-    for row in rows:
+    rows, states = source.rows_below(head), []
+    for where, row in rows:
         if row['Status'] == 'POINT':
-            collector.drop(_POINT, row.where)
+            collector.drop(_POINT, where)
             continue
-        key = (row.values.get('Subject', ''), row['Behavior'])
-        states.append(_Event(parse_seconds(row['Time']), key, key[1], row.where))
+        key = (row.get('Subject', ''), row['Behavior'])
+        states.append(_Event(parse_seconds(row['Time']), key, key[1], where))
     if rows:
-        _add_pairs(states, _table_queue(rows, collector.options), collector)
+        _add_pairs(states, _table_queue(rows, collector), collector)

@@ -1,16 +1,23 @@
-"""Collects converted annotations and keeps account of every one of them."""
+"""The registry of converters, and the account of every annotation they read."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .class_names import ClassNames
-from .values import parse_positive, parse_seconds
-from .video_facts import VideoFacts
+from ...utils.errors import UserError
+from .facts import ClassNames, VideoFacts
+from .source_file import SourceFile
+from .values import (
+    media_name,
+    parse_positive,
+    parse_seconds,
+    shorten,
+    without_extension,
+)
 
 AMBIGUOUS = 'Ambiguous'
 """THUMOS14's label for segments that are neither action nor background."""
@@ -79,13 +86,7 @@ class Collector:
             self.notes.append(text)
 
     def drop(self, reason: str, where: str, video_id: str | None = None) -> None:
-        """Counts an annotation that is not taken.
-
-        Args:
-            reason: The same words for the same reason.
-            where: File and place.
-            video_id: Its video, if that is known.
-        """
+        """Counts an annotation that is not taken, by the same words for the same."""
         self.dropped[reason].append(where)
         if video_id is not None:
             self._touched.add(video_id)
@@ -99,15 +100,7 @@ class Collector:
         fps: Any = None,
         file: str | None = None,
     ) -> None:
-        """Adds a video, or facts about one that is there; the first value stays.
-
-        Args:
-            video_id: Taken as it is.
-            subset: Name of the subset, any spelling.
-            duration: Seconds.
-            fps: Frame rate.
-            file: File name.
-        """
+        """Adds a video, or facts about one that is there; the first value stays."""
         entry = self.database.setdefault(video_id, {'annotations': []})
         facts = {
             'subset': self._subset_name(video_id, subset),
@@ -160,7 +153,8 @@ class Collector:
             self.database[video_id]['annotations'].append(action)
 
     def finish(self) -> None:
-        """Leaves out videos of which nothing is left, and sums up the notes."""
+        """Puts in the given durations, leaves out emptied videos, sums up the notes."""
+        self._apply_durations()
         for video_id in sorted(self._touched):
             entry = self.database.get(video_id)
             if entry is None or not entry['annotations']:
@@ -171,8 +165,7 @@ class Collector:
         for key, places in self._contradictions.items():
             self.note(
                 f'{len(places)} contradicting values of "{key}", the first was kept: '
-                + ', '.join(places[:3])
-                + (', ...' if len(places) > 3 else '')
+                + shorten(places)
             )
         for key, remedy in (
             ('subset', '--subset NAME'),
@@ -181,6 +174,26 @@ class Collector:
             count = sum(key not in entry for entry in self.database.values())
             if count:
                 self.note(f'{count} videos have no "{key}"; {remedy} adds it')
+
+    def _apply_durations(self) -> None:
+        changed = []
+        given = self.options.durations
+        for video_id, entry in self.database.items():
+            # They are found by file name, which is not always the id.
+            stem = without_extension(media_name(entry.get('file', video_id)))
+            facts = given.get(video_id, given.get(stem))
+            for key in ('duration', 'fps'):
+                value = getattr(facts, key, None)
+                if value is None:
+                    continue
+                if key in entry and entry[key] != value:
+                    changed.append(f'{video_id} {key} {entry[key]:g} -> {value:g}')
+                entry[key] = value
+        if changed:
+            self.note(
+                f'{len(changed)} values were replaced by those of --durations: '
+                + shorten(changed)
+            )
 
     def _subset_name(self, video_id: str, subset: Any) -> str | None:
         """The project's name of a subset."""
@@ -194,3 +207,75 @@ class Collector:
         if name != subset and 'subset' not in self.database[video_id]:
             self._renamed[subset, name] += 1
         return name
+
+
+CONVERTERS: dict[str, Converter] = {}
+"""All converters by the name of their format."""
+
+Read = Callable[[SourceFile, Collector], None]
+
+
+@dataclass(frozen=True)
+class Converter:
+    """Reads the files of one format; as a decorator it registers ``read``.
+
+    Attributes:
+        name: What the format is called on the command line.
+        summary: One line for a list of formats.
+        detect: Whether a file is of this format, so that ``read`` can be expected to
+            work.
+        label_fields: Choices for ``label_field``, the first is the default; empty if
+            the format has no choice.
+        uses_fps: Whether it needs a frame rate from a person.
+        uses_select: Whether there is something to select.
+        read: Hands everything in a file to the collector. It raises a UserError if the
+            file is not of this format, or an option is missing.
+    """
+
+    name: str
+    summary: str
+    detect: Callable[[SourceFile], bool]
+    label_fields: tuple[str, ...] = ()
+    uses_fps: bool = False
+    uses_select: bool = False
+    read: Read | None = None
+
+    def __call__(self, read: Read) -> Read:
+        """Registers the function that reads files of this format."""
+        CONVERTERS[self.name] = replace(self, read=read)
+        return read
+
+    def accepts(self, source: SourceFile) -> bool:
+        """Whether a file is of this format; one that cannot be parsed is not."""
+        try:
+            return self.detect(source)
+        except UserError:
+            return False
+
+    def check_options(self, options: ConvertOptions) -> None:
+        """Refuses options that this format does not know, by a UserError."""
+        unknown = {
+            '--fps': options.fps is not None and not self.uses_fps,
+            '--select': bool(options.select) and not self.uses_select,
+            '--label-field': options.label_field is not None and not self.label_fields,
+        }
+        if any(unknown.values()):
+            names = ', '.join(name for name in unknown if unknown[name])
+            raise UserError(f'format {self.name} does not know {names}; leave it out')
+        if options.label_field not in (None, *self.label_fields):
+            raise UserError(
+                f'--label-field of format {self.name} is one of '
+                f'{", ".join(self.label_fields)}, got {options.label_field!r}'
+            )
+
+
+def check_selection(
+    source: SourceFile, what: str, names: Sequence[str], select: Sequence[str]
+) -> None:
+    """Refuses --select of what a file does not have."""
+    unknown = sorted(set(select) - set(names))
+    if unknown:
+        raise UserError(
+            f'{source}: no {what} {", ".join(unknown)} (--select); it has '
+            f'{", ".join(names)}'
+        )

@@ -13,14 +13,12 @@ from ...utils.errors import UserError
 from ...version import __version__
 
 # Importing a module of formats registers them.
-from . import boris, frame_lists, json_formats, tables, tools  # noqa: F401
-from .collector import Collector, ConvertOptions
-from .registry import CONVERTERS, Converter
+from . import boris, json_formats, tables, tool_formats  # noqa: F401
+from .collector import CONVERTERS, Collector, ConvertOptions
 from .source_file import SourceFile
-from .values import media_name, without_extension
+from .values import shorten
 
 _MAX_SHOWN = 8
-_MAX_PLACES = 3
 
 
 @dataclass
@@ -63,24 +61,28 @@ def detect_format(sources: Sequence[SourceFile]) -> str:
                 found.setdefault(name, []).append(source.name)
     if len(found) == 1:
         return next(iter(found))
-    if not found:
+    if found:
+        listed = '; '.join(
+            f'{name}: {", ".join(files[:3])}' for name, files in found.items()
+        )
+        raise UserError(
+            f'files of {len(found)} formats ({listed}). Name the files, or the format '
+            'with --format'
+        )
+    unreadable = []
+    for source in sources[:_MAX_SHOWN]:
+        try:
+            _ = source.text
+        except UserError as error:
+            unreadable.append(str(error))
+    lines = []
+    if not sources or len(unreadable) < len(sources[:_MAX_SHOWN]):
         names = ', '.join(source.name for source in sources[:_MAX_SHOWN])
-        reasons = [source.why_unknown() for source in sources[:_MAX_SHOWN]]
-        lines = list(filter(None, reasons))
-        if None in reasons or not reasons:
-            lines.insert(
-                0,
-                f'no known annotation format in {names or "an empty folder"}. Name the '
-                f'format with --format: {", ".join(CONVERTERS)}',
-            )
-        raise UserError('\n'.join(lines))
-    listed = '; '.join(
-        f'{name}: {", ".join(files[:3])}' for name, files in found.items()
-    )
-    raise UserError(
-        f'files of {len(found)} formats ({listed}). Name the files, or the format '
-        'with --format'
-    )
+        lines.append(
+            f'no known annotation format in {names or "an empty folder"}. Name the '
+            f'format with --format: {", ".join(CONVERTERS)}'
+        )
+    raise UserError('\n'.join(lines + unreadable))
 
 
 def convert_annotations(
@@ -101,15 +103,21 @@ def convert_annotations(
     Raises:
         UserError: The sources cannot be read.
     """
-    options = options or ConvertOptions()
-    files, folders = _expand(sources)
+    collector = Collector(options or ConvertOptions())
+    files: list[SourceFile] = []
+    folders = {path for path in map(Path, sources) if path.is_dir()}
+    for path in map(Path, sources):
+        if not path.exists():
+            raise UserError(f'{path}: no such file or folder')
+        for entry in sorted(path.iterdir()) if path in folders else [path]:
+            if entry.is_file():
+                files += SourceFile.open(entry)
     if format_name is None:
         format_name = detect_format(files)
     if format_name not in CONVERTERS:
         raise UserError(f'no format {format_name!r}; known are {", ".join(CONVERTERS)}')
     converter = CONVERTERS[format_name]
-    converter.check_options(options)
-    collector = Collector(options)
+    converter.check_options(collector.options)
     # A file that was named is read, whatever it looks like; in a folder may be others.
     chosen = [
         source
@@ -122,8 +130,14 @@ def convert_annotations(
         shown = ', '.join(ignored[:_MAX_SHOWN])
         collector.note(f'not read as annotations: {shown}{more}')
     for source in chosen:
-        _read(converter, source, collector)
-    _apply_durations(collector)
+        try:
+            converter.read(source, collector)
+        # A file of another structure than the format has is bad input.
+        except (AttributeError, IndexError, KeyError, TypeError) as error:
+            raise UserError(
+                f'{source}: is not built as files of format {format_name} are '
+                f'({type(error).__name__}: {error})'
+            ) from error
     collector.finish()
     if not collector.database:
         reasons = ', '.join(
@@ -146,55 +160,6 @@ def convert_annotations(
         collector.removed_videos,
         collector.notes,
     )
-
-
-def _expand(
-    sources: Sequence[str | os.PathLike],
-) -> tuple[list[SourceFile], set[Path]]:
-    """All files, and the folders that were named."""
-    files: list[SourceFile] = []
-    folders = {path for path in map(Path, sources) if path.is_dir()}
-    for path in map(Path, sources):
-        if not path.exists():
-            raise UserError(f'{path}: no such file or folder')
-        for entry in sorted(path.iterdir()) if path in folders else [path]:
-            if entry.is_file():
-                files += SourceFile.open(entry)
-    return files, folders
-
-
-def _read(converter: Converter, source: SourceFile, collector: Collector) -> None:
-    """Reads a file; one of another structure than the format has is bad input."""
-    try:
-        converter.read(source, collector)
-    except (AttributeError, IndexError, KeyError, TypeError) as error:
-        raise UserError(
-            f'{source}: is not built as files of format {converter.name} are '
-            f'({type(error).__name__}: {error})'
-        ) from error
-
-
-def _apply_durations(collector: Collector) -> None:
-    """Puts in the durations that a person gave; they win."""
-    changed = []
-    for video_id, entry in collector.database.items():
-        # They are found by file name, which is not always the id.
-        stem = without_extension(media_name(entry.get('file', video_id)))
-        given = collector.options.durations
-        facts = given.get(video_id, given.get(stem))
-        for key in ('duration', 'fps'):
-            value = getattr(facts, key, None)
-            if value is None:
-                continue
-            if key in entry and entry[key] != value:
-                changed.append(f'{video_id} {key} {entry[key]:g} -> {value:g}')
-            entry[key] = value
-    if changed:
-        collector.note(
-            f'{len(changed)} values were replaced by those of --durations: '
-            + ', '.join(changed[:3])
-            + (', ...' if len(changed) > 3 else '')
-        )
 
 
 def _classes(collector: Collector) -> list[str]:
@@ -246,16 +211,13 @@ def describe_conversion(result: Converted) -> str:
     ]
     lines.append(f'left out  {num_dropped:,} annotations')
     for reason, places in result.dropped.items():
-        examples = Counter(places).most_common(_MAX_PLACES)
-        shown = ', '.join(place for place, _ in examples)
-        more = ', ...' * (len(places) > len(examples))
-        lines.append(f'          {len(places):,} {reason}: {shown}{more}')
+        # A place, such as a tier, may stand there many times.
+        shown = shorten(list(dict(Counter(places).most_common())))
+        lines.append(f'          {len(places):,} {reason}: {shown}')
     if result.removed_videos:
-        names = ', '.join(list(result.removed_videos)[:_MAX_PLACES])
-        more = ', ...' * (len(result.removed_videos) > _MAX_PLACES)
         lines.append(
             f'          {len(result.removed_videos):,} videos with nothing but such '
-            f'annotations: {names}{more}'
+            f'annotations: {shorten(list(result.removed_videos))}'
         )
     lines += [f'note      {note}' for note in result.notes]
     return '\n'.join(lines)

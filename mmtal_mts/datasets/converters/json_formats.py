@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ...structures.timebase import frames_to_seconds
 from ...utils.errors import UserError
-from .collector import Collector
-from .registry import Converter
+from .collector import Collector, Converter
+from .facts import VideoFacts, facts_from_table
 from .source_file import SourceFile
 from .tables import charades_classes
 from .values import parse_positive, parse_seconds
-from .video_facts import VideoFacts, facts_from_table
 
 _DURATION_KEYS = ('duration', 'duration_second')
 _FRAME_KEYS = ('segment(frames)', 'segment_frame')
@@ -28,17 +27,15 @@ def _looks_like_videos(data: Any, action_key: str) -> bool:
 
     Judged by the first videos; at least one of them needs an action.
     """
-    if not isinstance(data, dict):
+    entries = list(data.values())[:100] if isinstance(data, dict) else []
+    if not all(isinstance(entry, dict) for entry in entries):
         return False
-    seen = False
-    for entry in list(data.values())[:100]:
-        actions = entry.get('annotations', []) if isinstance(entry, dict) else None
-        if not isinstance(actions, list):
-            return False
-        if not all(isinstance(a, dict) and action_key in a for a in actions):
-            return False
-        seen = seen or bool(actions)
-    return seen
+    lists = [entry.get('annotations', []) for entry in entries]
+    return any(lists) and all(
+        isinstance(actions, list)
+        and all(isinstance(a, dict) and action_key in a for a in actions)
+        for actions in lists
+    )
 
 
 def _first_video(source: SourceFile) -> dict[str, Any]:
@@ -48,6 +45,14 @@ def _first_video(source: SourceFile) -> dict[str, Any]:
 
 def _first(entry: Mapping[str, Any], keys: tuple[str, ...]) -> Any:
     return next((entry[key] for key in keys if key in entry), None)
+
+
+def _places(
+    source: SourceFile, video: str, key: str, items: list[Any]
+) -> Iterator[tuple[str, Any]]:
+    """Each item with its place."""
+    for index, item in enumerate(items):
+        yield f'{source}: {video}: {key}[{index}]', item
 
 
 def _read_videos(
@@ -91,8 +96,7 @@ def _read_videos(
             raise UserError(
                 f'{source}: {video}: "annotations" must be a list, got {actions!r}'
             )
-        for index, action in enumerate(actions):
-            where = f'{source}: {video}: annotations[{index}]'
+        for where, action in _places(source, video, 'annotations', actions):
             action = action if isinstance(action, dict) else {}
             others.update(
                 dict.fromkeys(key for key in action if key not in _ACTION_KEYS)
@@ -172,10 +176,10 @@ def read_afsd_activitynet(source: SourceFile, collector: Collector) -> None:
         collector.add_video(
             video, subset=entry.get('subset'), duration=entry.get('duration')
         )
-        for index, item in enumerate(entry.get('annotations', [])):
+        items = entry.get('annotations', [])
+        for where, item in _places(source, video, 'annotations', items):
             frames = (parse_seconds(item.get(k)) for k in ('start_frame', 'end_frame'))
             times = (None if f is None else frames_to_seconds(f, fps) for f in frames)
-            where = f'{source}: {video}: annotations[{index}]'
             collector.add_action(video, *times, item.get('label'), where)
 
 
@@ -191,8 +195,7 @@ def read_charades_json(source: SourceFile, collector: Collector) -> None:
         collector.add_video(
             video, subset=entry.get('subset'), duration=entry.get('duration')
         )
-        for index, action in enumerate(entry['actions']):
-            where = f'{source}: {video}: actions[{index}]'
+        for where, action in _places(source, video, 'actions', entry['actions']):
             match action:
                 case [int(number), start, end]:
                     collector.add_action(video, start, end, names.at(number), where)
@@ -209,9 +212,10 @@ def read_second_stamps(source: SourceFile, collector: Collector) -> None:
     """Reads segments without classes of proposal generators; all become one class."""
     for video, entry in source.json.items():
         collector.add_video(video, duration=entry.get('duration'), fps=entry.get('fps'))
-        for index, segment in enumerate(entry.get(_STAMPS_KEY) or []):
-            where = f'{source}: {video}: {_STAMPS_KEY}[{index}]'
-            if not isinstance(segment, list) or len(segment) != 2:
-                collector.drop('segment is not [start, end]', where, video)
-                continue
-            collector.add_action(video, *segment, _ONE_CLASS, where)
+        segments = entry.get(_STAMPS_KEY) or []
+        for where, segment in _places(source, video, _STAMPS_KEY, segments):
+            match segment:
+                case [start, end]:
+                    collector.add_action(video, start, end, _ONE_CLASS, where)
+                case _:
+                    collector.drop('segment is not [start, end]', where, video)

@@ -7,10 +7,9 @@ import csv
 import gzip
 import io
 import zlib
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
 from ...structures.annotations import parse_json
@@ -18,35 +17,26 @@ from ...utils.errors import UserError
 
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _GZIP_MARK = b'\x1f\x8b'
-_OBSERVER_TEMPLATE = '<NXMLINTERCHANGE'
+_SHEETS = ('.xls', '.xlsx', '.xlsm', '.ods')
 # The largest published annotation is 0.1 GB; more is a file that lies about itself.
 _MAX_BYTES = 2**30
 # First bytes of files that are no text, what they are, and what to do with them.
 _SPREADSHEET = 'It cannot be opened here: save each sheet as CSV.'
-_PICKLE = ('a Python pickle', 'It is not read, because it may run any code.')
+_PICKLE = 'a Python pickle, no text. It is not read, because it may run any code.'
 _BINARY_FILES = {
-    b'\xd0\xcf\x11\xe0': ('an Excel 97-2003 file (.xls)', _SPREADSHEET),
-    b'PK\x03\x04': ('a spreadsheet (.xlsx, .ods) or a ZIP archive', _SPREADSHEET),
-    b'\x80\x02': _PICKLE,
-    b'\x80\x03': _PICKLE,
-    b'\x80\x04': _PICKLE,
+    b'\xd0\xcf\x11\xe0': f'an Excel 97-2003 file (.xls), no text. {_SPREADSHEET}',
+    b'PK\x03\x04': (
+        f'a spreadsheet (.xlsx, .ods) or a ZIP archive, no text. {_SPREADSHEET}'
+    ),
+    **dict.fromkeys((b'\x80\x02', b'\x80\x03', b'\x80\x04'), _PICKLE),
 }
 
 
-@dataclass(frozen=True)
-class Row:
-    """A row of a table.
-
-    Attributes:
-        where: File and line, for messages.
-        values: Values by column, without space around them; a missing one is ''.
-    """
+class Row(NamedTuple):
+    """File and line of a row, and its values by column; a missing one is ''."""
 
     where: str
     values: dict[str, str]
-
-    def __getitem__(self, column: str) -> str:
-        return self.values[column]
 
 
 class SourceFile:
@@ -66,6 +56,11 @@ class SourceFile:
 
     def __init__(self, path: str | Path, sheet: str = '', text: str | None = None):
         self.path = Path(path)
+        # Without ".gz"; a sheet is a table.
+        name = self.path.name
+        self.name = name[:-3] if name.lower().endswith('.gz') else name
+        self.stem = Path(self.name).stem
+        self.suffix = '.csv' if sheet else Path(self.name).suffix.lower()
         self.duplicate_keys: list[str] = []
         self._where = f'{path} [{sheet}]' if sheet else str(path)
         if text is not None:
@@ -76,15 +71,8 @@ class SourceFile:
 
     @classmethod
     def open(cls, path: str | Path) -> list[SourceFile]:
-        """Opens a file; of a spreadsheet, each sheet that is not empty.
-
-        Args:
-            path: Existing file.
-
-        Returns:
-            One source, or one per sheet as a table with tabs.
-        """
-        if Path(path).suffix.lower() not in ('.xls', '.xlsx', '.xlsm', '.ods'):
+        """Opens a file; of a spreadsheet each sheet that is not empty, as a table."""
+        if Path(path).suffix.lower() not in _SHEETS:
             return [cls(path)]
         import pandas as pd
 
@@ -104,23 +92,12 @@ class SourceFile:
                 sources.append(cls(path, name, text.getvalue()))
         return sources
 
-    @property
-    def name(self) -> str:
-        """Name without folder and without ``.gz``."""
-        name = self.path.name
-        return name[:-3] if name.lower().endswith('.gz') else name
-
-    @property
-    def stem(self) -> str:
-        """Name without its extension."""
-        return Path(self.name).stem
-
-    @property
-    def suffix(self) -> str:
-        """Extension of the name, in lower case; '.csv' for a sheet."""
-        if self._where != str(self.path):
-            return '.csv'
-        return Path(self.name).suffix.lower()
+    def sibling(self, name: str) -> SourceFile | None:
+        """Finds another file in the same folder, compressed or not."""
+        for path in (self.path.with_name(name), self.path.with_name(f'{name}.gz')):
+            if path.is_file():
+                return SourceFile(path)
+        return None
 
     def _bytes(self) -> bytes:
         """The content, uncompressed."""
@@ -148,35 +125,24 @@ class SourceFile:
     def text(self) -> str:
         """Decoded content, UTF-8 or UTF-16."""
         data = self._bytes()
-        for mark, (what, remedy) in _BINARY_FILES.items():
+        for mark, problem in _BINARY_FILES.items():
             if data.startswith(mark):
-                raise UserError(f'{self}: is {what}, no text. {remedy}')
+                raise UserError(f'{self}: is {problem}')
         encoding = 'utf-16' if data[:2] in _UTF16_MARKS else 'utf-8-sig'
         try:
-            return data.decode(encoding)
+            text = data.decode(encoding)
         except UnicodeDecodeError as error:
             raise UserError(
                 f'{self}: not a text file in UTF-8 or UTF-16 ({error.reason} at '
                 f'byte {error.start}). Save it as UTF-8.'
             ) from error
-
-    def why_unknown(self) -> str | None:
-        """Says what a file is that no converter reads, and what to do.
-
-        Returns:
-            None for a text of unknown format.
-        """
-        try:
-            text = self.text
-        except UserError as error:
-            return str(error)
-        if _OBSERVER_TEMPLATE in text[:2000]:
-            return (
+        if '<NXMLINTERCHANGE' in text[:2000]:
+            raise UserError(
                 f'{self}: is a project template of The Observer XT, which lists '
                 'behaviours and holds no observation. Export the observations as a '
                 'table with start and stop times.'
             )
-        return None
+        return text
 
     @cached_property
     def lines(self) -> list[tuple[str, str]]:
@@ -213,51 +179,18 @@ class SourceFile:
     @cached_property
     def columns(self) -> list[str]:
         """First row of a table with commas, semicolons or tabs."""
-        return self.columns_at(0)
+        return self.table(0)[0]
 
     @cached_property
     def rows(self) -> list[Row]:
         """Rows of the table below the first one."""
         return self.rows_below(0)
 
-    def columns_at(self, first_line: int) -> list[str]:
-        """Returns the row at a line, counted from 0; empty if there is none."""
-        return self._parse(first_line)[0]
+    def table(self, first_line: int) -> tuple[list[str], list[tuple[str, list[str]]]]:
+        """Reads a table from a line on, counted from 0, whatever its columns.
 
-    def values_below(self, first_line: int) -> list[tuple[str, list[str]]]:
-        """Returns place and values of the rows below a line, whatever its columns."""
-        return self._parse(first_line)[1]
-
-    def rows_below(self, first_line: int) -> list[Row]:
-        """Reads a table that begins at some line.
-
-        Args:
-            first_line: Line with the names of the columns, 0 is the first.
-
-        Returns:
-            Rows below it.
-
-        Raises:
-            UserError: A row has more values than there are columns, or a column has
-                the name of another.
+        Returns its first row, and place and values of each other that is not empty.
         """
-        columns, rows = self._parse(first_line)
-        if len(set(columns)) != len(columns):
-            repeated = sorted({name for name in columns if columns.count(name) > 1})
-            raise UserError(f'{self}: the columns {repeated} stand there twice')
-        result = []
-        for where, values in rows:
-            if any(values[len(columns) :]):
-                raise UserError(
-                    f'{where}: {len(values)} values for {len(columns)} columns. Quote '
-                    'values that contain the separator.'
-                )
-            values = values[: len(columns)] + [''] * (len(columns) - len(values))
-            result.append(Row(where, dict(zip(columns, values, strict=True))))
-        return result
-
-    def _parse(self, first_line: int) -> tuple[list[str], list[tuple[str, list[str]]]]:
-        """The columns, and place and values of each row that is not empty."""
         lines = self.text.splitlines(keepends=True)[first_line:]
         head = lines[0] if lines else ''
         separator = max('\t,;', key=head.count)
@@ -273,6 +206,23 @@ class SourceFile:
             ) from error
         columns = table[0][1] if table else []
         return columns, [row for row in table[1:] if any(row[1])]
+
+    def rows_below(self, first_line: int) -> list[Row]:
+        """Reads a table whose names of columns are in a line, counted from 0."""
+        columns, rows = self.table(first_line)
+        if len(set(columns)) != len(columns):
+            repeated = sorted({name for name in columns if columns.count(name) > 1})
+            raise UserError(f'{self}: the columns {repeated} stand there twice')
+        result = []
+        for where, values in rows:
+            if any(values[len(columns) :]):
+                raise UserError(
+                    f'{where}: {len(values)} values for {len(columns)} columns. Quote '
+                    'values that contain the separator.'
+                )
+            values = values[: len(columns)] + [''] * (len(columns) - len(values))
+            result.append(Row(where, dict(zip(columns, values, strict=True))))
+        return result
 
     @cached_property
     def xml(self) -> ElementTree.Element:
@@ -292,10 +242,3 @@ class SourceFile:
             return ElementTree.fromstring(self.text)
         except ElementTree.ParseError as error:
             raise UserError(f'{self}: not valid XML ({error})') from error
-
-    def sibling(self, name: str) -> SourceFile | None:
-        """Finds another file in the same folder, compressed or not."""
-        for path in (self.path.with_name(name), self.path.with_name(f'{name}.gz')):
-            if path.is_file():
-                return SourceFile(path)
-        return None

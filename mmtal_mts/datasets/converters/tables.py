@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from ...utils.errors import UserError
 from ..sources import VIDEO_EXTENSIONS
-from .class_names import ClassNames, read_class_names
-from .collector import AMBIGUOUS, Collector
-from .registry import Converter
+from .collector import AMBIGUOUS, Collector, Converter
+from .facts import ClassNames, VideoFacts, facts_from_table, read_class_names
 from .source_file import Row, SourceFile
 from .values import parse_seconds
-from .video_facts import VideoFacts, facts_from_table
 
 _ALIASES = {
     'video': ('video', 'videoid', 'videoname', 'filename', 'file'),
@@ -24,24 +23,58 @@ _ALIASES = {
     'fps': ('fps', 'framerate'),
 }
 _NEEDED = ('video', 'start', 'end', 'label')
-_AFSD_COLUMNS = (
-    *('video', 'type', 'type_idx', 'start', 'end'),
-    *('startFrame', 'endFrame'),
-)
-_GTAD_COLUMNS = ('video-name', 't-init', 't-end', 'label-idx')
+# What other data sets call these columns.
+_AFSD = dict(video='video', start='start', end='end', label='type')
+_AFSD_COLUMNS = ['video', 'type', 'type_idx', 'start', 'end', 'startFrame', 'endFrame']
+_GTAD = dict(video='video-name', start='t-init', end='t-end', label='label-idx')
+_GTAD_FACTS = dict(duration='video-duration', fps='frame-rate')
+_EPIC = dict(video='video_id', start='start_timestamp', end='stop_timestamp')
 _CHARADES_COLUMNS = ('id', 'script', 'actions', 'length')
 _CHARADES_CLASSES = 'Charades_v1_classes.txt'
-_EPIC_COLUMNS = ('video_id', 'start_timestamp', 'stop_timestamp', 'verb_class')
 
 
-def _has_columns(source: SourceFile, columns: Sequence[str]) -> bool:
+def _has_columns(source: SourceFile, columns: Iterable[str]) -> bool:
     return source.suffix == '.csv' and set(columns) <= set(source.columns)
 
 
-def _frames(row: Row, columns: tuple[str, str]) -> list[float | None] | None:
-    """Start and end in frames, if both are there."""
-    frames = [parse_seconds(row.values.get(column)) for column in columns]
-    return None if None in frames else frames
+def _add_rows(
+    rows: Iterable[Row],
+    columns: Mapping[str, str],
+    collector: Collector,
+    *,
+    label: Callable[[Row], Any] | None = None,
+    facts: Mapping[str, VideoFacts] | None = None,
+    subset: str | None = None,
+    frames: Sequence[str] = (),
+) -> None:
+    """Adds an action per row.
+
+    Columns are named by the keys of _ALIASES; frames are the columns of start and
+    end in frames, which are kept for the checker if both are there.
+    """
+    for where, values in rows:
+        given = {key: values.get(name) for key, name in columns.items()}
+        video, start, end = (values[columns[key]] for key in _NEEDED[:3])
+        if not video:
+            collector.drop('no video', where)
+            continue
+        known = (facts or {}).get(video, VideoFacts())
+        collector.add_video(
+            video,
+            subset=given.get('subset', subset),
+            duration=given.get('duration', known.duration),
+            fps=given.get('fps', known.fps),
+            file=video if video.lower().endswith(VIDEO_EXTENSIONS) else None,
+        )
+        times_f = [parse_seconds(values.get(name)) for name in frames] or [None]
+        collector.add_action(
+            video,
+            start,
+            end,
+            given['label'] if label is None else label(Row(where, values)),
+            where,
+            None if None in times_f else times_f,
+        )
 
 
 def _info(source: SourceFile, name: str, collector: Collector) -> dict[str, VideoFacts]:
@@ -79,7 +112,7 @@ def _is_table(source: SourceFile) -> bool:
 @Converter(
     'afsd-thumos14',
     'THUMOS14 tables of AFSD, *_Annotation*.csv and *_video_info.csv',
-    lambda source: source.suffix == '.csv' and tuple(source.columns) == _AFSD_COLUMNS,
+    lambda source: source.suffix == '.csv' and source.columns == _AFSD_COLUMNS,
 )
 def read_afsd_tables(source: SourceFile, collector: Collector) -> None:
     """Reads ``val_Annotation_ours.csv`` with ``val_video_info.csv`` beside it.
@@ -90,14 +123,7 @@ def read_afsd_tables(source: SourceFile, collector: Collector) -> None:
     if not set(_AFSD_COLUMNS) <= set(source.columns):
         raise UserError(f'{source}: needs the columns {", ".join(_AFSD_COLUMNS)}')
     facts = _info(source, f'{source.name.split("_")[0]}_video_info.csv', collector)
-    for row in source.rows:
-        video, frames = row['video'], _frames(row, ('startFrame', 'endFrame'))
-        known = facts.get(video)
-        if known:
-            collector.add_video(video, duration=known.duration, fps=known.fps)
-        collector.add_action(
-            video, row['start'], row['end'], row['type'], row.where, frames
-        )
+    _add_rows(source.rows, _AFSD, collector, facts=facts, frames=_AFSD_COLUMNS[-2:])
 
 
 @Converter(
@@ -129,62 +155,37 @@ def read_table(source: SourceFile, collector: Collector) -> None:
             f'{source}: no column {", ".join(missing)}; the first row must name video, '
             f'start, end and label, got {", ".join(columns)}'
         )
-    for row in rows:
-        values = {key: row[name] for key, name in column_of.items()}
-        video = values['video']
-        if not video:
-            collector.drop('no video', row.where)
-            continue
-        collector.add_video(
-            video,
-            subset=values.get('subset'),
-            duration=values.get('duration'),
-            fps=values.get('fps'),
-            file=video if video.lower().endswith(VIDEO_EXTENSIONS) else None,
-        )
-        collector.add_action(
-            video, values['start'], values['end'], values['label'], row.where
-        )
+    _add_rows(rows, column_of, collector)
 
 
 @Converter(
     'gtad-csv',
     'table of G-TAD/BSN with t-init, t-end and label-idx (needs --classes)',
-    lambda source: _has_columns(source, _GTAD_COLUMNS),
+    lambda source: _has_columns(source, _GTAD.values()),
 )
 def read_gtad_table(source: SourceFile, collector: Collector) -> None:
     """Reads the evaluation table of G-TAD and BSN, in which classes are numbers.
 
     Label -1 is THUMOS14's Ambiguous.
     """
-    if collector.options.classes is None:
+    classes = collector.options.classes
+    if classes is None:
         raise UserError(
             f'{source}: the classes are numbers; name them with --classes FILE'
         )
-    for row in source.rows:
-        number = parse_seconds(row['label-idx'])
-        label = None if number is None else collector.options.classes.at(int(number))
-        collector.add_video(
-            row['video-name'],
-            duration=row.values.get('video-duration'),
-            fps=row.values.get('frame-rate'),
-        )
-        collector.add_action(
-            row['video-name'],
-            row['t-init'],
-            row['t-end'],
-            AMBIGUOUS if number == -1 else label,
-            row.where,
-            _frames(row, ('f-init', 'f-end')),
-        )
+
+    def label(row: Row) -> str | None:
+        number = parse_seconds(row.values['label-idx'])
+        if number is None:
+            return None
+        return AMBIGUOUS if number == -1 else classes.at(int(number))
+
+    columns, frames = {**_GTAD, **_GTAD_FACTS}, ('f-init', 'f-end')
+    _add_rows(source.rows, columns, collector, label=label, frames=frames)
 
 
 def charades_classes(source: SourceFile, collector: Collector) -> ClassNames:
-    """Returns the classes a person gave, or those of Charades beside the file.
-
-    Raises:
-        UserError: There are neither.
-    """
+    """Returns the classes a person gave, or else those of Charades beside the file."""
     if collector.options.classes is not None:
         return collector.options.classes
     beside = source.sibling(_CHARADES_CLASSES)
@@ -208,22 +209,22 @@ def read_charades(source: SourceFile, collector: Collector) -> None:
     """Reads ``Charades_v1_train.csv`` or ``_test.csv``: a video's actions per cell."""
     names = charades_classes(source, collector)
     subset = 'training' if source.stem.endswith('_train') else 'test'
-    for row in source.rows:
+    for where, row in source.rows:
         video = row['id']
         collector.add_video(video, subset=subset, duration=row['length'])
         for action in filter(None, row['actions'].split(';')):
-            values = action.split()
-            if len(values) != 3:
-                collector.drop('action is not "CLASS START END"', row.where, video)
-                continue
-            class_id, start, end = values
-            collector.add_action(video, start, end, names.by_id(class_id), row.where)
+            match action.split():
+                case [class_id, start, end]:
+                    label = names.by_id(class_id)
+                    collector.add_action(video, start, end, label, where)
+                case _:
+                    collector.drop('action is not "CLASS START END"', where, video)
 
 
 @Converter(
     'epic100',
     'EPIC_100_*.csv with EPIC_100_video_info.csv and the class tables',
-    lambda source: _has_columns(source, _EPIC_COLUMNS),
+    lambda source: _has_columns(source, [*_EPIC.values(), 'verb_class']),
     label_fields=('verb', 'noun', 'action'),
 )
 def read_epic_kitchens(source: SourceFile, collector: Collector) -> None:
@@ -235,33 +236,24 @@ def read_epic_kitchens(source: SourceFile, collector: Collector) -> None:
     facts = _info(source, 'EPIC_100_video_info.csv', collector)
     field = collector.options.label_field or 'verb'
     parts = ('verb', 'noun') if field == 'action' else (field,)
-    names = {part: _epic_classes(source, part, collector) for part in parts}
-    if len(parts) == 1 and names[field]:
-        # All of them, so that training and validation files agree.
-        collector.classes = list(names[field].values())
+    names: dict[str, dict[str, str]] = {part: {} for part in parts}
+    for part in parts:
+        table = source.sibling(f'EPIC_100_{part}_classes.csv')
+        if table is None:
+            collector.note(
+                f'no EPIC_100_{part}_classes.csv beside {source}: classes are called '
+                'as they were narrated first hand'
+            )
+            continue
+        classes = read_class_names(table)
+        names[part] = dict(zip(classes.ids, classes.names, strict=True))
+        if len(parts) == 1:
+            # All of them, so that training and validation files agree.
+            collector.classes = list(classes.names)
+
+    def label(row: Row) -> str:
+        cells = row.values
+        return ' '.join(names[p].get(cells[f'{p}_class'], cells[p]) for p in parts)
+
     subset = source.stem.rsplit('_', 1)[-1]
-    for row in source.rows:
-        video = row['video_id']
-        known = facts.get(video, VideoFacts())
-        collector.add_video(
-            video, subset=subset, duration=known.duration, fps=known.fps
-        )
-        label = ' '.join(names[p].get(row[f'{p}_class'], row[p]) for p in parts)
-        collector.add_action(
-            video, row['start_timestamp'], row['stop_timestamp'], label, row.where
-        )
-
-
-def _epic_classes(
-    source: SourceFile, part: str, collector: Collector
-) -> dict[str, str]:
-    """Names by class number; without their table, none."""
-    table = source.sibling(f'EPIC_100_{part}_classes.csv')
-    if table is None:
-        collector.note(
-            f'no EPIC_100_{part}_classes.csv beside {source}: classes are called as '
-            'they were narrated first hand'
-        )
-        return {}
-    classes = read_class_names(table)
-    return dict(zip(classes.ids, classes.names, strict=True))
+    _add_rows(source.rows, _EPIC, collector, label=label, facts=facts, subset=subset)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any
 from urllib.parse import unquote
@@ -13,13 +14,9 @@ _EXTENSIONS = (*VIDEO_EXTENSIONS, '.npy', '.wav', '.mp3')
 
 
 def parse_seconds(value: Any) -> float | None:
-    """Reads a time, or any other number, without rounding.
+    """Reads a number, or a time such as '1:02.5', to the nearest double.
 
-    Args:
-        value: A number, or text such as '18.6', '1:02.5' or '00:01:02.50'.
-
-    Returns:
-        Seconds, the double nearest to what is written; None if it is no finite time.
+    None if it is no finite time.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
@@ -47,28 +44,18 @@ def parse_positive(value: Any) -> float | None:
 
 
 def media_name(path: str) -> str:
-    """Takes the file name out of a path or URL, of any operating system.
-
-    Args:
-        path: E.g. 'file:///C:/My%20clips/a.mp4' or a Windows path.
-
-    Returns:
-        E.g. 'a.mp4'.
-    """
+    """Takes the file name out of a path or URL, of any operating system."""
     if '://' in path:
         path = unquote(path)
     return path.replace('\\', '/').rstrip('/').rsplit('/', 1)[-1]
 
 
 def without_extension(name: str) -> str:
-    """Cuts the extension of a video file off.
-
-    Args:
-        name: File name.
-
-    Returns:
-        The name; unchanged if it does not end like a video file, because ids may
-        contain points.
-    """
+    """Cuts off the extension of a video file; other points may belong to the id."""
     stem, point, extension = name.rpartition('.')
     return stem if point and stem and f'.{extension.lower()}' in _EXTENSIONS else name
+
+
+def shorten(items: Sequence[str], limit: int = 3) -> str:
+    """Lists the first items, and ', ...' if there are more."""
+    return ', '.join(items[:limit]) + ', ...' * (len(items) > limit)

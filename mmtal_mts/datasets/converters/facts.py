@@ -1,8 +1,9 @@
-"""Durations and frame rates from files that only hold those, or from the videos."""
+"""What a person gives besides annotations: class lists, and durations of videos."""
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from ..video import VideoReader
 from .source_file import SourceFile
 from .values import media_name, parse_positive, without_extension
 
+_ID_AND_NAME = re.compile(r'([a-z]?\d+)[\s,;:]+(\S.*)')
 # What tables call the columns, in lower case.
 _COLUMNS = {
     'video': ('video', 'video_id', 'video-name', 'video_name', 'file', 'name', 'id'),
@@ -23,6 +25,64 @@ _COLUMNS = {
     'count': ('count', 'num_frames', 'numframe', 'frames', 'video-frames'),
     'subset': ('subset',),
 }
+
+
+@dataclass(frozen=True)
+class ClassNames:
+    """Classes in their order.
+
+    Attributes:
+        names: Names.
+        ids: What the file calls them, e.g. 'c077'; their positions where it only has
+            names.
+    """
+
+    names: tuple[str, ...]
+    ids: tuple[str, ...]
+
+    def by_id(self, class_id: str) -> str | None:
+        """Returns the class that the file calls so, None if there is none."""
+        return dict(zip(self.ids, self.names, strict=True)).get(class_id)
+
+    def at(self, position: int) -> str | None:
+        """Returns the class at a position from 0, None if there is none."""
+        return self.names[position] if 0 <= position < len(self.names) else None
+
+
+def read_class_names(source: SourceFile) -> ClassNames:
+    """Reads a list of classes.
+
+    Known are: a name per line, an id and a name per line ('7 BaseballPitch', 'c000
+    Holding some clothes'), tables with the columns id and key (EPIC-KITCHENS), JSON
+    lists of names and JSON objects of names by id.
+
+    Args:
+        source: The file.
+
+    Raises:
+        UserError: There is none, or one is repeated.
+    """
+    data = source.json_or_none
+    if isinstance(data, dict):
+        pairs = list(data.items())
+    elif data is None and {'id', 'key'} <= set(source.columns):
+        pairs = [(row.values['id'], row.values['key']) for row in source.rows]
+    else:
+        lines = data if isinstance(data, list) else [line for _, line in source.lines]
+        pairs = [(str(position), name) for position, name in enumerate(lines)]
+        if data is None and all(map(_ID_AND_NAME.fullmatch, lines)):
+            pairs = [_ID_AND_NAME.fullmatch(line).groups() for line in lines]
+    if not pairs or not all(isinstance(name, str) and name for _, name in pairs):
+        raise UserError(
+            f'{source}: no list of classes. Known are lines "NAME" or "ID NAME", '
+            'tables with the columns id and key, JSON lists and objects.'
+        )
+    ids, names = zip(*pairs, strict=True)
+    for what, values in (('ids', ids), ('names', names)):
+        repeated = sorted({value for value in values if values.count(value) > 1})
+        if repeated:
+            raise UserError(f'{source}: the {what} {repeated} stand there twice')
+    return ClassNames(names, ids)
 
 
 @dataclass(frozen=True)
@@ -62,7 +122,11 @@ def read_video_facts(paths: Sequence[str | os.PathLike]) -> dict[str, VideoFacts
         if path.is_dir():
             found = _from_folder(path)
         elif path.is_file():
-            found = _from_file(SourceFile(path))
+            source = SourceFile(path)
+            if source.json_or_none is not None:
+                found = _from_json(source.json)
+            else:
+                found = facts_from_table(source) or _from_lines(source)
         else:
             raise UserError(f'{path}: no such file or folder (--durations)')
         if not found:
@@ -76,14 +140,7 @@ def read_video_facts(paths: Sequence[str | os.PathLike]) -> dict[str, VideoFacts
 
 
 def facts_from_table(source: SourceFile) -> dict[str, VideoFacts]:
-    """Reads a table with a row for each video.
-
-    Args:
-        source: Table.
-
-    Returns:
-        Facts by video id; none if the columns are others.
-    """
+    """Reads a table with a row for each video; nothing if its columns are others."""
     given = {name.lower(): name for name in source.columns}
     columns = {
         key: next((given[name] for name in names if name in given), '')
@@ -105,19 +162,13 @@ def facts_from_table(source: SourceFile) -> dict[str, VideoFacts]:
     return facts
 
 
-def _from_file(source: SourceFile) -> dict[str, VideoFacts]:
-    if source.json_or_none is not None:
-        return _from_json(source.json)
-    facts = facts_from_table(source)
+def _from_lines(source: SourceFile) -> dict[str, VideoFacts]:
     lines = [line for _, line in source.lines]
-    if facts or len(lines) % 2:
-        return facts
-    for name, seconds in zip(lines[::2], lines[1::2], strict=True):
-        duration = parse_positive(seconds)
-        if duration is None:
-            return {}
-        facts[without_extension(media_name(name))] = VideoFacts(duration)
-    return facts
+    durations = [parse_positive(line) for line in lines[1::2]]
+    if len(lines) % 2 or None in durations:
+        return {}
+    names = (without_extension(media_name(line)) for line in lines[::2])
+    return dict(zip(names, map(VideoFacts, durations), strict=True))
 
 
 def _from_json(data: Any) -> dict[str, VideoFacts]:
