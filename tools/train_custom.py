@@ -18,40 +18,32 @@ BASE = (
 )
 
 
-def parse_args() -> argparse.Namespace:
-    """Parses the command line."""
+def main() -> None:
+    """Trains."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--videos', required=True, metavar='DIR')
-    parser.add_argument(
+    add = parser.add_argument
+    add('--videos', required=True, metavar='DIR')
+    add(
         '--annotations',
         required=True,
         metavar='FILE',
         help='CSV with the head line "video,start,end,label" (seconds), native JSON, '
         'or any format of tools/dataset_converters/convert_annotations.py',
     )
-    parser.add_argument('--out', required=True, metavar='DIR', help='for all results')
-    parser.add_argument('--init', metavar='WEIGHTS', help='checkpoint to start from')
-    parser.add_argument(
+    add('--out', required=True, metavar='DIR', help='for all results')
+    add('--init', metavar='WEIGHTS', help='checkpoint to start from')
+    add(
         '--base',
         default=str(BASE),
         metavar='CONFIG',
         help='config of the model; default: the tiny one, which needs no GPU',
     )
-    parser.add_argument(
-        '--val-fraction', type=float, default=0.2, help='share of videos to hold out'
-    )
-    parser.add_argument('--epochs', type=int, help='default: by the amount of data')
-    parser.add_argument('--seed', type=int, default=0, help='of split and training')
-    parser.add_argument('--num-workers', type=int, default=2, help='load the data')
-    parser.add_argument(
-        '--prepare-only', action='store_true', help='write the config, do not train'
-    )
-    return parser.parse_args()
-
-
-def main() -> None:
-    """Trains."""
-    args = vars(parse_args())
+    add('--val-fraction', type=float, default=0.2, help='share of videos to hold out')
+    add('--epochs', type=int, help='default: by the amount of data')
+    add('--seed', type=int, default=0, help='of split and training')
+    add('--num-workers', type=int, default=2, help='load the data')
+    add('--prepare-only', action='store_true', help='write the config, do not train')
+    args = vars(parser.parse_args())
     prepare_only = args.pop('prepare_only')
     config = prepare_custom_training(**args)
     if prepare_only:

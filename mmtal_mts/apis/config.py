@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 
+from ..evaluation.metrics.raw_outputs import is_raw_folder
 from ..utils import UserError, latest_checkpoint
 
 _CONFIG_SUFFIXES = ('.py', '.json', '.yml', '.yaml')
@@ -17,12 +18,6 @@ _CONFIG_SUFFIXES = ('.py', '.json', '.yml', '.yaml')
 
 def load_config(path: str | Path) -> Config:
     """Reads a config file.
-
-    Args:
-        path: Config file.
-
-    Returns:
-        The config, with its ``filename``.
 
     Raises:
         UserError: It is missing, of a wrong kind or does not parse.
@@ -53,14 +48,7 @@ def _similar(path: Path) -> str:
 
 
 def merge_options(cfg: Config, cfg_options: Mapping | None) -> Config:
-    """Merges ``--cfg-options`` into a config, in place.
-
-    Args:
-        cfg: The config.
-        cfg_options: Settings that override the config, by dotted name, or None.
-
-    Returns:
-        The same config.
+    """Merges ``--cfg-options``, settings by dotted name, into a config, in place.
 
     Raises:
         UserError: They do not fit the config.
@@ -131,7 +119,8 @@ def prepare_train_config(
     if seed is not None or 'seed' not in randomness:
         randomness['seed'] = seed
     flags = dict(diff_rank_seed=diff_rank_seed, deterministic=deterministic)
-    cfg.randomness = {**randomness, **{name: True for name in flags if flags[name]}}
+    randomness.update({name: True for name, is_set in flags.items() if is_set})
+    cfg.randomness = randomness
     if resume == 'auto':
         resume = latest_checkpoint(cfg.work_dir)
         cfg.resume = False
@@ -171,8 +160,6 @@ def prepare_test_config(
     Raises:
         UserError: An option does not fit the config or the machine.
     """
-    from ..evaluation.functional.raw_outputs import is_raw_folder
-
     _merge_common(cfg, work_dir, launcher, cfg_options)
     metrics = cfg.get('test_evaluator')
     if metrics is None:
@@ -180,12 +167,12 @@ def prepare_test_config(
             f'config {cfg.filename} has no test_evaluator, so it cannot be tested. '
             'Remedy: add test_dataloader, test_cfg and test_evaluator'
         )
+    metrics = [*metrics] if isinstance(metrics, (list, tuple)) else [metrics]
     cfg.resume, cfg.load_from = False, checkpoint
-    more = []
     if dump is not None:
         if not dump.endswith(('.pkl', '.pickle')):
             raise UserError(f'--dump {dump} must end with .pkl or .pickle')
-        more.append(dict(type='DumpResults', out_file_path=dump))
+        metrics.append(dict(type='DumpResults', out_file_path=dump))
     if dump_raw is not None:
         if is_raw_folder(dump_raw):
             raise UserError(
@@ -193,10 +180,9 @@ def prepare_test_config(
                 'choose another folder, or remove this one'
             )
         cfg.model.keep_raw = True
-        more.append(dict(type='RawOutputWriter', folder=dump_raw))
-    if more:
-        metrics = metrics if isinstance(metrics, (list, tuple)) else [metrics]
-        cfg.test_evaluator = [*metrics, *more]
+        metrics.append(dict(type='RawOutputWriter', folder=dump_raw))
+    if dump is not None or dump_raw is not None:
+        cfg.test_evaluator = metrics
     return cfg
 
 

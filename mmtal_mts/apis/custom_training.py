@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from mmengine.config import Config
 
+from ..datasets.converters import convert_annotations
 from ..datasets.video import VideoReader
 from ..evaluation.diagnosis import diagnose
 from ..evaluation.functional.detections import load_detections
@@ -19,24 +20,30 @@ from ..structures import Segments, load_annotations
 from ..utils import UserError, latest_checkpoint, write_json
 from ..utils.errors import error_message
 from ..utils.io import atomic_write
+from .annotation_check import (
+    CheckSettings,
+    WindowSettings,
+    check_annotations,
+    describe_check,
+    describe_findings,
+)
+from .batch_inference import find_videos
 from .config import load_config, prepare_test_config, prepare_train_config
 from .custom_data import (
     TRAINING,
     VALIDATION,
+    TrainingPlan,
     assign_subsets,
-    check_with_plan,
     describe_subsets,
     measure_videos,
-    read_any_format,
+    plan_training,
 )
-from .custom_plan import TrainingPlan, plan_training
 from .diagnosis_report import write_diagnosis
 from .evaluation import load_evaluation_data
 from .report import HtmlReportWriter
 from .timeline import plot_timelines
 from .train import test, train
-from .video_inputs import find_videos
-from .video_result import Selection, VideoResult
+from .writers import Selection, VideoResult
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 # What a config gives to a training on own data; the rest is of the template.
@@ -61,8 +68,8 @@ def prepare_custom_training(
 
     Args:
         videos: Folder of the videos.
-        annotations: File in any format that :func:`.convert_annotations` knows. Its
-            subsets are kept if they are "training" and "validation".
+        annotations: File in any format of :func:`.convert_annotations`. Its subsets
+            are kept if they are "training" and "validation".
         out: Folder of all results.
         base: Config that model and optimizer are taken from.
         init: Weights to start from.
@@ -85,7 +92,12 @@ def prepare_custom_training(
             raise UserError(f'--init {init}: no such file')
         init = os.path.abspath(init)
     base = load_config(base)
-    content = read_any_format(annotations, log)
+    converted = convert_annotations([annotations])
+    for reason, places in converted.dropped.items():
+        log(f'{len(places)} annotations left out ({reason}), e.g. {places[0]}')
+    for video_id, reason in converted.removed_videos.items():
+        log(f'video {video_id} left out: {reason}')
+    content = converted.content
     content['database'] = measure_videos(content['database'], videos)
     assign_subsets(content['database'], val_fraction, seed, log)
     ann_file = out / 'annotations.json'
@@ -101,35 +113,37 @@ def prepare_custom_training(
         min(video.fps for video in training),
         epochs,
     )
-    check_with_plan(out / 'annotation_check.txt', content, data.classes, plan, log)
-    mirror = mirror_is_safe(data.classes)
-    reasons = (
-        *plan.reasons,
-        'windows are mirrored by chance'
-        if mirror
-        else 'windows are not mirrored: a class name tells left from right',
+    windows = WindowSettings(
+        clip_len=plan.clip_len,
+        sample_fps=plan.sample_fps,
+        stride=plan.window_stride,
+        num_levels=plan.num_levels,
     )
+    check = check_annotations(content, CheckSettings(windows, data.classes))
+    check_file = out / 'annotation_check.txt'
+    _write(check_file, describe_check(check) + '\n')
+    log(f'{describe_findings(check.findings)}\n  the whole check: {check_file}')
+    mirror = mirror_is_safe(data.classes)
+    mirrored = 'mirrored by chance'
+    if not mirror:
+        mirrored = 'not mirrored: a class name tells left from right'
+    reasons = (*plan.reasons, f'windows are {mirrored}')
     log('\n'.join(f'  {reason}' for reason in reasons))
     cfg = load_config(_template())
     cfg.merge_from_dict(_model_config(base, plan, len(data.classes), init))
-    dataset = dict(
-        ann_file=str(ann_file),
-        data_prefix=dict(video=videos),
-        classes=list(data.classes),
-    )
+    dataset = dict(ann_file=str(ann_file), data_prefix=dict(video=videos))
+    dataset['classes'] = list(data.classes)
     _fill_in(cfg, plan, dataset, mirror, num_workers)
     text = config_comment(['Written by tools/train_custom.py.', *reasons])
     text += cfg.pretty_text
     path = out / 'config.py'
-    if latest_checkpoint(out / 'work_dir') is not None and (
-        not path.is_file() or path.read_text(encoding='utf-8') != text
-    ):
+    same = path.is_file() and path.read_text(encoding='utf-8') == text
+    if not same and latest_checkpoint(out / 'work_dir') is not None:
         raise UserError(
             f'{out / "work_dir"} holds checkpoints of a training with other settings. '
             'Choose another --out, or delete that folder'
         )
-    with atomic_write(path) as temporary:
-        temporary.write_text(text, encoding='utf-8')
+    _write(path, text)
     log(f'wrote {path}')
     return path
 
@@ -148,12 +162,10 @@ def train_custom(
         ``mAP`` by name, and the paths ``checkpoint``, ``timeline``, ``diagnosis`` and
         ``reports``, the last with their number.
     """
-    out = Path(config).parent
-    cfg = load_config(config)
-    work_dir = out / 'work_dir'
+    out, cfg = Path(config).parent, load_config(config)
+    work_dir, reports = out / 'work_dir', out / 'reports'
     train(prepare_train_config(cfg, work_dir=str(work_dir), resume='auto', seed=seed))
-    checkpoint = latest_checkpoint(work_dir)
-    detections = out / 'detections.json'
+    checkpoint, detections = latest_checkpoint(work_dir), out / 'detections.json'
     metrics = test(
         prepare_test_config(
             load_config(config),
@@ -162,24 +174,16 @@ def train_custom(
             cfg_options={'test_evaluator.dump_path': str(detections)},
         )
     )
-    video_dir = cfg.test_dataloader.dataset.data_prefix.video
+    videos = cfg.test_dataloader.dataset.data_prefix.video
     ann_file, timeline = out / 'annotations.json', out / 'timeline.png'
+    title, clamp = 'held-out videos', dict(on_invalid='clamp')
     plot_timelines(
-        ann_file,
-        detections,
-        timeline,
-        video_dir=video_dir,
-        on_invalid='clamp',
-        title='held-out videos',
+        ann_file, detections, timeline, video_dir=videos, title=title, **clamp
     )
-    data = load_evaluation_data(
-        ann_file, detections, subset=VALIDATION, on_invalid='clamp'
-    )
+    data = load_evaluation_data(ann_file, detections, subset=VALIDATION, **clamp)
     diagnosis = diagnose(data.classes, data.ground_truth, data.detections)
-    title = f'{out.name}: held-out videos'
-    _, page = write_diagnosis(out / 'diagnosis', diagnosis, title, 0.1)
-    reports = out / 'reports'
-    pages = write_reports(ann_file, detections, video_dir, reports, VALIDATION, log)
+    _, page = write_diagnosis(out / 'diagnosis', diagnosis, f'{out.name}: {title}', 0.1)
+    pages = write_reports(ann_file, detections, videos, reports, VALIDATION, log)
     return {
         'mAP': {name: float(value) for name, value in metrics.items()},
         'checkpoint': str(work_dir / Path(checkpoint).name),
@@ -201,10 +205,10 @@ def write_reports(
 
     Sliders stand where as many detections are left as there are annotated actions,
     because scores depend on how long a model was trained. A video that cannot be shown
-    does not stop the others.
+    costs a line of the log.
 
     Args:
-        ann_file: Native annotation, as :func:`measure_videos` leaves it.
+        ann_file: Native annotation, as :func:`.measure_videos` leaves it.
         detection_file: Detections that the test metric wrote.
         video_dir: Folder of the videos.
         out_dir: Folder of the pages.
@@ -241,11 +245,10 @@ def write_reports(
                 first_frame_s=VideoReader(path).first_frame_s,
             )
             writer.write(result, page)
+            pages.append(page)
         # Whatever is wrong with this video, the next one may be fine.
         except Exception as error:
             log(f'no report of {video.video_id}: {error_message(error)}')
-            continue
-        pages.append(page)
     return pages
 
 
@@ -258,6 +261,11 @@ def mirror_is_safe(classes: Sequence[str]) -> bool:
     """Whether windows may be mirrored: no class name tells left from right."""
     words = (word for name in classes for word in re.split(r'[^a-z]+', name.lower()))
     return not {'left', 'right', 'clockwise', 'anticlockwise'} & set(words)
+
+
+def _write(path: Path, text: str) -> None:
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding='utf-8')
 
 
 def _model_config(
@@ -291,11 +299,7 @@ def _model_config(
 
 
 def _fill_in(
-    cfg: Config,
-    plan: TrainingPlan,
-    data: dict[str, Any],
-    mirror: bool,
-    num_workers: int,
+    cfg: Config, plan: TrainingPlan, data: dict[str, Any], mirror: bool, workers: int
 ) -> None:
     """Writes data and plan into ``configs/_base_/custom_training.py``."""
     crop = cfg.model.neck.stt.crop_size
@@ -305,20 +309,23 @@ def _fill_in(
         RandomCrop=dict(size=crop),
         CenterCrop=dict(crop_size=crop),
     )
-    for loader, stride in (
-        (cfg.train_dataloader, plan.window_stride),
-        (cfg.val_dataloader, plan.clip_len // 2),
+    strides = plan.window_stride, plan.clip_len // 2
+    for loader, stride in zip(
+        (cfg.train_dataloader, cfg.val_dataloader), strides, strict=True
     ):
-        loader.update(batch_size=plan.batch_size, num_workers=num_workers)
-        loader.persistent_workers = num_workers > 0
-        dataset = loader.dataset
-        dataset.update(data, sample_fps=plan.sample_fps, clip_len=plan.clip_len)
-        dataset.window_stride = stride
-        dataset.pipeline = [
-            dict(step, **steps.get(step.type, {}))
-            for step in dataset.pipeline
-            if mirror or step.type != 'FlipClip'
-        ]
+        loader.update(batch_size=plan.batch_size, num_workers=workers)
+        loader.persistent_workers = workers > 0
+        loader.dataset.update(
+            data,
+            sample_fps=plan.sample_fps,
+            clip_len=plan.clip_len,
+            window_stride=stride,
+            pipeline=[
+                dict(step, **steps.get(step.type, {}))
+                for step in loader.dataset.pipeline
+                if mirror or step.type != 'FlipClip'
+            ],
+        )
     cfg.val_evaluator.ann_file = data['ann_file']
     cfg.test_dataloader, cfg.test_evaluator = cfg.val_dataloader, cfg.val_evaluator
     epochs = plan.epochs

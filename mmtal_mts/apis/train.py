@@ -17,27 +17,14 @@ from ..utils.checkpoint import check_checkpoint
 
 
 def build_runner(cfg: Config) -> Runner:
-    """Builds the runner of a config, ready for the hardware that is there.
-
-    Args:
-        cfg: A complete config, with ``work_dir`` and ``launcher``.
-
-    Returns:
-        The runner.
-    """
+    """Builds the runner of a complete config, ready for the hardware that is there."""
     if cfg.get('launcher', 'none') != 'none' and not torch.cuda.is_available():
         prepare_cpu_processes(cfg)
     return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
 
 
 def train(cfg: Config) -> Runner:
-    """Trains, from the start or from ``cfg.load_from``.
-
-    Args:
-        cfg: A config of :func:`.prepare_train_config`.
-
-    Returns:
-        The runner, after training.
+    """Trains a config of :func:`.prepare_train_config`.
 
     Raises:
         UserError: The checkpoint to resume from is not of this model.
@@ -50,10 +37,7 @@ def train(cfg: Config) -> Runner:
 
 
 def test(cfg: Config) -> dict[str, float]:
-    """Tests the checkpoint ``cfg.load_from``.
-
-    Args:
-        cfg: A config of :func:`.prepare_test_config`.
+    """Tests the checkpoint of a config of :func:`.prepare_test_config`.
 
     Returns:
         The metrics by name.
@@ -72,9 +56,6 @@ def prepare_cpu_processes(cfg: Config) -> None:
     MMEngine assumes one GPU per process: it sets the CUDA device and hands its
     number to the model wrapper. Without CUDA the process group is set up here, with
     the gloo backend, and the model is wrapped without a device.
-
-    Args:
-        cfg: The config, with a launcher.
 
     Raises:
         UserError: The launcher only works with GPUs.

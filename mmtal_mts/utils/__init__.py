@@ -1,7 +1,7 @@
 """Small helpers that know nothing of models or data."""
 
 from .checkpoint import latest_checkpoint
-from .cli import CfgOptionsAction, result_console
+from .cli import CfgOptionsAction, parse_runner_args, result_console
 from .errors import InvalidLossError, UserError, run_tool
 from .io import read_json, read_text, write_json
 
@@ -10,6 +10,7 @@ __all__ = [
     'InvalidLossError',
     'UserError',
     'latest_checkpoint',
+    'parse_runner_args',
     'read_json',
     'read_text',
     'result_console',

@@ -1,8 +1,8 @@
 """Loads checkpoints without ever running what they ask for; finds those of a work dir.
 
-Everything that reads weights comes through :func:`load_checkpoint`: the Runner's
-``load_from`` and resume (by MMEngine's ``CheckpointLoader``, in which it is
-registered), ``pretrained`` of backbones, the zoo, the tools.
+Everything that reads weights comes through here: the tools, ``pretrained`` of
+backbones, the zoo, and the Runner's ``load_from`` and resume by MMEngine's
+``CheckpointLoader``, in which the loaders register.
 """
 
 from __future__ import annotations
@@ -47,9 +47,8 @@ def load_checkpoint(path: str | os.PathLike, map_location: Any = 'cpu') -> dict:
             training.
     """
     path = os.fspath(path)
-    if '://' in path:
-        return CheckpointLoader.load_checkpoint(path, map_location)
-    return _load_local(path, map_location)
+    load = CheckpointLoader.load_checkpoint if '://' in path else _load_local
+    return load(path, map_location)
 
 
 def load_weights(path: str | os.PathLike, prefix: str = '') -> dict[str, Tensor]:
@@ -92,19 +91,19 @@ def load_model_weights(
     return checkpoint.get('meta') or {}
 
 
-def check_checkpoint(model: nn.Module, path: str, resume: bool = False) -> None:
+def check_checkpoint(
+    model: nn.Module, path: str | os.PathLike, resume: bool = False
+) -> None:
     """Checks that a checkpoint fits a model, before MMEngine loads it leniently.
 
     Args:
         model: The model, wrapped for distributed training or not.
-        path: Local checkpoint. Web addresses are left to MMEngine.
+        path: As for :func:`load_checkpoint`.
         resume: Whether the state of the training is needed as well.
 
     Raises:
         UserError: The file is missing, unreadable or of another architecture.
     """
-    if '://' in path:
-        return
     checkpoint = load_checkpoint(path)
     model = model.module if is_model_wrapper(model) else model
     _check_fit(model.state_dict(), _weights(checkpoint, path), path)
@@ -131,64 +130,23 @@ def latest_checkpoint(work_dir: str | os.PathLike) -> str | None:
         Path of a whole checkpoint, or None.
     """
     work_dir = Path(work_dir)
-    candidates = []
+    numbered = [*work_dir.glob('epoch_*.pth'), *work_dir.glob('iter_*.pth')]
+    candidates = sorted(numbered, key=lambda path: (path.stat().st_mtime, path.name))
     pointer = work_dir / 'last_checkpoint'
     if pointer.is_file():
         named = Path(pointer.read_text(encoding='utf-8').strip())
-        candidates += [named, work_dir / named.name]
-    numbered = [*work_dir.glob('epoch_*.pth'), *work_dir.glob('iter_*.pth')]
-    by_age = sorted(numbered, key=lambda path: (path.stat().st_mtime, path.name))
-    candidates += reversed(by_age)
+        candidates += [work_dir / named.name, named]
     # A torch file is a zip archive, whose index comes last.
-    whole = (p for p in candidates if p.is_file() and zipfile.is_zipfile(p))
+    whole = (p for p in candidates[::-1] if p.is_file() and zipfile.is_zipfile(p))
     return next(map(str, whole), None)
 
 
-def register_safe_globals() -> None:
-    """Lets weights-only loading read what MMEngine keeps of a training.
-
-    Exactly the history of the losses and numpy numbers are allowed, and ``getattr``,
-    by which the history names its statistics, for nothing else.
-    """
-    allowed: dict[str, Any] = {
-        f'{value.__module__}.{value.__qualname__}': value
-        for value in (HistoryBuffer, np.ndarray, np.dtype)
-    }
-    allowed['builtins.getattr'] = _history_buffer_method
-    # The module was renamed in numpy 2; checkpoints of either must load.
-    for module in ('numpy.core.multiarray', 'numpy._core.multiarray'):
-        for name in ('_reconstruct', 'scalar'):
-            allowed[f'{module}.{name}'] = getattr(multiarray, name)
-    for kind in {type(np.dtype(code)) for code in '?bBhHiIlLqQefd'}:
-        allowed[f'{kind.__module__}.{kind.__qualname__}'] = kind
-    torch.serialization.add_safe_globals(
-        [(value, name) for name, value in allowed.items()]
-    )
-
-
-def _history_buffer_method(owner: type, name: str) -> Any:
-    """The only ``getattr`` that a checkpoint may ask for."""
-    allowed = {'min', 'max', 'current', 'mean', *HistoryBuffer._statistics_methods}
-    if owner is not HistoryBuffer or name not in allowed:
-        raise pickle.UnpicklingError(
-            f'The checkpoint asks for attribute {name!r} of {owner!r}; only the '
-            'statistics of mmengine HistoryBuffer are allowed'
-        )
-    return getattr(owner, name)
-
-
-register_safe_globals()
-
-
 def fetch_checkpoint(url: str, sha256: str | None = None) -> Path:
-    """Fetches a checkpoint once.
+    """Fetches a checkpoint once, into the checkpoints of :mod:`torch.hub`.
 
     Args:
         url: Its address.
         sha256: First digits of its SHA-256; with others nothing is kept.
-
-    Returns:
-        The file among the checkpoints of :mod:`torch.hub`, also if it was there.
 
     Raises:
         UserError: It cannot be fetched, or is another file.
@@ -250,19 +208,14 @@ def _load_local(filename: str, map_location: Any = 'cpu') -> dict:
 def _check_fit(
     wanted: Mapping[str, Tensor], found: Mapping[str, Tensor], path: str | os.PathLike
 ) -> None:
-    """Checks that weights are those of a model, down to the last key and shape.
-
-    MMEngine only warns about keys that are missing or of another shape, and then goes
-    on with a model of partly random weights.
-    """
+    """Checks every key and shape; MMEngine only warns of what does not fit."""
     shapes = [
-        f'{key} is {tuple(found[key].shape)} instead of {tuple(wanted[key].shape)}'
-        for key in wanted
-        if key in found and found[key].shape != wanted[key].shape
+        f'{key} is {tuple(found[key].shape)} instead of {tuple(value.shape)}'
+        for key, value in wanted.items()
+        if key in found and found[key].shape != value.shape
     ]
-    missing = [key for key in wanted if key not in found]
     problems = {
-        'weights of the model are missing': missing,
+        'weights of the model are missing': [k for k in wanted if k not in found],
         'weights are unknown to the model': [k for k in found if k not in wanted],
         'have another shape': shapes,
     }
@@ -274,7 +227,7 @@ def _check_fit(
         for what, names in problems.items()
         if names
     )
-    fitting = len(wanted) - len(missing) - len(shapes)
+    fitting = len(wanted.keys() & found.keys()) - len(shapes)
     raise UserError(
         f'checkpoint {path} is of another architecture: {fitting} of the '
         f"model's {len(wanted)} weights fit; {listed}. "
@@ -296,14 +249,41 @@ def _weights(
         )
     # A wrapper for distributed training puts its own prefix before each key.
     weights = {key.removeprefix('module.'): value for key, value in weights.items()}
-    found = {
-        key.removeprefix(prefix): value
-        for key, value in weights.items()
-        if key.startswith(prefix)
-    }
+    found = {k[len(prefix) :]: v for k, v in weights.items() if k.startswith(prefix)}
     if not found:
         raise UserError(
             f'checkpoint {path} holds no weights of {prefix.rstrip(".")}: its keys '
             f'begin with {sorted({key.split(".")[0] for key in weights})[:10]}'
         )
     return found
+
+
+def _allow_training_state() -> None:
+    """Lets weights-only loading read what MMEngine keeps: histories, numpy numbers."""
+    allowed: dict[str, Any] = {
+        f'{value.__module__}.{value.__qualname__}': value
+        for value in (
+            *(HistoryBuffer, np.ndarray, np.dtype),
+            *{type(np.dtype(code)) for code in '?bBhHiIlLqQefd'},
+        )
+    }
+    allowed['builtins.getattr'] = _history_statistic
+    # The module was renamed in numpy 2; checkpoints of either must load.
+    for module in ('numpy.core.multiarray', 'numpy._core.multiarray'):
+        for name in ('_reconstruct', 'scalar'):
+            allowed[f'{module}.{name}'] = getattr(multiarray, name)
+    torch.serialization.add_safe_globals([(v, name) for name, v in allowed.items()])
+
+
+def _history_statistic(owner: type, name: str) -> Any:
+    """The only ``getattr`` that a checkpoint may ask for."""
+    allowed = {'min', 'max', 'current', 'mean', *HistoryBuffer._statistics_methods}
+    if owner is not HistoryBuffer or name not in allowed:
+        raise pickle.UnpicklingError(
+            f'The checkpoint asks for attribute {name!r} of {owner!r}; only the '
+            'statistics of mmengine HistoryBuffer are allowed'
+        )
+    return getattr(owner, name)
+
+
+_allow_training_state()

@@ -1,7 +1,8 @@
-"""What command line tools share: settings of a config, and a place for tables."""
+"""What command line tools share: options, settings of a config, a place for tables."""
 
 from __future__ import annotations
 
+import os
 import re
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
@@ -13,6 +14,33 @@ from rich.console import Console
 # Stands for a space where MMEngine would remove it; no argument can contain it.
 _SPACE = '\0'
 _FILE_WIDTH = 160
+
+
+def parse_runner_args(parser: ArgumentParser, example: str) -> dict[str, Any]:
+    """Parses the command line of a tool that runs a config, by a launcher or alone.
+
+    Args:
+        parser: With the options of the tool.
+        example: Of what ``--cfg-options`` may override.
+
+    Returns:
+        The options. The one of torch's launcher, ``--local_rank``, goes to the
+        environment.
+    """
+    add = parser.add_argument
+    add('--work-dir', help='folder for logs and checkpoints')
+    add(
+        '--cfg-options',
+        nargs='+',
+        action=CfgOptionsAction,
+        metavar='KEY=VALUE',
+        help=f'override settings of the config, e.g. {example}',
+    )
+    add('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    add('--local_rank', '--local-rank', type=int, default=0)
+    args = vars(parser.parse_args())
+    os.environ.setdefault('LOCAL_RANK', str(args.pop('local_rank')))
+    return args
 
 
 class CfgOptionsAction(DictAction):
@@ -58,12 +86,7 @@ def _restore(value: Any) -> Any:
 
 
 def result_console() -> Console:
-    """Standard output as a place for tables.
-
-    Returns:
-        As wide as the terminal; in a file or a pipe wide enough for any table, whose
-        numbers would be cut off otherwise.
-    """
+    """Standard output for tables: as wide as the terminal, or wide enough for any."""
     console = Console()
     if not console.is_terminal:
         console.width = max(console.width, _FILE_WIDTH)

@@ -10,14 +10,18 @@ import numpy as np
 import torch
 
 
-def seed_from(numbers: Sequence[int]) -> None:
-    """Seeds Python's, numpy's and torch's generators, those of GPUs included.
+def seed_from(numbers: Sequence[int], *, gpus: bool = True) -> None:
+    """Seeds the generators of Python, numpy and torch, each unlike the others.
 
     Args:
         numbers: Not negative, e.g. seed, epoch and rank. Other numbers give
             unrelated random numbers.
+        gpus: Also those of GPUs.
     """
-    torch.manual_seed(_seed_cpu(numbers))
+    seeds = np.random.SeedSequence(list(numbers)).generate_state(3).tolist()
+    random.seed(seeds[0])
+    np.random.seed(seeds[1])
+    (torch if gpus else torch.default_generator).manual_seed(seeds[2])
 
 
 @contextmanager
@@ -26,24 +30,12 @@ def randomness_from(numbers: Sequence[int]) -> Iterator[None]:
 
     Args:
         numbers: As in :func:`seed_from`.
-
-    Yields:
-        Nothing. Afterwards the generators go on where they were.
     """
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    _seed_cpu(numbers)
+    seed_from(numbers, gpus=False)
     try:
         yield
     finally:
         random.setstate(states[0])
         np.random.set_state(states[1])
         torch.set_rng_state(states[2])
-
-
-def _seed_cpu(numbers: Sequence[int]) -> int:
-    """Seeds each generator unlike the others; returns the seed of torch's."""
-    seeds = np.random.SeedSequence(list(numbers)).generate_state(3).tolist()
-    random.seed(seeds[0])
-    np.random.seed(seeds[1])
-    torch.default_generator.manual_seed(seeds[2])
-    return seeds[2]

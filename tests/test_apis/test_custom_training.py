@@ -22,7 +22,7 @@ from mmtal_mts.apis.custom_data import (
     measure_videos,
     split_by_video,
 )
-from mmtal_mts.apis.custom_plan import plan_training
+from mmtal_mts.apis.custom_data import plan_training
 from mmtal_mts.apis.custom_training import (
     config_comment,
     mirror_is_safe,

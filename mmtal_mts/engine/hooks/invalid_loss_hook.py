@@ -34,13 +34,15 @@ class InvalidLossHook(Hook):
         self._runner = runner
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         wrapper = runner.optim_wrapper
-        several = isinstance(wrapper, OptimWrapperDict)
+        wrappers = (
+            wrapper.values() if isinstance(wrapper, OptimWrapperDict) else [wrapper]
+        )
         self._handles = [
-            each.optimizer.register_step_pre_hook(self._check_gradients)
-            for each in (wrapper.values() if several else [wrapper])
-        ]
-        self._handles += [
-            model.register_forward_hook(self._check_losses, with_kwargs=True)
+            model.register_forward_hook(self._check_losses, with_kwargs=True),
+            *(
+                each.optimizer.register_step_pre_hook(self._check_gradients)
+                for each in wrappers
+            ),
         ]
 
     def after_train(self, runner: Runner) -> None:
@@ -93,12 +95,22 @@ class InvalidLossHook(Hook):
         """Raises in all processes, each with the findings and clips of all."""
         # Losses may differ between the processes, so each says what it has seen.
         reports = dist.all_gather_object((what, _clip_names(self._batch)))
+        findings = dict.fromkeys(found for found, _ in reports if found)
+        clips = [clip for found, names in reports if found for clip in names]
+        checkpoint = latest_checkpoint(self._runner.work_dir)
+        rescue = 'No checkpoint has been saved yet'
+        if checkpoint is not None:
+            rescue = (
+                f'The last good checkpoint is {checkpoint}; '
+                f'go on from it with --resume {checkpoint}'
+            )
         raise InvalidLossError(
-            '; '.join(dict.fromkeys(found for found, _ in reports if found)),
-            [clip for found, names in reports if found for clip in names],
-            epoch=self._runner.epoch + 1,
-            iteration=self._runner.iter + 1,
-            checkpoint=latest_checkpoint(self._runner.work_dir),
+            f'Training stopped in epoch {self._runner.epoch + 1}, iteration '
+            f'{self._runner.iter + 1}: {"; ".join(findings)}. '
+            f'Clips of the batch: {", ".join(clips)}. '
+            'The weights were not updated with it. '
+            f'{rescue}. Look at the frames and annotations of these clips; if they '
+            'are fine, lower the learning rate or set optim_wrapper.clip_grad.'
         )
 
 
