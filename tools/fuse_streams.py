@@ -22,7 +22,7 @@ try:
 
     from mmtal_mts.apis import load_config, merge_options
     from mmtal_mts.evaluation.functional.detections import some_names
-    from mmtal_mts.evaluation.functional.raw_outputs import RawOutputFolder, RawWindow
+    from mmtal_mts.evaluation.metrics.raw_outputs import RawOutputFolder, RawWindow
     from mmtal_mts.models.detectors import (
         check_weights,
         predict_streams,
@@ -39,20 +39,13 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('raw', nargs='+', help='folders of raw outputs')
-    parser.add_argument(
-        '--config',
-        required=True,
-        help='config whose model.test_cfg and test_evaluator are used, e.g. that of a '
-        'stream',
-    )
-    parser.add_argument(
-        '--weights',
-        type=float,
-        nargs='+',
-        help='weight of each folder in the average; equal by default',
-    )
-    parser.add_argument(
+    add = parser.add_argument
+    add('raw', nargs='+', help='folders of raw outputs')
+    text = 'config whose model.test_cfg and test_evaluator are used, e.g. of a stream'
+    add('--config', required=True, help=text)
+    text = 'weight of each folder in the average; equal by default'
+    add('--weights', type=float, nargs='+', help=text)
+    add(
         '--cfg-options',
         nargs='+',
         action=CfgOptionsAction,
@@ -97,22 +90,22 @@ def fuse_streams(
     for key in track(streams[0].keys, 'Fusing'):
         windows = [stream.load(key) for stream in streams]
         for window, stream in zip(windows[1:], streams[1:], strict=True):
-            found = differences(windows[0], window)
-            if found:
+            if found := differences(windows[0], window):
                 raise UserError(
                     f'window {key} does not match in {streams[0].path} and '
                     f'{stream.path}: {"; ".join(found)}'
                 )
-        facts = windows[0].facts
-        sample = ActionDataSample(
-            metainfo=dict(
-                facts,
-                video_id=key.video_id,
-                window_offset=facts.get('window_offset', key.window_offset),
-                broken=any(window.facts['broken'] for window in windows),
-            )
-        )
-        raw = [_batch_of_one(window) for window in windows]
+        facts = dict(windows[0].facts, video_id=key.video_id)
+        facts.setdefault('window_offset', key.window_offset)
+        facts['broken'] = any(window.facts['broken'] for window in windows)
+        sample = ActionDataSample(metainfo=facts)
+        raw = [
+            {
+                name: torch.from_numpy(value if name == 'points' else value[None])
+                for name, value in window.outputs.items()
+            }
+            for window in windows
+        ]
         predict_streams(head, raw, facts['num_frames'], [sample], test_cfg, weights)
         evaluator.process(data_samples=[sample], data_batch=None)
     return evaluator.evaluate(len(streams[0].keys))
@@ -120,17 +113,15 @@ def fuse_streams(
 
 def check_windows(streams: Sequence[RawOutputFolder]) -> None:
     """Raises a ``UserError`` unless all networks saw the same windows and classes."""
-    first = streams[0]
+    first, *others = streams
     problems = []
-    for other in streams[1:]:
+    for other in others:
+        paths = f'{first.path} and {other.path}'
+        metas = f'{first.dataset_meta} and {other.dataset_meta}'
         if other.dataset_meta != first.dataset_meta:
-            problems.append(
-                f'{first.path} was made with {first.dataset_meta}, {other.path} with '
-                f'{other.dataset_meta}'
-            )
+            problems.append(f'{paths} were made with different classes: {metas}')
         for one, two in ((first, other), (other, first)):
-            lacking = sorted(set(one.keys) - set(two.keys))
-            if lacking:
+            if lacking := sorted(set(one.keys) - set(two.keys)):
                 problems.append(
                     f'{len(lacking)} windows of {one.path} are missing in '
                     f'{two.path}: {some_names(lacking, 10)}'
@@ -147,30 +138,18 @@ def differences(first: RawWindow, other: RawWindow) -> list[str]:
     found = []
     for name in ('num_frames', 'sample_fps', 'duration'):
         one, two = first.facts.get(name), other.facts.get(name)
-        if one is None or two is None:
-            differs = one is not two
-        else:
-            differs = not np.isclose(one, two, rtol=1e-6)
-        if differs:
+        values = np.array([one, two], dtype=np.float64)  # NaN in place of None
+        if not np.isclose(*values, rtol=1e-6, equal_nan=True):
             texts = ('None' if value is None else f'{value:g}' for value in (one, two))
             found.append(f'{name} {" and ".join(texts)}')
     for name, value in first.outputs.items():
         shape = other.outputs[name].shape
         if value.shape != shape:
             found.append(f'{name} of shape {value.shape} and {shape}')
-    if not found and not np.array_equal(
-        first.outputs['points'], other.outputs['points']
-    ):
+    points = (window.outputs['points'] for window in (first, other))
+    if not found and not np.array_equal(*points):
         found.append('other location centres')
     return found
-
-
-def _batch_of_one(window: RawWindow) -> dict[str, torch.Tensor]:
-    tensors = {name: torch.from_numpy(v) for name, v in window.outputs.items()}
-    return {
-        name: value if name == 'points' else value[None]
-        for name, value in tensors.items()
-    }
 
 
 if __name__ == '__main__':

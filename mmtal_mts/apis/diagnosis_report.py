@@ -1,24 +1,29 @@
-"""A diagnosis as text, as JSON and as a page."""
+"""A diagnosis as text, as JSON and as a page with plots."""
 
 from __future__ import annotations
 
 import base64
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
+from typing import Any
 
+import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from rich.console import Console
 from rich.markup import escape as escape_markup
 from rich.table import Table
 
-from ..evaluation.diagnosis import FIXES, KINDS, Diagnosis
+from ..evaluation.diagnosis import Diagnosis
 from ..evaluation.functional.mean_ap import describe_counts
 from ..utils import result_console
 from ..utils.io import atomic_write, write_json
-from ..visualization.diagnosis_plots import draw_diagnosis
+from ..visualization.timeline import FAINT, GRID, INK
 
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -50,6 +55,15 @@ all segments.</p>
 </html>
 """
 
+_BAR = '#0072B2'
+# In the order of ``mmtal_mts.evaluation.diagnosis.KINDS``.
+_KIND_COLORS = ('#009E73', '#56B4E9', '#CC79A7', '#E69F00', '#D55E00', '#8c959f')
+_CHARACTERISTICS = {
+    'length': 'length',
+    'coverage': 'coverage of the video',
+    'instances': 'segments of the class in the video',
+}
+
 
 def write_diagnosis(
     out_dir: str | os.PathLike, diagnosis: Diagnosis, title: str, background_tiou: float
@@ -66,17 +80,15 @@ def write_diagnosis(
         The JSON file and the page.
     """
     paths = Path(out_dir) / 'diagnosis.json', Path(out_dir) / 'report.html'
-    content = diagnosis.to_json()
-    write_json(paths[0], content)
+    write_json(paths[0], diagnosis.to_json())
     console = Console(record=True, file=io.StringIO(), width=160)
     print_diagnosis(diagnosis, console)
-    png = draw_diagnosis(diagnosis, KINDS, FIXES)
     page = _PAGE.format(
         title=escape(title),
-        counts='; '.join(describe_counts(content['counts'])),
+        counts='; '.join(describe_counts(diagnosis.counts)),
         main=diagnosis.main_tiou,
         background=background_tiou,
-        png=base64.b64encode(png).decode('ascii'),
+        png=base64.b64encode(_draw(diagnosis)).decode('ascii'),
         tables=console.export_html(inline_styles=True, code_format='{code}'),
     )
     with atomic_write(paths[1]) as temporary:
@@ -92,79 +104,180 @@ def print_diagnosis(diagnosis: Diagnosis, console: Console | None = None) -> Non
         console: Where to. None: standard output.
     """
     console = console or result_console()
-    for table in _tables(diagnosis):
-        if table.row_count:
-            console.print(table)
-
-
-def _tables(diagnosis: Diagnosis) -> list[Table]:
     tious = [f'{t:g}' for t in diagnosis.tiou_thresholds]
-    main = f'tIoU {diagnosis.main_tiou:g}'
-    total = str(diagnosis.positives.sum())
-    mean = diagnosis.mean_ap
+    main, at = diagnosis.main, f'at tIoU {diagnosis.main_tiou:g}'
+    mean, total = diagnosis.mean_ap, int(diagnosis.segments.sum())
 
-    classes = _table('AP in % by tIoU', ['class', *tious, 'average', 'segments'])
-    present = np.flatnonzero(diagnosis.positives)
-    for label in present[np.argsort(-diagnosis.ap[diagnosis.main, present])]:
-        ap = diagnosis.ap[:, label]
-        count = str(diagnosis.positives[label])
-        name = escape_markup(diagnosis.classes[label])
-        classes.add_row(name, *_percents([*ap, ap.mean()]), count)
-    classes.add_section()
-    classes.add_row('mAP', *_percents([*mean, mean.mean()]), total, style='bold')
+    present = np.flatnonzero(diagnosis.segments)
+    present = present[np.argsort(-diagnosis.ap[main, present])]
+    rows = [
+        (diagnosis.classes[k], *_with_mean(diagnosis.ap[:, k]), diagnosis.segments[k])
+        for k in present
+    ]
+    rows += [(), ('mAP', *_with_mean(mean), total)]
+    head = ['class', *tious, 'average', 'segments']
+    _print_table(console, 'AP in % by tIoU', head, rows)
 
-    kinds = _table('Detections', ['kind', *tious])
-    for kind, counts in zip(KINDS, diagnosis.kinds.T, strict=True):
-        kinds.add_row(kind.replace('_', ' '), *map(str, counts))
+    rows = [
+        (kind.replace('_', ' '), *counts) for kind, counts in diagnosis.kinds.items()
+    ]
+    _print_table(console, 'Detections', ['kind', *tious], rows)
 
-    fixes = _table('mAP in % with one kind put right', ['kind', *tious, 'average'])
-    rows = zip(('as it is', *FIXES), (mean, *diagnosis.fixed.T), strict=True)
-    for name, values in rows:
-        fixes.add_row(name.replace('_', ' '), *_percents([*values, values.mean()]))
+    fixed = {'as it is': mean, **diagnosis.fixed}
+    rows = [
+        (kind.replace('_', ' '), *_with_mean(values)) for kind, values in fixed.items()
+    ]
+    title = 'mAP in % with one kind put right'
+    _print_table(console, title, ['kind', *tious, 'average'], rows)
 
-    by = ['by', 'bucket', 'segments']
-    missed = _table(f'Missed segments at {main}', [*by, 'missed', '%'])
-    title = 'Normalised mAP in % by what the segments are like'
-    normalised = _table(title, [*by, *tious, 'average', 'change'])
-    ranges = _table('Sensitivity in %', ['by', 'sensitivity', 'impact'])
-    overall = diagnosis.buckets[0].overall
-    averages = _percents([*overall, overall.mean()])
-    normalised.add_row('all', '', total, *averages, '', end_section=True)
+    missed, ranges = [], []
+    by_bucket = [('all', '', total, *_with_mean(diagnosis.buckets[0].overall), ''), ()]
     for one in diagnosis.buckets:
-        lost, changes = one.missed[diagnosis.main], one.relative_change
+        changes = [f'{100 * x:+.0f} %' if x == x else '-' for x in one.relative_change]
         for row, name in enumerate(one.buckets):
-            cells = one.characteristic, name, str(one.total[row])
-            share = lost[row] / one.total[row] if one.total[row] else np.nan
-            missed.add_row(*cells, str(lost[row]), *_percents([share]))
-            values = _percents([*one.mean_ap[:, row], one.average[row]])
-            change = '-' if np.isnan(changes[row]) else f'{100 * changes[row]:+.0f} %'
-            normalised.add_row(*cells, *values, change)
-        missed.add_section()
-        normalised.add_section()
-        ranges.add_row(one.characteristic, *_percents([one.spread, one.impact]))
-
-    mixed = _table(f'Classes taken for each other at {main}', ['true', 'detected', ''])
-    for true, detected, count in diagnosis.top_mix_ups():
-        mixed.add_row(escape_markup(true), escape_markup(detected), str(count))
-
-    boundaries = _table('Median boundary error', ['', 'absolute', 'signed'])
-    for name, errors in diagnosis.boundary_summary().items():
-        cells = (
-            '-' if errors[key] is None else f'{errors[key]:{form}} s'
-            for key, form in (('median_absolute', '.2f'), ('median', '+.2f'))
-        )
-        boundaries.add_row(name, *cells)
-    return [classes, kinds, fixes, missed, normalised, ranges, mixed, boundaries]
+            cells = one.characteristic, name, one.total[row]
+            lost = one.missed[main, row]
+            share = lost / one.total[row] if one.total[row] else np.nan
+            missed.append((*cells, lost, float(share)))
+            by_bucket.append((*cells, *_with_mean(one.mean_ap[:, row]), changes[row]))
+        missed.append(())
+        by_bucket.append(())
+        ranges.append((one.characteristic, one.sensitivity, one.impact))
+    by = ['by', 'bucket', 'segments']
+    _print_table(console, f'Missed segments {at}', [*by, 'missed', '%'], missed)
+    title = 'Normalised mAP in % by what the segments are like'
+    _print_table(console, title, [*by, *tious, 'average', 'change'], by_bucket)
+    _print_table(console, 'Sensitivity in %', ['by', 'sensitivity', 'impact'], ranges)
+    mixed_up = diagnosis.mixed_up[:10]
+    title = f'Classes taken for each other {at}'
+    _print_table(console, title, ['true', 'detected', ''], mixed_up)
 
 
-def _table(title: str, head: list[str]) -> Table:
-    """A table whose first column is text; names wrap, numbers do not."""
+def _print_table(
+    console: Console, title: str, head: Sequence[str], rows: Iterable[Sequence[Any]]
+) -> None:
+    """Prints a table, if it has rows; fractions as percent, () as a line."""
     table = Table(title=title, title_justify='left')
     table.add_column(head[0], overflow='fold')
     for name in head[1:]:
         table.add_column(name, justify='right', no_wrap=True)
-    return table
+    for row in rows:
+        if row:
+            style = 'bold' if row[0] == 'mAP' else None
+            table.add_row(*map(_cell, row), style=style)
+        else:
+            table.add_section()
+    if table.row_count:
+        console.print(table)
 
 
-def _percents(values: Sequence[float]) -> list[str]:
-    return ['-' if np.isnan(value) else f'{100 * value:.1f}' for value in values]
+def _cell(value: Any) -> str:
+    if isinstance(value, (float, np.floating)):
+        return '-' if np.isnan(value) else f'{100 * value:.1f}'
+    return escape_markup(str(value))
+
+
+def _with_mean(values: np.ndarray) -> list[float]:
+    return [*values, values.mean()]
+
+
+def _draw(diagnosis: Diagnosis) -> bytes:
+    """One sheet as a PNG file.
+
+    From top to bottom: what fixing one kind of error brings, and the kinds of errors by
+    their place in the ranking; missed segments by what the segments are like; the
+    normalised mAP by the same.
+    """
+    main, tables = diagnosis.main, diagnosis.buckets
+    heights = [4.4, 3.5, 3.5]
+    # Names come from files: a dollar sign is not the start of a formula.
+    with matplotlib.rc_context({'text.parse_math': False, 'font.size': 9.5}):
+        figure = Figure(figsize=(13, sum(heights)), dpi=100, layout='constrained')
+        rows = figure.subfigures(len(heights), 1, height_ratios=heights, hspace=0.02)
+        left, right = rows[0].subplots(1, 2)
+        _plot_fixes(left, diagnosis)
+        _plot_profile(right, list(diagnosis.kinds), diagnosis.profile[main])
+        columns = [row.subplots(1, len(tables), sharey=True) for row in rows[1:]]
+        overall = 100 * tables[0].overall.mean()
+        for missed, normalised, table in zip(*columns, tables, strict=True):
+            _plot_buckets(
+                missed, table, table.missed[main] / np.maximum(table.total, 1)
+            )
+            _plot_buckets(normalised, table, table.average, overall)
+        label = f'missed in % at tIoU {diagnosis.main_tiou:g}; on top: segments'
+        columns[0][0].set_ylabel(label, color=INK)
+        label = 'normalised mAP in %; on top: segments'
+        columns[1][0].set_ylabel(label, color=INK)
+        png = io.BytesIO()
+        FigureCanvasAgg(figure).print_png(png)
+    return png.getvalue()
+
+
+def _clean(axes: Axes, title: str = '') -> None:
+    """Leaves only the lines that help to read."""
+    for side in ('top', 'right', 'left'):
+        axes.spines[side].set_visible(False)
+    axes.spines['bottom'].set_color(GRID)
+    axes.tick_params(colors=INK, labelsize=8.5, length=0)
+    axes.set_axisbelow(True)
+    axes.set_title(title, fontsize=10.5, color=INK)
+
+
+def _plot_fixes(axes: Axes, diagnosis: Diagnosis) -> None:
+    """What the mAP gains if one kind of error is put right."""
+    main, now = diagnosis.main, diagnosis.mean_ap[diagnosis.main]
+    gains = [100 * (values[main] - now) for values in diagnosis.fixed.values()]
+    bars = axes.barh(
+        [name.replace('_', ' ') for name in diagnosis.fixed], gains, 0.6, color=_BAR
+    )
+    axes.bar_label(bars, fmt=' +%.1f', fontsize=8, color=INK)
+    axes.invert_yaxis()
+    axes.set_xlim(0, max(1.0, *gains) * 1.12)
+    title = f'mAP gained above {100 * now:.1f} % at tIoU {diagnosis.main_tiou:g}, '
+    _clean(axes, title + 'if one kind is put right')
+
+
+def _plot_profile(axes: Axes, kinds: Sequence[str], counts: np.ndarray) -> None:
+    """Share of each kind of detection by its place in the ranking."""
+    total = counts.sum(axis=1, keepdims=True)
+    shares = 100 * np.divide(counts, total, out=np.zeros(counts.shape), where=total > 0)
+    names = [f'{band + 1}G' for band in range(len(counts))]
+    bottom = np.zeros(len(counts))
+    for kind, share, color in zip(kinds, shares.T, _KIND_COLORS, strict=True):
+        bars = axes.bar(
+            names, share, 0.78, bottom, color=color, label=kind.replace('_', ' ')
+        )
+        texts = [f'{value:.0f}' if value >= 6 else '' for value in share]
+        axes.bar_label(bars, texts, label_type='center', fontsize=8, color='white')
+        bottom += share
+    axes.set(ylim=(0, 100), xlim=(-0.6, len(counts) - 0.4))
+    axes.set_xlabel('place in the ranking (G: segments of the class)', color=INK)
+    axes.set_ylabel('detections in %', color=INK)
+    style = dict(frameon=False, fontsize=8.5, labelcolor=INK, ncols=3)
+    axes.legend(loc='lower center', bbox_to_anchor=(0.47, 1), handlelength=1, **style)
+    _clean(axes)
+
+
+def _plot_buckets(
+    axes: Axes, table: Any, shares: np.ndarray, overall: float | None = None
+) -> None:
+    """Bars from 0 to 100 % of the buckets, and their change against ``overall``."""
+    percent, places = 100 * shares, range(len(table.buckets))
+    bars = axes.bar(places, np.nan_to_num(percent), 0.72, color=_BAR)
+    texts = [f'{value:.0f}' for value in percent]
+    if overall is not None:
+        axes.axhline(overall, color=INK, linewidth=1.0, linestyle=(0, (4, 3)))
+        # Without a true positive there is nothing to compare with.
+        changes = 100 * np.nan_to_num(table.relative_change)
+        pairs = zip(percent, changes, strict=True)
+        texts = [f'{value:.1f}\n{change:+.0f} %' for value, change in pairs]
+    texts = [
+        '' if np.isnan(x) else text for x, text in zip(percent, texts, strict=True)
+    ]
+    box = dict(facecolor='white', edgecolor='none', pad=0.2)
+    axes.bar_label(bars, texts, padding=2, fontsize=8, color=INK, bbox=box)
+    for place, count in zip(places, table.total, strict=True):
+        axes.text(place, 123, f'{count}', color=FAINT, ha='center', fontsize=8)
+    axes.set_xticks(places, table.buckets, rotation=25, ha='right')
+    axes.set(ylim=(0, 130), yticks=range(0, 101, 20))
+    _clean(axes, _CHARACTERISTICS[table.characteristic])

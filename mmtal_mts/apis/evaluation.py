@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import logging
 import os
 from collections.abc import Sequence
@@ -107,36 +108,26 @@ def load_evaluation_data(
             'one of them adds a prefix'
         )
     missing = [name for name in truth if name not in detections]
-    if missing:
-        _warn(
-            f'{len(missing)} of {len(truth)} videos have no detection, their segments '
-            'count as missed',
-            missing,
-        )
     strange = [
         name
         for name, found in detections.items()
         if len(found) and name not in truth and name not in excluded
     ]
-    if strange:
-        fate = 'count as false positives' if count_unknown_videos else 'are left out'
-        _warn(
-            f'{len(strange)} videos with detections are not in the ground truth, they '
-            f'{fate}',
-            strange,
-        )
+    fate = 'count as false positives' if count_unknown_videos else 'are left out'
+    lacking = (
+        f'of {len(truth)} videos have no detection, their segments count as missed'
+    )
+    unknown = f'videos with detections are not in the ground truth, they {fate}'
+    for names, problem in ((missing, lacking), (strange, unknown)):
+        if names:
+            text = f'{len(names)} {problem}: {some_names(names)}'
+            print_log(text, logger='current', level=logging.WARNING)
     if count_unknown_videos:
         for name in strange:
             truth[name] = VideoAnnotation(name, '', None, None, None, Segments.empty())
     return EvaluationData(
         classes, truth, detections, tiou_thresholds, average_over, protocol
     )
-
-
-def _warn(message: str, names: Sequence[str]) -> None:
-    """Warns, with some of the names."""
-    text = f'{message}: {some_names(names)}'
-    print_log(text, logger='current', level=logging.WARNING)
 
 
 def parse_thresholds(text: str) -> tuple[float, ...]:
@@ -150,7 +141,7 @@ def parse_thresholds(text: str) -> tuple[float, ...]:
         The thresholds.
 
     Raises:
-        UserError: It is neither, or not in (0, 1].
+        ArgumentTypeError: It is neither, or not in (0, 1].
     """
     try:
         if ':' in text:
@@ -164,7 +155,7 @@ def parse_thresholds(text: str) -> tuple[float, ...]:
         if not all(0 < value <= 1 for value in values):
             raise ValueError('not in (0, 1]')
     except ValueError as error:
-        raise UserError(
+        raise argparse.ArgumentTypeError(
             f'tIoU thresholds {text!r}: {error}. Write e.g. 0.3,0.5,0.7, or '
             '0.1:0.7:0.1 for all from 0.1 to 0.7 in steps of 0.1'
         ) from error
@@ -173,27 +164,32 @@ def parse_thresholds(text: str) -> tuple[float, ...]:
 
 def add_evaluation_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments that say what is evaluated to the parser of a tool."""
-    parser.add_argument('ground_truth', help='annotation JSON file, may be gzipped')
-    parser.add_argument('predictions', help='detection JSON file, may be gzipped')
-    parser.add_argument('--subset', nargs='+', help='subsets to evaluate; default: all')
-    parser.add_argument(
-        '--tious', metavar='0.1:0.7:0.1', help='tIoU thresholds; or 0.3,0.5,0.7'
+    add = parser.add_argument
+    truth_help = 'annotation JSON file, may be gzipped'
+    add('ann_file', metavar='ground_truth', help=truth_help)
+    found_help = 'detection JSON file, may be gzipped'
+    add('detection_file', metavar='predictions', help=found_help)
+    add('--subset', nargs='+', help='subsets to evaluate; default: all')
+    add(
+        '--tious',
+        dest='tiou_thresholds',
+        type=parse_thresholds,
+        metavar='0.1:0.7:0.1',
+        help='tIoU thresholds; or 0.3,0.5,0.7',
     )
-    parser.add_argument(
+    add(
         '--protocol',
         choices=sorted(PROTOCOLS),
         help='leave out the videos, and take the thresholds, of published numbers',
     )
-    parser.add_argument(
-        '--exclude-videos', nargs='+', default=(), help='videos to leave out'
-    )
-    parser.add_argument(
+    add('--exclude-videos', nargs='+', default=(), help='videos to leave out')
+    add(
         '--count-unknown-videos',
         action='store_true',
         help='detections in videos without ground truth are false positives, as in '
         'the code of the ActivityNet challenge',
     )
-    parser.add_argument(
+    add(
         '--on-invalid',
         choices=('error', 'clamp', 'drop', 'keep'),
         help='what to do about ground-truth segments that are invalid (default: what '
@@ -201,26 +197,7 @@ def add_evaluation_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def load_by_arguments(
-    args: argparse.Namespace, average_over: str | None = None
-) -> EvaluationData:
-    """Reads the files that the arguments name.
-
-    Args:
-        args: See :func:`add_evaluation_arguments`.
-        average_over: Thresholds, see :func:`parse_thresholds`.
-
-    Returns:
-        What is evaluated.
-    """
-    return load_evaluation_data(
-        args.ground_truth,
-        args.predictions,
-        subset=args.subset,
-        tiou_thresholds=args.tious and parse_thresholds(args.tious),
-        average_over=average_over and parse_thresholds(average_over),
-        protocol=args.protocol,
-        exclude_videos=args.exclude_videos,
-        count_unknown_videos=args.count_unknown_videos,
-        on_invalid=args.on_invalid,
-    )
+def load_by_arguments(args: argparse.Namespace) -> EvaluationData:
+    """:func:`load_evaluation_data` with the arguments of its names."""
+    names = inspect.signature(load_evaluation_data).parameters
+    return load_evaluation_data(**{k: v for k, v in vars(args).items() if k in names})

@@ -11,6 +11,7 @@ from mmengine.logging import print_log
 from ..evaluation.functional.detections import load_detections
 from ..structures import Segments, VideoAnnotation, load_annotations
 from ..visualization import Timeline, draw_timelines, read_strip
+from ..visualization.film_strip import Frame
 
 _VIDEO_SUFFIXES = ('.mp4', '.avi', '.mkv', '.webm', '.mov')
 
@@ -56,31 +57,27 @@ def plot_timelines(
     if missing:
         raise ValueError(f'{ann_file} has no video {", ".join(missing)}')
     nothing = Segments.empty(with_scores=True)
-    timelines = [
-        _timeline(videos[name], detections.get(name, nothing), video_dir)
-        for name in video_ids
-    ]
+    timelines = []
+    for video in map(videos.get, video_ids):
+        found, duration = detections.get(video.video_id, nothing), video.duration
+        if duration is None:
+            ends = [*video.actions.segments[:, 1], *found.segments[:, 1]]
+            duration = max(ends, default=0.0)
+        frames = [] if video_dir is None else _frames(video, video_dir, duration)
+        timelines.append(
+            Timeline(video.video_id, duration, found, video.actions, frames)
+        )
     draw_timelines(out_path, timelines, annotations.classes, score_threshold, title)
 
 
-def _timeline(
-    video: VideoAnnotation, found: Segments, video_dir: str | os.PathLike | None
-) -> Timeline:
-    """Everything that is drawn of one video."""
-    duration = video.duration
-    if duration is None:
-        ends = [*video.actions.segments[:, 1], *found.segments[:, 1]]
-        duration = max(ends, default=0.0)
-    frames = []
-    if video_dir is not None:
-        # The file that is annotated, else one that is named by the id.
-        names = [video.file] if video.file else []
-        names += [f'{video.video_id}{suffix}' for suffix in _VIDEO_SUFFIXES]
-        paths = (Path(video_dir) / name for name in names)
-        path = next((path for path in paths if path.is_file()), None)
-        if path is None:
-            message = f'{video_dir}: no file of video {video.video_id}'
-            print_log(message, logger='current')
-        else:
-            frames = read_strip(path, duration)
-    return Timeline(video.video_id, duration, found, video.actions, frames)
+def _frames(
+    video: VideoAnnotation, video_dir: str | os.PathLike, duration_s: float
+) -> list[Frame]:
+    """Frames of the file that is annotated, else of one that is named by the id."""
+    names = [video.file] if video.file else []
+    names += [f'{video.video_id}{suffix}' for suffix in _VIDEO_SUFFIXES]
+    for path in (Path(video_dir) / name for name in names):
+        if path.is_file():
+            return read_strip(path, duration_s)
+    print_log(f'{video_dir}: no file of video {video.video_id}', logger='current')
+    return []

@@ -1,4 +1,4 @@
-"""Files in which the detections of a video are shown and passed on.
+"""Results of inference, which of them are shown, and the files that they go into.
 
 Text and pictures are here; the page is in :mod:`.report`, the video in
 :mod:`.annotated_video`.
@@ -8,14 +8,150 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from ..evaluation.functional.detections import dump_detections
+from ..structures import Annotations, Segments
 from ..utils import UserError
-from ..visualization import Timeline, draw_timeline, read_strip
-from .annotated_video import AnnotatedVideoWriter
-from .report import HtmlReportWriter
-from .video_result import ResultWriter, Selection, VideoResult
+from ..utils.io import atomic_write
+from ..visualization import Timeline, draw_timelines, read_strip
+
+
+@dataclass(frozen=True)
+class VideoResult:
+    """Detections of one video, and what is needed to show them.
+
+    Attributes:
+        video_id: Name of the video.
+        detections: By descending score, in seconds since the first frame.
+        classes: Names of the labels.
+        duration: Seconds.
+        path: Video file; None for frames that came as an array.
+        ground_truth: Annotated actions in seconds, where they are known.
+        warnings: What was wrong with the file.
+        first_frame_s: When players show the first frame, in seconds.
+    """
+
+    video_id: str
+    detections: Segments
+    classes: tuple[str, ...]
+    duration: float
+    path: str | None = None
+    ground_truth: Segments | None = None
+    warnings: tuple[str, ...] = ()
+    first_frame_s: float = 0.0
+
+    def rows(self) -> list[tuple[float, float, str, float]]:
+        """Start and end in seconds, class name and score of each detection."""
+        found = self.detections
+        columns = (found.segments.tolist(), found.labels.tolist(), found.scores)
+        return [
+            (start, end, self.classes[label], float(score))
+            for (start, end), label, score in zip(*columns, strict=True)
+        ]
+
+    def with_ground_truth(self, annotations: Annotations) -> VideoResult:
+        """Adds the annotated actions of the video, found by its id or file name.
+
+        Args:
+            annotations: Of any videos; the classes need not be those of the model.
+
+        Returns:
+            The result with them, and with the classes that only the annotations have
+            behind those of the model. Unchanged if the video is not annotated.
+        """
+        path = Path(self.path or self.video_id)
+        by_file = {Path(v.file).name: v for v in annotations.videos.values() if v.file}
+        known = {**by_file, **annotations.videos}
+        names = (self.video_id, path.stem, path.name)
+        video = next((known[name] for name in names if name in known), None)
+        if video is None:
+            return self
+        extra = [name for name in annotations.classes if name not in self.classes]
+        classes = (*self.classes, *extra)
+        labels = np.array([classes.index(name) for name in annotations.classes])
+        truth = Segments(video.actions.segments, labels[video.actions.labels])
+        return replace(self, classes=classes, ground_truth=truth)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which detections are shown and written.
+
+    Attributes:
+        score_thr: Those with lower scores are left out.
+        top_k: Only the best of a video, at most this many. None: all.
+        classes: Only these. None: all.
+
+    Raises:
+        UserError: A setting is out of range.
+    """
+
+    score_thr: float = 0.2
+    top_k: int | None = 100
+    classes: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        """Checks the settings."""
+        if self.top_k is not None and self.top_k < 1:
+            raise UserError(f'top_k must be at least 1 or None, got {self.top_k}')
+        if not 0 <= self.score_thr <= 1:
+            raise UserError(f'score_thr must be in 0..1, got {self.score_thr}')
+
+    def check(self, classes: Sequence[str]) -> None:
+        """Checks that a model has the classes of the selection.
+
+        Raises:
+            UserError: One is unknown.
+        """
+        unknown = [name for name in self.classes or () if name not in classes]
+        if unknown:
+            raise UserError(
+                f'class {", ".join(map(repr, unknown))} is unknown; the model knows '
+                f'{", ".join(classes)}'
+            )
+
+    def __call__(self, result: VideoResult) -> VideoResult:
+        """The same result with the selected detections only."""
+        self.check(result.classes)
+        found = result.detections
+        keep = found.scores >= self.score_thr
+        if self.classes is not None:
+            labels = [result.classes.index(name) for name in self.classes]
+            keep &= np.isin(found.labels, labels)
+        return replace(result, detections=found[keep][: self.top_k])
+
+
+class ResultWriter:
+    """Writes the detections of one video into one file.
+
+    Args:
+        selection: Which detections are written.
+
+    Attributes:
+        suffix: Follows the name of the video in the name of the file.
+    """
+
+    suffix: str
+
+    def __init__(self, selection: Selection) -> None:
+        self.selection = selection
+
+    def write(self, result: VideoResult, path: Path) -> None:
+        """Writes the file, whole or not at all.
+
+        Args:
+            result: With all detections.
+            path: File to write; missing folders are made.
+        """
+        with atomic_write(path) as temporary:
+            self._write(self.selection(result), temporary)
+
+    def _write(self, shown: VideoResult, path: Path) -> None:
+        raise NotImplementedError
 
 
 class ActivityNetWriter(ResultWriter):
@@ -51,11 +187,9 @@ class SrtWriter(ResultWriter):
     suffix = '.srt'
 
     def _write(self, shown: VideoResult, path: Path) -> None:
-        blocks = [
-            f'{number}\n{_cue(*cue, ",", _plain)}'
-            for number, cue in enumerate(cues(shown), start=1)
-        ]
-        path.write_text('\n'.join(blocks), encoding='utf-8')
+        blocks = enumerate(_cue_texts(shown, ','), start=1)
+        text = '\n'.join(f'{number}\n{cue}' for number, cue in blocks)
+        path.write_text(text, encoding='utf-8')
 
 
 class VttWriter(ResultWriter):
@@ -64,8 +198,8 @@ class VttWriter(ResultWriter):
     suffix = '.vtt'
 
     def _write(self, shown: VideoResult, path: Path) -> None:
-        blocks = ['WEBVTT\n', *(_cue(*cue, '.', _escape) for cue in cues(shown))]
-        path.write_text('\n'.join(blocks), encoding='utf-8')
+        text = '\n'.join(['WEBVTT\n', *_cue_texts(shown, '.', escaped=True)])
+        path.write_text(text, encoding='utf-8')
 
 
 class TimelineWriter(ResultWriter):
@@ -78,99 +212,59 @@ class TimelineWriter(ResultWriter):
         timeline = Timeline(
             shown.video_id, shown.duration, shown.detections, shown.ground_truth, frames
         )
-        draw_timeline(path, timeline, shown.classes, self.selection.score_thr)
+        draw_timelines(path, [timeline], shown.classes, self.selection.score_thr)
 
 
-FORMATS: dict[str, type[ResultWriter]] = {
-    'json': ActivityNetWriter,
-    'csv': CsvWriter,
-    'srt': SrtWriter,
-    'vtt': VttWriter,
-    'png': TimelineWriter,
-    'html': HtmlReportWriter,
-    'mp4': AnnotatedVideoWriter,
-}
-"""Writers by the name of their format, the quickest first."""
-
-
-def build_writers(
-    formats: Sequence[str], selection: Selection
-) -> dict[str, ResultWriter]:
-    """Makes a writer for each format.
-
-    Args:
-        formats: Some of :data:`FORMATS`.
-        selection: Which detections are written.
-
-    Returns:
-        Writers by format, the quickest first.
-
-    Raises:
-        UserError: A format is unknown.
-    """
-    unknown = [name for name in formats if name not in FORMATS]
-    if unknown or not formats:
-        raise UserError(
-            f'unknown format {", ".join(map(repr, unknown)) or "(none)"}; choose from '
-            f'{", ".join(FORMATS)}'
-        )
-    return {
-        name: writer(selection) for name, writer in FORMATS.items() if name in formats
-    }
-
-
-def cues(
-    result: VideoResult,
-) -> list[tuple[float, float, list[tuple[str, float]]]]:
+def cues(result: VideoResult) -> list[tuple[int, int, dict[str, float]]]:
     """Cuts the time into stretches in which the same selected actions happen.
 
     Returns:
-        Start and end in seconds of the player, rounded to milliseconds, and the names
-        and best scores of the actions, by descending score.
+        Start and end in milliseconds of the player, and the best scores of the actions
+        by their names, in descending order.
     """
     # Whole milliseconds, so that no stretch is empty once it is written.
+    shift = result.first_frame_s
     rows = [
-        (*(round((result.first_frame_s + time) * 1000) for time in times), name, score)
-        for *times, name, score in result.rows()
+        (round((shift + start) * 1000), round((shift + end) * 1000), name, score)
+        for start, end, name, score in result.rows()
     ]
     rows.sort(reverse=True)
     times = sorted({time for row in rows for time in row[:2]})
-    active: list[tuple] = []
-    found: list[tuple[float, float, list[tuple[str, float]]]] = []
+    active: list[tuple[int, int, str, float]] = []
+    found: list[tuple[int, int, dict[str, float]]] = []
     for start, end in zip(times, times[1:], strict=False):
         while rows and rows[-1][0] <= start:
             active.append(rows.pop())
         active = [row for row in active if row[1] >= end]
         best: dict[str, float] = {}
-        for _, _, name, score in active:
-            best[name] = max(score, best.get(name, 0.0))
-        actions = sorted(best.items(), key=lambda item: -item[1])
-        if found and found[-1][1:] == (start / 1000, actions):
-            found[-1] = (found[-1][0], end / 1000, actions)
-        elif actions:
-            found.append((start / 1000, end / 1000, actions))
+        for *_, name, score in sorted(active, key=lambda row: -row[3]):
+            best.setdefault(name, score)
+        if found and found[-1][1:] == (start, best):
+            found[-1] = (found[-1][0], end, best)
+        elif best:
+            found.append((start, end, best))
     return found
 
 
-def clock(seconds: float, separator: str) -> str:
+def _cue_texts(result: VideoResult, separator: str, escaped: bool = False) -> list[str]:
+    """Subtitles without their numbers; ``separator`` is that of milliseconds."""
+    texts = []
+    for start, end, actions in cues(result):
+        lines = [f'{_clock(start, separator)} --> {_clock(end, separator)}']
+        for name, score in actions.items():
+            # One line, without what ends a cue.
+            name = ' '.join(name.split()).replace('-->', '→')
+            if escaped:
+                name = name.replace('&', '&amp;')
+                name = name.replace('<', '&lt;').replace('>', '&gt;')
+            lines.append(f'{name} ({score:.2f})')
+        texts.append('\n'.join([*lines, '']))
+    return texts
+
+
+def _clock(millis: int, separator: str) -> str:
     """A time as subtitles write it, e.g. ``01:02:03,456`` with separator ','."""
-    rest, millis = divmod(round(seconds * 1000), 1000)
-    minutes, rest = divmod(rest, 60)
+    seconds, millis = divmod(millis, 1000)
+    minutes, seconds = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
-    return f'{hours:02d}:{minutes:02d}:{rest:02d}{separator}{millis:03d}'
-
-
-def _cue(start, end, actions, separator, clean) -> str:
-    times = f'{clock(start, separator)} --> {clock(end, separator)}'
-    lines = [f'{clean(name)} ({score:.2f})' for name, score in actions]
-    return '\n'.join([times, *lines, ''])
-
-
-def _plain(name: str) -> str:
-    """One line without what ends a cue."""
-    return ' '.join(name.split()).replace('-->', '→')
-
-
-def _escape(name: str) -> str:
-    name = _plain(name).replace('&', '&amp;')
-    return name.replace('<', '&lt;').replace('>', '&gt;')
+    return f'{hours:02d}:{minutes:02d}:{seconds:02d}{separator}{millis:03d}'

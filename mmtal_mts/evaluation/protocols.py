@@ -7,10 +7,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-import numpy as np
 from mmengine.logging import print_log
 
-from ..structures import Segments, VideoAnnotation, load_annotations
+from ..structures import VideoAnnotation, load_annotations
 
 _THUMOS14 = (0.3, 0.4, 0.5, 0.6, 0.7)
 _ACTIVITYNET = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
@@ -100,7 +99,9 @@ def load_ground_truth(
     if class_agnostic:
         names = ('action',)
         videos = {
-            name: replace(video, actions=_without_classes(video.actions))
+            name: replace(
+                video, actions=replace(video.actions, labels=0 * video.actions.labels)
+            )
             for name, video in videos.items()
         }
     num_segments = sum(len(video.actions) for video in videos.values())
@@ -122,7 +123,3 @@ def load_ground_truth(
         level = logging.WARNING if differs else logging.INFO
         print_log(text, logger='current', level=level)
     return names, videos
-
-
-def _without_classes(actions: Segments) -> Segments:
-    return Segments(actions.segments, np.zeros(len(actions)), actions.scores)

@@ -1,9 +1,14 @@
 """Pictures of segments and frames."""
 
-from .class_row import MATCH_TIOU, class_color
 from .film_strip import clip_frames, read_strip, shrink_image
 from .tal_visualizer import TALVisualizer
-from .timeline import Timeline, draw_timeline, draw_timelines, render_timelines
+from .timeline import (
+    MATCH_TIOU,
+    Timeline,
+    class_color,
+    draw_timelines,
+    render_timelines,
+)
 
 __all__ = [
     'MATCH_TIOU',
@@ -11,7 +16,6 @@ __all__ = [
     'Timeline',
     'class_color',
     'clip_frames',
-    'draw_timeline',
     'draw_timelines',
     'read_strip',
     'render_timelines',

@@ -19,7 +19,7 @@ class TALVisualizer(Visualizer):
 
     The pictures go to every backend (files, TensorBoard, W&B, ...); the names of the
     classes come from the ``dataset_meta`` that a runner sets. For a PNG file without a
-    runner there is :func:`mmtal_mts.visualization.draw_timeline`.
+    runner there is :func:`mmtal_mts.visualization.draw_timelines`.
 
     Args: see :class:`mmengine.visualization.Visualizer`.
     """

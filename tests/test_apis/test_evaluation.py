@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import sys
+from argparse import ArgumentTypeError
 
 import pytest
 
@@ -100,7 +101,7 @@ def test_thresholds_as_a_person_writes_them():
     assert parse_thresholds('0.5, 0.75') == (0.5, 0.75)
     assert parse_thresholds('0.3:0.3:1') == (0.3,)
     for text in ('', 'x', '0:1:0.1', '0.5:0.1:0.1', '0.1:0.5:0', '0.1:0.5', '1.5'):
-        with pytest.raises(UserError, match='tIoU thresholds'):
+        with pytest.raises(ArgumentTypeError, match='tIoU thresholds'):
             parse_thresholds(text)
 
 

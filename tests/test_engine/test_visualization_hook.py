@@ -166,7 +166,7 @@ def detections(scores, **settings):
     sample = ActionDataSample(metainfo=facts)
     add_pred_to_datasample([sample], [InstanceData()], {}, raw_outputs(scores), T)
     hook = DetectionVisualizationHook(**settings)
-    return hook.detections(Detector(), sample).numpy()
+    return hook._detections(Detector(), sample).numpy()
 
 
 def test_a_detection_keeps_the_coarse_segment_that_it_was_refined_from():

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from mmtal_mts.evaluation.functional.raw_outputs import (
+from mmtal_mts.evaluation.metrics.raw_outputs import (
     RawOutputFolder,
     RawWindow,
     WindowKey,

@@ -59,8 +59,8 @@ def test_analyze_prints_and_writes(files, run_tool, capsys, tmp_path):
     text = capsys.readouterr().out
     assert f'wrote {out / "report.html"}' in text
     content = json.loads((out / 'diagnosis.json').read_text())
-    assert content['detections_by_kind']['double_detection'] == [1] * 5
-    assert content['missed']['length']['buckets'] == ['S: 5 - 15 s']
+    assert content['kinds']['double_detection'] == [1] * 5
+    assert content['buckets'][0]['buckets'] == ['S: 5 - 15 s']
     assert 'pred.json against gt.json' in (out / 'report.html').read_text()
 
 
@@ -83,7 +83,7 @@ def test_the_map_of_each_setting_is_the_one_computed_by_hand(files, load_tool):
     rows = list(tool.sweep_nms(truth, windows, settings, tiou_thresholds=[0.5]))
     # Found at rank 1 and, behind the double detection, 3: (1 + 2/3) / 2.
     double = (1 + 2 / 3) / 2
-    assert [(row.nms, row.result.average()) for row in rows] == [
+    assert [(nms, result.average()) for nms, result in rows] == [
         (None, double),
         ({'method': 'hard', 'iou_threshold': 0.5, 'min_score': 0.001}, 1.0),
         # The tIoU of the two is 0.95.

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 
-from mmtal_mts.evaluation.functional.raw_outputs import (
+from mmtal_mts.evaluation.metrics.raw_outputs import (
     RawWindow,
     WindowKey,
     write_index,

@@ -10,13 +10,12 @@ from mmtal_mts.structures import Segments
 from mmtal_mts.visualization import (
     Timeline,
     clip_frames,
-    draw_timeline,
     draw_timelines,
     read_strip,
     render_timelines,
     shrink_image,
 )
-from mmtal_mts.visualization.class_row import ClassRow
+from mmtal_mts.visualization.timeline import _ClassRow
 
 CLASSES = [f'class {index}' for index in range(20)]
 
@@ -61,28 +60,28 @@ def test_a_page_of_videos(tmp_path):
 def test_twenty_classes_and_hundreds_of_segments(tmp_path):
     video = random_video(1500.0, 500, 20)
     path = tmp_path / 'large.png'
-    draw_timeline(path, Timeline('v', 1500.0, video, video), CLASSES, 0.0)
+    draw_timelines(path, [Timeline('v', 1500.0, video, video)], CLASSES, 0.0)
     assert image_size(path)[0] > 1000
 
 
 def test_nothing_found_and_no_ground_truth(tmp_path):
     path = tmp_path / 'empty.png'
     none = Segments(np.zeros((0, 2)), np.zeros(0, int), np.zeros(0))
-    draw_timeline(path, Timeline('$x_1', 9.0, none, none), CLASSES)
+    draw_timelines(path, [Timeline('$x_1', 9.0, none, none)], CLASSES)
     assert image_size(path)[1] == 1600
     # Unknown labels and low scores are left out, one frame is enough for a strip.
     found = Segments(np.array([[0.0, 1.0], [3.0, 3.0]]), np.array([-1, 2]), np.ones(2))
     frame = np.zeros((4, 6, 3), np.uint8)
-    draw_timeline(path, Timeline('v', 9.0, found, frames=[(1.0, frame)]), CLASSES)
+    draw_timelines(path, [Timeline('v', 9.0, found, frames=[(1.0, frame)])], CLASSES)
     with pytest.raises(ValueError, match='no video'):
         draw_timelines(path, [], CLASSES)
     with pytest.raises(ValueError, match='video v: duration'):
-        draw_timeline(path, Timeline('v', 0.0, found), CLASSES)
+        draw_timelines(path, [Timeline('v', 0.0, found)], CLASSES)
 
 
 def test_a_row_packs_lanes_without_overlap_and_marks_matches():
     segments = np.array([[0.0, 4.0], [1.0, 3.0], [4.5, 6.0], [2.0, 8.0]])
-    row = ClassRow(
+    row = _ClassRow(
         0,
         'run',
         np.array([[0.0, 5.0]]),
@@ -94,7 +93,7 @@ def test_a_row_packs_lanes_without_overlap_and_marks_matches():
     assert row.name == 'run'
     crowd = np.tile([[0.0, 1.0]], (14, 1))
     crowd = Segments(crowd, np.zeros(14), np.ones(14))
-    row = ClassRow(0, 'run', None, crowd, gap=0.1)
+    row = _ClassRow(0, 'run', None, crowd, gap=0.1)
     assert row.num_lanes == 10 and row.name == 'run\n+ 4 not drawn'
 
 
@@ -125,7 +124,7 @@ def test_coarse_segments_are_drawn_below_and_ground_truth_alone_too(tmp_path):
     assert dark.max() > 200
     only = render_timelines([Timeline('v', 60.0, None, truth)], CLASSES)
     assert only.shape[0] < plain.shape[0]
-    draw_timeline(tmp_path / 'a.png', timeline, CLASSES)
+    draw_timelines(tmp_path / 'a.png', [timeline], CLASSES)
     np.testing.assert_array_equal(
         cv2.imread(str(tmp_path / 'a.png'))[..., ::-1], refined
     )

@@ -15,6 +15,13 @@ except ImportError as error:
     sys.exit(f'error: {error}')
 
 
+_EDGES = {
+    'length': 'seconds',
+    'coverage': 'fractions of the video',
+    'instances': 'segments of the class in the video',
+}
+
+
 def parse_args() -> argparse.Namespace:
     """Parses the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -37,11 +44,7 @@ def parse_args() -> argparse.Namespace:
         help='sort segments as the paper of the diagnosis does; default: five buckets '
         'of equal size',
     )
-    for name, unit in (
-        ('length', 'seconds'),
-        ('coverage', 'fractions of the video'),
-        ('instances', 'segments of the class in the video'),
-    ):
+    for name, unit in _EDGES.items():
         parser.add_argument(
             f'--{name}-edges',
             nargs='+',
@@ -56,12 +59,10 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Analyzes."""
     args = parse_args()
-    given = {
-        name: edges
-        for name in ('length', 'coverage', 'instances')
-        if (edges := getattr(args, f'{name}_edges')) is not None
-    }
-    edges = {**PAPER_EDGES.get(args.buckets, {}), **given}
+    edges = dict(PAPER_EDGES.get(args.buckets, {}))
+    for name in _EDGES:
+        if (given := getattr(args, f'{name}_edges')) is not None:
+            edges[name] = given
     data = load_by_arguments(args)
     diagnosis = diagnose(
         data.classes,
@@ -74,7 +75,7 @@ def main() -> None:
     )
     print_diagnosis(diagnosis)
     if args.out is not None:
-        names = [Path(name).name for name in (args.predictions, args.ground_truth)]
+        names = [Path(name).name for name in (args.detection_file, args.ann_file)]
         title = args.title or ' against '.join(names)
         paths = write_diagnosis(args.out, diagnosis, title, args.background_tiou)
         print('\n'.join(f'wrote {path}' for path in paths))

@@ -6,17 +6,15 @@ import argparse
 import contextlib
 import json
 import sys
-from typing import Any
 
 try:
     import numpy as np
 
     from mmtal_mts.apis.evaluation import (
-        EvaluationData,
         add_evaluation_arguments,
         load_by_arguments,
+        parse_thresholds,
     )
-    from mmtal_mts.evaluation import MeanAPResult
     from mmtal_mts.evaluation.functional.mean_ap import mean_ap_table
     from mmtal_mts.utils import result_console, run_tool
 except ImportError as error:
@@ -28,7 +26,10 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     add_evaluation_arguments(parser)
     parser.add_argument(
-        '--average-over', metavar='0.3:0.7:0.1', help='default: all thresholds'
+        '--average-over',
+        type=parse_thresholds,
+        metavar='0.3:0.7:0.1',
+        help='default: all thresholds',
     )
     parser.add_argument('--classwise', action='store_true', help='AP of every class')
     parser.add_argument(
@@ -42,10 +43,23 @@ def main() -> None:
     args = parse_args()
     # Standard output is for the result alone.
     with contextlib.redirect_stdout(sys.stderr):
-        data = load_by_arguments(args, args.average_over)
+        data = load_by_arguments(args)
     result = data.evaluate()
     if args.json:
-        print(json.dumps(as_json(data, result), indent=2))
+        content = {
+            'tiou_thresholds': list(result.tiou_thresholds),
+            'mAP': result.mean_ap.tolist(),
+            'average_over': list(data.average_over),
+            'average': result.average(data.average_over),
+            # None for a class without a segment.
+            'classes': {
+                name: None if np.isnan(ap).any() else ap.tolist()
+                for name, ap in zip(data.classes, result.ap.T, strict=True)
+            },
+            'counts': result.counts,
+            'protocol': data.protocol,
+        }
+        print(json.dumps(content, indent=2))
     else:
         classes = data.classes if args.classwise else ()
         table, notes = mean_ap_table(result, data.average_over, classes)
@@ -53,22 +67,6 @@ def main() -> None:
         console.print(table)
         for note in notes:
             console.print(note, highlight=False, soft_wrap=True)
-
-
-def as_json(data: EvaluationData, result: MeanAPResult) -> dict[str, Any]:
-    """The result in fractions of 1; the AP of a class without a segment is None."""
-    return {
-        'tiou_thresholds': list(result.tiou_thresholds),
-        'mAP': result.mean_ap.tolist(),
-        'average_over': list(data.average_over),
-        'average': result.average(data.average_over),
-        'classes': {
-            name: None if np.isnan(ap).any() else ap.tolist()
-            for name, ap in zip(data.classes, result.ap.T, strict=True)
-        },
-        'counts': result.counts,
-        'protocol': data.protocol,
-    }
 
 
 if __name__ == '__main__':

@@ -12,24 +12,18 @@ from mmtal_mts.utils import run_tool
 def parse_args() -> argparse.Namespace:
     """Parses the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('annotation', help='native annotation JSON file')
-    parser.add_argument('detections', help='detection JSON file of the test metric')
-    parser.add_argument('--out', default='timeline.png', help='PNG file to write')
-    parser.add_argument('--videos', help='folder with the video files')
-    parser.add_argument('--video-ids', nargs='+', help='videos to draw')
-    parser.add_argument(
-        '--num', type=int, default=4, help='without --video-ids: how many to draw'
-    )
-    parser.add_argument(
-        '--score-thr', type=float, default=0.3, help='lowest score that is drawn'
-    )
-    parser.add_argument(
-        '--on-invalid',
-        choices=('error', 'clamp', 'drop'),
-        default='error',
-        help='what to do about invalid annotations',
-    )
-    parser.add_argument('--title', default='', help='title of the picture')
+    add = parser.add_argument
+    add('annotation', help='native annotation JSON file')
+    add('detections', help='detection JSON file of the test metric')
+    add('--out', default='timeline.png', help='PNG file to write')
+    add('--videos', help='folder with the video files')
+    add('--video-ids', nargs='+', help='videos to draw')
+    add('--num', type=int, default=4, help='without --video-ids: how many to draw')
+    add('--score-thr', type=float, default=0.3, help='lowest score that is drawn')
+    choices = ('error', 'clamp', 'drop')
+    text = 'what to do about invalid annotations'
+    add('--on-invalid', choices=choices, default='error', help=text)
+    add('--title', default='', help='title of the picture')
     return parser.parse_args()
 
 

@@ -14,7 +14,7 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmengine.structures import InstanceData
-from torch import Tensor, nn
+from torch import nn
 
 from ...ops import soft_nms_1d
 from ...structures.timebase import window_to_video_s
@@ -24,7 +24,7 @@ from ...visualization import TALVisualizer
 
 @HOOKS.register_module()
 class DetectionVisualizationHook(Hook):
-    """Draws windows with ground truth, coarse and refined boundaries.
+    """Draws windows with an action: ground truth, coarse and refined boundaries.
 
     The pictures go to the runner's :class:`~mmtal_mts.visualization.TALVisualizer` and
     thereby to each of its backends, under the same names in each validation, so that
@@ -33,11 +33,10 @@ class DetectionVisualizationHook(Hook):
     ``keep_raw`` is set while it is watched.
 
     Args:
-        interval: Draw every n-th window.
+        interval: Draw every n-th window with an action.
         max_windows: Draw at most this many windows in each validation or test.
         score_thr: Detections with lower scores are not drawn.
         max_detections: Draw at most this many detections of a window, the best.
-        with_action_only: Skip windows without ground truth, which then don't count.
         sigma: Width of the soft-NMS.
 
     Raises:
@@ -50,26 +49,16 @@ class DetectionVisualizationHook(Hook):
         max_windows: int = 8,
         score_thr: float = 0.3,
         max_detections: int = 20,
-        with_action_only: bool = True,
         sigma: float = 0.5,
     ) -> None:
-        numbers = dict(
-            interval=interval,
-            max_windows=max_windows,
-            max_detections=max_detections,
-            sigma=sigma,
-        )
-        for name, value in numbers.items():
+        self.interval, self.max_windows = interval, max_windows
+        self.max_detections, self.sigma = max_detections, sigma
+        for name, value in vars(self).items():
             if not value > 0:
                 raise ValueError(
                     f'{name}={value} of DetectionVisualizationHook must be positive'
                 )
-        self.interval = interval
-        self.max_windows = max_windows
         self.score_thr = score_thr
-        self.max_detections = max_detections
-        self.with_action_only = with_action_only
-        self.sigma = sigma
         self._kept_raw = False
         self._seen = self._drawn = 0
 
@@ -77,17 +66,20 @@ class DetectionVisualizationHook(Hook):
         """Lets the model keep its raw outputs."""
         self._seen = self._drawn = 0
         model = _model(runner)
+        problem = None
         if not hasattr(model, 'keep_raw'):
-            raise UserError(
-                'DetectionVisualizationHook is in custom_hooks, but '
+            problem = (
                 f'{type(model).__name__} keeps no raw outputs: remove the hook, or use '
                 'it with TALMTS'
             )
-        if not isinstance(runner.visualizer, TALVisualizer):
-            raise UserError(
-                'DetectionVisualizationHook is in custom_hooks, but the visualizer is '
-                f'{type(runner.visualizer).__name__}. Remedy: '
+        elif not isinstance(runner.visualizer, TALVisualizer):
+            problem = (
+                f'the visualizer is {type(runner.visualizer).__name__}. Remedy: '
                 "visualizer = dict(type='TALVisualizer', vis_backends=vis_backends)"
+            )
+        if problem:
+            raise UserError(
+                f'DetectionVisualizationHook is in custom_hooks, but {problem}'
             )
         self._kept_raw = model.keep_raw
         model.keep_raw = True
@@ -106,20 +98,18 @@ class DetectionVisualizationHook(Hook):
         outputs: Sequence[ActionDataSample] | dict | None = None,
         mode: str = 'train',
     ) -> None:
-        """Draws the windows of a batch that it is the turn of."""
+        """Draws windows of a batch."""
         if mode == 'train' or not is_main_process():
             return
         for clip, sample in zip(data_batch['inputs'], outputs, strict=True):
-            if sample.get('broken', False) or (
-                self.with_action_only and not len(sample.gt_instances)
-            ):
+            if sample.get('broken', False) or not len(sample.gt_instances):
                 continue
             self._seen += 1
             if (self._seen - 1) % self.interval or self._drawn >= self.max_windows:
                 continue
             self._drawn += 1
             shown = sample.clone()
-            shown.pred_instances = self.detections(_model(runner), sample)
+            shown.pred_instances = self._detections(_model(runner), sample)
             # Video ids may hold anything; names are parts of paths in some backends.
             video = re.sub(r'[^\w.-]', '_', sample.video_id)
             runner.visualizer.add_datasample(
@@ -130,18 +120,8 @@ class DetectionVisualizationHook(Hook):
                 score_thr=self.score_thr,
             )
 
-    def detections(self, model: nn.Module, sample: ActionDataSample) -> InstanceData:
-        """The best detections of one window, without duplicates.
-
-        Args:
-            model: ``TALMTS`` or ``TwoStreamTALMTS``.
-            sample: With its ``raw_outputs``.
-
-        Returns:
-            At most ``max_detections`` by descending score: ``segments`` (S, 2) and
-            ``coarse_segments`` (S, 2) in seconds of the video, ``scores`` (S,) and
-            ``labels`` (S,).
-        """
+    def _detections(self, model: nn.Module, sample: ActionDataSample) -> InstanceData:
+        """The best detections of one window, in seconds of the video, by score."""
         raw = dict(sample.raw_outputs)
         num_frames = raw.pop('num_frames')
         raw = {key: raw[key] if key == 'points' else raw[key][None] for key in raw}
@@ -162,14 +142,10 @@ class DetectionVisualizationHook(Hook):
             max_keep=self.max_detections,
         )
         best = kept.argsort(descending=True, stable=True)[: self.max_detections]
-        rows = rows[best]
-
-        def to_seconds(frames_f: Tensor) -> Tensor:
-            return window_to_video_s(frames_f, sample.window_offset, sample.sample_fps)
-
+        rows, facts = rows[best], (sample.window_offset, sample.sample_fps)
         return InstanceData(
-            segments=to_seconds(segments[best]),
-            coarse_segments=to_seconds(coarse[rows % num_locations]),
+            segments=window_to_video_s(segments[best], *facts),
+            coarse_segments=window_to_video_s(coarse[rows % num_locations], *facts),
             scores=kept[best],
             labels=labels[rows],
         )

@@ -8,6 +8,7 @@ import os
 import zipfile
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -42,18 +43,14 @@ def dump_detections(
         detections: By video id, in seconds.
         classes: Names of the labels 0..K-1.
     """
-    results = {
-        video_id: [
+    results = {}
+    for name, found in detections.items():
+        columns = (found.labels, found.scores, found.segments)
+        rows = zip(*(column.tolist() for column in columns), strict=True)
+        results[name] = [
             {'label': classes[label], 'score': score, 'segment': segment}
-            for label, score, segment in zip(
-                found.labels.tolist(),
-                found.scores.tolist(),
-                found.segments.tolist(),
-                strict=True,
-            )
+            for label, score, segment in rows
         ]
-        for video_id, found in detections.items()
-    }
     content = {'version': 'VERSION 1.3', 'results': results, 'external_data': {}}
     with atomic_write(path) as temporary:
         # Compact: a data set has hundreds of thousands of detections.
@@ -76,12 +73,33 @@ def load_detections(
     Raises:
         ValueError: The file is missing or not JSON, or an entry is not a detection.
     """
-    labels = {name: label for label, name in enumerate(classes)}
+    content = read_json(path)
+    if not isinstance(content, dict) or not isinstance(content.get('results'), dict):
+        raise ValueError(
+            f"{path}: expected an object with the field 'results': {{VIDEO_ID: "
+            "[{'label', 'score', 'segment'}]}, as the test metric writes it"
+        )
+    index = {name: label for label, name in enumerate(classes)}
     unknown: Counter[str] = Counter()
-    videos = {
-        video_id: _parse(path, video_id, entries, labels, unknown)
-        for video_id, entries in _read_results(path).items()
-    }
+    videos = {}
+    for video_id, entries in content['results'].items():
+        if not isinstance(entries, list):
+            raise ValueError(f'{path}: results of video {video_id} are not a list')
+        rows = []
+        for position, entry in enumerate(entries):
+            try:
+                start, end = entry['segment']
+                label = index.get(entry['label'], UNKNOWN_LABEL)
+                rows.append((float(start), float(end), label, float(entry['score'])))
+                if label == UNKNOWN_LABEL:
+                    unknown[entry['label']] += 1
+            except (KeyError, TypeError, ValueError) as error:
+                raise ValueError(
+                    f'{path}: detection {position} of video {video_id} is {entry!r}; '
+                    "expected {'label': name, 'score': number, 'segment': [start, end]}"
+                ) from error
+        table = np.array(rows, dtype=np.float64).reshape(-1, 4)
+        videos[video_id] = Segments(table[:, :2], table[:, 2], table[:, 3])
     if unknown:
         print_log(
             f'{path}: {unknown.total()} detections are of classes that the annotation '
@@ -90,44 +108,6 @@ def load_detections(
             level=logging.WARNING,
         )
     return videos
-
-
-def _read_results(path: str | os.PathLike) -> dict[str, object]:
-    """The field "results" of a detection file."""
-    content = read_json(path)
-    if not isinstance(content, dict) or not isinstance(content.get('results'), dict):
-        raise ValueError(
-            f"{path}: expected an object with the field 'results': {{VIDEO_ID: "
-            "[{'label', 'score', 'segment'}]}, as the test metric writes it"
-        )
-    return content['results']
-
-
-def _parse(
-    path: str | os.PathLike,
-    video_id: str,
-    entries: object,
-    index: Mapping[str, int],
-    unknown: Counter[str],
-) -> Segments:
-    """The list of detections of one video; counts those of ``unknown`` classes."""
-    if not isinstance(entries, list):
-        raise ValueError(f'{path}: results of video {video_id} are not a list')
-    segments, labels, scores = [], [], []
-    for position, entry in enumerate(entries):
-        try:
-            start, end = entry['segment']
-            segments.append((float(start), float(end)))
-            scores.append(float(entry['score']))
-            labels.append(index.get(entry['label'], UNKNOWN_LABEL))
-            if labels[-1] == UNKNOWN_LABEL:
-                unknown[entry['label']] += 1
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(
-                f'{path}: detection {position} of video {video_id} is {entry!r}; '
-                "expected {'label': name, 'score': number, 'segment': [start, end]}"
-            ) from error
-    return Segments(segments, labels, scores)
 
 
 def dump_windows(
@@ -141,20 +121,15 @@ def dump_windows(
         classes: Names of the labels 0..K-1.
     """
     parts = [Segments.concatenate(video.windows) for video in videos.values()]
-    together = Segments.concatenate(parts)
-    counts = np.array([len(part) for part in parts], dtype=int)
+    durations = [video.duration_s or np.nan for video in videos.values()]
     with atomic_write(path) as temporary, open(temporary, 'wb') as file:
         np.savez_compressed(
             file,
             classes=np.array(list(classes), dtype=str),
             video_ids=np.array(list(videos), dtype=str),
-            durations=np.array(
-                [video.duration_s or np.nan for video in videos.values()], np.float64
-            ),
-            video=np.repeat(np.arange(len(parts)), counts),
-            segments=together.segments,
-            labels=together.labels,
-            scores=together.scores,
+            durations=np.array(durations, dtype=np.float64),
+            video=np.repeat(np.arange(len(parts)), np.array([*map(len, parts)], int)),
+            **vars(Segments.concatenate(parts)),
         )
 
 
@@ -188,11 +163,11 @@ def load_windows(
             'is not read)'
         ) from error
     bounds = np.searchsorted(rows, np.arange(len(ids) + 1))
+    durations = [None if np.isnan(value) else float(value) for value in durations]
     videos = {
-        str(ids[row]): VideoWindows(
-            None if np.isnan(durations[row]) else float(durations[row]),
-            [found[bounds[row] : bounds[row + 1]]],
+        str(name): VideoWindows(duration, [found[first:last]])
+        for name, duration, (first, last) in zip(
+            ids, durations, pairwise(bounds), strict=True
         )
-        for row in range(len(ids))
     }
     return videos, tuple(map(str, classes))

@@ -34,8 +34,9 @@ class Matching:
         video: (S,) positions in ``video_ids``.
         matched: (M, S) position of the segment that a detection finds at a threshold,
             or ``UNMATCHED``.
-        ignored: Detections left out: ``unknown_video`` and ``unknown_class``, because
-            no ground truth knows their video or class.
+        counts: ``videos``, ``segments`` and ``detections`` that are compared;
+            ``unknown_video`` and ``unknown_class``, detections that are left out
+            because no ground truth knows their video or class.
     """
 
     tiou_thresholds: np.ndarray
@@ -46,7 +47,7 @@ class Matching:
     found: Segments
     video: np.ndarray
     matched: np.ndarray
-    ignored: dict[str, int]
+    counts: dict[str, int]
 
     @property
     def positives(self) -> np.ndarray:
@@ -109,10 +110,6 @@ def match_videos(
     known = {name: one for name, one in detections.items() if name in ground_truth}
     found, video = _flatten(known, list(ground_truth))
     occurs = np.isin(found.labels, truth.labels)
-    ignored = {
-        'unknown_video': sum(map(len, detections.values())) - len(found),
-        'unknown_class': int((~occurs).sum()),
-    }
     order = np.flatnonzero(occurs)
     order = order[np.argsort(-found.scores[order], kind='stable')]
     found, video = found[order], video[order]
@@ -123,16 +120,16 @@ def match_videos(
         truth_video * num_classes + truth.labels,
         thresholds,
     )
+    counts = dict(
+        unknown_video=sum(map(len, detections.values())) - len(occurs),
+        unknown_class=int((~occurs).sum()),
+        videos=len(ground_truth),
+        segments=len(truth),
+        detections=len(found),
+    )
+    ids = tuple(ground_truth)
     return Matching(
-        tiou_thresholds=thresholds,
-        num_classes=num_classes,
-        video_ids=tuple(ground_truth),
-        truth=truth,
-        truth_video=truth_video,
-        found=found,
-        video=video,
-        matched=matched,
-        ignored=ignored,
+        thresholds, num_classes, ids, truth, truth_video, found, video, matched, counts
     )
 
 
@@ -163,15 +160,8 @@ def match_detections(
     that reaches the threshold, which needs no loop. Of the others, one detection of
     every group is matched at a time, at all thresholds.
 
-    Args:
-        segments: Detections (S, 2), by descending score.
-        groups: (S,) group of each detection.
-        targets: Ground truth (G, 2).
-        target_groups: (G,) group of each segment.
-        thresholds: (M,).
-
-    Returns:
-        (M, S) position of the segment that a detection takes, or ``UNMATCHED``.
+    Takes detections (S, 2) by descending score and their groups (S,), segments (G, 2)
+    and their groups (G,), and thresholds (M,); gives ``Matching.matched``.
     """
     matched = np.full((len(thresholds), len(segments)), UNMATCHED, dtype=np.int64)
     row, target, tiou = _overlapping_pairs(
@@ -191,7 +181,12 @@ def match_detections(
         return matched
     first = np.flatnonzero(np.diff(row, prepend=-1))  # pair of each detection (D,)
     count = np.diff(first, append=len(row))
-    turn = _turns(groups[row[first]])
+    # How many detections of its group come before each.
+    _, group = np.unique(groups[row[first]], return_inverse=True)
+    by_group = np.argsort(group, kind='stable')
+    size = np.bincount(group)
+    turn = np.empty_like(group)
+    turn[by_group] = np.arange(len(group)) - np.repeat(np.cumsum(size) - size, size)
     by_turn = np.argsort(turn, kind='stable')
     free = np.ones((len(thresholds), len(targets)), dtype=bool)
     for own in np.split(by_turn, np.cumsum(np.bincount(turn))[:-1]):
@@ -240,14 +235,3 @@ def _overlapping_pairs(
         first = last
     row, target, tiou = (np.concatenate(column) for column in zip(*parts, strict=True))
     return row, target, tiou
-
-
-def _turns(keys: np.ndarray) -> np.ndarray:
-    """How many equal keys come before each: (S,) -> (S,)."""
-    by_key = np.argsort(keys, kind='stable')
-    begins = np.flatnonzero(np.diff(keys[by_key], prepend=-1))
-    turn = np.empty(len(keys), dtype=np.int64)
-    turn[by_key] = np.arange(len(keys)) - np.repeat(
-        begins, np.diff(begins, append=len(keys))
-    )
-    return turn

@@ -20,9 +20,7 @@ class MeanAPResult:
     Attributes:
         tiou_thresholds: M thresholds.
         ap: (M, K) in [0, 1]; NaN for a class without ground truth.
-        counts: ``videos``, ``segments`` and ``detections`` that
-            were evaluated; ``unknown_video`` and ``unknown_class``, detections that
-            were ignored because no ground truth knows their video or class.
+        counts: See :class:`.Matching`.
     """
 
     tiou_thresholds: tuple[float, ...]
@@ -53,14 +51,7 @@ class MeanAPResult:
 def threshold_rows(
     evaluated: Sequence[float], wanted: Sequence[float] | None
 ) -> np.ndarray:
-    """Positions of the wanted thresholds among the evaluated ones.
-
-    Args:
-        evaluated: M thresholds.
-        wanted: Some of them, to 1e-6. None: all.
-
-    Returns:
-        Positions, int64.
+    """Positions of the wanted thresholds, to 1e-6, among the evaluated ones.
 
     Raises:
         ValueError: Nothing is wanted or something was not evaluated.
@@ -110,16 +101,10 @@ def mean_average_precision(
             segment, a label is out of range, or a detection is not finite.
     """
     matching = match_videos(ground_truth, detections, num_classes, tiou_thresholds)
-    counts = dict(
-        matching.ignored,
-        videos=len(matching.video_ids),
-        segments=len(matching.truth),
-        detections=len(matching.found),
-    )
     return MeanAPResult(
-        tuple(float(t) for t in matching.tiou_thresholds),
+        tuple(matching.tiou_thresholds.tolist()),
         average_precision(matching.hits, matching.found.labels, matching.positives),
-        counts,
+        matching.counts,
     )
 
 
@@ -146,25 +131,13 @@ def average_precision(
     for label in np.flatnonzero(positives):
         own = hits[:, labels == label]
         weight = 1.0 if usual_positives is None else usual_positives / positives[label]
-        # Recall rises by 1 / positives at each true positive and nowhere else.
-        gained = np.where(own, interpolated_precision(own, weight), 0.0)
-        ap[:, label] = gained.sum(axis=1) / positives[label]
+        true = weight * np.cumsum(own, axis=1, dtype=np.float64)
+        precision = true / (true + np.cumsum(~own, axis=1))
+        # The best precision at this or any higher recall, which rises by
+        # 1 / positives at each true positive and nowhere else.
+        best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+        ap[:, label] = np.where(own, best, 0.0).sum(axis=1) / positives[label]
     return ap
-
-
-def interpolated_precision(hits: np.ndarray, weight: float = 1.0) -> np.ndarray:
-    """Best precision at this or any higher recall.
-
-    Args:
-        hits: (M, S) true positives of one class, by descending score.
-        weight: How many true positives each of them stands for.
-
-    Returns:
-        (M, S).
-    """
-    true = weight * np.cumsum(hits, axis=1, dtype=np.float64)
-    precision = true / (true + np.cumsum(~hits, axis=1))
-    return np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
 
 
 def mean_ap_table(

@@ -57,14 +57,18 @@ def merge_videos(
         Detections by video id.
     """
     check_test_cfg(test_cfg)
-    clamp = test_cfg.get('clamp', True)
-    merged = [_join(video, clamp) for video in videos.values()]
+    merged = [Segments.concatenate(video.windows) for video in videos.values()]
+    if test_cfg.get('clamp', True):
+        durations = [video.duration_s for video in videos.values()]
+        merged = [_clamp(*pair) for pair in zip(merged, durations, strict=True)]
     if test_cfg.get('nms') is not None:
         merged = _suppress(merged, test_cfg['nms'])
-    limit = test_cfg.get('max_per_video')
-    return {
-        name: _best(found, limit) for name, found in zip(videos, merged, strict=True)
-    }
+    best = {}
+    for name, found in zip(videos, merged, strict=True):
+        start, end = found.segments.T
+        order = np.lexsort((end, start, found.labels, -found.scores))
+        best[name] = found[order[: test_cfg.get('max_per_video')]]
+    return best
 
 
 def check_test_cfg(test_cfg: Mapping[str, Any]) -> None:
@@ -155,15 +159,12 @@ def _to_numpy(value: Any) -> np.ndarray:
     return np.asarray(value)
 
 
-def _join(video: VideoWindows, clamp: bool) -> Segments:
-    """The windows of a video together, cut to it."""
-    merged = Segments.concatenate(video.windows)
-    if not clamp:
-        return merged
-    limit = np.inf if video.duration_s is None else video.duration_s
-    segments = np.clip(merged.segments, 0.0, limit)
-    merged = Segments(segments, merged.labels, merged.scores)
-    return merged[segments[:, 1] > segments[:, 0]]
+def _clamp(found: Segments, duration_s: float | None) -> Segments:
+    """Detections cut to the video, without those of which nothing is left."""
+    limit = np.inf if duration_s is None else duration_s
+    segments = np.clip(found.segments, 0.0, limit)
+    found = Segments(segments, found.labels, found.scores)
+    return found[segments[:, 1] > segments[:, 0]]
 
 
 def _suppress(videos: list[Segments], nms: Mapping[str, Any]) -> list[Segments]:
@@ -179,10 +180,3 @@ def _suppress(videos: list[Segments], nms: Mapping[str, Any]) -> list[Segments]:
     found = Segments(segments, together.labels[kept], scores)
     bounds = np.searchsorted(video[kept], np.arange(len(videos) + 1))
     return [found[first:last] for first, last in pairwise(bounds)]
-
-
-def _best(found: Segments, limit: int | None) -> Segments:
-    """The best, by descending score."""
-    start, end = found.segments.T
-    order = np.lexsort((end, start, found.labels, -found.scores))
-    return found[order[:limit]]

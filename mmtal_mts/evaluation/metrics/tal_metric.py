@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import logging
 import os
-from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,7 +16,6 @@ from rich.console import Console
 
 from ..functional.detections import dump_detections, dump_windows, some_names
 from ..functional.mean_ap import (
-    MeanAPResult,
     mean_ap_table,
     mean_average_precision,
     threshold_rows,
@@ -29,9 +27,6 @@ from ..functional.post_processing import (
     predicted_segments,
 )
 from ..protocols import load_ground_truth
-
-# Wide enough for ten thresholds and long class names.
-_LOG_WIDTH = 160
 
 
 @METRICS.register_module()
@@ -108,7 +103,7 @@ class TALMetric(BaseMetric):
         self.class_agnostic = class_agnostic
         self._source = dict(
             ann_file=ann_file,
-            subsets=(subset,) if isinstance(subset, str) else subset,
+            subsets=subset,
             on_invalid=on_invalid,
             protocol=protocol,
             class_agnostic=class_agnostic,
@@ -187,16 +182,13 @@ class TALMetric(BaseMetric):
                     f'num_classes of the model does not fit {self.ann_file}'
                 )
             duration = sample.get('duration')
-            self.results.append(
-                dict(
-                    video_id=str(video_id),
-                    window_offset=int(sample.get('window_offset') or 0),
-                    duration=None if duration is None else float(duration),
-                    broken=broken,
-                    detections=found,
-                    test_cfg=test_cfg,
-                )
+            kept = dict(
+                video_id=str(video_id),
+                window_offset=int(sample.get('window_offset') or 0),
+                duration=None if duration is None else float(duration),
             )
+            kept.update(broken=broken, detections=found, test_cfg=test_cfg)
+            self.results.append(kept)
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Evaluates all windows of all processes.
@@ -217,19 +209,19 @@ class TALMetric(BaseMetric):
         if self.dump_path is not None:
             dump_detections(self.dump_path, detections, self.classes)
             print_log(f'Detections are written to {self.dump_path}', logger='current')
+        truth = {name: video.actions for name, video in self.ground_truth.items()}
         result = mean_average_precision(
-            {name: video.actions for name, video in self.ground_truth.items()},
-            detections,
-            len(self.classes),
-            self.tiou_thresholds,
+            truth, detections, len(self.classes), self.tiou_thresholds
         )
-        print_log(self._report(result), logger='current')
-        metrics = OrderedDict(
-            (f'mAP@{threshold:.2f}', float(value))
-            for threshold, value in zip(
-                self.tiou_thresholds, result.mean_ap, strict=True
-            )
-        )
+        classes = self.classes if self.classwise else ()
+        table, notes = mean_ap_table(result, self.average_over, classes)
+        # Wide enough for ten thresholds and long class names.
+        console = Console(file=io.StringIO(), width=160, color_system=None)
+        console.print(table, *notes, sep='\n', highlight=False)
+        report = f'{os.path.basename(self.ann_file)}\n{console.file.getvalue()}'
+        print_log(report.rstrip(), logger='current')
+        values = zip(self.tiou_thresholds, result.mean_ap.tolist(), strict=True)
+        metrics = {f'mAP@{threshold:.2f}': value for threshold, value in values}
         metrics['mAP'] = result.average(self.average_over)
         if self.classwise:
             rows = threshold_rows(result.tiou_thresholds, self.average_over)
@@ -244,11 +236,9 @@ class TALMetric(BaseMetric):
         by_video: dict[str, list[dict]] = {}
         for key in sorted(unique):
             by_video.setdefault(key[0], []).append(unique[key])
-        self._warn(
-            'could not be read; evaluated without (all of) their detections',
-            sorted({r['video_id'] for r in unique.values() if r['broken']}),
-        )
-        self._warn(
+        broken = sorted({r['video_id'] for r in unique.values() if r['broken']})
+        _warn('could not be read; evaluated without (all of) their detections', broken)
+        _warn(
             'of the ground truth got no prediction at all, their segments count as '
             'missed',
             sorted(set(self.ground_truth) - set(by_video)),
@@ -262,18 +252,9 @@ class TALMetric(BaseMetric):
             videos[video_id] = VideoWindows(duration, found)
         return videos
 
-    @staticmethod
-    def _warn(message: str, videos: Sequence[str]) -> None:
-        """Names the videos of a warning, if there is any."""
-        if videos:
-            text = f'{len(videos)} video(s) {message}: {some_names(videos, 10)}'
-            print_log(text, logger='current', level=logging.WARNING)
 
-    def _report(self, result: MeanAPResult) -> str:
-        """The table and the numbers it rests on, as text."""
-        classes = self.classes if self.classwise else ()
-        table, notes = mean_ap_table(result, self.average_over, classes)
-        text = io.StringIO()
-        console = Console(file=text, width=_LOG_WIDTH, color_system=None)
-        console.print(table, *notes, sep='\n', highlight=False)
-        return f'{os.path.basename(self.ann_file)}\n{text.getvalue().rstrip()}'
+def _warn(message: str, videos: Sequence[str]) -> None:
+    """Names the videos of a warning, if there is any."""
+    if videos:
+        text = f'{len(videos)} video(s) {message}: {some_names(videos, 10)}'
+        print_log(text, logger='current', level=logging.WARNING)

@@ -13,7 +13,7 @@ from mmaction.structures import ActionDataSample
 
 from mmtal_mts.apis import load_config, prepare_test_config
 from mmtal_mts.evaluation import RawOutputWriter, TALMetric
-from mmtal_mts.evaluation.functional.raw_outputs import RawOutputFolder
+from mmtal_mts.evaluation.metrics.raw_outputs import RawOutputFolder
 from mmtal_mts.utils import UserError
 
 STEM = 'configs/tal_mts/tal-mts_i3d-tiny_1xb4-128x48x48_synthetic'

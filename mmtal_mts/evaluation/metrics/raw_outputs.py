@@ -11,6 +11,10 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import numpy as np
+import torch
+from mmaction.registry import METRICS
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import print_log
 
 from ...utils.io import atomic_write, write_json
 
@@ -51,12 +55,6 @@ class RawWindow(NamedTuple):
     facts: dict[str, Any]
 
 
-def _path(folder: str | os.PathLike, key: WindowKey) -> Path:
-    # An id may hold characters that a file name may not.
-    name = quote(key.video_id, safe=' ()+,=@')
-    return Path(folder) / f'{name}@{key.window_offset:07}.npz'
-
-
 def is_raw_folder(folder: str | os.PathLike) -> bool:
     """Says whether a folder holds the raw outputs of a finished run."""
     return (Path(folder) / _INDEX).is_file()
@@ -78,23 +76,24 @@ def write_index(
 ) -> None:
     """Finishes a folder: without its list of windows it does not count as whole.
 
-    Args:
-        folder: Folder of the run.
-        keys: All windows, in any order and possibly repeated.
-        dataset_meta: Class names in label order, as the metric takes them.
+    Windows come in any order and possibly repeated, classes as the metric takes them.
     """
-    content = dict(
-        dataset_meta={name: list(names) for name, names in dataset_meta.items()},
-        windows=[list(key) for key in sorted(set(keys))],
-    )
-    write_json(Path(folder) / _INDEX, content)
+    meta = {name: list(names) for name, names in dataset_meta.items()}
+    windows = [list(key) for key in sorted(set(keys))]
+    write_json(Path(folder) / _INDEX, dict(dataset_meta=meta, windows=windows))
+
+
+def _path(folder: str | os.PathLike, key: WindowKey) -> Path:
+    # An id may hold characters that a file name may not.
+    name = quote(key.video_id, safe=' ()+,=@')
+    return Path(folder) / f'{name}@{key.window_offset:07}.npz'
 
 
 class RawOutputFolder:
     """Raw outputs of a run, read window by window.
 
     Args:
-        path: Folder that :func:`write_index` finished.
+        path: Folder that :class:`RawOutputWriter` finished.
 
     Attributes:
         path: The folder.
@@ -118,8 +117,7 @@ class RawOutputFolder:
             content = json.loads(index.read_text(encoding='utf-8'))
             self.dataset_meta: dict[str, list[str]] = dict(content['dataset_meta'])
             self.keys = [
-                WindowKey(str(video_id), int(offset))
-                for video_id, offset in content['windows']
+                WindowKey(str(name), int(offset)) for name, offset in content['windows']
             ]
         except (ValueError, TypeError, KeyError) as error:
             raise ValueError(
@@ -149,3 +147,72 @@ class RawOutputFolder:
         ):
             raise ValueError(f'{path}: shapes do not belong together: {shapes}')
         return RawWindow(outputs, facts)
+
+
+@METRICS.register_module()
+class RawOutputWriter(BaseMetric):
+    """Writes what the model says about each window to disk, as it comes.
+
+    The model needs ``keep_raw=True``. The files can be fused with those of another
+    network, or decoded again with other settings, by ``tools/fuse_streams.py``.
+
+    Args:
+        folder: Folder to write.
+        collect_device: 'cpu' or 'gpu', for gathering from the processes.
+        collect_dir: Folder for gathering on the CPU.
+    """
+
+    default_prefix: str | None = ''
+
+    def __init__(
+        self, folder: str, collect_device: str = 'cpu', collect_dir: str | None = None
+    ) -> None:
+        super().__init__(collect_device=collect_device, collect_dir=collect_dir)
+        self.folder = folder
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Writes one batch of windows.
+
+        Args:
+            data_batch: Not used.
+            data_samples: Windows with ``raw_outputs``.
+
+        Raises:
+            ValueError: The predictions carry no raw outputs.
+        """
+        for sample in data_samples:
+            raw = sample.get('raw_outputs')
+            if raw is None:
+                raise ValueError(
+                    'the model keeps no raw outputs; set model.keep_raw=True'
+                )
+            key = WindowKey(sample['video_id'], int(sample['window_offset']))
+            outputs = {name: raw[name].detach().float().cpu() for name in _OUTPUTS}
+            duration, video_scores = sample.get('duration'), sample.get('video_scores')
+            if video_scores is not None:
+                video_scores = {
+                    name: torch.as_tensor(video_scores[name]).tolist()
+                    for name in ('labels', 'scores')
+                }
+            facts = dict(
+                num_frames=int(raw['num_frames']),
+                # Of features it is no whole number, as the key is.
+                window_offset=float(sample['window_offset']),
+                sample_fps=float(sample['sample_fps']),
+                duration=None if duration is None else float(duration),
+                broken=bool(sample.get('broken', False)),
+                video_scores=video_scores,
+            )
+            write_window(self.folder, key, RawWindow(outputs, facts))
+            self.results.append(key)
+
+    def compute_metrics(self, results: list[WindowKey]) -> dict[str, float]:
+        """Finishes the folder, of which ``results`` are all windows; no values."""
+        meta = self.dataset_meta or {}
+        # Of a class-agnostic data set, the second are those of a video classifier.
+        classes = {
+            name: meta[name] for name in ('classes', 'video_classes') if meta.get(name)
+        }
+        write_index(self.folder, [WindowKey(*key) for key in results], classes)
+        print_log(f'Raw outputs are written to {self.folder}', logger='current')
+        return {}
