@@ -1,20 +1,37 @@
-"""Results drawn into the video."""
+"""Videos with other pictures: results drawn into them, and previews for browsers."""
 
 from __future__ import annotations
 
+import heapq
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
+import av
 import cv2
 import numpy as np
 from matplotlib import font_manager
 from PIL import Image, ImageDraw, ImageFont
-from PIL.ImageColor import getrgb
 
+from ..datasets.video import VideoReader
 from ..utils import UserError
+from ..utils.io import atomic_write
 from ..visualization import class_color
-from .video_encoding import encode_video
-from .video_result import VIDEO_SUFFIXES, ResultWriter, VideoResult
+from .writers import ResultWriter, VideoResult
 
+Draw = Callable[[np.ndarray, float], np.ndarray]
+PREVIEW_SUFFIX = '.preview.mp4'
+# Fine enough for every common frame rate.
+_TICK = Fraction(1, 90_000)
+# Sound that mp4 files may hold as it is.
+_MP4_SOUND = ('aac', 'mp3', 'ac3', 'eac3', 'opus', 'flac', 'alac')
+_PLAYABLE = {'.mp4': ('h264', 'vp9', 'av1'), '.webm': ('vp8', 'vp9', 'av1')}
+_PLAYABLE |= {'.m4v': ('h264',), '.mov': ('h264',)}
+# 8 bits, colours at half the resolution: what every browser decodes.
+_PIXELS = ('yuv420p', 'yuvj420p')
+_MAX_PREVIEW_HEIGHT = 480
 _MIN_WIDTH, _MAX_WIDTH = 480, 1280
 _MAX_ROWS = 8
 _PANEL, _TRACK, _TEXT = '#16191d', '#2a2f36', '#e6e9ed'
@@ -23,7 +40,7 @@ _PANEL, _TRACK, _TEXT = '#16191d', '#2a2f36', '#e6e9ed'
 class AnnotatedVideoWriter(ResultWriter):
     """MP4: the video, what happens now in its corner, and a timeline below it."""
 
-    suffix = VIDEO_SUFFIXES[0]
+    suffix = '.annotated.mp4'
 
     def _write(self, shown: VideoResult, path: Path) -> None:
         if shown.path is None:
@@ -31,28 +48,17 @@ class AnnotatedVideoWriter(ResultWriter):
                 f'{shown.video_id}: an annotated video needs a video file, not an '
                 'array of frames. Remedy: leave mp4 out of the formats'
             )
-        encode_video(shown.path, path, Painter(shown))
+        _encode(shown.path, path, _Painter(shown))
 
 
-class Painter:
-    """Draws the detections of a video into its frames.
-
-    Small videos are enlarged, so that there is room for text.
-
-    Args:
-        result: Selected detections.
-    """
+class _Painter:
+    """Draws into frames (H, W, 3) uint8 RGB; small ones are enlarged to fit text."""
 
     def __init__(self, result: VideoResult) -> None:
         self.result = result
         self._size: tuple[int, int] | None = None
 
     def __call__(self, image: np.ndarray, time: float) -> np.ndarray:
-        """Draws into a frame (H, W, 3) uint8 RGB shown at a time in seconds.
-
-        Returns:
-            A larger picture, of the same size for each frame.
-        """
         if self._size is None:
             self._prepare(*image.shape[:2])
         enlarged = self._size[0] > image.shape[1]
@@ -60,9 +66,13 @@ class Painter:
         image = cv2.resize(image, self._size, interpolation=how)
         canvas = Image.fromarray(np.concatenate([image, self._panel]))
         draw = ImageDraw.Draw(canvas)
-        pad = self._font_size // 2
+        found, pad = self.result.detections, self._font_size // 2
         top, height = pad, self._font_size + 2 * pad
-        for label, score in self._active(time):
+        start, end = found.segments.T
+        best: dict[int, float] = {}
+        for index in np.flatnonzero((start <= time) & (time < end)):
+            best.setdefault(int(found.labels[index]), float(found.scores[index]))
+        for label, score in best.items():
             text = f'{" ".join(self.result.classes[label].split())}  {score:.2f}'
             right, bottom = 4 * pad + self._font.getlength(text), top + height - 1
             draw.rectangle((pad, top, right, bottom), _PANEL)
@@ -85,46 +95,112 @@ class Painter:
         found = self.result.detections
         # The classes with the best detections, in label order.
         labels = sorted(list(dict.fromkeys(found.labels.tolist()))[:_MAX_ROWS])
-        names = [self._shorten(self.result.classes[label]) for label in labels]
+        names = [' '.join(self.result.classes[label].split()) for label in labels]
         row, pad = round(self._font_size * 1.5), self._font_size // 2
         longest = max((self._font.getlength(name) for name in names), default=0)
-        self._left = int(longest) + 2 * pad
+        # The track of a row covers the end of a name that is too long.
+        self._left = int(min(longest, 0.3 * new_width)) + 2 * pad
         height = (len(labels) * row + 2 * pad + 1) // 2 * 2
         panel = Image.new('RGB', (new_width, height), _PANEL)
-        draw = ImageDraw.Draw(panel)
+        draw = ImageDraw.Draw(panel, 'RGBA')
         for position, (label, name) in enumerate(zip(labels, names, strict=True)):
-            top = pad + position * row
-            bottom = top + row - 4
-            draw.text((pad, top + row / 2), name, _TEXT, self._font, anchor='lm')
-            draw.rectangle((self._left, top + 3, new_width - pad - 1, bottom), _TRACK)
-            color = np.array(getrgb(class_color(label)))
+            top, bottom = pad + position * row + 3, pad + (position + 1) * row - 4
+            draw.text((pad, top - 3 + row / 2), name, _TEXT, self._font, anchor='lm')
+            draw.rectangle((self._left - pad, top - 3, new_width, bottom + 4), _PANEL)
+            draw.rectangle((self._left, top, new_width - pad - 1, bottom), _TRACK)
             # The best come last, on top.
             for index in np.flatnonzero(found.labels == label)[::-1]:
                 x0, x1 = map(self._x, found.segments[index])
-                strength = 0.35 + 0.65 * float(np.clip(found.scores[index], 0, 1))
-                fill = np.rint(strength * color + (1 - strength) * 42).astype(int)
-                draw.rectangle((x0, top + 3, max(x1, x0 + 1), bottom), tuple(fill))
+                alpha = round(255 * (0.35 + 0.65 * np.clip(found.scores[index], 0, 1)))
+                fill = f'{class_color(label)}{alpha:02x}'
+                draw.rectangle((x0, top, max(x1, x0 + 1), bottom), fill)
         self._panel = np.asarray(panel)
 
     def _x(self, time: float) -> int:
         """Pixel of a time in the panel."""
         room = self._size[0] - self._font_size // 2 - 1 - self._left
-        share = min(max(time / max(self.result.duration, 1e-6), 0.0), 1.0)
-        return self._left + round(share * room)
+        share = np.clip(time / max(self.result.duration, 1e-6), 0, 1)
+        return self._left + round(float(share) * room)
 
-    def _shorten(self, name: str) -> str:
-        """A name in one line, not wider than a third of the picture."""
-        name = short = ' '.join(name.split())
-        while name and self._font.getlength(short) > self._size[0] * 0.3:
-            name = name[:-1]
-            short = f'{name}…'
-        return short
 
-    def _active(self, time: float) -> list[tuple[int, float]]:
-        """Labels and best scores of what happens at a time, the best first."""
-        found = self.result.detections
-        start, end = found.segments.T
-        best: dict[int, float] = {}
-        for index in np.flatnonzero((start <= time) & (time < end)):
-            best.setdefault(int(found.labels[index]), float(found.scores[index]))
-        return list(best.items())
+def is_playable(path: Path) -> bool:
+    """Says by container, codec and pixel format whether common browsers play a file."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        return (
+            _codec_name(stream) in _PLAYABLE.get(path.suffix.lower(), ())
+            and stream.codec_context.pix_fmt in _PIXELS
+        )
+
+
+def write_preview(source: str, path: Path) -> None:
+    """Converts a video file to a small MP4 file that browsers play."""
+
+    def shrink(image: np.ndarray, _: float) -> np.ndarray:
+        scale = min(1.0, _MAX_PREVIEW_HEIGHT / image.shape[0])
+        # H.264 halves the colours, so sizes are even.
+        height, width = (max(2, round(n * scale / 2) * 2) for n in image.shape[:2])
+        return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+
+    with atomic_write(path) as temporary:
+        _encode(source, temporary, shrink, crf=26)
+
+
+def _encode(source: str, path: Path, draw: Draw, crf: int = 23) -> None:
+    """Writes H.264 with the times of the source, and its sound if MP4 can hold it."""
+    with (
+        closing(VideoReader(source, 0)) as reader,
+        av.open(source) as container,
+        av.open(str(path), 'w', 'mp4', {'movflags': '+faststart'}) as output,
+    ):
+        pictures = _pictures(reader, output, draw, crf)
+        packets = heapq.merge(
+            pictures, _sound(container, output), key=lambda p: p.dts * p.time_base
+        )
+        for packet in packets:
+            output.mux(packet)
+
+
+def _pictures(
+    reader: VideoReader, output: Any, draw: Draw, crf: int
+) -> Iterator[av.Packet]:
+    options = dict(crf=str(crf), preset='veryfast')
+    stream = output.add_stream('libx264', options=options)
+    stream.pix_fmt, stream.codec_context.time_base = 'yuv420p', _TICK
+    last = -1
+    for index, image in reader.frames():
+        time = reader.times.start_s(index)
+        image = draw(image, time)
+        if last < 0:
+            stream.height, stream.width = image.shape[:2]
+        picture = av.VideoFrame.from_ndarray(image, format='rgb24')
+        last = max(round(time / _TICK), last + 1)
+        picture.pts, picture.time_base = last, _TICK
+        yield from stream.encode(picture)
+    yield from stream.encode(None)
+
+
+def _sound(container: Any, output: Any) -> Iterator[av.Packet]:
+    """Copies the first audio stream; 0 is the first frame."""
+    sound, video = next(iter(container.streams.audio), None), container.streams.video[0]
+    if sound is None or _codec_name(sound) not in _MP4_SOUND:
+        return
+    if hasattr(output, 'add_stream_from_template'):
+        stream = output.add_stream_from_template(sound)
+    else:  # PyAV before 14
+        stream = output.add_stream(template=sound)
+    shift = round((video.start_time or 0) * video.time_base / sound.time_base)
+    last = -1
+    with suppress(av.error.FFmpegError):  # a damaged end costs the rest of the sound
+        for packet in container.demux(sound):
+            if packet.dts is None or packet.dts - shift <= last:
+                continue
+            packet.dts, packet.pts = packet.dts - shift, packet.pts - shift
+            packet.stream, last = stream, packet.dts
+            yield packet
+
+
+def _codec_name(stream: Any) -> str:
+    """E.g. 'mp3' and not 'mp3float', 'av1' and not 'libdav1d'."""
+    codec = stream.codec_context.codec
+    return getattr(codec, 'canonical_name', codec.name)

@@ -16,11 +16,7 @@ from mmengine.registry import init_default_scope
 from torch import nn
 
 from ..utils import UserError
-from ..utils.checkpoint import (
-    fetch_checkpoint,
-    load_checkpoint,
-    load_model_weights,
-)
+from ..utils.checkpoint import fetch_checkpoint, load_checkpoint, load_model_weights
 from .config import load_config
 
 _NAMED_HASH = re.compile(r'-([0-9a-f]{8,64})\.pth$')
@@ -30,15 +26,8 @@ def list_models(pattern: str = '*', *, with_weights: bool = False) -> list[str]:
     """Lists the models that can be asked for by name.
 
     Args:
-        pattern: Only names like this, with ``*`` and ``?``.
+        pattern: Only names like this, e.g. ``*thumos14-rgb``.
         with_weights: Only those with released weights.
-
-    Returns:
-        Names, in the order of the metafiles.
-
-    Example:
-        >>> list_models('*thumos14-rgb')
-        ['afsd_i3d_1xb1-256x96x96-16e_thumos14-rgb', ...]
     """
     return [
         name
@@ -55,13 +44,7 @@ def metafile_entries() -> dict[str, dict]:
 
 
 def find_config(model: str | os.PathLike) -> Path:
-    """Finds the config of a model.
-
-    Args:
-        model: A config file, or a name of :func:`list_models`.
-
-    Returns:
-        A file, which need not exist if ``model`` is a path.
+    """Takes a config file as it is, and finds that of a name of :func:`list_models`.
 
     Raises:
         UserError: No model has the name.
@@ -79,17 +62,11 @@ def find_config(model: str | os.PathLike) -> Path:
 
 
 def find_weights(model: str | os.PathLike | None) -> Path:
-    """Finds the released weights of a model, and checks that they are whole.
+    """Finds the released weights ``NAME-HASH.pth`` of a name or config file.
 
-    They are searched for in the environment variable ``MMTAL_ZOO`` if it is set (a
-    folder, or the web address of one), else where the metafile says: in the clone, in
-    the current folder, or at an address.
-
-    Args:
-        model: Its name, or its config file.
-
-    Returns:
-        The checkpoint ``NAME-HASH.pth``.
+    They are in the environment variable ``MMTAL_ZOO`` if it is set (a folder, or the
+    web address of one), else where the metafile says: in the clone, in the current
+    folder, or at an address.
 
     Raises:
         UserError: There is none, or its content is not what its name says.
@@ -114,21 +91,15 @@ def find_weights(model: str | os.PathLike | None) -> Path:
             f'the weights of {name} are neither {" nor ".join(map(str, places))}. '
             'Remedy: say where released files are, by MMTAL_ZOO=FOLDER_OR_URL'
         )
-    return check_hash(found)
+    return _checked(found)
 
 
 def local_weights(weights: str | os.PathLike) -> Path:
-    """Makes a checkpoint local; it is fetched once.
-
-    Args:
-        weights: A file, or the web address of a released one, ``.../NAME-HASH.pth``.
-
-    Returns:
-        The file; of an address, the one among the checkpoints of :mod:`torch.hub`.
+    """Takes a file as it is, and fetches ``https://.../NAME-HASH.pth`` once.
 
     Raises:
-        UserError: The address names no hash, the file is not there or not the right
-            one; then nothing is kept.
+        UserError: The address names no hash, or the file is not there or not the one
+            of the hash; then nothing is kept.
     """
     url = os.fspath(weights)
     if '://' not in url:
@@ -139,40 +110,29 @@ def local_weights(weights: str | os.PathLike) -> Path:
             f'{url} does not end with -HASH.pth, so that what comes could not be '
             'checked. Remedy: fetch it yourself and give the file'
         )
-    path = fetch_checkpoint(url, digest[1])
-    return check_hash(path)
-
-
-def check_hash(path: Path) -> Path:
-    """Checks that a file is the one that its name ``NAME-HASH.pth`` promises.
-
-    Returns:
-        The same path.
-
-    Raises:
-        UserError: Its SHA-256 does not begin with the hash.
-    """
-    wanted = _NAMED_HASH.search(path.name)[1]
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
-    if not found.startswith(wanted):
-        raise UserError(
-            f'{path}: the SHA-256 of the content begins with {found[: len(wanted)]}, '
-            f'not with {wanted} as its name says, so it is damaged or another file. '
-            'Remedy: get it again'
-        )
-    return path
+    return _checked(fetch_checkpoint(url, digest[1]))
 
 
 def checkpoint_config(weights: str | os.PathLike) -> Config:
-    """The config that MMEngine kept in a checkpoint, see :func:`local_weights`.
+    """The config of a checkpoint: that of the metafile, or the one it was saved with.
 
     Raises:
-        UserError: There is none.
+        UserError: There is none, or it is of an older version.
     """
-    text = (load_checkpoint(local_weights(weights)).get('meta') or {}).get('cfg')
+    path = local_weights(weights)
+    for entry in metafile_entries().values():
+        if Path(entry.get('Weights', '')).name == path.name:
+            return load_config(_root() / entry['Config'])
+    text = (load_checkpoint(path).get('meta') or {}).get('cfg')
     if not isinstance(text, str):
         raise UserError(f'{weights} holds no config. Remedy: give the config too')
-    return Config.fromstring(text, '.py')
+    cfg = Config.fromstring(text, '.py')
+    if 'decoder' in cfg.get('model', {}):
+        raise UserError(
+            f'{weights} holds the config of an older version (model.decoder). '
+            'Remedy: give the config of this version too'
+        )
+    return cfg
 
 
 def init_model(
@@ -194,9 +154,6 @@ def init_model(
 
     Raises:
         UserError: The config, the weights or the device are unusable, or do not fit.
-
-    Example:
-        >>> model = init_model('tal-mts_i3d-tiny_1xb4-128x48x48_synthetic')
     """
     cfg = model if isinstance(model, Config) else load_config(find_config(model))
     path = local_weights(weights) if weights else find_weights(cfg.filename)
@@ -207,23 +164,14 @@ def init_model(
 
         network = OnnxDetector(str(path), cfg)
     else:
-        settings = cfg.model.copy()
-        for part in (settings, settings.get('rgb', {}), settings.get('flow', {})):
-            if 'pretrained' in part.get('backbone', {}):
-                # The checkpoint holds the backbone too.
-                part['backbone']['pretrained'] = None
-        network = MODELS.build(settings)
+        network = MODELS.build(cfg.model)
         network.meta = load_model_weights(network, path)
     network.cfg = cfg
     return network.to(place).eval()
 
 
 def usable_device(name: str | None) -> torch.device:
-    """The device of a name like 'cuda:1'; None: the first GPU if there is one.
-
-    Raises:
-        UserError: Torch cannot use it.
-    """
+    """The device of a name like 'cuda:1'; None: the first GPU if there is one."""
     name = name or ('cuda' if torch.cuda.is_available() else 'cpu')
     try:
         device = torch.device(name)
@@ -234,6 +182,19 @@ def usable_device(name: str | None) -> torch.device:
             'Remedy: --device cpu, or cuda:N with a GPU that torch sees'
         ) from error
     return device
+
+
+def _checked(path: Path) -> Path:
+    """The file, if its SHA-256 begins with the hash of its name."""
+    wanted = _NAMED_HASH.search(path.name)[1]
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if not found.startswith(wanted):
+        raise UserError(
+            f'{path}: the SHA-256 of the content begins with {found[: len(wanted)]}, '
+            f'not with {wanted} as its name says, so it is damaged or another file. '
+            'Remedy: get it again'
+        )
+    return path
 
 
 def _root() -> Path:

@@ -31,7 +31,7 @@ from .model_zoo import (
     init_model,
     usable_device,
 )
-from .video_result import Selection, VideoResult
+from .writers import Selection, VideoResult
 
 Source = str | os.PathLike | np.ndarray | Iterable[np.ndarray]
 """Video file; or frames (T, H, W, 3) uint8 RGB, an array or one by one."""
@@ -45,9 +45,8 @@ class TALInferencer(BaseInferencer):
     so that the detections are those of ``tools/test.py``. Decoding runs ahead of the
     network in a thread; memory does not grow with the length of a video.
 
-    MMEngine's base class takes all inputs for one list of predictions; here each
-    video has many windows and a result of its own, so :meth:`__call__` goes through
-    :meth:`preprocess`, :meth:`forward` and :meth:`postprocess` for each of them.
+    Unlike in MMEngine's base class, an input has many windows and one result, so
+    :meth:`preprocess`, :meth:`forward` and :meth:`postprocess` work on one video.
 
     Args:
         model: Config: a file, a name of :func:`.list_models`, or a config. None: the
@@ -103,11 +102,9 @@ class TALInferencer(BaseInferencer):
 
         Args:
             inputs: Video file; or frames (T, H, W, 3) uint8 RGB as an array, or one
-                by one as a generator; or a list or tuple of several of these.
+                by one as a generator; or a list or tuple of several of these, for a
+                list of results.
             fps: Frame rate of arrays and generators.
-
-        Returns:
-            As many results as inputs, a list for a list.
 
         Raises:
             VideoReadError: A video is unreadable.
@@ -130,12 +127,9 @@ class TALInferencer(BaseInferencer):
         Args:
             source: See :meth:`__call__`.
             video_id: Name of the video, by default that of the file.
-            fps: Frame rate of an array or generator.
+            fps: See :meth:`__call__`.
             report: Called after each batch with the number of windows that are done
                 and, as far as it is known, of all windows.
-
-        Returns:
-            All detections after NMS.
         """
         is_file = isinstance(source, (str, os.PathLike))
         if not is_file and fps is None:
@@ -143,28 +137,20 @@ class TALInferencer(BaseInferencer):
         reader = VideoReader(source, 0) if is_file else ArrayReader(source, fps)
         if video_id is None:
             video_id = Path(source).stem if is_file else 'frames'
-        preds: list[Segments] = []
-        total = None
+        preds, total = [], None
         if reader.num_frames is not None:
             total = sum(1 for _ in video_windows(reader, video_id, **self.window_cfg))
         for batch in run_ahead(self.preprocess(reader, self.batch_size, video_id), 1):
             preds += self.forward(batch)
             if report is not None:
                 report(len(preds), total)
-        result = self.postprocess(preds, reader=reader, video_id=video_id)
-        if is_file:
-            reader.close()
-        return result
+        reader.close()
+        return self.postprocess(preds, reader=reader, video_id=video_id)
 
     def preprocess(
         self, inputs: VideoReader | ArrayReader, batch_size: int, video_id: str
     ) -> Iterator[dict]:
         """Runs the windows of a video through the test pipeline.
-
-        Args:
-            inputs: The video.
-            batch_size: Windows in a batch.
-            video_id: Name of the video.
 
         Yields:
             Batches: lists ``inputs`` of (C, T, H, W), and their ``data_samples``.
@@ -175,14 +161,7 @@ class TALInferencer(BaseInferencer):
 
     @torch.inference_mode()
     def forward(self, inputs: dict) -> list[Segments]:
-        """Detects in the windows of a batch.
-
-        Args:
-            inputs: A batch of :meth:`preprocess`.
-
-        Returns:
-            Detections of each window in seconds of the video, before NMS.
-        """
+        """Detects in the windows of a batch, in seconds of the video, before NMS."""
         kind = self.device.type
         dtype = torch.float16 if kind == 'cuda' else torch.bfloat16
         with torch.autocast(kind, dtype=dtype, enabled=self.amp):
@@ -197,14 +176,7 @@ class TALInferencer(BaseInferencer):
         reader: VideoReader | ArrayReader,
         video_id: str,
     ) -> VideoResult:
-        """Joins the windows of a video by ``model.test_cfg``.
-
-        Args:
-            preds: Detections of each window.
-            visualization: Not used; results are shown by :mod:`.writers`.
-            reader: The video.
-            video_id: Its name.
-        """
+        """Joins the detections of the windows of a video by ``model.test_cfg``."""
         return VideoResult(
             video_id,
             merge_windows(preds, reader.duration_s, self.model.test_cfg),
@@ -218,22 +190,17 @@ class TALInferencer(BaseInferencer):
     def visualize(
         self, inputs: Sequence[Source], preds: Sequence[VideoResult], **kwargs: Any
     ) -> list[np.ndarray]:
-        """Draws a timeline of each result; see :mod:`.writers` for more.
+        """Draws timelines (H, W, 3) uint8 RGB of results; :mod:`.writers` has more.
 
         Args:
             inputs: Not used.
             preds: Results.
             **kwargs: Settings of :class:`.Selection`.
-
-        Returns:
-            Pictures (H, W, 3) uint8 RGB.
         """
         pictures = []
-        for shown in map(Selection(**kwargs), preds):
-            timeline = Timeline(
-                shown.video_id, shown.duration, shown.detections, shown.ground_truth
-            )
-            pictures.append(render_timelines([timeline], shown.classes))
+        for r in map(Selection(**kwargs), preds):
+            rows = Timeline(r.video_id, r.duration, r.detections, r.ground_truth)
+            pictures.append(render_timelines([rows], r.classes))
         return pictures
 
     def _init_model(self, cfg: Config, weights: str, device: str) -> nn.Module:
@@ -278,12 +245,7 @@ def video_dataset_cfg(cfg: Config) -> dict:
 def window_settings(
     dataset_cfg: dict, frame_size: int | None, flow_method: str
 ) -> dict[str, Any]:
-    """Makes the settings of :func:`.video_windows`, checked before any work.
-
-    Args:
-        dataset_cfg: From :func:`video_dataset_cfg`.
-        frame_size: See :class:`TALInferencer`.
-        flow_method: See :class:`TALInferencer`.
+    """Settings of :func:`.video_windows` for the data of :func:`video_dataset_cfg`.
 
     Raises:
         UserError: The config needs more than a video.

@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 
 from mmtal_mts.apis import TALInferencer
-from mmtal_mts.apis.batch_inference import BatchInference
-from mmtal_mts.apis.video_result import Selection
-from mmtal_mts.apis.writers import FORMATS
+from mmtal_mts.apis.batch_inference import FORMATS, BatchInference
+from mmtal_mts.apis.writers import Selection
 from mmtal_mts.utils import UserError
 
 EVERYTHING = Selection(score_thr=0.0, top_k=None)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from mmtal_mts.apis.video_inputs import find_videos
+from mmtal_mts.apis.batch_inference import find_videos
 from mmtal_mts.utils import UserError
 
 

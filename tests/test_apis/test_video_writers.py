@@ -6,10 +6,12 @@ import av
 import numpy as np
 import pytest
 
-from mmtal_mts.apis.annotated_video import AnnotatedVideoWriter
-from mmtal_mts.apis.video_encoding import codec_name, is_playable, write_preview
-from mmtal_mts.apis.video_result import Selection, VideoResult
-from mmtal_mts.apis.writers import TimelineWriter
+from mmtal_mts.apis.annotated_video import (
+    AnnotatedVideoWriter,
+    is_playable,
+    write_preview,
+)
+from mmtal_mts.apis.writers import Selection, TimelineWriter, VideoResult
 from mmtal_mts.datasets.video import VideoReader
 from mmtal_mts.structures import Segments
 from mmtal_mts.utils import UserError
@@ -25,7 +27,7 @@ def times_and_sound(path):
     reader = VideoReader(path)
     frames = [reader.times.start_s(index) for index, _ in reader.frames()]
     with av.open(str(path)) as container:
-        return frames, [codec_name(s) for s in container.streams.audio]
+        return frames, [s.codec_context.name for s in container.streams.audio]
 
 
 def test_annotated_video_keeps_times_and_sound(tmp_path, make_video):
@@ -41,7 +43,7 @@ def test_annotated_video_keeps_times_and_sound(tmp_path, make_video):
     # The decoder of mp3 has another name than the codec.
     path = make_video(tmp_path / 'v.avi', 30, 20, codec='mpeg4', with_sound=True)
     AnnotatedVideoWriter(Selection()).write(result(path, 1.5), out)
-    assert times_and_sound(out)[1] == ['mp3']
+    assert times_and_sound(out)[1] == ['mp3float']
     times = [0.0, 0.2, 0.25, 1.9, 4.0]
     path = make_video(tmp_path / 'w.mkv', 5, times=times)
     AnnotatedVideoWriter(Selection()).write(result(path, 4.1), out)

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmtal_mts.apis.video_result import Selection, VideoResult
 from mmtal_mts.apis.writers import (
     ActivityNetWriter,
     CsvWriter,
+    Selection,
     SrtWriter,
+    VideoResult,
     VttWriter,
-    clock,
     cues,
 )
 from mmtal_mts.evaluation.functional.detections import load_detections
@@ -40,26 +40,27 @@ EXAMPLE = result((1.0, 5.0, 0, 0.9), (3.0, 8.0, 1, 0.7), (3.5, 4.0, 0, 0.4))
 @pytest.mark.parametrize(
     ('seconds', 'text'),
     [
-        (0, '00:00:00,000'),
-        (3723.4567, '01:02:03,457'),
-        (59.9996, '00:01:00,000'),
-        (360000, '100:00:00,000'),
+        (0.0004, ''),
+        (3723.4567, '00:00:00,000 --> 01:02:03,457'),
+        (59.9996, '00:00:00,000 --> 00:01:00,000'),
+        (360000, '00:00:00,000 --> 100:00:00,000'),
     ],
 )
-def test_clock(seconds, text):
-    assert clock(seconds, ',') == text
+def test_times_are_rounded_to_milliseconds(seconds, text, tmp_path):
+    SrtWriter(ALL).write(result((0, seconds, 0, 1.0)), tmp_path / 'v.srt')
+    assert (tmp_path / 'v.srt').read_text()[2:].partition('\n')[0] == text
 
 
 def test_cues_name_all_that_happens():
     assert cues(EXAMPLE) == [
-        (1.0, 3.0, [('run', 0.9)]),
-        (3.0, 5.0, [('run', 0.9), ('jump', 0.7)]),
-        (5.0, 8.0, [('jump', 0.7)]),
+        (1000, 3000, {'run': 0.9}),
+        (3000, 5000, {'run': 0.9, 'jump': 0.7}),
+        (5000, 8000, {'jump': 0.7}),
     ]
     assert cues(result()) == []
     # Players count from the beginning of the sound.
     late = replace(EXAMPLE, first_frame_s=0.25)
-    assert [cue[:2] for cue in cues(late)] == [(1.25, 3.25), (3.25, 5.25), (5.25, 8.25)]
+    assert [cue[:2] for cue in cues(late)] == [(1250, 3250), (3250, 5250), (5250, 8250)]
     # Shorter than a millisecond.
     assert cues(result((1.0, 1.0001, 0, 0.5))) == []
 
@@ -78,12 +79,12 @@ def test_cues_are_disjoint_and_cover_the_detections(rows):
     for (_, end, _), (start, _, _) in zip(found, found[1:], strict=False):
         assert end <= start
     for time in np.arange(0.1, 26, 0.25):
-        best = {}
+        wanted = {}
         for start, end, name, score in shown.rows():
             if start <= time < end:
-                best[name] = max(score, best.get(name, 0))
-        active = [dict(actions) for start, end, actions in found if start <= time < end]
-        assert active == ([best] if best else [])
+                wanted[name] = max(score, wanted.get(name, 0))
+        active = [best for start, end, best in found if start <= time * 1000 < end]
+        assert active == ([wanted] if wanted else [])
 
 
 def test_srt(tmp_path):
