@@ -92,15 +92,13 @@ def test_the_order_of_windows_does_not_matter():
     test_cfg = dict(nms=dict(sigma=0.5))
     first = merge_windows(windows, 22.0, test_cfg)
     second = merge_windows(windows[::-1], 22.0, test_cfg)
-    np.testing.assert_array_equal(first.segments, second.segments)
-    np.testing.assert_array_equal(first.scores, second.scores)
-    np.testing.assert_array_equal(first.labels, second.labels)
+    for name, value in vars(first).items():
+        np.testing.assert_array_equal(value, getattr(second, name))
 
 
 def test_no_window_and_empty_windows():
-    empty = Segments.empty(with_scores=True)
-    assert len(merge_windows([], 10.0, dict(nms={}))) == 0
-    assert len(merge_windows([empty], 10.0, dict(nms={}))) == 0
+    for windows in ([], [Segments.empty(with_scores=True)]):
+        assert len(merge_windows(windows, 10.0, dict(nms={}))) == 0
 
 
 @pytest.mark.parametrize(

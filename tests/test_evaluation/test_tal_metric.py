@@ -6,10 +6,6 @@ import json
 import logging
 import os
 import re
-import socket
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,7 +18,6 @@ from mmengine.structures import InstanceData
 from mmtal_mts.evaluation import TALMetric, mean_average_precision, merge_videos
 from mmtal_mts.evaluation.functional.detections import load_windows
 
-ROOT = Path(__file__).resolve().parents[2]
 CLASSES = ('run', 'jump')
 TEST_CFG = dict(nms=dict())
 
@@ -110,9 +105,9 @@ def test_hand_computed_values(build):
 def test_objects_work_like_dictionaries_and_results_are_reset(build):
     metric = build()
     metric.process(None, windows())
-    first = metric.evaluate(3)
+    assert metric.evaluate(3) == evaluate(build(), windows())
     assert metric.results == []
-    assert first == evaluate(build(), windows())
+    assert metric.evaluate(0)['mAP'] == 0.0
 
 
 def test_average_over_some_thresholds(build):
@@ -146,71 +141,38 @@ def test_written_detections_keep_ids_and_are_not_rounded(build, tmp_path):
     ]
 
 
-def test_two_processes_give_the_same_result(build, ann_file, tmp_path, child_env):
-    single = tmp_path / 'single.json'
-    expected = evaluate(build(dump_path=str(single)), windows())
-    double = tmp_path / 'double.json'
-    script = tmp_path / 'worker.py'
-    script.write_text(
-        'import json, sys\n'
-        'import torch\n'
-        'import torch.distributed as dist\n'
-        'from mmtal_mts.evaluation import TALMetric\n'
-        'samples = torch.load(sys.argv[1], weights_only=True)\n'
-        "dist.init_process_group('gloo')\n"
-        "metric = TALMetric(sys.argv[2], 'test', dump_path=sys.argv[3])\n"
-        # A distributed sampler deals in turn and repeats the first ones at the end.
-        'mine = [samples[0], samples[2]] if dist.get_rank() == 0 else samples[1::-1]\n'
-        'metric.process(None, mine)\n'
-        'print(json.dumps(metric.evaluate(3)))\n'
-        'dist.destroy_process_group()\n'
-    )
-    samples = tmp_path / 'samples.pth'
-    torch.save([sample.to_dict() for sample in windows()], samples)
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        port = probe.getsockname()[1]
-    workers = [
-        subprocess.Popen(
-            [sys.executable, script, samples, ann_file, double],
-            cwd=tmp_path,
-            env={
-                **child_env,
-                'RANK': str(rank),
-                'LOCAL_RANK': str(rank),
-                'WORLD_SIZE': '2',
-                'MASTER_ADDR': '127.0.0.1',
-                'MASTER_PORT': str(port),
-            },
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    try:
-        outputs = [worker.communicate(timeout=120) for worker in workers]
-    finally:
-        for worker in workers:
-            worker.kill()
-    for worker, (out, err) in zip(workers, outputs, strict=True):
-        assert worker.returncode == 0, err
-        assert json.loads(out.strip().splitlines()[-1]) == expected
+def run_process(rank, folder, ann_file):
+    """One of two processes; a sampler deals in turn and repeats the first ones."""
+    store = f'file://{folder}/store'
+    torch.distributed.init_process_group('gloo', store, rank=rank, world_size=2)
+    metric = TALMetric(ann_file, 'test', dump_path=f'{folder}/double.json')
+    first, second, third = windows()
+    metric.process(None, [first, third] if rank == 0 else [second, first])
+    (folder / f'{rank}.json').write_text(json.dumps(metric.evaluate(3)))
+    torch.distributed.destroy_process_group()
+
+
+def test_two_processes_give_the_same_result(build, ann_file, tmp_path):
+    expected = evaluate(build(dump_path=str(tmp_path / 'single.json')), windows())
+    torch.multiprocessing.spawn(run_process, (tmp_path, ann_file), nprocs=2)
+    for rank in range(2):
+        assert json.loads((tmp_path / f'{rank}.json').read_text()) == expected
+    single, double = (tmp_path / f'{name}.json' for name in ('single', 'double'))
     assert double.read_text() == single.read_text()
 
 
-def messages(caplog, monkeypatch):
-    """Record what the metric prints."""
-    lines = []
+@pytest.fixture
+def lines(monkeypatch):
+    """Level and text of what the metric logs."""
+    found = []
     monkeypatch.setattr(
         'mmtal_mts.evaluation.metrics.tal_metric.print_log',
-        lambda text, logger=None, level=logging.INFO: lines.append((level, text)),
+        lambda text, logger=None, level=logging.INFO: found.append((level, text)),
     )
-    return lines
+    return found
 
 
-def test_missing_and_broken_videos_are_named(build, caplog, monkeypatch):
-    lines = messages(caplog, monkeypatch)
+def test_missing_and_broken_videos_are_named(build, lines):
     samples = windows()[:2]
     broken = dict(video_id='v_1', window_offset=200, duration=20.0, broken=True)
     stray = window('stray', 0, 5.0, [[0, 1, 0.5, 0]]).to_dict()
@@ -228,18 +190,12 @@ def test_missing_and_broken_videos_are_named(build, caplog, monkeypatch):
     assert metrics['mAP@0.50'] == pytest.approx(((1 + 2 / 3) / 2 + 0.5) / 2)
 
 
-def test_the_table_shows_classes_and_average(build, caplog, monkeypatch):
-    lines = messages(caplog, monkeypatch)
+def test_the_table_shows_classes_and_average(build, lines):
     evaluate(build(classwise=True), windows())
     report = [re.findall(r'[\w.]+', line) for line in lines[-1][1].splitlines()]
     assert ['run', *['83.33'] * 6] in report
     assert ['jump', *['100.00'] * 6] in report
     assert ['mAP', *['91.67'] * 6] in report
-
-
-def test_no_result_at_all_is_zero(build):
-    metric = build()
-    assert metric.evaluate(0)['mAP'] == 0.0
 
 
 def test_classes_of_the_data_set_decide_the_order(ann_file):
@@ -249,18 +205,6 @@ def test_classes_of_the_data_set_decide_the_order(ann_file):
     with pytest.raises(ValueError, match=r"annotation.json.*\['jump'\]"):
         metric.dataset_meta = dict(classes=('run', 'walk'))
     metric.dataset_meta = dict()
-
-
-@pytest.mark.parametrize(
-    ('rows', 'message'),
-    [
-        ([[0, 1, float('nan'), 0]], 'video v_1, window at sampled frame 7.*NaN'),
-        ([[0, float('inf'), 0.5, 0]], 'video v_1.*NaN or infinite'),
-    ],
-)
-def test_predictions_that_are_not_numbers_are_named(build, rows, message):
-    with pytest.raises(ValueError, match=message):
-        build().process(None, [window('v_1', 7, 20.0, rows)])
 
 
 def test_unusable_samples_are_named(build):
@@ -278,8 +222,13 @@ def test_unusable_samples_are_named(build):
         metric.process(None, [sample])
     with pytest.raises(ValueError, match='unknown setting.*sigma'):
         metric.process(None, [dict(sample, test_cfg=dict(sigma=0.5))])
-    with pytest.raises(ValueError, match='video v_1: predicted labels 5..5'):
-        metric.process(None, [window('v_1', 0, 20.0, [[0, 1, 0.5, 5]])])
+    for row, message in (
+        ([0, 1, 0.5, 5], 'video v_1: predicted labels 5..5'),
+        ([0, 1, np.nan, 0], 'video v_1, window at sampled frame 7.*NaN'),
+        ([0, np.inf, 0.5, 0], 'video v_1.*NaN or infinite'),
+    ):
+        with pytest.raises(ValueError, match=message):
+            metric.process(None, [window('v_1', 7, 20.0, [row])])
 
 
 def test_unusable_settings_stop_at_once(build, ann_file, tmp_path):

@@ -6,8 +6,10 @@ import json
 import runpy
 import sys
 
+import cv2
 import pytest
 
+from mmtal_mts.apis.timeline import plot_timelines
 from mmtal_mts.evaluation import dump_detections
 from mmtal_mts.evaluation.functional.detections import dump_windows
 from mmtal_mts.evaluation.functional.post_processing import VideoWindows
@@ -114,3 +116,16 @@ def test_bad_input_is_one_message(files, run_tool, capsys):
     assert 'windows_path' in capsys.readouterr().err
     assert run_tool('browse_dataset.py', 'none.py', '--out', files[0].parent) == 2
     assert 'none.py does not exist' in capsys.readouterr().err
+
+
+def test_the_picture_of_a_detection_file(files, run_tool, tmp_path):
+    out = tmp_path / 'out.png'
+    options = ('--videos', tmp_path, '--out', out)
+    assert run_tool('plot_timeline.py', *files[:2], *options) == 0
+    assert cv2.imread(str(out)).shape[1] == 1600
+    plot_timelines(*files[:2], out, video_ids=['v'])
+    with pytest.raises(ValueError, match='gt.json has no video c'):
+        plot_timelines(*files[:2], out, video_ids=['v', 'c'])
+    files[1].write_text('{"results": {"z": []}}')
+    with pytest.raises(ValueError, match='none of the videos'):
+        plot_timelines(*files[:2], out)
