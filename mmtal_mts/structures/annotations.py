@@ -6,29 +6,58 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from mmengine.logging import print_log
 
 from ..utils.errors import UserError
-from ..utils.io import read_text
-from .annotation_entries import (
-    ON_INVALID,
-    VideoAnnotation,
-    annotation_list,
-    parse_entry,
-    subset_of,
-)
+from ..utils.io import parse_json, read_text
+from .segments import Segments
 
+ON_INVALID = ('error', 'clamp', 'drop', 'keep')
 _MAX_SHOWN = 10
+# Seconds; only absorbs the rounding of floats, not a careless annotation.
+_EPSILON_S = 1e-6
+# What happens to an annotation of each kind, in the order of ON_INVALID. 'empty' is
+# 'not-positive' of length zero.
+_OUTCOMES = {
+    'empty': ('error', 'dropped', 'dropped', 'kept'),
+    'not-positive': ('error', 'dropped', 'dropped', 'error'),
+    'unknown-label': ('error', 'error', 'dropped', 'error'),
+    'outside': ('error', 'dropped', 'dropped', 'kept'),
+    'before-start': ('error', 'clamped', 'dropped', 'kept'),
+    'beyond-end': ('error', 'clamped', 'dropped', 'kept'),
+}
 
 
 class AnnotationError(UserError):
     """An annotation file that cannot be used as it is."""
+
+
+@dataclass
+class VideoAnnotation:
+    """Actions of one video.
+
+    Attributes:
+        video_id: Key of the video in the annotation file.
+        subset: Subset of the video, '' if the file names none.
+        duration: Length in seconds, None if the file names none.
+        fps: Frame rate that the file claims.
+        file: File name that the file claims.
+        actions: Annotated actions, in seconds.
+    """
+
+    video_id: str
+    subset: str
+    duration: float | None
+    fps: float | None
+    file: str | None
+    actions: Segments
 
 
 @dataclass
@@ -46,15 +75,31 @@ class Annotations:
     problems: list[str] = field(default_factory=list)
 
 
-def summarize_problems(problems: Sequence[str]) -> str:
-    """Joins problem lines to one text: the first ten and how many more there are.
+@dataclass(frozen=True)
+class Finding:
+    """One problem of an annotation file.
 
-    Args:
-        problems: One line per problem.
-
-    Returns:
-        Indented lines.
+    Attributes:
+        kind: Sort of problem, such as 'beyond-end'.
+        video_id: Video it is in, if it is in one.
+        index: Position in the "annotations" of the video.
+        message: The place and what is there.
+        group: What to count by besides the video, such as a pair of labels.
+        weight: How bad it is among its kind.
+        outcome: What becomes of the annotation: 'error', 'clamped', 'dropped', 'kept'.
     """
+
+    kind: str
+    video_id: str | None
+    index: int | None
+    message: str
+    group: str = ''
+    weight: float = 0.0
+    outcome: str = 'error'
+
+
+def summarize_problems(problems: Sequence[str]) -> str:
+    """Joins problem lines to one text: the first ten and how many more there are."""
     lines = [f'  {line}' for line in problems[:_MAX_SHOWN]]
     if len(problems) > _MAX_SHOWN:
         lines.append(f'  ... and {len(problems) - _MAX_SHOWN} more')
@@ -146,39 +191,8 @@ def load_annotations(
     return Annotations(names, videos, repairs)
 
 
-def parse_json(text: str) -> tuple[Any, list[str]]:
-    """Parses JSON and finds the keys that stand more than once in one object.
-
-    Args:
-        text: Content of a file.
-
-    Returns:
-        The content, in which the last of equal keys counts, and those keys.
-
-    Raises:
-        ValueError: It is no JSON, or nested too deeply.
-    """
-    duplicates: list[str] = []
-
-    def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        result: dict[str, Any] = {}
-        for key, value in pairs:
-            if key in result:
-                duplicates.append(key)
-            result[key] = value
-        return result
-
-    try:
-        return json.loads(text, object_pairs_hook=collect), duplicates
-    except RecursionError as error:
-        raise ValueError('nested too deeply') from error
-
-
 def read_native(path: str) -> tuple[dict[str, Any], list[str]]:
-    """Reads a file of the native format and checks its outermost shape.
-
-    Args:
-        path: JSON file, compressed with gzip or not.
+    """Reads a file whose outermost shape is that of the native format.
 
     Returns:
         The content, and the keys that stand more than once in the same object.
@@ -212,39 +226,22 @@ def read_native(path: str) -> tuple[dict[str, Any], list[str]]:
 def class_names(
     content: Mapping[str, Any], classes: Sequence[str] | None = None
 ) -> tuple[str, ...]:
-    """Takes the classes from the argument, the file's list, or its labels.
-
-    Args:
-        content: Annotation file.
-        classes: Class names that win over those of the file.
-
-    Returns:
-        Class names in label order; none if there is no list and no label.
-
-    Raises:
-        AnnotationError: They are no list of different names.
-    """
+    """Returns the classes of the argument, the file's list, or else its labels."""
     origin = 'argument classes'
     if classes is None and content.get('classes') is not None:
         classes, origin = content['classes'], 'field "classes"'
     if classes is None:
-        items = (
-            item
-            for entry in content['database'].values()
-            for item in annotation_list(entry) or ()
-        )
+        lists = map(annotation_list, content['database'].values())
+        items = (item for items in lists for item in items or ())
         labels = (item.get('label') for item in items if isinstance(item, dict))
         return tuple(sorted({label for label in labels if isinstance(label, str)}))
-    if (
-        not isinstance(classes, (list, tuple))
-        or not classes
-        or not all(isinstance(name, str) for name in classes)
-    ):
+    is_list = isinstance(classes, (list, tuple)) and len(classes) > 0
+    if not is_list or not all(isinstance(name, str) for name in classes):
         raise AnnotationError(
             f'{origin} must be a non-empty list of names, got {classes!r}'
         )
-    if len(set(classes)) != len(classes):
-        repeated = sorted({name for name in classes if classes.count(name) > 1})
+    repeated = sorted({name for name in classes if classes.count(name) > 1})
+    if repeated:
         raise AnnotationError(f'{origin} names {repeated} more than once')
     return tuple(classes)
 
@@ -252,24 +249,151 @@ def class_names(
 def select_subsets(
     database: Mapping[str, Any], subsets: str | Sequence[str] | None
 ) -> list[str]:
-    """Finds the videos of some subsets.
-
-    Args:
-        database: Entries by video id.
-        subsets: Names; None for all videos.
-
-    Returns:
-        Video ids, in the order of the file.
-
-    Raises:
-        AnnotationError: A subset has no video; the message names those there are.
-    """
+    """Returns the ids of the videos of some subsets, each of which needs one."""
     if subsets is None:
         return list(database)
     wanted = {subsets} if isinstance(subsets, str) else set(subsets)
-    present = {video_id: subset_of(entry) for video_id, entry in database.items()}
+    present = {video_id: _subset_of(entry) for video_id, entry in database.items()}
     unknown = sorted(wanted - set(present.values()))
     if unknown or not wanted:
         found = sorted({subset or '(none)' for subset in present.values()})
         raise AnnotationError(f'no video in subset {unknown}; the file has {found}')
     return [video_id for video_id, subset in present.items() if subset in wanted]
+
+
+def _subset_of(entry: Any) -> str:
+    subset = entry.get('subset') if isinstance(entry, dict) else None
+    return subset if isinstance(subset, str) else ''
+
+
+def annotation_list(entry: Any) -> list | None:
+    """Returns "annotations" of an entry, None if that is no list."""
+    items = entry.get('annotations') if isinstance(entry, dict) else None
+    return items if isinstance(items, list) else None
+
+
+def parse_entry(
+    video_id: str,
+    entry: Any,
+    classes: Sequence[str] | Mapping[str, int],
+    on_invalid: str = 'clamp',
+) -> tuple[VideoAnnotation, list[Finding]]:
+    """Parses the entry of one video and finds everything that is wrong with it.
+
+    Args:
+        video_id: Key of the entry.
+        entry: Its value, whatever it is.
+        classes: Class names in label order, or labels by name.
+        on_invalid: What to do with invalid annotations, see :func:`load_annotations`.
+
+    Returns:
+        What can be used of the entry, and the findings. The actions are those
+        annotations, in order, that no finding with outcome 'error' or 'dropped' names.
+    """
+    if not isinstance(classes, Mapping):
+        classes = {name: label for label, name in enumerate(classes)}
+    findings: list[Finding] = []
+
+    def add(message, kind='malformed', index=None, weight=0.0, outcome='error'):
+        place = f'{video_id}: ' + f'annotations[{index}]' * (index is not None)
+        finding = Finding(kind, video_id, index, place + message, '', weight, outcome)
+        findings.append(finding)
+
+    items = annotation_list(entry)
+    if not isinstance(entry, dict):
+        add(f'entry must be an object, got {entry!r}')
+        entry = {}
+    elif items is None:
+        add(
+            '"annotations" must be a list ([] for a video without actions), got '
+            f'{entry.get("annotations")!r}'
+        )
+    subset, file = entry.get('subset'), entry.get('file')
+    if not (subset is None or isinstance(subset, str)):
+        add(f'"subset" must be a name, got {subset!r}')
+    if not (file is None or (isinstance(file, str) and file)):
+        add(f'"file" must be a name, got {file!r}')
+    facts: dict[str, float | None] = {}
+    for key in ('duration', 'fps'):
+        value = _to_number(entry.get(key))
+        facts[key] = value if value and 0 < value < math.inf else None
+        if entry.get(key) is not None and facts[key] is None:
+            add(f'"{key}" must be a positive number, got {entry[key]!r}')
+    actions = [
+        _parse_action(
+            item, classes, facts['duration'], on_invalid, partial(add, index=index)
+        )
+        for index, item in enumerate(items or ())
+    ]
+    usable = [action for action in actions if action is not None]
+    video = VideoAnnotation(
+        video_id,
+        _subset_of(entry),
+        facts['duration'],
+        facts['fps'],
+        file if isinstance(file, str) else None,
+        Segments([times for *times, _ in usable], [label for *_, label in usable]),
+    )
+    return video, findings
+
+
+def _to_number(value: Any) -> float | None:
+    """Numbers and numeric strings as float, everything else as None."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+    try:
+        return float(value)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _parse_action(
+    item: Any,
+    label_of: Mapping[str, int],
+    duration: float | None,
+    on_invalid: str,
+    add: Callable[..., None],
+) -> tuple[float, float, int] | None:
+    """Returns start, end and label if they can be used, and adds what is wrong."""
+    segment = item.get('segment') if isinstance(item, dict) else None
+    label = item.get('label') if isinstance(item, dict) else None
+    fault = None
+    if not isinstance(segment, list) or len(segment) != 2:
+        fault = f'"segment" must be [start, end] in seconds, got {segment!r}'
+    elif None in (times := [_to_number(time) for time in segment]):
+        fault = f'"segment" {segment!r} is not two numbers'
+    elif not isinstance(label, str):
+        fault = f'"label" must be a name, got {label!r}'
+    if fault is not None:
+        return add(f': {fault}')
+
+    start, end = times
+    limit = math.inf if duration is None else duration
+    video, excess = f'the video (duration {limit:g} s)', end - limit
+    outcomes = []
+
+    def judge(kind: str, reason: str, weight: float = 0.0, rule: str = '') -> None:
+        outcomes.append(_OUTCOMES[rule or kind][ON_INVALID.index(on_invalid)])
+        add(f' {segment} {label}: {reason}', kind, weight=weight, outcome=outcomes[-1])
+
+    # Written so that NaN fails too.
+    is_positive = math.isfinite(start) and math.isfinite(end) and start < end
+    if not is_positive:
+        rule = 'empty' if start == end else 'not-positive'
+        judge('not-positive', 'end must be greater than start', rule=rule)
+    if label not in label_of and outcomes in ([], ['kept']):
+        reason = f'label {label!r} is not among the {len(label_of)} classes'
+        judge('unknown-label', reason)
+    elif is_positive and max(start, 0.0) >= min(end, limit):
+        judge('outside', f'lies outside {video}', excess)
+    elif is_positive:
+        if start < -_EPSILON_S:
+            judge('before-start', 'starts before 0')
+        if excess > _EPSILON_S:
+            reason = f'ends {excess:.3f} s after the end of {video}'
+            judge('beyond-end', reason, excess)
+    if 'error' in outcomes or 'dropped' in outcomes:
+        return None
+    if 'kept' not in outcomes:
+        start, end = max(start, 0.0), min(end, limit)
+    return start, end, label_of[label]

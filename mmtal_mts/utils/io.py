@@ -65,6 +65,23 @@ def read_text(path: str | os.PathLike) -> str:
     return content.decode('utf-8-sig')
 
 
+def parse_json(text: str) -> tuple[Any, list[str]]:
+    """Parses JSON, in which the last of equal keys counts, and lists equal keys."""
+    duplicates: list[str] = []
+
+    def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        result = dict(pairs)
+        if len(result) < len(pairs):
+            seen: set[str] = set()
+            duplicates.extend(k for k, _ in pairs if k in seen or seen.add(k))
+        return result
+
+    try:
+        return json.loads(text, object_pairs_hook=collect), duplicates
+    except RecursionError as error:
+        raise ValueError('nested too deeply') from error
+
+
 def read_json(path: str | os.PathLike) -> Any:
     """Reads a JSON file, compressed with gzip or not.
 

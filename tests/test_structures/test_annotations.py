@@ -5,8 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from mmtal_mts.structures.annotation_entries import parse_entry
-from mmtal_mts.structures.annotations import AnnotationError, load_annotations
+from mmtal_mts.structures.annotations import (
+    AnnotationError,
+    load_annotations,
+    parse_entry,
+)
 
 
 def entry(*annotations, subset='training', duration=10.0, **more):

@@ -12,8 +12,12 @@ import torch
 
 from ...datasets.windows import training_windows
 from ...models.task_modules import SegmentAssigner, SegmentPointGenerator
-from ...structures.annotation_entries import VideoAnnotation, parse_entry
-from ...structures.annotations import class_names, select_subsets
+from ...structures.annotations import (
+    VideoAnnotation,
+    class_names,
+    parse_entry,
+    select_subsets,
+)
 from ...structures.timebase import (
     frames_to_seconds,
     mean_rate,

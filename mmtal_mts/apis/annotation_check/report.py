@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...structures.annotation_entries import Finding
+from ...structures.annotations import Finding
 
 if TYPE_CHECKING:
     from .check import CheckedVideo, CheckSettings, Coverage
@@ -55,7 +55,7 @@ would fail or learn something wrong; with a warning it works."""
 
 
 class Findings(list):
-    """A list of :class:`~mmtal_mts.structures.annotation_entries.Finding`."""
+    """A list of :class:`~mmtal_mts.structures.annotations.Finding`."""
 
     def of(self, kind: str) -> list[Finding]:
         """Returns those of one kind, the worst first."""

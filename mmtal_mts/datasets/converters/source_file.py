@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
-from ...structures.annotations import parse_json
 from ...utils.errors import UserError
+from ...utils.io import parse_json
 
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _GZIP_MARK = b'\x1f\x8b'
