@@ -35,24 +35,20 @@ class TestLoad:
         assert cfg.default_scope == 'mmaction'
         assert cfg.default_hooks.invalid_loss.type == 'InvalidLossHook'
 
-    def test_missing_config_suggests_close_names(self, tmp_path):
+    @pytest.mark.parametrize(
+        ('name', 'message'),
+        [
+            ('tal-mts_thumos.py', 'does not exist. Did you mean .*tal-mts_thumos14.py'),
+            ('zzz.py', 'zzz.py does not exist. Remedy: '),
+            ('', 'does not exist'),
+            ('config.txt', r'must end with one of \.py'),
+        ],
+    )
+    def test_what_is_no_config_is_refused(self, tmp_path, name, message):
         (tmp_path / 'tal-mts_thumos14.py').write_text('')
-        with pytest.raises(UserError, match='Did you mean .*tal-mts_thumos14.py'):
-            load_config(tmp_path / 'tal-mts_thumos.py')
-
-    def test_missing_config_without_close_name(self, tmp_path):
-        with pytest.raises(UserError, match=r'zzz.py does not exist. Remedy: '):
-            load_config(tmp_path / 'zzz.py')
-
-    def test_folder_is_no_config(self, tmp_path):
-        with pytest.raises(UserError, match='does not exist'):
-            load_config(tmp_path)
-
-    def test_wrong_kind(self, tmp_path):
-        path = tmp_path / 'config.txt'
-        path.write_text('a = 1')
-        with pytest.raises(UserError, match=r'must end with one of \.py'):
-            load_config(path)
+        (tmp_path / 'config.txt').write_text('a = 1')
+        with pytest.raises(UserError, match=message):
+            load_config(tmp_path / name)
 
     @pytest.mark.parametrize(
         ('text', 'reason'),
@@ -115,37 +111,29 @@ class TestTrain:
         cfg.auto_scale_lr = dict(base_batch_size=4)
         assert prepare_train_config(cfg, auto_scale_lr=True).auto_scale_lr.enable
 
-    def test_amp_without_gpu(self, cfg, monkeypatch):
+    def test_amp(self, cfg, monkeypatch):
         monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
         with pytest.raises(UserError, match='needs a CUDA GPU'):
             prepare_train_config(cfg, amp=True)
-
-    def test_amp(self, cfg, monkeypatch):
         monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
-        prepare_train_config(cfg, amp=True)
-        assert cfg.optim_wrapper.type == 'AmpOptimWrapper'
-        assert cfg.optim_wrapper.loss_scale == 'dynamic'
-
-    def test_amp_with_another_wrapper(self, cfg):
+        wrapper = prepare_train_config(cfg, amp=True).optim_wrapper
+        assert (wrapper.type, wrapper.loss_scale) == ('AmpOptimWrapper', 'dynamic')
         cfg.optim_wrapper.type = 'MyWrapper'
         with pytest.raises(UserError, match="optim_wrapper.type='MyWrapper'"):
             prepare_train_config(cfg, amp=True)
 
-    def test_resume_from_a_path(self, cfg):
-        prepare_train_config(cfg, resume='epoch_1.pth')
-        assert cfg.resume and cfg.load_from == 'epoch_1.pth'
-
-    def test_auto_resume_without_checkpoint_starts_anew(self, cfg, tmp_path):
+    def test_resume(self, cfg, tmp_path):
         cfg.load_from = 'pretrained.pth'
-        prepare_train_config(cfg, work_dir=str(tmp_path), resume='auto')
-        assert not cfg.resume
-        assert cfg.load_from == 'pretrained.pth'
-
-    def test_auto_resume_finds_the_last_checkpoint(self, cfg, tmp_path):
+        auto = dict(work_dir=str(tmp_path), resume='auto')
+        # Without a checkpoint training starts anew.
+        prepare_train_config(cfg, **auto)
+        assert (cfg.resume, cfg.load_from) == (False, 'pretrained.pth')
         path = tmp_path / 'epoch_3.pth'
         torch.save({}, path)
-        prepare_train_config(cfg, work_dir=str(tmp_path), resume='auto')
-        assert cfg.resume and cfg.load_from == str(path)
+        prepare_train_config(cfg, **auto)
+        assert (cfg.resume, cfg.load_from) == (True, str(path))
+        prepare_train_config(cfg, resume='epoch_1.pth')
+        assert (cfg.resume, cfg.load_from) == (True, 'epoch_1.pth')
 
 
 class TestTest:
@@ -168,7 +156,7 @@ class TestTest:
             dict(type='DumpResults', out_file_path='out.pkl'),
         ]
 
-    def test_dump_must_be_a_pickle_file(self, cfg):
+    def test_dumps_that_cannot_be_written_are_refused(self, cfg, tmp_path):
         with pytest.raises(UserError, match='--dump out.json must end with .pkl'):
             prepare_test_config(cfg, checkpoint='a.pth', dump='out.json')
 

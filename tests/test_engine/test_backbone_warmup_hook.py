@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 from mmengine.model import BaseModel
-from mmengine.runner import Runner
 from torch import nn
+from toy_runner import make_runner
 
 from mmtal_mts.engine import BackboneWarmupHook
 from mmtal_mts.utils import UserError
@@ -30,36 +30,19 @@ class Toy(BaseModel):
         return dict(loss_det=self.neck(x).square().mean())
 
 
-def make_runner(work_dir, model, num_epochs=2, max_epochs=3, **kwargs):
-    config = dict(train_cfg=dict(by_epoch=True, max_epochs=max_epochs))
-    config.update(kwargs)
-    return Runner(
-        model=model,
-        work_dir=str(work_dir),
-        train_dataloader=dict(
-            dataset=[dict(inputs=torch.ones(1)) for _ in range(3)],
-            batch_size=1,
-            num_workers=0,
-            sampler=dict(type='DefaultSampler', shuffle=False),
-            collate_fn=dict(type='pseudo_collate'),
-        ),
-        optim_wrapper=dict(optimizer=dict(type='SGD', lr=1e-2)),
-        custom_hooks=[dict(type='BackboneWarmupHook', num_epochs=num_epochs)],
-        default_hooks=dict(checkpoint=dict(type='CheckpointHook', interval=1)),
-        default_scope='mmaction',
-        experiment_name=f'{work_dir.name}_{len(list(work_dir.iterdir()))}',
-        log_level='ERROR',
-        **config,
-    )
+def toy(work_dir, model, num_epochs=2, max_epochs=3, **settings):
+    settings.setdefault('train_cfg', dict(by_epoch=True, max_epochs=max_epochs))
+    hook = dict(type='BackboneWarmupHook', num_epochs=num_epochs)
+    return make_runner(work_dir, model, custom_hooks=[hook], **settings)
 
 
-def test_switches_after_the_warmup_and_leaves_the_neck_alone_before(tmp_path):
+def test_it_ends_after_its_epochs_and_leaves_the_neck_alone_before(tmp_path):
     model = Toy()
     neck = model.neck.weight.detach().clone()
-    make_runner(tmp_path, model, max_epochs=2).train()
+    toy(tmp_path, model, max_epochs=2).train()
     assert model.seen == [True] * 6
     torch.testing.assert_close(model.neck.weight, neck, rtol=0, atol=0)
-    runner = make_runner(tmp_path, model, resume=True)
+    runner = toy(tmp_path, model, resume=True)
     runner.train()
     assert model.seen[6:] == [False] * 3
     assert not torch.equal(model.neck.weight, neck)
@@ -69,30 +52,23 @@ def test_switches_after_the_warmup_and_leaves_the_neck_alone_before(tmp_path):
     assert model.warming_up is False
 
 
-def test_log_of_one_run_forgets_the_warmup(tmp_path):
-    runner = make_runner(tmp_path, Toy(), num_epochs=1, max_epochs=2)
+def test_the_log_of_one_run_forgets_the_warmup(tmp_path):
+    runner = toy(tmp_path, Toy(), num_epochs=1, max_epochs=2)
     runner.train()
     assert not [name for name in runner.message_hub.log_scalars if 'warmup' in name]
 
 
 def test_zero_epochs_switch_it_off(tmp_path):
     model = Toy(warmup_head=False)
-    make_runner(tmp_path, model, num_epochs=0, max_epochs=1).train()
+    toy(tmp_path, model, num_epochs=0, max_epochs=1).train()
     assert model.seen == [False] * 3
 
 
-def test_model_without_warmup_head_is_refused(tmp_path):
-    runner = make_runner(tmp_path, Toy(warmup_head=False))
+def test_what_cannot_be_warmed_up_is_refused(tmp_path):
     with pytest.raises(UserError, match='model.warmup_head is not set'):
-        runner.train()
-
-
-def test_training_by_iterations_is_refused(tmp_path):
-    runner = make_runner(tmp_path, Toy(), train_cfg=dict(by_epoch=False, max_iters=3))
+        toy(tmp_path, Toy(warmup_head=False)).train()
+    by_iterations = dict(by_epoch=False, max_iters=3)
     with pytest.raises(UserError, match='use EpochBasedTrainLoop'):
-        runner.train()
-
-
-def test_negative_epochs_are_refused():
+        toy(tmp_path, Toy(), train_cfg=by_iterations).train()
     with pytest.raises(ValueError, match='num_epochs=-1'):
         BackboneWarmupHook(-1)

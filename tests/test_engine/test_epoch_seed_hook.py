@@ -14,87 +14,65 @@ from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 from mmtal_mts.engine import EpochSeedHook
 
 
-class Told:
-    """A data set that keeps what it was told."""
+class Data:
+    """A data set that keeps its seeds, or wraps others."""
 
-    told = None
+    def __init__(self, **inner) -> None:
+        self.__dict__.update(inner)
+        if not inner:
+            self.seeds = None
+            self.set_epoch_seed = lambda *seeds: setattr(self, 'seeds', seeds)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return 8
 
-    def set_epoch_seed(self, seed, epoch):
-        self.told = seed, epoch
 
-
-def runner(epoch, seed=5, loop=EpochBasedTrainLoop, dataset=None):
-    dataset = dataset or Told()
-    return SimpleNamespace(
-        seed=seed,
-        epoch=epoch,
-        train_loop=object.__new__(loop),
-        train_dataloader=SimpleNamespace(
-            dataset=dataset, sampler=DefaultSampler(dataset, seed=1)
-        ),
+def enter(epoch, seed=5, loop=EpochBasedTrainLoop, dataset=None):
+    """Starts an epoch of a training that just began: its data loader."""
+    dataset = dataset or Data()
+    loader = SimpleNamespace(dataset=dataset, sampler=DefaultSampler(dataset, seed=1))
+    runner = SimpleNamespace(
+        seed=seed, epoch=epoch, train_loop=object.__new__(loop), train_dataloader=loader
     )
+    hook = EpochSeedHook()
+    hook.before_train(runner)
+    hook.before_train_epoch(runner)
+    return loader
 
 
-def draw():
+def draw(*args, **kwargs):
+    """Numbers drawn after :func:`enter`."""
+    enter(*args, **kwargs)
     return random.random(), np.random.rand(), torch.rand(1).item()
 
 
-def enter(epoch, **kwargs):
-    """Numbers drawn at the start of an epoch by a training that just began."""
-    now = runner(epoch, **kwargs)
-    hook = EpochSeedHook()
-    hook.before_train(now)
-    hook.before_train_epoch(now)
-    return draw()
-
-
 def test_numbers_depend_on_seed_and_epoch_only():
-    first = enter(3)
-    draw()
-    assert enter(3) == first
-    for other in (enter(4), enter(3, seed=6)):
+    first = draw(3)
+    assert draw(3) == first
+    for other in (draw(4), draw(3, seed=6)):
         assert not set(other) & set(first)
     assert len(set(first)) == 3
 
 
-def test_data_sets_are_told_through_their_wrappers():
-    inner = [Told(), Told()]
-    joined = SimpleNamespace(datasets=inner, __len__=lambda: 16)
-    enter(2, dataset=_Wrapper(dataset=joined))
-    assert [dataset.told for dataset in inner] == [(5, 2), (5, 2)]
-
-
-class _Wrapper:
-    def __init__(self, dataset):
-        self.dataset = dataset
-
-    def __len__(self):
-        return 16
-
-
-def test_sampler_gets_the_seed_of_a_resumed_checkpoint():
-    now = runner(0, seed=77)
-    EpochSeedHook().before_train(now)
-    assert now.train_dataloader.sampler.seed == 77
+def test_wrapped_data_sets_and_the_sampler_get_the_seed():
+    inner = [Data(), Data()]
+    loader = enter(2, dataset=Data(dataset=Data(datasets=inner)))
+    assert [dataset.seeds for dataset in inner] == [(5, 2), (5, 2)]
+    # It was built before the checkpoint, which has another seed, was read.
+    assert loader.sampler.seed == 5
 
 
 def test_training_by_iterations_is_left_alone():
     torch.manual_seed(0)
     wanted = torch.rand(1).item()
     torch.manual_seed(0)
-    now = runner(0, loop=IterBasedTrainLoop)
-    hook = EpochSeedHook()
-    hook.before_train(now)
-    hook.before_train_epoch(now)
+    loader = enter(0, loop=IterBasedTrainLoop)
     assert torch.rand(1).item() == wanted
-    assert now.train_dataloader.dataset.told is None
+    assert loader.dataset.seeds is None
 
 
 @pytest.mark.parametrize('rank', [0, 1])
 def test_processes_draw_other_numbers(monkeypatch, rank):
-    alone = enter(3)
+    alone = draw(3)
     monkeypatch.setattr('mmengine.dist.get_rank', lambda: rank)
-    assert (enter(3) == alone) == (rank == 0)
+    assert (draw(3) == alone) == (rank == 0)

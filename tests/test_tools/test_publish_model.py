@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.model import BaseModel
-from mmengine.runner import Runner
 from torch import nn
+from toy_runner import make_runner
 
 from mmtal_mts.utils import run_tool
 
@@ -24,24 +24,8 @@ class Toy(BaseModel):
         return dict(loss=self.layer(torch.stack(inputs)).square().mean())
 
 
-def train(work_dir, **kwargs):
-    torch.manual_seed(0)
-    runner = Runner(
-        model=Toy(),
-        work_dir=str(work_dir),
-        train_dataloader=dict(
-            dataset=[dict(inputs=torch.ones(1)) for _ in range(4)],
-            batch_size=1,
-            sampler=dict(type='DefaultSampler', shuffle=False),
-            collate_fn=dict(type='pseudo_collate'),
-        ),
-        train_cfg=dict(by_epoch=True, max_epochs=1),
-        optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1, momentum=0.9)),
-        default_scope='mmaction',
-        experiment_name='toy_config',
-        log_level='ERROR',
-        **kwargs,
-    )
+def train(work_dir, **settings):
+    runner = make_runner(work_dir, Toy(), experiment_name='toy_config', **settings)
     runner.train()
     return runner, work_dir / 'epoch_1.pth'
 

@@ -13,54 +13,49 @@ from mmengine.logging import HistoryBuffer, MessageHub
 from mmengine.runner import CheckpointLoader
 from torch import nn
 
-from mmtal_mts.utils import UserError, latest_checkpoint
+from mmtal_mts.utils import UserError, checkpoint, latest_checkpoint
 from mmtal_mts.utils.checkpoint import (
     check_checkpoint,
     load_checkpoint,
     load_model_weights,
     load_weights,
-    register_safe_globals,
 )
 
 
 @pytest.fixture
-def no_safe_globals():
-    """Takes the allowed globals away for one test."""
-    allowed = torch.serialization.get_safe_globals()
-    torch.serialization.clear_safe_globals()
-    yield
-    torch.serialization.clear_safe_globals()
-    torch.serialization.add_safe_globals(allowed)
-
-
-@pytest.fixture
-def checkpoint(tmp_path) -> str:
+def training(tmp_path) -> str:
     """What MMEngine keeps of a training, numpy scalars of all kinds included."""
     hub = MessageHub('test_safe_globals')
-    hub.update_scalar('train/loss', 2.5)
-    hub.update_scalar('train/loss', np.float64(1.5))
+    for value in (2.5, np.float64(1.5)):
+        hub.update_scalar('train/loss', value)
     hub.update_scalar('train/count', 3)
     for kind in (np.float32, np.float64, np.int32, np.int64, np.bool_):
         hub.update_info(f'info_{kind.__name__}', kind(1))
     layer = torch.nn.Linear(2, 1).half()
     optimizer = torch.optim.AdamW(layer.parameters())
     optimizer.param_groups[0]['dtype'] = torch.bfloat16
-    path = str(tmp_path / 'epoch_1.pth')
-    torch.save(
-        {
-            'state_dict': layer.state_dict(),
-            'parameter': layer.weight,
-            'optimizer': optimizer.state_dict(),
-            'message_hub': hub.state_dict(),
-        },
-        path,
+    content = dict(
+        state_dict=layer.state_dict(),
+        parameter=layer.weight,
+        optimizer=optimizer.state_dict(),
+        message_hub=hub.state_dict(),
     )
-    return path
+    return save(tmp_path / 'epoch_1.pth', content)
+
+
+@pytest.fixture
+def model() -> nn.Module:
+    return nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+
+
+def save(path, content) -> str:
+    torch.save(content, path)
+    return str(path)
 
 
 @pytest.mark.parametrize('load', [load_checkpoint, CheckpointLoader.load_checkpoint])
-def test_training_state(checkpoint, load):
-    loaded = load(checkpoint)
+def test_the_state_of_a_training_is_loaded(training, load):
+    loaded = load(training)
     weight = loaded['state_dict']['weight']
     assert weight.dtype == torch.float16
     assert torch.equal(loaded['parameter'], weight)
@@ -83,21 +78,32 @@ def test_training_state(checkpoint, load):
         pytest.param((torch.load, ('other.pth',)), id='torch'),
     ],
 )
-def test_malicious_checkpoint_is_refused(tmp_path, payload):
+def test_a_malicious_checkpoint_is_refused(tmp_path, payload):
     class Payload:
         def __reduce__(self):
             return payload
 
-    path = tmp_path / 'evil.pth'
-    torch.save({'state_dict': {}, 'meta': Payload()}, path)
+    path = save(tmp_path / 'evil.pth', dict(state_dict={}, meta=Payload()))
     with pytest.raises(UserError, match='evil.pth holds something else') as caught:
         load_checkpoint(path)
     # Torch's own message suggests to load it anyway.
     assert 'weights_only' not in str(caught.value)
 
 
-def test_what_comes_from_an_address_is_loaded_like_a_file(
-    checkpoint, tmp_path, monkeypatch
+def test_torch_itself_loads_with_the_repair_only(training):
+    allowed = torch.serialization.get_safe_globals()
+    torch.serialization.clear_safe_globals()
+    try:
+        with pytest.raises(pickle.UnpicklingError, match='HistoryBuffer'):
+            torch.load(training)
+        checkpoint._allow_training_state()
+        assert 'train/loss' in torch.load(training)['message_hub']['log_scalars']
+    finally:
+        torch.serialization.add_safe_globals(allowed)
+
+
+def test_an_address_is_fetched_once_and_checked_like_a_file(
+    training, model, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path))
     fetched: list[str] = []
@@ -106,37 +112,22 @@ def test_what_comes_from_an_address_is_loaded_like_a_file(
         fetched.append(url)
         if 'gone' in url:
             raise OSError('404')
-        content = open(checkpoint, 'rb').read()
+        content = open(training, 'rb').read()
         open(path, 'wb').write(b'x' if 'torn' in url else content)
 
     monkeypatch.setattr(torch.hub, 'download_url_to_file', download)
     url = 'https://example.org/models/a.pth'
     for _ in range(2):
         loaded = load_checkpoint(url)['state_dict']['weight']
-        assert torch.equal(loaded, load_checkpoint(checkpoint)['state_dict']['weight'])
+        assert torch.equal(loaded, load_checkpoint(training)['state_dict']['weight'])
+    with pytest.raises(UserError, match='a.pth is of another architecture'):
+        check_checkpoint(model, url)
     assert fetched == [url]
     with pytest.raises(UserError, match='gone.pth cannot be fetched whole .404.'):
         CheckpointLoader.load_checkpoint('http://example.org/gone.pth')
     # MMEngine would hand it to pickle.
     with pytest.raises(UserError, match='torn.pth holds something else'):
         load_checkpoint('http://example.org/torn.pth')
-
-
-def test_torch_itself_loads_with_the_repair_only(checkpoint, no_safe_globals):
-    with pytest.raises(pickle.UnpicklingError, match='HistoryBuffer'):
-        torch.load(checkpoint)
-    register_safe_globals()
-    assert 'train/loss' in torch.load(checkpoint)['message_hub']['log_scalars']
-
-
-@pytest.fixture
-def model() -> nn.Module:
-    return nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
-
-
-def save(path, content) -> str:
-    torch.save(content, path)
-    return str(path)
 
 
 def test_own_weights_fit_bare_wrapped_and_as_a_part(model, tmp_path):
@@ -151,34 +142,38 @@ def test_own_weights_fit_bare_wrapped_and_as_a_part(model, tmp_path):
         load_weights(path, 'backbone.')
 
 
-def test_missing_file(model, tmp_path):
-    with pytest.raises(UserError, match=r'nothing.pth does not exist. Remedy'):
-        check_checkpoint(model, str(tmp_path / 'nothing.pth'))
-
-
-@pytest.mark.parametrize('content', [b'', b'not a checkpoint', b'PK\x03\x04torn'])
-def test_no_checkpoint_at_all(model, tmp_path, content):
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        (None, 'does not exist. Remedy'),
+        (b'', 'cannot be read'),
+        (b'not a checkpoint', 'holds something else'),
+        (b'PK\x03\x04torn', 'cannot be read'),
+        ('torn', 'cannot be read'),
+        ([1, 2], 'holds a list, not a dict'),
+        (dict(a=1), 'holds no weights'),
+        (dict(state_dict={}), 'holds no weights'),
+        (dict(extra=torch.ones(1)), r'1 weights are unknown to the model \(extra\)'),
+    ],
+)
+def test_what_is_no_checkpoint_of_the_model_is_refused(
+    model, tmp_path, content, message
+):
     path = tmp_path / 'a.pth'
-    path.write_bytes(content)
-    with pytest.raises(UserError, match=f'checkpoint {path}'):
+    if isinstance(content, dict) and 'extra' in content:
+        content = dict(state_dict=dict(model.state_dict(), **content))
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content == 'torn':
+        save(path, dict(state_dict=model.state_dict()))
+        path.write_bytes(path.read_bytes()[:-200])
+    elif content is not None:
+        save(path, content)
+    with pytest.raises(UserError, match=f'checkpoint {path} .*{message}'):
         check_checkpoint(model, str(path))
 
 
-def test_torn_checkpoint(model, tmp_path):
-    path = tmp_path / 'a.pth'
-    torch.save(dict(state_dict=model.state_dict()), path)
-    path.write_bytes(path.read_bytes()[:-200])
-    with pytest.raises(UserError, match='cannot be read'):
-        check_checkpoint(model, str(path))
-
-
-@pytest.mark.parametrize('content', [[1, 2], dict(a=1), dict(state_dict={})])
-def test_no_weights(model, tmp_path, content):
-    with pytest.raises(UserError, match='holds'):
-        check_checkpoint(model, save(tmp_path / 'a.pth', content))
-
-
-def test_other_architecture(model, tmp_path):
+def test_another_architecture_is_told_apart_by_keys_and_shapes(model, tmp_path):
     other = nn.Sequential(nn.Linear(2, 4), nn.Linear(4, 1))
     path = save(tmp_path / 'a.pth', dict(state_dict=other.state_dict()))
     with pytest.raises(UserError) as caught:
@@ -190,63 +185,41 @@ def test_other_architecture(model, tmp_path):
     assert 'Remedy: use the config' in message
 
 
-def test_unknown_weights(model, tmp_path):
-    weights = dict(model.state_dict(), extra=torch.ones(1))
-    path = save(tmp_path / 'a.pth', dict(state_dict=weights))
-    with pytest.raises(
-        UserError, match=r'1 weights are unknown to the model \(extra\)'
-    ):
-        check_checkpoint(model, path)
-
-
 def test_weights_alone_cannot_be_resumed(model, tmp_path):
     path = save(tmp_path / 'a.pth', dict(state_dict=model.state_dict(), meta={}))
     with pytest.raises(UserError, match=r'\(message_hub, optimizer missing\)'):
         check_checkpoint(model, path, resume=True)
 
 
-def test_web_addresses_are_left_to_mmengine(model):
-    check_checkpoint(model, 'https://example.com/a.pth')
+def tear(path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
 
 
-@pytest.fixture
-def work_dir(tmp_path):
-    """Three checkpoints, the third the newest and named as the last one."""
+@pytest.mark.parametrize(
+    ('named', 'change', 'found'),
+    [
+        ('{}/epoch_2.pth\n', None, 2),
+        ('/somewhere/else/epoch_3.pth', None, 3),
+        ('{}/epoch_3.pth', tear, 2),
+        ('{}/epoch_3.pth', lambda path: path.unlink(), 2),
+        (None, None, 3),
+    ],
+    ids=['named', 'moved', 'torn', 'removed', 'nothing named'],
+)
+def test_the_last_whole_checkpoint_is_found(tmp_path, named, change, found):
     for epoch in (1, 2, 3):
         path = tmp_path / f'epoch_{epoch}.pth'
         torch.save(dict(epoch=epoch), path)
         os.utime(path, (1000 + epoch, 1000 + epoch))
-    (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'epoch_3.pth'))
-    return tmp_path
-
-
-def test_named_checkpoint(work_dir):
-    (work_dir / 'last_checkpoint').write_text(str(work_dir / 'epoch_2.pth') + '\n')
-    assert latest_checkpoint(work_dir) == str(work_dir / 'epoch_2.pth')
-
-
-def test_moved_work_dir(work_dir):
-    (work_dir / 'last_checkpoint').write_text('/somewhere/else/epoch_3.pth')
-    assert latest_checkpoint(work_dir) == str(work_dir / 'epoch_3.pth')
-
-
-def test_torn_checkpoint_is_passed_over(work_dir):
-    path = work_dir / 'epoch_3.pth'
-    path.write_bytes(path.read_bytes()[:-100])
-    assert latest_checkpoint(work_dir) == str(work_dir / 'epoch_2.pth')
-
-
-def test_removed_checkpoint_is_passed_over(work_dir):
-    (work_dir / 'epoch_3.pth').unlink()
-    assert latest_checkpoint(work_dir) == str(work_dir / 'epoch_2.pth')
+    # The best one has no part in resuming.
+    torch.save({}, tmp_path / 'best_mAP_epoch_2.pth')
+    if named is not None:
+        (tmp_path / 'last_checkpoint').write_text(named.format(tmp_path))
+    if change is not None:
+        change(path)
+    assert latest_checkpoint(tmp_path) == str(tmp_path / f'epoch_{found}.pth')
 
 
 @pytest.mark.parametrize('name', ['', 'missing'])
-def test_nothing_there(tmp_path, name):
+def test_nothing_is_found_where_nothing_is(tmp_path, name):
     assert latest_checkpoint(tmp_path / name) is None
-
-
-def test_the_best_checkpoint_has_no_part_in_resuming(work_dir):
-    (work_dir / 'last_checkpoint').unlink()
-    torch.save({}, work_dir / 'best_mAP_epoch_2.pth')
-    assert latest_checkpoint(work_dir) == str(work_dir / 'epoch_3.pth')

@@ -10,7 +10,7 @@ import argparse
 import hashlib
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -22,6 +22,7 @@ try:
     from mmengine.config import Config
     from mmengine.dataset import Compose
     from mmengine.registry import init_default_scope
+    from torch import nn
 
     from mmtal_mts.apis import find_config, load_config, merge_options
     from mmtal_mts.apis.batch_inference import BatchReport, VideoProgress
@@ -99,8 +100,7 @@ class FeatureExtractor:
                 'Remedy: extract with the config of each stream'
             )
         init_default_scope(cfg.get('default_scope', 'mmaction'))
-        self.window, self.dense, self.maps = args.window, args.dense, args.maps
-        self.batch_size = args.batch_size
+        self.args, self.window, self.dense = args, args.window, args.dense
         # From one clip to the next; what is dense does not overlap.
         self.hop = args.window if args.dense else args.stride
         dataset = video_dataset_cfg(cfg)
@@ -110,20 +110,7 @@ class FeatureExtractor:
             self.sampling['sample_fps'] = args.fps
         self.fps = self.sampling.setdefault('sample_fps', 10)
         self.pipeline = Compose(dataset['pipeline'])
-        backbone = cfg.model.backbone.copy()
-        source = args.weights or backbone.get('pretrained')
-        if not source:
-            raise UserError(
-                f'{cfg.filename}: the backbone would have random weights. Remedy: '
-                '--weights CHECKPOINT, or --cfg-options model.backbone.pretrained=FILE'
-            )
-        if args.weights and 'pretrained' in backbone:
-            backbone['pretrained'] = None
-        self.backbone = MODELS.build(backbone)
-        if args.weights:
-            load_model_weights(self.backbone, args.weights, prefix='backbone.')
-        else:
-            self.backbone.init_weights()
+        self.backbone, source = _build_backbone(cfg, args.weights)
         preprocessor = cfg.model.get('data_preprocessor') or DATA_PREPROCESSOR
         self.preprocessor = MODELS.build(preprocessor)
         device = usable_device(args.device)
@@ -133,18 +120,15 @@ class FeatureExtractor:
         self.row_stride = self.hop // rows_per_clip if self.dense else self.hop
         if os.path.isfile(source):
             source = hashlib.sha256(Path(source).read_bytes()).hexdigest()[:16]
+        given = ('window', 'dense', 'maps', 'frame_size', 'flow_method')
         self.settings = dict(
+            {name: getattr(args, name) for name in given},
             config=Path(cfg.filename or 'config').stem,
             weights=str(source),
-            window=self.window,
             stride=self.row_stride,
-            dense=self.dense,
             fps=self.fps,
-            maps=list(self.maps),
             channels=self.channels,
             modality=self.sampling.get('modality', 'RGB'),
-            frame_size=args.frame_size,
-            flow_method=args.flow_method,
         )
 
     def _try(self, cfg: Config) -> tuple[int, int]:
@@ -159,7 +143,7 @@ class FeatureExtractor:
         except (ValueError, RuntimeError, IndexError) as error:
             raise UserError(
                 f'the backbone of {cfg.filename} does not take snippets of '
-                f'{self.window} frames, or has no maps {list(self.maps)}: '
+                f'{self.window} frames, or has no maps {self.args.maps}: '
                 f'{str(error).splitlines()[0]}. Remedy: another --window or --maps'
             ) from error
         if self.window % shape[0]:
@@ -174,40 +158,52 @@ class FeatureExtractor:
         """(B, R, C) float32 rows of B clips (C, T, H, W) uint8."""
         data = self.preprocessor(dict(inputs=list(clips), data_samples=None))
         found = self.backbone(data['inputs'])
-        parts = [found[i].float().mean(dim=(3, 4)) for i in self.maps]  # (B, C_i, T_i)
+        maps = [found[i].float().mean(dim=(3, 4)) for i in self.args.maps]  # (B, C, T)
+        length = maps[0].shape[2]
         if self.dense:
-            length = parts[0].shape[2]
-            parts = [F.interpolate(part, size=length) for part in parts]
+            maps = [F.interpolate(part, size=length) for part in maps]
         else:
-            parts = [part.mean(dim=2, keepdim=True) for part in parts]
-        return torch.cat(parts, dim=1).mT.cpu().numpy()
+            maps = [part.mean(dim=2, keepdim=True) for part in maps]
+        return torch.cat(maps, dim=1).mT.cpu().numpy()
 
     def __call__(self, path: str, progress: VideoProgress | None = None) -> np.ndarray:
         """(T, C) float32 of a video; one shorter than a snippet has one row."""
         reader = VideoReader(path, num_threads=0)
+        item = next(video_windows(reader, Path(path).stem, **self.sampling))
         count = reader.times.count(self.fps)
         offsets = clip_offsets(count, self.window, self.hop, self.dense)
+        clips = (self.pipeline(dict(item, window_offset=o))['inputs'] for o in offsets)
+        clips = run_ahead(clips, 2 * self.args.batch_size)
         rows: list[np.ndarray] = []
-        clips = run_ahead(self._clips(reader, offsets), 2 * self.batch_size)
-        done = 0
-        while batch := list(islice(clips, self.batch_size)):
+        while batch := list(islice(clips, self.args.batch_size)):
             found = self._rows(batch)
             # A clip that the video does not fill has rows of padding in the end.
             per_row = self.window // found.shape[1]
             for own in found:
-                real = min(self.window, count - offsets[done]) // per_row
+                real = min(self.window, count - offsets[len(rows)]) // per_row
                 rows.append(own[: max(real, 1)])
-                done += 1
             if progress is not None:
-                progress.windows(done, len(offsets))
+                progress.windows(len(rows), len(offsets))
         return np.concatenate(rows)
 
-    def _clips(
-        self, reader: VideoReader, offsets: Sequence[int]
-    ) -> Iterator[torch.Tensor]:
-        item = next(video_windows(reader, Path(reader.path).stem, **self.sampling))
-        for offset in offsets:
-            yield self.pipeline(dict(item, window_offset=offset))['inputs']
+
+def _build_backbone(cfg: Config, weights: str | None) -> tuple[nn.Module, str]:
+    """The backbone of a config with weights, and where they come from."""
+    backbone = cfg.model.backbone.copy()
+    source = weights or backbone.get('pretrained')
+    if not source:
+        raise UserError(
+            f'{cfg.filename}: the backbone would have random weights. Remedy: '
+            '--weights CHECKPOINT, or --cfg-options model.backbone.pretrained=FILE'
+        )
+    if weights and 'pretrained' in backbone:
+        backbone['pretrained'] = None
+    model = MODELS.build(backbone)
+    if weights:
+        load_model_weights(model, weights, prefix='backbone.')
+    else:
+        model.init_weights()
+    return model, source
 
 
 def clip_offsets(count: int, length: int, hop: int, dense: bool = False) -> list[int]:

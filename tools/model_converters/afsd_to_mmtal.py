@@ -63,39 +63,31 @@ def convert_afsd_state_dict(state_dict: Mapping[str, Tensor]) -> dict[str, Tenso
         'unknown': [key for key in source if key not in names],
         'of another shape': [] if missing else _wrong_shapes(source),
     }
-    if any(problems.values()):
+    listed = '; '.join(
+        f'{len(keys)} {what}: {", ".join(keys[:8])}{", ..." * (len(keys) > 8)}'
+        for what, keys in problems.items()
+        if keys
+    )
+    if listed:
         raise UserError(
-            'not a state dict of AFSD: '
-            + '; '.join(
-                f'{len(keys)} {what}: {", ".join(keys[:8])}{", ..." * (len(keys) > 8)}'
-                for what, keys in problems.items()
-                if keys
-            )
-            + '. Give the checkpoint of the AFSD network itself; Kinetics weights of '
-            'I3D go into backbone.pretrained as they are'
+            f'not a state dict of AFSD: {listed}. Give the checkpoint of the AFSD '
+            'network itself; Kinetics weights of I3D go into backbone.pretrained as '
+            'they are'
         )
     converted = {}
-    for key, name in names.items():
-        if key not in source:
-            continue
+    for key in filter(source.__contains__, names):
         value = source[key]
         if key.split('.')[1] in _CLASSIFIERS:
             value = torch.cat([value[1:], value[:1]])
-        elif key.endswith('.scale'):
-            value = value.reshape(())
-        converted[name] = value
+        converted[names[key]] = value.reshape(()) if key.endswith('.scale') else value
     return converted
 
 
 def afsd_key_map(state_dict: Mapping[str, object]) -> dict[str, str]:
-    """Maps every key of AFSD's network to ours.
+    """Maps every key of AFSD's network, of the variant of a state dict, to ours.
 
-    Args:
-        state_dict: Tells the variants apart by its keys: on THUMOS14 the first two
-            levels of the pyramid come from the backbone, on ActivityNet one.
-
-    Returns:
-        Keys of the variant by AFSD's name, in no particular order.
+    On THUMOS14 the first two levels of the pyramid come from the backbone, on
+    ActivityNet one.
     """
     units = [*_STEMS, *(f'Mixed_{m}.{unit}' for m in _MIXED for unit in _UNITS)]
     layers = ['conv3d.weight', *(f'bn.{name}' for name in _BN)]
@@ -146,14 +138,8 @@ def _wrong_shapes(source: Mapping[str, Tensor]) -> list[str]:
     """Keys of the head whose shapes do not belong together."""
     channels = source[f'{_HEAD}loc_tower.0.0.conv1d.weight'].shape[0]
     num_logits = source[f'{_HEAD}conf_head.conv1d.weight'].shape[0]
-    rows = dict(
-        loc_head=2,
-        prop_loc_head=2,
-        conf_head=num_logits,
-        prop_conf_head=num_logits,
-        center_head=1,
-        loc_heads=1,
-    )
+    rows = dict(loc_head=2, prop_loc_head=2, center_head=1, loc_heads=1)
+    rows |= dict.fromkeys(_CLASSIFIERS, num_logits)
     wrong = []
     for key, value in source.items():
         if not key.startswith(_HEAD):

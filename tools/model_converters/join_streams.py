@@ -20,13 +20,7 @@ except ImportError as error:
 
 
 def join_streams(cfg: Config, rgb: str, flow: str, out: str) -> None:
-    """Writes a checkpoint of a two-stream config.
-
-    Args:
-        cfg: Config whose model is a ``TwoStreamTALMTS``.
-        rgb: Checkpoint of the network of RGB.
-        flow: Checkpoint of the network of flow.
-        out: Checkpoint to write; holds weights only.
+    """Writes a checkpoint of a two-stream config, weights only.
 
     Raises:
         UserError: A checkpoint is not one of that network, or both were trained with
