@@ -71,7 +71,15 @@ def soft_nms_1d(
     if max_keep is not None and max_keep < 0:
         raise ValueError(f'soft_nms_1d: max_keep must be >= 0 or None, got {max_keep}')
     boxes, values = _checked(segments, scores)
-    group = _checked_groups(groups, len(values))
+    if isinstance(groups, torch.Tensor):
+        groups = groups.cpu().numpy()
+    count = len(values)
+    group = np.zeros(count, np.int64) if groups is None else np.asarray(groups)
+    if group.shape != (count,) or (count and group.dtype.kind not in 'iu'):
+        raise ValueError(
+            f'soft_nms_1d: expected groups ({count},) of integers, got '
+            f'{group.shape} of {group.dtype}'
+        )
     order = np.lexsort((boxes[:, 1], boxes[:, 0], group))
     begins = np.flatnonzero(np.diff(group[order])) + 1
     bounds = np.array([0, *begins, len(order)])
@@ -147,21 +155,6 @@ def _checked(segments: Array, scores: Array) -> tuple[np.ndarray, np.ndarray]:
             'NaN, infinite or negative); scores must be finite and >= 0'
         )
     return boxes, values
-
-
-def _checked_groups(groups: Array | None, count: int) -> np.ndarray:
-    """The group of each segment, in numpy."""
-    if groups is None:
-        return np.zeros(count, dtype=np.int64)
-    if isinstance(groups, torch.Tensor):
-        groups = groups.cpu().numpy()
-    groups = np.asarray(groups)
-    if groups.shape != (count,) or (count and groups.dtype.kind not in 'iu'):
-        raise ValueError(
-            f'soft_nms_1d: expected groups ({count},) of integers, got '
-            f'{groups.shape} of {groups.dtype}'
-        )
-    return groups
 
 
 def _suppress(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmtal_mts.evaluation.functional import merge_windows
+from mmtal_mts.evaluation import merge_windows
 from mmtal_mts.ops import boundary_max_pooling, soft_nms_1d
 from mmtal_mts.structures import Segments
 from mmtal_mts.structures.segments import pairwise_tiou
@@ -93,74 +93,28 @@ def test_tiou_is_the_overlap_of_boxes():
     np.testing.assert_allclose(tiou, expected, rtol=1e-4, atol=1e-6)
 
 
-def pooling_example(device: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Features (2, 12, 40) without ties and regions (2, 50, 4) inside of the map."""
-    generator = torch.Generator().manual_seed(0)
-    values = torch.randperm(2 * 12 * 40, generator=generator).float() / 100
-    features = values.reshape(2, 12, 40).to(device).requires_grad_()
-    bounds = torch.randint(0, 40, (2, 50, 2, 2), generator=generator)
-    return features, bounds.sort(dim=-1).values.flatten(2).to(device)
-
-
-def pooled_by_regions(pool, features: torch.Tensor, regions: torch.Tensor):
-    """Boundary pooling by an operator that pools regions of a picture.
-
-    Args:
-        pool: Maps a picture (N, C, 1, T) and regions (R, 3), which are the number in
-            the batch, the first and the last position, to (R, C, 1, 1).
-        features: (N, C, T).
-        regions: (N, S, 4).
-
-    Returns:
-        (N, C, S).
-    """
-    n, count = regions.shape[:2]
-    number = torch.arange(n, device=regions.device).repeat_interleave(count)[:, None]
-    halves = []
-    for half, bounds in zip(
-        features.chunk(2, 1), regions.flatten(0, 1).split(2, -1), strict=True
-    ):
-        found = pool(half[:, :, None].contiguous(), torch.cat([number, bounds], 1))
-        halves.append(found.reshape(n, count, -1).mT)
-    return torch.cat(halves, dim=1)
-
-
-def check_pooling(pool, device: str) -> None:
-    """Values and gradients of the pooling are those of mmcv's operator."""
-    features, regions = pooling_example(device)
-    pooled = boundary_max_pooling(features, regions)
-    expected = pooled_by_regions(pool, features, regions)
-    torch.testing.assert_close(pooled, expected, rtol=0, atol=1e-5)
-    weight = torch.rand(pooled.shape, device=device)
-    (ours,) = torch.autograd.grad(pooled, features, weight)
-    (theirs,) = torch.autograd.grad(expected, features, weight)
-    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
-
-
-@pytest.mark.skipif(
-    not torch.cuda.is_available(), reason='roi_pool of mmcv has no kernel for the CPU'
-)
-def test_pooling_is_roi_pool():
-    from mmcv.ops import roi_pool
-
-    def pool(picture, regions):
-        number, first, last = regions.float().unbind(1)
-        zero = torch.zeros_like(first)
-        return roi_pool(picture, torch.stack([number, first, zero, last, zero], 1), 1)
-
-    check_pooling(pool, 'cuda')
-
-
 def test_pooling_is_the_maximum_of_roi_align():
     from mmcv.ops import RoIAlign
 
+    generator = torch.Generator().manual_seed(0)
+    # No ties; regions inside of the map, as boxes of height 1.
+    values = torch.randperm(2 * 12 * 40, generator=generator).float() / 100
+    features = values.reshape(2, 12, 40).requires_grad_()
+    bounds = torch.randint(0, 40, (2, 50, 2, 2), generator=generator).sort(-1).values
     # One bin, sampled once per position and exactly on it, so nothing is interpolated.
     align = RoIAlign(1, sampling_ratio=0, pool_mode='max', aligned=True)
-
-    def pool(picture, regions):
-        number, first, last = regions.float().unbind(1)
+    number = torch.arange(2.0).repeat_interleave(50)
+    expected = []
+    for side, half in enumerate(features.chunk(2, 1)):
+        first, last = bounds[:, :, side].flatten(0, 1).float().unbind(1)
         low, high = torch.zeros_like(first), torch.ones_like(first)
         boxes = torch.stack([number, first, low, last + 1, high], 1)
-        return align(picture, boxes)
-
-    check_pooling(pool, 'cpu')
+        found = align(half[:, :, None].contiguous(), boxes)
+        expected.append(found.reshape(2, 50, -1).mT)
+    expected = torch.cat(expected, dim=1)
+    pooled = boundary_max_pooling(features, bounds.flatten(2))
+    torch.testing.assert_close(pooled, expected, rtol=0, atol=1e-5)
+    weight = torch.rand(pooled.shape)
+    (ours,) = torch.autograd.grad(pooled, features, weight)
+    (theirs,) = torch.autograd.grad(expected, features, weight)
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)

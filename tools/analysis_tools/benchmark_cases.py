@@ -7,6 +7,7 @@ import importlib
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
@@ -17,7 +18,7 @@ from mmaction.structures import ActionDataSample
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.benchmark import timer
 
 from mmtal_mts.apis import load_config
@@ -90,14 +91,10 @@ def build_model(config: str, device: str = 'cpu') -> nn.Module:
 
 def inference(args: argparse.Namespace, folder: Path, train: bool = False) -> Section:
     """One clip through the plain network and ours; or a step: both ways and Adam."""
-    networks = {Path(config).stem: config for config in args.configs}
-    models = {name: build_model(path, args.device) for name, path in networks.items()}
     slow = plain().make_plain(build_model(args.baseline, args.device))
-    models = {f'plain {Path(args.baseline).stem}': slow, **models}
-    generator = torch.Generator().manual_seed(0)
-    size = (args.clip_len, args.crop_size, args.crop_size)
-    frames = torch.rand(1, slow.backbone.in_channels, *size, generator=generator)
-    frames = (frames * 2 - 1).to(args.device)
+    models = {f'plain {Path(args.baseline).stem}': slow}
+    for config in args.configs:
+        models[Path(config).stem] = build_model(config, args.device)
     kind = torch.device(args.device).type
     # A short, a medium and a long action.
     share = torch.tensor([[0.1, 0.15], [0.3, 0.5], [0.4, 0.95]], device=args.device)
@@ -105,37 +102,33 @@ def inference(args: argparse.Namespace, folder: Path, train: bool = False) -> Se
     sample = ActionDataSample()
     sample.gt_instances = InstanceData(segments=share * args.clip_len, labels=labels)
 
-    def forward(model: nn.Module) -> Callable[[], object]:
-        def run() -> None:
+    def run(model: nn.Module, frames: Tensor, optimizer: torch.optim.Adam) -> None:
+        if not train:
             with torch.inference_mode(), torch.autocast(kind, enabled=args.amp):
                 model(frames)
+            return
+        with torch.autocast(kind, enabled=args.amp):
+            losses = model(frames, [sample], mode='loss')
+        sum(losses.values()).backward()
+        optimizer.step()
+        # Not held while another model has its turn.
+        optimizer.zero_grad(set_to_none=True)
 
-        return run
-
-    def step(model: nn.Module) -> Callable[[], object]:
+    unit, items = ('step', 1) if train else ('frame', args.clip_len)
+    size = (args.clip_len, args.crop_size, args.crop_size)
+    cases = []
+    for name, model in models.items():
+        shape = (1, model.backbone.in_channels, *size)
+        frames = torch.rand(shape, generator=torch.Generator().manual_seed(0))
+        frames = (frames * 2 - 1).to(args.device)
         parameters = [p for p in model.parameters() if p.requires_grad]
         optimizer = torch.optim.Adam(parameters, lr=1e-5, weight_decay=1e-3)
-
-        def run() -> None:
-            with torch.autocast(kind, enabled=args.amp):
-                losses = model(frames, [sample], mode='loss')
-            sum(losses.values()).backward()
-            optimizer.step()
-            # Not held while another model has its turn.
-            optimizer.zero_grad(set_to_none=True)
-
-        return run
-
+        work = partial(run, model.train(train), frames, optimizer)
+        cases.append(Case(name, work, items))
     what = 'Training step without consistency loss' if train else 'Forward pass'
     clip = f'one clip of {"x".join(map(str, size))}'
-    cases = [
-        Case(name, (step if train else forward)(model.train(train)))
-        for name, model in models.items()
-    ]
-    for case in cases:
-        case.items = 1 if train else args.clip_len
     title = f'{what} on {clip}{" under autocast" if args.amp else ""}'
-    return Section(title, 'step' if train else 'frame', cases)
+    return Section(title, unit, cases)
 
 
 def train(args: argparse.Namespace, folder: Path) -> Section:
@@ -155,12 +148,9 @@ def boundary_pooling(args: argparse.Namespace, folder: Path) -> Section:
     segments = (centre + length * shifts).round().to(args.device)
     weight = torch.randn(1, channels, count, generator=generator).to(args.device)
 
-    def both_ways(pool: Callable) -> Callable[[], None]:
-        def run() -> None:
-            features.grad = None
-            pool(features, segments).backward(weight)
-
-        return run
+    def run(pool: Callable) -> None:
+        features.grad = None
+        pool(features, segments).backward(weight)
 
     ways = {
         'loop over the segments': plain().pool_segment_by_segment,
@@ -168,7 +158,7 @@ def boundary_pooling(args: argparse.Namespace, folder: Path) -> Section:
     }
     if compiled_ops_problem(torch.device(args.device).type) is None:
         ways['compiled'] = pooling.compiled_max_pooling
-    cases = [Case(name, both_ways(pool)) for name, pool in ways.items()]
+    cases = [Case(name, partial(run, pool)) for name, pool in ways.items()]
     title = f'{count} segments on {channels} channels of {num_frames} frames'
     return Section(f'Forward and backward of {title}', 'pass', cases)
 
@@ -187,12 +177,10 @@ def soft_nms(args: argparse.Namespace, folder: Path) -> Section:
     )
     first = found[found.labels == 0]
     inputs = first.segments.tolist(), first.scores.tolist()
-    slow, merge = plain().soft_nms_in_python, post_processing.merge_windows
+    slow = partial(plain().soft_nms_in_python, *inputs)
     test_cfg = dict(nms=NMS, clamp=False)
-    cases = [
-        Case('Python loop', lambda: slow(*inputs)),
-        Case('ours, all classes', lambda: merge([found], None, test_cfg), num_classes),
-    ]
+    ours = partial(post_processing.merge_windows, [found], None, test_cfg)
+    cases = [Case('Python loop', slow), Case('ours, all classes', ours, num_classes)]
     title = (
         f'Gaussian soft-NMS of {num_segments:,} segments of each of {num_classes} '
         f'classes over {duration_s} s'
@@ -205,10 +193,9 @@ def evaluation(args: argparse.Namespace, folder: Path) -> Section:
     """Mean average precision of a whole data set of the size of THUMOS14's test set."""
     truth, found = plain().random_results(42_227, 210, 3311, 20)
     inputs = truth, found, 20, THRESHOLDS
-    slow = plain().evaluate_data_frames
     cases = [
-        Case('data frames', lambda: slow(*inputs)),
-        Case('ours', lambda: mean_ap.mean_average_precision(*inputs)),
+        Case('data frames', partial(plain().evaluate_data_frames, *inputs)),
+        Case('ours', partial(mean_ap.mean_average_precision, *inputs)),
     ]
     title = 'mAP of 42,227 detections, 3,311 segments, 20 classes, 7 thresholds'
     return Section(title, 'evaluation', cases)

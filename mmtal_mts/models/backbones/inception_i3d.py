@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -86,18 +87,16 @@ class Unit3D(nn.Module):
 
     def before_relu(self, x: Tensor) -> Tensor:
         """The unit without its ReLU, of the same shape."""
-        if self.frozen:
-            return self._convolve(x, *self.folded())
-        return self.bn(self._convolve(x, self.conv3d.weight, None))
-
-    def _convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         conv = self.conv3d
+        weight, bias = self.folded() if self.frozen else (conv.weight, None)
         if set(conv.kernel_size + conv.stride) == {1}:
-            return pointwise_conv3d(x, weight, bias)
-        padded, padding = pad_same(x, conv.kernel_size, conv.stride)
-        convolved = F.conv3d(padded, weight, bias, conv.stride, padding)
-        # Small maps may have lost the layout, and all behind them would be slow.
-        return contiguous_like(convolved, x)
+            y = pointwise_conv3d(x, weight, bias)
+        else:
+            padded, padding = pad_same(x, conv.kernel_size, conv.stride)
+            y = F.conv3d(padded, weight, bias, conv.stride, padding)
+            # Small maps may have lost the layout, and all behind them would be slow.
+            y = contiguous_like(y, x)
+        return y if self.frozen else self.bn(y)
 
 
 class SameMaxPool3d(nn.Module):
@@ -140,33 +139,32 @@ class InceptionBlock(nn.Module):
         super().__init__()
         b0, b1a, b1b, b2a, b2b, b3b = widths
         cube = (3, 3, 3)
-        self.b0 = Unit3D(in_channels, b0, bn_momentum=bn_momentum)
-        self.b1a = Unit3D(in_channels, b1a, bn_momentum=bn_momentum)
-        self.b1b = Unit3D(b1a, b1b, cube, bn_momentum=bn_momentum)
-        self.b2a = Unit3D(in_channels, b2a, bn_momentum=bn_momentum)
-        self.b2b = Unit3D(b2a, b2b, cube, bn_momentum=bn_momentum)
+        unit = partial(Unit3D, bn_momentum=bn_momentum)
+        self.b0 = unit(in_channels, b0)
+        self.b1a = unit(in_channels, b1a)
+        self.b1b = unit(b1a, b1b, cube)
+        self.b2a = unit(in_channels, b2a)
+        self.b2b = unit(b2a, b2b, cube)
         self.b3a = SameMaxPool3d(cube, (1, 1, 1))
-        self.b3b = Unit3D(in_channels, b3b, bn_momentum=bn_momentum)
+        self.b3b = unit(in_channels, b3b)
         self.out_channels = b0 + b1b + b2b + b3b
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, T, H, W) -> (N, out_channels, T, H, W)."""
-        b0, b1a, b2a = self._pointwise(x)
+        units = (self.b0, self.b1a, self.b2a)
+        if all(unit.frozen for unit in units):
+            # The three 1x1 convolutions of the input run as one.
+            weights, biases = zip(*(unit.folded() for unit in units), strict=True)
+            joined = pointwise_conv3d(x, torch.cat(weights), torch.cat(biases))
+            b0, b1a, b2a = joined.split([len(bias) for bias in biases], dim=1)
+        else:
+            b0, b1a, b2a = (unit.before_relu(x) for unit in units)
         b1b = self.b1b.before_relu(F.relu(b1a))
         b2b = self.b2b.before_relu(F.relu(b2a))
         b3b = self.b3b.before_relu(self.b3a(x))
         # One ReLU behind all branches: the backward pass needs its result, which the
         # next layer keeps anyway, and none of the branches'.
         return F.relu(torch.cat([b0, b1b, b2b, b3b], dim=1), inplace=True)
-
-    def _pointwise(self, x: Tensor) -> Sequence[Tensor]:
-        """The three 1x1 units of the input before ReLU; one call if all are frozen."""
-        units = (self.b0, self.b1a, self.b2a)
-        if not all(unit.frozen for unit in units):
-            return [unit.before_relu(x) for unit in units]
-        weights, biases = zip(*(unit.folded() for unit in units), strict=True)
-        joined = pointwise_conv3d(x, torch.cat(weights), torch.cat(biases))
-        return joined.split([len(bias) for bias in biases], dim=1)
 
 
 @MODELS.register_module()
@@ -271,9 +269,7 @@ class InceptionI3D(BaseModule):
     def _freeze_norms(self) -> None:
         # From the start, too: the wrapper of distributed training, which is there
         # before training begins, waits for the gradient of whatever requires one.
-        if not self.freeze_bn:
-            return
-        for module in self.modules():
+        for module in self.modules() if self.freeze_bn else ():
             if isinstance(module, nn.BatchNorm3d):
                 module.eval().requires_grad_(False)
 
@@ -287,8 +283,7 @@ class InceptionI3D(BaseModule):
             One map per name in ``out_indices``; ``Mixed_4f`` is
             (N, 832, T/4, H/16, W/16), ``Mixed_5c`` (N, 1024, T/8, H/32, W/32).
         """
-        outputs = {}
-        x = frames
+        outputs, x = {}, frames
         if self.channels_last:
             x = x.contiguous(memory_format=torch.channels_last_3d)
         saves_memory = self.with_cp and self.training

@@ -21,20 +21,7 @@ constexpr int kBlock = 16;  // positions whose maximum is known in advance
 // integers takes a third of the time of NaN-aware comparisons. Half precision and
 // float have 32 bits, double 64.
 template <typename K>
-struct KeyTraits;
-
-template <>
-struct KeyTraits<int32_t> {
-  using Float = float;
-};
-
-template <>
-struct KeyTraits<int64_t> {
-  using Float = double;
-};
-
-template <typename K>
-inline K key_of(typename KeyTraits<K>::Float value) {
+inline K key_of(std::conditional_t<sizeof(K) == 8, double, float> value) {
   constexpr K kTop = std::numeric_limits<K>::max();
   if (value != value) return kTop;
   value += 0;  // -0 is equal to 0
@@ -43,14 +30,14 @@ inline K key_of(typename KeyTraits<K>::Float value) {
   return bits < 0 ? bits ^ kTop : bits;
 }
 
-// Best key and its position, for each channel of a tile. Vectors of 16 bytes are what
-// every x86-64 and ARM processor has.
+// Best key and its position, for each channel of a tile. Others are considered in
+// order, so that the first of equal values stays. Vectors of 16 bytes are what every
+// x86-64 and ARM processor has.
 template <typename K>
 struct Best {
   typedef K Vector __attribute__((vector_size(16)));
   static constexpr int kVectors = kLanes * sizeof(K) / sizeof(Vector);
-  Vector key[kVectors];
-  Vector position[kVectors];
+  Vector key[kVectors], position[kVectors];
 
   void start(const Vector* keys, int64_t t) {
     for (int v = 0; v < kVectors; ++v) {
@@ -58,95 +45,19 @@ struct Best {
       position[v] = Vector{} + static_cast<K>(t);
     }
   }
-  // Later ones come in order, so that the first of equal values stays.
   void consider(const Vector* keys, int64_t t) {
-    for (int v = 0; v < kVectors; ++v) {
-      consider(v, keys[t * kVectors + v], Vector{} + static_cast<K>(t));
-    }
+    Best other;
+    other.start(keys, t);
+    consider(other);
   }
   void consider(const Best& other) {
     for (int v = 0; v < kVectors; ++v) {
-      consider(v, other.key[v], other.position[v]);
+      const auto better = other.key[v] > key[v];
+      key[v] = better ? other.key[v] : key[v];
+      position[v] = better ? other.position[v] : position[v];
     }
-  }
-  void consider(int v, Vector other, Vector other_position) {
-    const auto better = other > key[v];
-    key[v] = better ? other : key[v];
-    position[v] = better ? other_position : position[v];
   }
 };
-
-// Channels of a row of features side by side, and what is found in them.
-template <typename K>
-class Tile {
- public:
-  using Vector = typename Best<K>::Vector;
-
-  Tile(int32_t length, int64_t count)
-      : length_(length),
-        keys_(int64_t(length) * Best<K>::kVectors),
-        blocks_(length / kBlock),
-        found_(count * Best<K>::kVectors) {}
-
-  template <typename T>
-  void load(const T* rows, int lanes) {
-    K* keys = reinterpret_cast<K*>(keys_.data());
-    for (int c = 0; c < lanes; ++c) {
-      const T* row = rows + int64_t(c) * length_;
-      for (int64_t t = 0; t < length_; ++t) keys[t * kLanes + c] = key_of<K>(row[t]);
-    }
-  }
-
-  // The best of whole blocks comes first: a long range costs a sixteenth.
-  void search(const Range* ranges, int64_t count) {
-    const Vector* keys = keys_.data();
-    for (size_t block = 0; block < blocks_.size(); ++block) {
-      const int64_t first = block * kBlock;
-      Best<K> best;
-      best.start(keys, first);
-      for (int64_t t = first + 1; t < first + kBlock; ++t) best.consider(keys, t);
-      blocks_[block] = best;
-    }
-    for (int64_t s = 0; s < count; ++s) {
-      const int64_t end = int64_t(ranges[s].last) + 1;
-      int64_t t = ranges[s].first;
-      Best<K> best;
-      best.start(keys, t++);
-      const int64_t aligned = std::min((t + kBlock - 1) / kBlock * kBlock, end);
-      for (; t < aligned; ++t) best.consider(keys, t);
-      for (; t + kBlock <= end; t += kBlock) best.consider(blocks_[t / kBlock]);
-      for (; t < end; ++t) best.consider(keys, t);
-      std::copy_n(best.position, Best<K>::kVectors,
-                  &found_[s * Best<K>::kVectors]);
-    }
-  }
-
-  // Position of the maximum of a channel over range s.
-  int64_t found(int64_t s, int channel) const {
-    return reinterpret_cast<const K*>(found_.data())[s * kLanes + channel];
-  }
-
- private:
-  int32_t length_;
-  std::vector<Vector> keys_;      // (length, kLanes)
-  std::vector<Best<K>> blocks_;   // (length / kBlock)
-  std::vector<Vector> found_;     // (count, kLanes)
-};
-
-// Start regions, then end regions, of every clip: (N, 2, S).
-std::vector<Range> read_ranges(const at::Tensor& bounds, int32_t length) {
-  const int64_t n = bounds.size(0), count = bounds.size(1);
-  const double* from = bounds.const_data_ptr<double>();
-  std::vector<Range> ranges(n * 2 * count);
-  for (int64_t i = 0; i < n; ++i) {
-    for (int64_t s = 0; s < count; ++s) {
-      const double* region = from + (i * count + s) * 4;
-      ranges[(i * 2) * count + s] = range_of(region, length);
-      ranges[(i * 2 + 1) * count + s] = range_of(region + 2, length);
-    }
-  }
-  return ranges;
-}
 
 template <typename T>
 void forward_kernel(const at::Tensor& features, const at::Tensor& bounds,
@@ -154,28 +65,55 @@ void forward_kernel(const at::Tensor& features, const at::Tensor& bounds,
   using K = std::conditional_t<sizeof(T) == 8, int64_t, int32_t>;
   const int64_t half = features.size(1) / 2, count = bounds.size(1);
   const int32_t length = static_cast<int32_t>(features.size(2));
-  const std::vector<Range> ranges = read_ranges(bounds, length);
-  const T* from = features.const_data_ptr<T>();
   T* to = values.data_ptr<T>();
   int32_t* positions = index.data_ptr<int32_t>();
-
   // Tiles do not cross from the starts to the ends: 2N halves of `half` channels.
   const int64_t tiles = (half + kLanes - 1) / kLanes;
   at::parallel_for(0, features.size(0) * 2 * tiles, 1, [&](int64_t b, int64_t e) {
-    Tile<K> tile(length, count);
+    // (length, kLanes), and (count, kLanes) positions of the maxima.
+    std::vector<typename Best<K>::Vector> keys(int64_t(length) * Best<K>::kVectors);
+    std::vector<typename Best<K>::Vector> found(count * Best<K>::kVectors);
+    K* key = reinterpret_cast<K*>(keys.data());
+    std::vector<Best<K>> blocks(length / kBlock);
     for (int64_t i = b; i < e; ++i) {
-      const int64_t first = i % tiles * kLanes;
-      const int lanes = static_cast<int>(std::min<int64_t>(kLanes, half - first));
-      const int64_t row = i / tiles * half + first;
-      tile.load(from + row * length, lanes);
-      tile.search(ranges.data() + i / tiles * count, count);
+      const int64_t first_channel = i % tiles * kLanes;
+      const int64_t row = i / tiles * half + first_channel;
+      const int lanes =
+          static_cast<int>(std::min<int64_t>(kLanes, half - first_channel));
+      const T* from = features.const_data_ptr<T>() + row * length;
       for (int c = 0; c < lanes; ++c) {
-        const T* source = from + (row + c) * length;
-        const int64_t out = (row + c) * count;
+        for (int64_t t = 0; t < length; ++t) {
+          key[t * kLanes + c] = key_of<K>(from[c * int64_t(length) + t]);
+        }
+      }
+      // The best of whole blocks comes first: a long range costs a sixteenth.
+      for (int64_t block = 0; block < length / kBlock; ++block) {
+        blocks[block].start(keys.data(), block * kBlock);
+        for (int64_t t = block * kBlock + 1; t < (block + 1) * kBlock; ++t) {
+          blocks[block].consider(keys.data(), t);
+        }
+      }
+      // Start regions, then end regions, of a clip.
+      const double* region = bounds.const_data_ptr<double>() +
+                             i / tiles / 2 * count * 4 + i / tiles % 2 * 2;
+      for (int64_t s = 0; s < count; ++s) {
+        const Range range = range_of(region + s * 4, length);
+        const int64_t end = int64_t(range.last) + 1;
+        int64_t t = range.first;
+        Best<K> best;
+        best.start(keys.data(), t++);
+        const int64_t aligned = std::min((t + kBlock - 1) / kBlock * kBlock, end);
+        for (; t < aligned; ++t) best.consider(keys.data(), t);
+        for (; t + kBlock <= end; t += kBlock) best.consider(blocks[t / kBlock]);
+        for (; t < end; ++t) best.consider(keys.data(), t);
+        std::copy_n(best.position, Best<K>::kVectors, &found[s * Best<K>::kVectors]);
+      }
+      const K* position = reinterpret_cast<const K*>(found.data());
+      for (int c = 0; c < lanes; ++c) {
         for (int64_t s = 0; s < count; ++s) {
-          const int64_t best = tile.found(s, c);
-          positions[out + s] = static_cast<int32_t>(best);
-          to[out + s] = source[best];
+          const int64_t out = (row + c) * count + s, t = position[s * kLanes + c];
+          positions[out] = static_cast<int32_t>(t);
+          to[out] = from[c * int64_t(length) + t];
         }
       }
     }
