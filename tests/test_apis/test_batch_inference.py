@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from mmtal_mts.apis import TALInferencer
-from mmtal_mts.apis.batch_inference import FORMATS, BatchInference
+from mmtal_mts.apis.batch_inference import FORMATS, BatchInference, find_videos
 from mmtal_mts.apis.writers import Selection
 from mmtal_mts.utils import UserError
 
@@ -40,24 +40,15 @@ def test_broken_videos_do_not_stop_the_others(inferencer, videos, tmp_path, caps
     report = BatchInference(inferencer, out, ('json', 'csv'), EVERYTHING)([videos])
 
     assert report.done == ['first', 'Übung 2'] and not report.skipped
-    assert sorted(os.path.basename(path) for path in report.failed) == [
-        'broken.mp4',
-        'empty.mp4',
-    ]
-    assert {path.name for path in out.iterdir()} == {
-        '.finished',
-        'first.json',
-        'first.csv',
-        'Übung 2.json',
-        'Übung 2.csv',
-        'detections.json',
-    }
+    names = sorted(os.path.basename(path) for path in report.failed)
+    assert names == ['broken.mp4', 'empty.mp4']
+    videos = {f'{n}.{kind}' for n in report.done for kind in ('json', 'csv')}
+    written = {path.name for path in out.iterdir()}
+    assert written == videos | {'.finished', 'detections.json'}
     both = json.loads((out / 'detections.json').read_text(encoding='utf-8'))['results']
     assert list(both) == ['first', 'Übung 2']
-    assert (
-        both['first']
-        == json.loads((out / 'first.json').read_text())['results']['first']
-    )
+    alone = json.loads((out / 'first.json').read_text())['results']
+    assert alone['first'] == both['first']
     summary = report.summary()
     assert summary.startswith('videos: 2 done, 2 failed')
     assert 'empty.mp4: cannot be opened as a video (it is empty)' in summary
@@ -119,12 +110,10 @@ def test_results_beside_the_videos(inferencer, videos):
 def test_ground_truth_is_found_by_id_or_file(inferencer, videos, tmp_path):
     entry = dict(duration=2.0, annotations=[dict(segment=[0.5, 1.0], label='yoga')])
     other = dict(entry, file='some/Übung 2.avi')
-    (tmp_path / 'ann.json').write_text(
-        json.dumps(dict(version='1', database={'first': entry, 'x': other}))
-    )
-    batch = BatchInference(
-        inferencer, tmp_path / 'out', ('json',), ann_file=tmp_path / 'ann.json'
-    )
+    ann_file = tmp_path / 'ann.json'
+    database = {'first': entry, 'x': other}
+    ann_file.write_text(json.dumps(dict(version='1', database=database)))
+    batch = BatchInference(inferencer, tmp_path / 'out', ann_file=ann_file)
     for name in ('first.mp4', 'Übung 2.avi'):
         result = inferencer(videos / name).with_ground_truth(batch.annotations)
         assert result.classes == (*inferencer.classes, 'yoga')
@@ -227,3 +216,65 @@ def test_tool_tells_bad_input(
         runpy.run_path(str(repo_root / 'tools/infer.py'), run_name='__main__')
     assert stop.value.code == 2
     assert message in ''.join(errors)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / 'sub').mkdir()
+    for name in 'a.mp4 b.AVI notes.md .hidden.mp4 sub/c_d.mkv ü[1].mp4'.split():
+        (tmp_path / name).write_bytes(b'')
+    return tmp_path
+
+
+def test_folder_is_searched_for_videos(folder):
+    assert list(find_videos([folder])) == ['a', 'b', 'c_d', 'ü[1]']
+    # Each file once.
+    assert list(find_videos([folder / 'b.AVI', folder])) == ['b', 'a', 'c_d', 'ü[1]']
+
+
+def test_file_pattern_and_list(folder):
+    (folder / 'list.txt').write_text('# mine\n\na.mp4\nsub\n*.AVI\ngone.mp4\n')
+    videos = find_videos([folder / 'list.txt'])
+    # A missing file of a list is reported later, with the others done.
+    assert list(videos) == ['a', 'c_d', 'b', 'gone']
+    assert videos['c_d'] == str(folder / 'sub/c_d.mkv')
+    assert list(find_videos([folder / 'ü[1].mp4'])) == ['ü[1]']
+    assert list(find_videos([f'{folder}/**/*.mkv', folder / 'a.mp4'])) == ['c_d', 'a']
+
+
+def test_results_are_no_inputs(folder):
+    before = list(find_videos([folder, f'{folder}/*.mp4']))
+    (folder / 'a.annotated.mp4').write_bytes(b'')
+    (folder / 'b.preview.mp4').write_bytes(b'')
+    assert list(find_videos([folder, f'{folder}/*.mp4'])) == before
+    assert list(find_videos([folder / 'a.annotated.mp4'])) == ['a.annotated']
+
+
+def test_names_are_unique(tmp_path):
+    files = 'x/v.mp4 x/v.avi y/v.avi x/V.mkv x/detections.mp4 p/x/w.mp4 q/x/w.mp4'
+    paths = [tmp_path / name for name in files.split()]
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b'')
+    names = 'v.mp4 x_v.avi y_v.avi V.mkv detections.mp4 w.mp4-2 w.mp4-3'
+    assert list(find_videos(paths, ['detections'])) == names.split()
+
+
+@pytest.mark.parametrize(
+    ('name', 'message'),
+    [
+        ('gone.mp4', 'does not exist'),
+        ('*.webm', 'matches no file'),
+        ('empty', 'holds no video'),
+        ('empty.txt', 'names no video'),
+        ('nested.txt', 'names another list'),
+        ('binary.txt', 'is not UTF-8'),
+    ],
+)
+def test_inputs_that_stand_for_nothing(tmp_path, name, message):
+    (tmp_path / 'empty').mkdir()
+    (tmp_path / 'empty.txt').write_text('# nothing\n')
+    (tmp_path / 'nested.txt').write_text('empty.txt\n')
+    (tmp_path / 'binary.txt').write_bytes(b'\xff\xfe\x00')
+    with pytest.raises(UserError, match=message):
+        find_videos([tmp_path / name])

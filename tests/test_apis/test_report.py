@@ -36,9 +36,8 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         self.tags.append((tag, dict(attrs)))
-        self._inside = (
-            dict(attrs).get('id', tag) if tag in ('script', 'style') else None
-        )
+        is_text = tag in ('script', 'style')
+        self._inside = dict(attrs).get('id', tag) if is_text else None
 
     def handle_endtag(self, tag):
         self._inside = None
@@ -147,22 +146,16 @@ def test_names_cannot_become_markup(text, tmp_path, make_video):
 
 def test_only_its_own_script_runs_and_nothing_is_loaded(tmp_path):
     shown = page(result(), tmp_path / 'v.html')
-    policy = next(
-        attrs['content'] for tag, attrs in shown.tags if 'http-equiv' in attrs
-    )
+    policy = next(attrs['content'] for _, attrs in shown.tags if 'http-equiv' in attrs)
     assert "default-src 'none'" in policy and 'unsafe' not in policy
-    for kind, part in (
-        ('script', shown.scripts['script']),
-        ('style', shown.scripts['style']),
-    ):
-        digest = base64.b64encode(hashlib.sha256(part.encode()).digest()).decode()
-        assert f"{kind}-src 'sha256-{digest}'" in policy
+    for kind in ('script', 'style'):
+        digest = hashlib.sha256(shown.scripts[kind].encode()).digest()
+        assert f"{kind}-src 'sha256-{base64.b64encode(digest).decode()}'" in policy
     # Neither the page nor its script names an address, or writes markup.
     for tag, attrs in shown.tags:
         assert not {'href', 'src', 'style'} & set(attrs), (tag, attrs)
-    assert not re.search(
-        r'innerHTML|document\.write|eval\(|https?:', shown.scripts['script']
-    )
+    script = shown.scripts['script']
+    assert not re.search(r'innerHTML|document\.write|eval\(|https?:', script)
     assert not any(tag == 'video' for tag, _ in shown.tags)
 
 
@@ -172,16 +165,10 @@ def test_page_in_a_browser(tmp_path, make_video):
     truth = Segments([[1.0, 3.2], [7.0, 8.0]], [0, 1])
     shown = result(video, EVIL[:2], EVIL[2], ground_truth=truth)
     page(shown, tmp_path / 'v.html')
-    done = subprocess.run(
-        [
-            *(CHROMIUM, '--headless', '--no-sandbox', '--disable-gpu'),
-            *(f'--user-data-dir={tmp_path / "profile"}', '--virtual-time-budget=3000'),
-            *('--dump-dom', (tmp_path / 'v.html').as_uri()),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    command = [CHROMIUM, '--headless', '--no-sandbox', '--disable-gpu', '--dump-dom']
+    command += [f'--user-data-dir={tmp_path / "p"}', '--virtual-time-budget=3000']
+    command.append((tmp_path / 'v.html').as_uri())
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     (tmp_path / 'dom.html').write_text(done.stdout, encoding='utf-8')
     dom = Page(tmp_path / 'dom.html')
     attributes = [attrs for _, attrs in dom.tags]

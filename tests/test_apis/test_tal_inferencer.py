@@ -37,23 +37,17 @@ def noise(count, size=(24, 40), seed=0):
 
 
 def test_same_detections_as_the_test_tool(inferencer, tiny_model, make_video, tmp_path):
-    videos = {
-        # Longer than a window and not a whole number of strides; shorter; another
-        # codec, rate and size.
-        'long': make_video(tiny_model.data / 'videos/long.mp4', 200, 25),
-        'short': make_video(tiny_model.data / 'videos/short.mp4', 30, 30),
-        'other': make_video(
-            tiny_model.data / 'videos/other.avi', 130, 24, codec='mpeg4', size=(64, 48)
-        ),
-    }
+    folder = tiny_model.data / 'videos'
+    # Longer than a window and not a whole number of strides; shorter; another codec,
+    # rate and size.
+    make_video(folder / 'long.mp4', 200, 25)
+    make_video(folder / 'short.mp4', 30, 30)
+    make_video(folder / 'other.avi', 130, 24, codec='mpeg4', size=(64, 48))
     durations = dict(long=8.0, short=1.0, other=130 / 24)
+    action = dict(segment=[0.1, 0.9], label='grow')
     database = {
-        name: dict(
-            subset='test',
-            duration=durations[name],
-            annotations=[dict(segment=[0.1, 0.9], label='grow')],
-        )
-        for name in videos
+        name: dict(subset='test', duration=seconds, annotations=[action])
+        for name, seconds in durations.items()
     }
     classes = list(inferencer.classes)
     (tiny_model.data / 'annotations.json').write_text(
@@ -62,21 +56,17 @@ def test_same_detections_as_the_test_tool(inferencer, tiny_model, make_video, tm
     dump = tmp_path / 'detections.json'
     cfg = Config.fromfile(tiny_model.config)
     cfg.test_evaluator.dump_path = str(dump)
-    run_test(
-        prepare_test_config(
-            cfg, checkpoint=tiny_model.weights, work_dir=str(tmp_path / 'work')
-        )
-    )
+    work = dict(checkpoint=tiny_model.weights, work_dir=str(tmp_path / 'work'))
+    run_test(prepare_test_config(cfg, **work))
     expected = json.loads(dump.read_text())['results']
-
-    for name, path in videos.items():
+    for path in folder.iterdir():
         result = inferencer(path)
-        assert result.duration == pytest.approx(durations[name])
-        assert len(expected[name]) > 20
+        assert result.duration == pytest.approx(durations[path.stem])
         rows = [
             [*item['segment'], item['score'], classes.index(item['label'])]
-            for item in expected[name]
+            for item in expected[path.stem]
         ]
+        assert len(rows) > 20
         # Batches are made up differently, which costs the last digits.
         order = np.lexsort(np.round(rows, 3).T[::-1])
         found = as_array(result.detections)
@@ -116,21 +106,16 @@ def test_videos_around_the_length_of_a_window(inferencer, count):
 def test_varying_rate_has_the_times_of_its_time_stamps(
     inferencer, make_video, tmp_path
 ):
-    # Pictures that stay for 1 to 8 tenths of a second, and what is on screen at the
-    # end of each tenth.
+    # Pictures that stay for 1 to 8 tenths of a second; what is on screen in each tenth.
     lengths = [1, 4, 2, 8, 1, 1, 3, 6, 2, 5, 1, 7, 4, 2, 3, 1]
     times = (np.cumsum([0, *lengths[:-1]]) / 10).tolist()
     path = make_video(tmp_path / 'v.mp4', len(lengths), times=times)
-    images = [image for _, image in VideoReader(path).frames()]
-    shown = np.repeat(np.stack(images), lengths[:-1] + [1], axis=0)
-
+    images = np.stack([image for _, image in VideoReader(path).frames()])
     result = inferencer(path)
-
     # How long the last picture stays is up to the container.
     assert times[-1] < result.duration < times[-1] + 0.85
-    num = int(result.duration * 10 + 1e-6)
-    padded = np.concatenate([shown, np.repeat(shown[-1:], 8, axis=0)])[:num]
-    expected = inferencer(padded, fps=10)
+    shown = np.repeat(images, [*lengths[:-1], 9], axis=0)
+    expected = inferencer(shown[: int(result.duration * 10 + 1e-6)], fps=10)
     np.testing.assert_allclose(
         as_array(result.detections), as_array(expected.detections), atol=0.1
     )
@@ -143,11 +128,10 @@ def test_memory_does_not_grow_with_the_video(inferencer):
 
     def peak(count):
         tracemalloc.start()
-        try:
-            result = inferencer(frames(count), fps=50)
-            return result.duration, tracemalloc.get_traced_memory()[1]
-        finally:
-            tracemalloc.stop()
+        result = inferencer(frames(count), fps=50)
+        used = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return result.duration, used
 
     peak(100)
     short, long = peak(300), peak(2000)
@@ -160,9 +144,7 @@ def test_several_inputs_and_progress(inferencer):
     results = inferencer([noise(40), noise(8)], fps=10)
     assert [result.duration for result in results] == [4.0, 0.8]
     reports = []
-    inferencer.detect(
-        noise(80), fps=10, report=lambda done, total: reports.append((done, total))
-    )
+    inferencer.detect(noise(80), fps=10, report=lambda *seen: reports.append(seen))
     # Windows at 0, 12, 24, 36 and 48, two at once.
     assert reports == [(2, 5), (4, 5), (5, 5)]
 
@@ -192,24 +174,29 @@ def test_arrays_need_the_size_they_were_made_at(tiny_model):
 
 
 def test_mixed_precision_is_close(inferencer, tiny_model):
-    frames = noise(32)
-    exact = inferencer(frames, fps=10)
-    mixed = TALInferencer(tiny_model.config, tiny_model.weights, amp=True)(
-        frames, fps=10
-    )
-    best = exact.detections.scores[:10]
-    np.testing.assert_allclose(mixed.detections.scores[:10], best, rtol=0.1)
+    best = inferencer(noise(32), fps=10).detections.scores[:10]
+    mixed = TALInferencer(tiny_model.config, tiny_model.weights, amp=True)
+    found = mixed(noise(32), fps=10).detections.scores[:10]
+    np.testing.assert_allclose(found, best, rtol=0.1)
 
 
-def test_config_may_come_from_the_checkpoint(inferencer, tiny_model, tmp_path):
-    checkpoint = torch.load(tiny_model.weights, weights_only=True)
-    checkpoint['meta'] = dict(cfg=inferencer.cfg.pretty_text)
-    torch.save(checkpoint, tmp_path / 'with config.pth')
-    alone = TALInferencer(weights=tmp_path / 'with config.pth')
-    frames = noise(20)
+@pytest.fixture
+def with_meta(tiny_model, tmp_path):
+    """Saves the checkpoint with something that it says of itself."""
+
+    def save(**meta):
+        checkpoint = torch.load(tiny_model.weights, weights_only=True)
+        torch.save(dict(checkpoint, meta=meta), tmp_path / 'with meta.pth')
+        return tmp_path / 'with meta.pth'
+
+    return save
+
+
+def test_config_may_come_from_the_checkpoint(inferencer, tiny_model, with_meta):
+    alone = TALInferencer(weights=with_meta(cfg=inferencer.cfg.pretty_text))
     np.testing.assert_allclose(
-        as_array(alone(frames, fps=10).detections),
-        as_array(inferencer(frames, fps=10).detections),
+        as_array(alone(noise(20), fps=10).detections),
+        as_array(inferencer(noise(20), fps=10).detections),
         atol=1e-4,
     )
     with pytest.raises(UserError, match='holds no config'):
@@ -252,30 +239,24 @@ def test_actions_without_a_class(tiny_model, tmp_path):
         (dict(classes=('a', 'b')), 'names 2 classes, .* num_classes=6'),
         (dict(pipeline=[]), 'must begin with LoadClip'),
         (dict(type='RepeatedSomething'), 'is not a TALDataset'),
+        (None, 'no test_dataloader'),
     ],
 )
 def test_unusable_configs(tiny_model, change, message):
     cfg = Config.fromfile(tiny_model.config)
-    cfg.test_dataloader.dataset.update(change)
+    if change is None:
+        cfg.test_dataloader = cfg.val_dataloader = None
+    else:
+        cfg.test_dataloader.dataset.update(change)
     with pytest.raises(UserError, match=message):
         TALInferencer(cfg, tiny_model.weights)
 
 
-def test_config_without_data(tiny_model):
-    cfg = Config.fromfile(tiny_model.config)
-    cfg.test_dataloader = cfg.val_dataloader = None
-    with pytest.raises(UserError, match='no test_dataloader'):
-        TALInferencer(cfg, tiny_model.weights)
-
-
-def test_classes_may_come_from_the_checkpoint(tiny_model, tmp_path):
-    checkpoint = torch.load(tiny_model.weights, weights_only=True)
-    checkpoint['meta'] = dict(dataset_meta=dict(classes=list('abcdef')))
-    torch.save(checkpoint, tmp_path / 'named.pth')
+def test_classes_may_come_from_the_checkpoint(tiny_model, with_meta):
     cfg = Config.fromfile(tiny_model.config)
     cfg.test_dataloader.dataset.classes = None
-    inferencer = TALInferencer(cfg, tmp_path / 'named.pth')
-    assert inferencer.classes == tuple('abcdef')
+    weights = with_meta(dataset_meta=dict(classes=list('abcdef')))
+    assert TALInferencer(cfg, weights).classes == tuple('abcdef')
     with pytest.raises(UserError, match='names the classes'):
         TALInferencer(cfg, tiny_model.weights)
 

@@ -140,7 +140,8 @@ function drawAxis() {
   const steps = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200];
   const step = steps.find((s) => (s / duration) * width >= 64) || 14400;
   const ticks = [];
-  for (let i = 0; i * step < duration; i += 1) {
+  // The last label would be cut off at the edge.
+  for (let i = 0; i * step < 0.96 * duration; i += 1) {
     const tick = element('div', 'tick');
     tick.style.left = share(i * step);
     tick.append(element('span', '', clock(i * step, step < 1 ? 1 : 0)));
