@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,9 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from rich.console import Console
-from rich.markup import escape as escape_markup
-from rich.table import Table
 
 from ..evaluation.diagnosis import Diagnosis
-from ..evaluation.functional.mean_ap import describe_counts
+from ..evaluation.functional.mean_ap import describe_counts, percent_table
 from ..utils import result_console
 from ..utils.io import atomic_write, write_json
 from ..visualization.timeline import FAINT, GRID, INK
@@ -104,6 +102,11 @@ def print_diagnosis(diagnosis: Diagnosis, console: Console | None = None) -> Non
         console: Where to. None: standard output.
     """
     console = console or result_console()
+
+    def show(title: str, head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        if rows:
+            console.print(percent_table(title, head, rows))
+
     tious = [f'{t:g}' for t in diagnosis.tiou_thresholds]
     main, at = diagnosis.main, f'at tIoU {diagnosis.main_tiou:g}'
     mean, total = diagnosis.mean_ap, int(diagnosis.segments.sum())
@@ -116,19 +119,15 @@ def print_diagnosis(diagnosis: Diagnosis, console: Console | None = None) -> Non
     ]
     rows += [(), ('mAP', *_with_mean(mean), total)]
     head = ['class', *tious, 'average', 'segments']
-    _print_table(console, 'AP in % by tIoU', head, rows)
+    show('AP in % by tIoU', head, rows)
 
-    rows = [
-        (kind.replace('_', ' '), *counts) for kind, counts in diagnosis.kinds.items()
-    ]
-    _print_table(console, 'Detections', ['kind', *tious], rows)
+    rows = [(_spaced(kind), *counts) for kind, counts in diagnosis.kinds.items()]
+    show('Detections', ['kind', *tious], rows)
 
     fixed = {'as it is': mean, **diagnosis.fixed}
-    rows = [
-        (kind.replace('_', ' '), *_with_mean(values)) for kind, values in fixed.items()
-    ]
+    rows = [(_spaced(kind), *_with_mean(values)) for kind, values in fixed.items()]
     title = 'mAP in % with one kind put right'
-    _print_table(console, title, ['kind', *tious, 'average'], rows)
+    show(title, ['kind', *tious, 'average'], rows)
 
     missed, ranges = [], []
     by_bucket = [('all', '', total, *_with_mean(diagnosis.buckets[0].overall), ''), ()]
@@ -144,37 +143,17 @@ def print_diagnosis(diagnosis: Diagnosis, console: Console | None = None) -> Non
         by_bucket.append(())
         ranges.append((one.characteristic, one.sensitivity, one.impact))
     by = ['by', 'bucket', 'segments']
-    _print_table(console, f'Missed segments {at}', [*by, 'missed', '%'], missed)
+    show(f'Missed segments {at}', [*by, 'missed', '%'], missed)
     title = 'Normalised mAP in % by what the segments are like'
-    _print_table(console, title, [*by, *tious, 'average', 'change'], by_bucket)
-    _print_table(console, 'Sensitivity in %', ['by', 'sensitivity', 'impact'], ranges)
+    show(title, [*by, *tious, 'average', 'change'], by_bucket)
+    show('Sensitivity in %', ['by', 'sensitivity', 'impact'], ranges)
     mixed_up = diagnosis.mixed_up[:10]
     title = f'Classes taken for each other {at}'
-    _print_table(console, title, ['true', 'detected', ''], mixed_up)
+    show(title, ['true', 'detected', ''], mixed_up)
 
 
-def _print_table(
-    console: Console, title: str, head: Sequence[str], rows: Iterable[Sequence[Any]]
-) -> None:
-    """Prints a table, if it has rows; fractions as percent, () as a line."""
-    table = Table(title=title, title_justify='left')
-    table.add_column(head[0], overflow='fold')
-    for name in head[1:]:
-        table.add_column(name, justify='right', no_wrap=True)
-    for row in rows:
-        if row:
-            style = 'bold' if row[0] == 'mAP' else None
-            table.add_row(*map(_cell, row), style=style)
-        else:
-            table.add_section()
-    if table.row_count:
-        console.print(table)
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, (float, np.floating)):
-        return '-' if np.isnan(value) else f'{100 * value:.1f}'
-    return escape_markup(str(value))
+def _spaced(name: str) -> str:
+    return name.replace('_', ' ')
 
 
 def _with_mean(values: np.ndarray) -> list[float]:

@@ -1,13 +1,8 @@
 """From detections and ground truth to numbers."""
 
-from .functional import (
-    MeanAPResult,
-    dump_detections,
-    load_detections,
-    mean_average_precision,
-    merge_videos,
-    merge_windows,
-)
+from .functional.detections import dump_detections, load_detections
+from .functional.mean_ap import MeanAPResult, mean_average_precision
+from .functional.post_processing import merge_videos, merge_windows
 from .metrics import RawOutputWriter, TALMetric
 
 __all__ = [

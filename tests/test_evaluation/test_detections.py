@@ -8,7 +8,7 @@ import pickle
 import numpy as np
 import pytest
 
-from mmtal_mts.evaluation.functional import dump_detections, load_detections
+from mmtal_mts.evaluation import dump_detections, load_detections
 from mmtal_mts.evaluation.functional.detections import dump_windows, load_windows
 from mmtal_mts.evaluation.functional.post_processing import VideoWindows
 from mmtal_mts.structures import Segments

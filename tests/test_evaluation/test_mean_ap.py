@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmtal_mts.evaluation.functional import mean_average_precision
+from mmtal_mts.evaluation import mean_average_precision
 from mmtal_mts.structures import Segments
 
 GOLDENS = Path(__file__).parent.parent / 'data' / 'goldens'
@@ -18,34 +18,30 @@ GOLDENS = Path(__file__).parent.parent / 'data' / 'goldens'
 
 def read_truth(database, subset):
     """Ground truth and classes, in order of appearance, as the original reads."""
-    classes, truth = [], {}
-    for video_id, entry in database.items():
-        if entry['subset'] != subset:
-            continue
-        items = entry['annotations']
-        for item in items:
-            if item['label'] not in classes:
-                classes.append(item['label'])
-        truth[video_id] = Segments(
-            np.array([[float(x) for x in i['segment']] for i in items]).reshape(-1, 2),
-            np.array([classes.index(i['label']) for i in items], dtype=int),
-        )
-    return truth, classes
+    videos = {
+        name: entry['annotations']
+        for name, entry in database.items()
+        if entry['subset'] == subset
+    }
+    labels = [item['label'] for items in videos.values() for item in items]
+    classes = list(dict.fromkeys(labels))
+    return {name: read(items, classes) for name, items in videos.items()}, classes
+
+
+def read(items, classes):
+    """Segments of a video; detections have scores and may be of no class."""
+    index = {name: label for label, name in enumerate(classes)}
+    scores = [item['score'] for item in items if 'score' in item]
+    return Segments(
+        [list(map(float, item['segment'])) for item in items],
+        [index.get(item['label'], -1) for item in items],
+        scores or None,
+    )
 
 
 def read_detections(results, classes):
-    """Segments of a results object."""
-    return {
-        video_id: Segments(
-            [item['segment'] for item in items],
-            [
-                classes.index(item['label']) if item['label'] in classes else -1
-                for item in items
-            ],
-            [item['score'] for item in items],
-        )
-        for video_id, items in results.items()
-    }
+    """Detections of a results object."""
+    return {video_id: read(items, classes) for video_id, items in results.items()}
 
 
 def slow_ap(truth, rows, label, threshold):
@@ -54,11 +50,7 @@ def slow_ap(truth, rows, label, threshold):
     ``rows`` are (score, video id, start, end) of the class, in order.
     """
     open_segments = {
-        video_id: [
-            tuple(s)
-            for s, k in zip(t.segments.tolist(), t.labels.tolist(), strict=True)
-            if k == label
-        ]
+        video_id: list(map(tuple, t.segments[t.labels == label].tolist()))
         for video_id, t in truth.items()
     }
     positives = sum(len(segments) for segments in open_segments.values())
@@ -92,14 +84,8 @@ def slow_mean_ap(truth, detections, num_classes, thresholds):
         rows = [
             (score, video_id, *segment)
             for video_id, found in detections.items()
-            if video_id in truth
-            for segment, score, k in zip(
-                found.segments.tolist(),
-                found.scores.tolist(),
-                found.labels.tolist(),
-                strict=True,
-            )
-            if k == label
+            if video_id in truth and len(own := found[found.labels == label])
+            for segment, score in zip(own.segments.tolist(), own.scores, strict=True)
         ]
         for row, threshold in enumerate(thresholds):
             ap[row, label] = slow_ap(truth, rows, label, threshold)
@@ -194,10 +180,7 @@ def test_random_cases_equal_the_slow_reference(data):
     for video_id in videos:
         real = segment.filter(lambda s: s[0] < s[1])
         gt = data.draw(st.lists(st.tuples(real, st.integers(0, 1)), max_size=4))
-        truth[video_id] = Segments(
-            np.array([s for s, _ in gt], float).reshape(-1, 2),
-            np.array([k for _, k in gt], int),
-        )
+        truth[video_id] = Segments([s for s, _ in gt], [k for _, k in gt])
         found = data.draw(st.lists(st.tuples(segment, st.integers(0, 2)), max_size=8))
         picked = [scores.pop(data.draw(st.integers(0, len(scores) - 1))) for _ in found]
         detections[video_id] = Segments(
@@ -214,49 +197,42 @@ def test_random_cases_equal_the_slow_reference(data):
 
 
 def test_ground_truth_as_detections_is_perfect():
-    truth = {
-        'v': Segments(
-            np.array([[0.0, 4.0], [2.0, 6.0], [8.0, 9.0]]), np.array([0, 0, 2])
-        )
-    }
-    found = {'v': Segments(truth['v'].segments, truth['v'].labels, np.full(3, 0.5))}
+    segments, labels = [[0.0, 4.0], [2.0, 6.0], [8.0, 9.0]], [0, 0, 2]
+    truth = {'v': Segments(segments, labels)}
+    found = {'v': Segments(segments, labels, np.full(3, 0.5))}
     result = mean_average_precision(truth, found, 4, [0.5, 1.0])
     assert result.mean_ap.tolist() == [1.0, 1.0]
     assert np.isnan(result.ap[:, [1, 3]]).all()
 
 
+ONE = Segments([[0.0, 4.0]], [0])
+
+
 def test_equal_scores_are_taken_in_the_given_order():
-    truth = {'v': Segments(np.array([[0.0, 4.0]]), np.array([0]))}
     right, wrong = [0.0, 4.0], [5.0, 9.0]
     for segments, expected in (([right, wrong], 1.0), ([wrong, right], 0.5)):
         found = {'v': Segments(segments, [0, 0], [0.5, 0.5])}
-        assert mean_average_precision(truth, found, 1, [0.5]).average() == expected
+        result = mean_average_precision({'v': ONE}, found, 1, [0.5])
+        assert result.average() == expected
 
 
 def test_no_detection_is_zero_and_a_video_without_truth_holds_false_positives():
-    truth = {
-        'v': Segments(np.array([[0.0, 4.0]]), np.array([0])),
-        'empty': Segments(np.zeros((0, 2)), np.zeros(0, int)),
-    }
+    truth = {'v': ONE, 'empty': Segments.empty()}
     assert mean_average_precision(truth, {}, 1).average() == 0.0
-    found = {
-        'v': Segments([[0.0, 4.0]], [0], [0.5]),
-        'empty': Segments([[0.0, 4.0]], [0], [0.9]),
-    }
+    scores = {'v': [0.5], 'empty': [0.9]}
+    found = {name: Segments([[0, 4]], [0], score) for name, score in scores.items()}
     assert mean_average_precision(truth, found, 1).average() == 0.5
 
 
 def test_bad_input_is_named():
-    truth = {'v': Segments(np.array([[0.0, 4.0]]), np.array([0]))}
+    truth = {'v': ONE}
     for thresholds in ([], [0.0], [1.5], [np.nan]):
         with pytest.raises(ValueError, match='tIoU thresholds'):
             mean_average_precision(truth, {}, 1, thresholds)
     with pytest.raises(ValueError, match='video v.*label outside'):
-        mean_average_precision(
-            {'v': Segments(np.array([[0.0, 4.0]]), np.array([3]))}, {}, 1
-        )
-    nan = {'v': Segments([[0.0, 4.0]], [0], [np.nan])}
+        mean_average_precision({'v': Segments([[0.0, 4.0]], [3])}, {}, 1)
     with pytest.raises(ValueError, match='video v'):
-        mean_average_precision(truth, nan, 1)
+        nan = Segments([[0.0, 4.0]], [0], [np.nan])
+        mean_average_precision(truth, {'v': nan}, 1)
     with pytest.raises(ValueError, match='choose from'):
         mean_average_precision(truth, {}, 1, [0.5]).average([0.6])

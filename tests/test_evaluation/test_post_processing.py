@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmtal_mts.evaluation.functional import merge_windows
+from mmtal_mts.evaluation import merge_windows
 from mmtal_mts.evaluation.functional.post_processing import check_test_cfg
 from mmtal_mts.structures import Segments
 

@@ -56,15 +56,8 @@ def build(ann_file):
 def window(video_id, offset, duration, rows, **more):
     """A data sample; rows are (start, end, score, label)."""
     rows = torch.tensor(rows, dtype=torch.float32).reshape(-1, 4)
-    sample = ActionDataSample(
-        metainfo=dict(
-            video_id=video_id,
-            window_offset=offset,
-            duration=duration,
-            test_cfg=TEST_CFG,
-            **more,
-        )
-    )
+    facts = dict(video_id=video_id, window_offset=offset, duration=duration)
+    sample = ActionDataSample(metainfo=dict(facts, test_cfg=TEST_CFG, **more))
     sample.pred_instances = InstanceData(
         segments=rows[:, :2], scores=rows[:, 2], labels=rows[:, 3].long()
     )
@@ -132,13 +125,9 @@ def test_written_detections_keep_ids_and_are_not_rounded(build, tmp_path):
     evaluate(build(dump_path=str(path)), samples)
     results = json.loads(path.read_text())['results']
     assert set(results) == {'v_1', '2'}
-    assert results['v_1'] == [
-        {
-            'label': 'run',
-            'score': float(np.float32(0.9)),
-            'segment': [float(np.float32(1 / 3)), 20.0],
-        }
-    ]
+    score, start = float(np.float32(0.9)), float(np.float32(1 / 3))
+    expected = dict(label='run', score=score, segment=[start, 20.0])
+    assert results['v_1'] == [expected]
 
 
 def run_process(rank, folder, ann_file):
@@ -243,8 +232,7 @@ def test_unusable_settings_stop_at_once(build, ann_file, tmp_path):
 def test_half_precision_predictions(build):
     samples = windows()
     for sample in samples:
-        found = sample.pred_instances
-        found.scores = found.scores.bfloat16()
+        sample.pred_instances.scores = sample.pred_instances.scores.bfloat16()
     assert evaluate(build(), samples)['mAP'] > 0.9
 
 

@@ -25,11 +25,8 @@ def random_video(duration, count, num_classes, seed=0):
     rng = np.random.default_rng(seed)
     start = rng.uniform(0, 0.9 * duration, count)
     end = np.minimum(start + rng.uniform(0, 0.1 * duration, count), duration)
-    return Segments(
-        np.column_stack([start, end]),
-        rng.integers(0, num_classes, count),
-        rng.uniform(0, 1, count),
-    )
+    labels, scores = rng.integers(0, num_classes, count), rng.uniform(0, 1, count)
+    return Segments(np.column_stack([start, end]), labels, scores)
 
 
 def image_size(path):
@@ -66,7 +63,7 @@ def test_twenty_classes_and_hundreds_of_segments(tmp_path):
 
 def test_nothing_found_and_no_ground_truth(tmp_path):
     path = tmp_path / 'empty.png'
-    none = Segments(np.zeros((0, 2)), np.zeros(0, int), np.zeros(0))
+    none = Segments.empty(with_scores=True)
     draw_timelines(path, [Timeline('$x_1', 9.0, none, none)], CLASSES)
     assert image_size(path)[1] == 1600
     # Unknown labels and low scores are left out, one frame is enough for a strip.

@@ -13,11 +13,11 @@ try:
     import numpy as np
     from rich.console import Console
     from rich.progress import track
-    from rich.table import Table
 
     from mmtal_mts.apis.evaluation import parse_thresholds
     from mmtal_mts.evaluation import MeanAPResult, mean_average_precision, merge_videos
     from mmtal_mts.evaluation.functional.detections import load_windows
+    from mmtal_mts.evaluation.functional.mean_ap import percent_table
     from mmtal_mts.evaluation.functional.post_processing import check_test_cfg
     from mmtal_mts.evaluation.protocols import load_ground_truth
     from mmtal_mts.utils import UserError, result_console, run_tool
@@ -95,14 +95,11 @@ def nms_settings(
         name, values = 'iou_threshold', iou_thresholds
         if method == 'gaussian':
             name, values = 'sigma', sigmas
-        settings += (
-            [None]
-            if method == 'none'
-            else [
-                {'method': method, name: value, 'min_score': min_score}
-                for value, min_score in itertools.product(values, min_scores)
-            ]
-        )
+        pairs = itertools.product(values, min_scores)
+        if method == 'none':
+            settings.append(None)
+        else:
+            settings += [{'method': method, name: x, 'min_score': y} for x, y in pairs]
     for nms in settings:
         check_test_cfg({'nms': nms})
     return settings
@@ -130,23 +127,20 @@ def sweep_nms(
 
 def print_rows(rows: list[tuple[dict[str, Any] | None, MeanAPResult]]) -> None:
     """Prints a table in percent, and the best setting as it stands in a config."""
-    # The first of equally good ones.
-    best = int(np.argmax([result.average() for _, result in rows]))
-    table = Table(title='mAP in %', title_justify='left')
-    table.add_column('setting', no_wrap=True)
-    names = [f'{threshold:g}' for threshold in rows[0][1].tiou_thresholds]
-    for name in (*names, 'average', 'found'):
-        table.add_column(name, justify='right', no_wrap=True)
     several = len({nms['min_score'] for nms, _ in rows if nms}) > 1
-    for row, (nms, result) in enumerate(rows):
+    cells = []
+    for nms, result in rows:
         name = 'none'
         if nms is not None:
             method, value, min_score = nms.values()
             name = f'{method} {value:g}' + f' from {min_score:g}' * several
-        values = (*result.mean_ap, result.average())
-        cells = [f'{100 * value:.2f}' for value in values]
-        cells.append(str(result.counts['detections']))
-        table.add_row(name, *cells, style='bold' if row == best else None)
+        count = result.counts['detections']
+        cells.append((name, *result.mean_ap, result.average(), count))
+    # The first of equally good ones.
+    best = int(np.argmax([result.average() for _, result in rows]))
+    names = [f'{threshold:g}' for threshold in rows[0][1].tiou_thresholds]
+    head = ['setting', *names, 'average', 'found']
+    table = percent_table('mAP in %', head, cells, 2, bold=cells[best][0])
     result_console().print(table)
     nms = rows[best][0] or {}
     text = ', '.join(f'{key}={value!r}' for key, value in nms.items())

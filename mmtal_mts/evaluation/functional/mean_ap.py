@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from rich.markup import escape
@@ -155,27 +156,51 @@ def mean_ap_table(
     Returns:
         A table in percent, and notes on what it rests on.
     """
-    rows = threshold_rows(result.tiou_thresholds, average_over)
+    over = threshold_rows(result.tiou_thresholds, average_over)
     names = [f'{threshold:g}' for threshold in result.tiou_thresholds]
-    table = Table(title='mAP in %', title_justify='left')
-    table.add_column('tIoU')
-    for name in (*names, 'average'):
-        table.add_column(name, justify='right', no_wrap=True)
-
-    def add_row(name: str, values: np.ndarray, style: str | None = None) -> None:
-        cells = [*values, values[rows].mean()]
-        texts = ['-' if np.isnan(value) else f'{100 * value:.2f}' for value in cells]
-        table.add_row(escape(name), *texts, style=style)
-
-    for name, ap in zip(classes, result.ap.T, strict=bool(classes)):
-        add_row(name, ap)
-    if classes:
-        table.add_section()
-    add_row('mAP', result.mean_ap, 'bold')
+    rows = [
+        (name, *ap, ap[over].mean())
+        for name, ap in zip(classes, result.ap.T, strict=bool(classes))
+    ]
+    rows += [(), ('mAP', *result.mean_ap, result.average(average_over))]
     notes = describe_counts(result.counts)
-    if len(rows) < len(names):
-        notes.append(f'average over tIoU {", ".join(names[row] for row in rows)}')
-    return table, notes
+    if len(over) < len(names):
+        notes.append(f'average over tIoU {", ".join(names[row] for row in over)}')
+    return percent_table('mAP in %', ['tIoU', *names, 'average'], rows, 2), notes
+
+
+def percent_table(
+    title: str,
+    head: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    digits: int = 1,
+    bold: str = 'mAP',
+) -> Table:
+    """A table of names and numbers.
+
+    Args:
+        title: Above the table.
+        head: Names of the columns.
+        rows: Fractions (float) are shown in percent, NaN as '-', anything else as it
+            is; an empty row is a line.
+        digits: Of a percentage behind the point.
+        bold: First cell of the row that stands out.
+    """
+    table = Table(title=title, title_justify='left')
+    table.add_column(head[0], overflow='fold')
+    for name in head[1:]:
+        table.add_column(name, justify='right', no_wrap=True)
+    for row in rows:
+        if not row:
+            table.add_section()
+            continue
+        texts = []
+        for cell in row:
+            text = f'{100 * cell:.{digits}f}' if isinstance(cell, float) else str(cell)
+            # Only NaN differs from itself.
+            texts.append('-' if cell != cell else escape(text))
+        table.add_row(*texts, style='bold' if row[0] == bold else None)
+    return table
 
 
 def describe_counts(counts: Mapping[str, int]) -> list[str]:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from mmaction.structures import ActionDataSample
 
-from mmtal_mts.evaluation.functional import merge_windows
+from mmtal_mts.evaluation import merge_windows
 from mmtal_mts.models import BoundaryRefineHead, predict_streams
 from mmtal_mts.models.utils import complete_test_cfg
 from mmtal_mts.structures import Segments
