@@ -120,9 +120,7 @@ class BatchInference:
         self.inferencer = inferencer
         self.out_dir = Path(out_dir)
         self.selection = selection
-        self.writers = {
-            name: FORMATS[name](selection) for name in FORMATS if name in formats
-        }
+        self.writers = {k: w(selection) for k, w in FORMATS.items() if k in formats}
         self.annotations = None
         if ann_file is not None:
             self.annotations = load_annotations(os.fspath(ann_file), on_invalid='clamp')
@@ -153,10 +151,7 @@ class BatchInference:
         results = {os.path.realpath(f) for v in videos for f in self.files(v).values()}
         for path in videos.values():
             if os.path.realpath(path) in results:
-                raise UserError(
-                    f'{path} would be overwritten, but is one of the videos. '
-                    'Remedy: another --out'
-                )
+                raise UserError(f'{path} would be overwritten. Remedy: another --out')
         rank, count = dist.get_dist_info()
         mine = list(videos.items())[rank::count]
         report = BatchReport()
@@ -179,10 +174,8 @@ class BatchInference:
 
     def files(self, name: str) -> dict[str, Path]:
         """The files of a video by format."""
-        return {
-            kind: self.out_dir / f'{name}{writer.suffix}'
-            for kind, writer in self.writers.items()
-        }
+        kinds = self.writers.items()
+        return {k: self.out_dir / f'{name}{w.suffix}' for k, w in kinds}
 
     def _process(
         self, name: str, path: str, report: BatchReport, progress: VideoProgress

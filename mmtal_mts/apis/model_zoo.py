@@ -95,12 +95,7 @@ def find_weights(model: str | os.PathLike | None) -> Path:
 
 
 def local_weights(weights: str | os.PathLike) -> Path:
-    """Takes a file as it is, and fetches ``https://.../NAME-HASH.pth`` once.
-
-    Raises:
-        UserError: The address names no hash, or the file is not there or not the one
-            of the hash; then nothing is kept.
-    """
+    """Takes a file as it is, and fetches ``https://.../NAME-HASH.pth`` once, whole."""
     url = os.fspath(weights)
     if '://' not in url:
         return Path(url)
@@ -114,11 +109,7 @@ def local_weights(weights: str | os.PathLike) -> Path:
 
 
 def checkpoint_config(weights: str | os.PathLike) -> Config:
-    """The config of a checkpoint: that of the metafile, or the one it was saved with.
-
-    Raises:
-        UserError: There is none, or it is of an older version.
-    """
+    """The config of a checkpoint: of the metafile, or else the one saved with it."""
     path = local_weights(weights)
     for entry in metafile_entries().values():
         if Path(entry.get('Weights', '')).name == path.name:

@@ -150,11 +150,7 @@ class TALInferencer(BaseInferencer):
     def preprocess(
         self, inputs: VideoReader | ArrayReader, batch_size: int, video_id: str
     ) -> Iterator[dict]:
-        """Runs the windows of a video through the test pipeline.
-
-        Yields:
-            Batches: lists ``inputs`` of (C, T, H, W), and their ``data_samples``.
-        """
+        """Yields batches of windows of a video: ``inputs`` and ``data_samples``."""
         windows = video_windows(inputs, video_id, **self.window_cfg)
         for chunk in self._get_chunk_data(map(self.pipeline, windows), batch_size):
             yield self.collate_fn(chunk)
@@ -217,11 +213,7 @@ class TALInferencer(BaseInferencer):
 
 
 def video_dataset_cfg(cfg: Config) -> dict:
-    """Finds the settings of the test data set of a config that reads videos.
-
-    Raises:
-        UserError: It has none, or one of features.
-    """
+    """The settings of the test data set of a config; an error if it reads no videos."""
     loader = cfg.get('test_dataloader') or cfg.get('val_dataloader')
     if not loader:
         raise UserError(
@@ -245,11 +237,7 @@ def video_dataset_cfg(cfg: Config) -> dict:
 def window_settings(
     dataset_cfg: dict, frame_size: int | None, flow_method: str
 ) -> dict[str, Any]:
-    """Settings of :func:`.video_windows` for the data of :func:`video_dataset_cfg`.
-
-    Raises:
-        UserError: The config needs more than a video.
-    """
+    """What :func:`.video_windows` needs; an error if a video is not enough."""
     steps = [step['type'] for step in dataset_cfg.get('pipeline', [])]
     if steps[:1] != ['LoadClip']:
         raise UserError(
@@ -270,10 +258,7 @@ def window_settings(
 
 
 def build_pipeline(dataset_cfg: dict) -> Compose:
-    """Builds the test pipeline for videos of one's own, see :func:`window_settings`.
-
-    They have no scores of a classifier: their actions are found without their class.
-    """
+    """The test pipeline for one's own videos, which have no scores of a classifier."""
     steps = [s for s in dataset_cfg['pipeline'] if s['type'] != 'LoadVideoScores']
     return Compose(steps)
 

@@ -56,12 +56,8 @@ class VideoResult:
     def with_ground_truth(self, annotations: Annotations) -> VideoResult:
         """Adds the annotated actions of the video, found by its id or file name.
 
-        Args:
-            annotations: Of any videos; the classes need not be those of the model.
-
-        Returns:
-            The result with them, and with the classes that only the annotations have
-            behind those of the model. Unchanged if the video is not annotated.
+        Classes that only the annotations have come behind those of the model. Without
+        an annotation of the video it is the same result.
         """
         path = Path(self.path or self.video_id)
         by_file = {Path(v.file).name: v for v in annotations.videos.values() if v.file}
@@ -102,11 +98,7 @@ class Selection:
             raise UserError(f'score_thr must be in 0..1, got {self.score_thr}')
 
     def check(self, classes: Sequence[str]) -> None:
-        """Checks that a model has the classes of the selection.
-
-        Raises:
-            UserError: One is unknown.
-        """
+        """Raises a :class:`.UserError` if a model lacks classes of the selection."""
         unknown = [name for name in self.classes or () if name not in classes]
         if unknown:
             raise UserError(
@@ -141,12 +133,7 @@ class ResultWriter:
         self.selection = selection
 
     def write(self, result: VideoResult, path: Path) -> None:
-        """Writes the file, whole or not at all.
-
-        Args:
-            result: With all detections.
-            path: File to write; missing folders are made.
-        """
+        """Writes the file, whole or not at all; missing folders are made."""
         with atomic_write(path) as temporary:
             self._write(self.selection(result), temporary)
 
