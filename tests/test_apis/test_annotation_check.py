@@ -15,8 +15,8 @@ from mmtal_mts.apis.annotation_check import (
     CheckSettings,
     WindowSettings,
     check_annotations,
-    describe_check,
 )
+from mmtal_mts.apis.annotation_report import describe_check
 from mmtal_mts.datasets.converters import convert_annotations
 from mmtal_mts.datasets.sources import claim_folder
 from mmtal_mts.datasets.video import VideoReader

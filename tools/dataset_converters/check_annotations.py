@@ -5,24 +5,18 @@ from __future__ import annotations
 import argparse
 import copy
 import sys
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
 
 from mmtal_mts.apis.annotation_check import (
-    CheckReport,
     CheckSettings,
-    Findings,
     WindowSettings,
     check_annotations,
-    describe_check,
 )
+from mmtal_mts.apis.annotation_report import CheckReport, Findings, describe_check
 from mmtal_mts.datasets.converters import SourceFile, read_class_names
 from mmtal_mts.structures.annotations import read_native, summarize_problems
 from mmtal_mts.utils.errors import UserError, run_tool
@@ -190,75 +184,56 @@ def draw_statistics(path: str, report: CheckReport, title: str) -> None:
         UserError: There is no action to draw.
     """
     windows, coverage = report.settings.windows, report.coverage
-    if not len(coverage.lengths_f):
+    every = coverage.lengths_f[coverage.lengths_f > 0]
+    if not len(every):
         raise UserError(f'{title}: there is no action to draw (--plot)')
+    names = list(report.per_class)
     subsets = np.array(coverage.subsets)
-    lengths = {
-        name: coverage.lengths_f[(subsets == name) & (coverage.lengths_f > 0)]
-        for name in dict.fromkeys(coverage.subsets)
-    }
-    numbers = {
-        subset: [len(v.labels) for v in report.videos if v.subset == subset]
-        for subset in report.per_class
-    }
-    figure = Figure(figsize=(14, 5.2), dpi=100, layout='constrained')
-    FigureCanvasAgg(figure)
-    figure.suptitle(title, x=0.01, ha='left', parse_math=False)
-    left, right = figure.subplots(1, 2)
-    strides = [windows.clip_len / length for length in windows.level_lengths]
-    _draw_lengths(left, lengths, windows.clip_len, strides)
-    _draw_numbers(right, numbers)
-    with atomic_write(path) as temporary:
-        figure.savefig(temporary, format='png')
-
-
-def _draw_lengths(
-    axes: Axes,
-    lengths: Mapping[str, Sequence[float]],
-    clip_len: int,
-    strides: Sequence[float],
-) -> None:
-    every = np.concatenate(list(lengths.values()))
-    low, high = every.min(initial=1.0), max(every.max(initial=2.0), clip_len * 1.3)
-    _histogram(axes, lengths, np.geomspace(low * 0.95, high * 1.05, 45))
-    axes.set(xscale='log', xlabel='sampled frames', ylabel='actions')
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:g}'))
-    for stride in strides:
-        axes.axvline(stride, color='#d8dee4', zorder=0)
-    axes.axvline(clip_len, color='black', linestyle='--')
-    axes.set_title(
-        f'Length of the actions, {(every > clip_len).mean():.1%} longer than the\n'
-        f'window of {clip_len} frames (grey: distance of the locations of each level)',
-        fontsize=10,
-    )
-
-
-def _draw_numbers(axes: Axes, numbers: Mapping[str, Sequence[int]]) -> None:
-    every = np.concatenate(list(numbers.values()))
-    # A few crowded videos would squeeze all others into the first bar.
-    limit = max(np.percentile(every, 99), 10.0)
-    step = max(int(np.ceil(limit / 40)), 1)
-    bins = np.arange(0, limit + 2 * step, step) - 0.5
-    shown = {name: np.minimum(v, bins[-1] - step / 2) for name, v in numbers.items()}
-    _histogram(axes, shown, bins)
-    text = f'Actions per video, median {np.median(every):g}, most {every.max():g}'
-    beyond = int((every > bins[-1]).sum())
-    if beyond:
-        text += f' (last bar: {beyond} videos with {int(bins[-2] + 1)} or more)'
-    axes.set_title(text, fontsize=10)
-    axes.set(xlabel='actions in a video', ylabel='videos')
-    axes.legend(frameon=False)
-
-
-def _histogram(axes: Axes, values: Mapping[str, Any], bins: np.ndarray) -> None:
-    axes.hist(
-        list(values.values()),
-        bins=bins,
+    lengths = [
+        coverage.lengths_f[(subsets == name) & (coverage.lengths_f > 0)]
+        for name in names
+    ]
+    numbers = [
+        [len(video.labels) for video in report.videos if video.subset == name]
+        for name in names
+    ]
+    style = dict(
         stacked=True,
-        label=[name or '(no subset)' for name in values],
-        color=[_COLORS[i % len(_COLORS)] for i in range(len(values))],
+        label=[name or '(no subset)' for name in names],
+        color=[_COLORS[i % len(_COLORS)] for i in range(len(names))],
         rwidth=0.92,
     )
+    figure = Figure(figsize=(14, 5.2), dpi=100, layout='constrained')
+    figure.suptitle(title, x=0.01, ha='left', parse_math=False)
+    left, right = figure.subplots(1, 2)
+    low, high = every.min(initial=1.0), max(every.max(), windows.clip_len * 1.3)
+    left.hist(lengths, bins=np.geomspace(low * 0.95, high * 1.05, 45), **style)
+    left.set(xscale='log', xlabel='sampled frames', ylabel='actions')
+    left.xaxis.set_major_formatter(lambda value, _: f'{value:g}')
+    for length in windows.level_lengths:
+        left.axvline(windows.clip_len / length, color='#d8dee4', zorder=0)
+    left.axvline(windows.clip_len, color='black', linestyle='--')
+    left.set_title(
+        f'Length of the actions, {(every > windows.clip_len).mean():.1%} longer than '
+        f'the\nwindow of {windows.clip_len} frames (grey: distance of the locations of '
+        'each level)',
+        fontsize=10,
+    )
+    counts = np.concatenate(numbers)
+    # A few crowded videos would squeeze all others into the first bar.
+    limit = max(np.percentile(counts, 99), 10.0)
+    step = max(int(np.ceil(limit / 40)), 1)
+    bins = np.arange(0, limit + 2 * step, step) - 0.5
+    right.hist([np.minimum(n, bins[-1] - step / 2) for n in numbers], bins, **style)
+    text = f'Actions per video, median {np.median(counts):g}, most {counts.max():g}'
+    beyond = int((counts > bins[-1]).sum())
+    if beyond:
+        text += f' (last bar: {beyond} videos with {int(bins[-2] + 1)} or more)'
+    right.set_title(text, fontsize=10)
+    right.set(xlabel='actions in a video', ylabel='videos')
+    right.legend(frameon=False)
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary, format='png')
 
 
 def main() -> int:

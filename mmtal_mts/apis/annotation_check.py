@@ -10,22 +10,23 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...datasets.windows import training_windows
-from ...models.task_modules import SegmentAssigner, SegmentPointGenerator
-from ...structures.annotations import (
+from ..datasets.windows import training_windows
+from ..models.task_modules import SegmentAssigner, SegmentPointGenerator
+from ..structures.annotations import (
     VideoAnnotation,
+    annotation_list,
     class_names,
     parse_entry,
     select_subsets,
 )
-from ...structures.timebase import (
+from ..structures.timebase import (
     frames_to_seconds,
     mean_rate,
     num_sampled_frames,
     seconds_to_frames,
 )
-from .report import CheckReport, Findings
-from .sources import check_sources
+from .annotation_report import CheckReport, Findings
+from .annotation_sources import check_sources
 
 # Frames by which conventions (counting from 0 or 1, rounding) may differ.
 _FRAME_TOLERANCE = 1.5
@@ -174,7 +175,8 @@ def check_annotations(
                 where = f'{name} in {subset or "(no subset)"}'
                 findings.add('class-missing', None, where, group=subset)
     coverage = _check_coverage(videos, windows, findings)
-    check_sources(videos, settings.video_dirs, windows, findings)
+    rate = windows.sample_fps if windows.frames_per_video is None else None
+    check_sources(videos, settings.video_dirs, rate, findings)
     return CheckReport(findings, videos, classes, per_class, coverage, settings)
 
 
@@ -188,8 +190,7 @@ def _check_entry(
     """Checks one entry by itself."""
     parsed, found = parse_entry(video_id, entry, classes, 'clamp')
     findings += found
-    items = entry.get('annotations') if isinstance(entry, dict) else None
-    items = items if isinstance(items, list) else []
+    items = annotation_list(entry) or []
     unusable = {f.index for f in found if f.outcome in ('error', 'dropped')}
     indices = [index for index in range(len(items)) if index not in unusable]
     labels = [items[index]['label'] for index in indices]
@@ -218,20 +219,19 @@ def _check_entry(
             pair = ' + '.join(sorted((label, other)))
             findings.add('double-label', video_id, where, index, pair)
         others.append(label)
-    _check_frames(video, items, findings)
-    return video
-
-
-def _check_frames(video: CheckedVideo, items: list[Any], findings: Findings) -> None:
-    """Compares "segment(frames)", where the file has it, with the seconds."""
     pairs = [
         (items[index]['segment'], items[index]['segment(frames)'])
-        for index in video.indices
+        for index in indices
         if isinstance(items[index].get('segment(frames)'), list)
         and len(items[index]['segment(frames)']) == 2
     ]
-    if video.fps is None or not pairs:
-        return
+    if video.fps is not None and pairs:
+        _check_frames(video, pairs, findings)
+    return video
+
+
+def _check_frames(video: CheckedVideo, pairs: list[Any], findings: Findings) -> None:
+    """Compares segments in seconds with what the file says of them in frames."""
     try:
         seconds_s, given_f = np.array(pairs, dtype=np.float64).swapaxes(0, 1)
     except (TypeError, ValueError):
@@ -291,15 +291,10 @@ def _check_coverage(
                 findings.add(
                     kind, video.video_id, message, index, video.subset, length_f
                 )
-    table = np.concatenate(tables)
-    num_windows, num_assigned = table[:, 1:3].astype(int).T
+    lengths_f, *counts = np.concatenate(tables).T
+    num_windows, num_assigned, *num_inside = np.array(counts, dtype=int)
     return Coverage(
-        subsets,
-        table[:, 0],
-        num_windows,
-        num_assigned,
-        table[:, 3:].astype(int),
-        dict(kept),
+        subsets, lengths_f, num_windows, num_assigned, np.stack(num_inside, 1), kept
     )
 
 

@@ -1,4 +1,4 @@
-"""What a check found, for a person and for a program."""
+"""What a check of annotations found, for a person and for a program."""
 
 from __future__ import annotations
 
@@ -9,49 +9,45 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...structures.annotations import Finding
+from ..structures.annotations import Finding
 
 if TYPE_CHECKING:
-    from .check import CheckedVideo, CheckSettings, Coverage
+    from .annotation_check import CheckedVideo, CheckSettings, Coverage
 
 _MAX_SHOWN = 4
 _MAX_CLASSES = 25
 
-KINDS: dict[str, tuple[str, str]] = {
-    'duplicate-key': ('error', 'keys stand more than once in the same object'),
-    'malformed': ('error', 'entries are malformed'),
-    'unknown-label': ('error', 'actions have a label that is not a class'),
-    'not-positive': ('error', 'actions end before or when they start'),
-    'before-start': ('error', 'actions start before the video'),
-    'outside': ('error', 'actions lie wholly outside the video'),
-    'beyond-end': ('error', 'actions end after the end of the video'),
-    'no-duration': ('error', 'videos have no "duration"'),
-    'missing-video': ('error', 'videos are missing'),
-    'unreadable-video': ('error', 'videos cannot be read'),
-    'duration-mismatch': ('error', 'durations contradict the videos'),
-    'frame-count': ('error', 'videos do not have the number of frames extracted'),
-    'stream-mismatch': ('error', 'videos differ in length between two folders'),
-    'duplicate': ('warning', 'actions stand there twice'),
-    'double-label': ('warning', 'actions have the segment of another class'),
-    'too-short': ('warning', 'actions are shorter than two sampled frames'),
-    'fps-contradiction': (
-        'warning',
-        'videos have frame columns that contradict their seconds',
-    ),
-    # Frames are picked by the file's own rate; but who wrote the seconds may not have.
-    'fps-mismatch': ('warning', 'frame rates contradict the videos'),
-    'uncovered': ('warning', 'actions are in no kept training window'),
-    'no-location': ('warning', 'actions are between the locations of all levels'),
-    'shadowed': (
-        'warning',
-        'actions lose all their locations to others at the same time',
-    ),
-    'no-window': ('warning', 'videos with actions have no training window'),
-    'class-missing': ('warning', 'classes have no action in a subset'),
-    'extra-video': ('warning', 'videos have no annotation'),
+# Titles of all kinds of findings. With an error, training would fail or learn something
+# wrong; with a warning it works.
+ERRORS = {
+    'duplicate-key': 'keys stand more than once in the same object',
+    'malformed': 'entries are malformed',
+    'unknown-label': 'actions have a label that is not a class',
+    'not-positive': 'actions end before or when they start',
+    'before-start': 'actions start before the video',
+    'outside': 'actions lie wholly outside the video',
+    'beyond-end': 'actions end after the end of the video',
+    'no-duration': 'videos have no "duration"',
+    'missing-video': 'videos are missing',
+    'unreadable-video': 'videos cannot be read',
+    'duration-mismatch': 'durations contradict the videos',
+    'frame-count': 'videos do not have the number of frames extracted',
+    'stream-mismatch': 'videos differ in length between two folders',
 }
-"""Severity and title of all kinds of findings, errors first. With an error, training
-would fail or learn something wrong; with a warning it works."""
+WARNINGS = {
+    'duplicate': 'actions stand there twice',
+    'double-label': 'actions have the segment of another class',
+    'too-short': 'actions are shorter than two sampled frames',
+    'fps-contradiction': 'videos have frame columns that contradict their seconds',
+    # Frames are picked by the file's own rate; but who wrote the seconds may not have.
+    'fps-mismatch': 'frame rates contradict the videos',
+    'uncovered': 'actions are in no kept training window',
+    'no-location': 'actions are between the locations of all levels',
+    'shadowed': 'actions lose all their locations to others at the same time',
+    'no-window': 'videos with actions have no training window',
+    'class-missing': 'classes have no action in a subset',
+    'extra-video': 'videos have no annotation',
+}
 
 
 class Findings(list):
@@ -65,7 +61,7 @@ class Findings(list):
     @property
     def num_errors(self) -> int:
         """How many make training unsafe."""
-        return sum(KINDS[finding.kind][0] == 'error' for finding in self)
+        return sum(finding.kind in ERRORS for finding in self)
 
     @property
     def num_warnings(self) -> int:
@@ -75,7 +71,7 @@ class Findings(list):
     def counts(self) -> dict[str, int]:
         """Returns the number of each kind that occurs, errors first."""
         found = Counter(finding.kind for finding in self)
-        return {kind: found[kind] for kind in KINDS if found[kind]}
+        return {kind: found[kind] for kind in (*ERRORS, *WARNINGS) if found[kind]}
 
     def add(
         self,
@@ -183,20 +179,15 @@ def describe_check(report: CheckReport) -> str:
     verdict = f'NOT safe to train on: {findings.num_errors:,} errors, '
     if report.is_safe:
         verdict = 'safe to train on: no errors, '
-    lines = [
-        *_overview(report),
-        '',
+    parts = (
+        '\n'.join(_videos_and_windows(report)),
         describe_findings(findings),
-        '',
-        *_classes(report),
-        '',
-        *_windows(report),
-        '',
-        *_lengths(report),
-        '',
+        'actions per class\n' + _classes(report),
+        'length of the actions, and locations of the pyramid inside (medians)\n'
+        + _lengths(report),
         f'{verdict}{findings.num_warnings:,} warnings',
-    ]
-    return '\n'.join(lines)
+    )
+    return '\n\n'.join(parts)
 
 
 def describe_findings(findings: Findings) -> str:
@@ -210,7 +201,8 @@ def describe_findings(findings: Findings) -> str:
     """
     lines, indent = [], ' ' * 15
     for kind, count in findings.counts().items():
-        severity, title = KINDS[kind]
+        severity = 'error' if kind in ERRORS else 'warning'
+        title = {**ERRORS, **WARNINGS}[kind]
         lines.append(f'{severity:8s}{count:6,} {title} ({kind})')
         found = findings.of(kind)
         groups = Counter(finding.group for finding in found if finding.group)
@@ -233,13 +225,20 @@ def _most_common(counts: Counter[Any]) -> str:
     return ', '.join(f'{name} {count:,}' for name, count in common) + more
 
 
-def _overview(report: CheckReport) -> Iterator[str]:
-    usable = sum(len(video.labels) for video in report.videos)
+def _videos_and_windows(report: CheckReport) -> Iterator[str]:
+    windows, coverage = report.settings.windows, report.coverage
     total = sum(video.num_annotations for video in report.videos)
+    usable = sum(len(video.labels) for video in report.videos)
     yield (
         f'{len(report.videos):,} videos, {total:,} annotations ({usable:,} usable), '
         f'{len(report.classes)} classes'
     )
+    rate = f'at {windows.sample_fps:g} fps, stride {windows.stride}'
+    if windows.frames_per_video is not None:
+        rate = f'for the {windows.frames_per_video} frames sampled of a video'
+    counting = ', as AFSD counts them' * windows.one_based_window
+    yield f'training windows: {windows.clip_len} frames {rate}{counting}'
+    subsets = np.array(coverage.subsets)
     for subset, found in report.per_class.items():
         chosen = [video for video in report.videos if video.subset == subset]
         empty = sum(not video.labels for video in chosen)
@@ -247,74 +246,65 @@ def _overview(report: CheckReport) -> Iterator[str]:
             f'  {subset or "(no subset)"}: {found.total():,} actions in '
             f'{len(chosen):,} videos, {empty:,} of them without any'
         )
-
-
-def _classes(report: CheckReport) -> Iterator[str]:
-    yield 'actions per class'
-    total: Counter[str] = sum(report.per_class.values(), Counter())
-    shown = sorted(report.classes, key=lambda name: -total[name])
-    hidden = len(shown) - _MAX_CLASSES // 2 * 2
-    if len(shown) > _MAX_CLASSES:
-        shown[_MAX_CLASSES // 2 : -(_MAX_CLASSES // 2)] = ['']
-    width = max(map(len, shown), default=0)
-    titles = (subset or '(no subset)' for subset in report.per_class)
-    yield '  ' + ' ' * width + ''.join(f'{title:>12s}' for title in titles)
-    for name in shown:
-        if not name:
-            yield f'  ... {hidden:,} classes in between (--json)'
-            continue
-        numbers = (f'{found[name]:12,}' for found in report.per_class.values())
-        yield f'  {name:{width}s}' + ''.join(numbers)
-
-
-def _windows(report: CheckReport) -> Iterator[str]:
-    windows, coverage = report.settings.windows, report.coverage
-    rate = f'at {windows.sample_fps:g} fps, stride {windows.stride}'
-    if windows.frames_per_video is not None:
-        rate = f'for the {windows.frames_per_video} frames sampled of a video'
-    counting = ', as AFSD counts them' * windows.one_based_window
-    yield f'training windows: {windows.clip_len} frames {rate}{counting}'
-    subsets = np.array(coverage.subsets)
-    for subset, kept in coverage.kept_windows.items():
-        chosen = [video for video in report.videos if video.subset == subset]
         total = sum(video.num_annotations for video in chosen)
-        unusable = total - sum(len(video.labels) for video in chosen)
-        unseen = int((coverage.num_windows[subsets == subset] == 0).sum())
-        if total:
+        kept = coverage.kept_windows.get(subset)
+        if total and kept is not None:
+            unusable = total - found.total()
+            unseen = int((coverage.num_windows[subsets == subset] == 0).sum())
             reason = f', {unusable:,} of them because they are unusable'
             yield (
-                f'  {subset or "(no subset)"}: {kept:,} windows kept; '
-                f'{unseen + unusable:,} of {total:,} annotations are in none'
-                + reason
-                * bool(unusable)
+                f'    {kept:,} windows kept; {unseen + unusable:,} of {total:,} '
+                f'annotations are in none{reason * bool(unusable)}'
             )
 
 
-def _lengths(report: CheckReport) -> Iterator[str]:
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    """Aligns cells: the first column to the left, all others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for first, *cells in rows:
+        right = map(str.rjust, cells, widths[1:])
+        lines.append('  '.join(['  ' + first.ljust(widths[0]), *right]).rstrip())
+    return '\n'.join(lines)
+
+
+def _classes(report: CheckReport) -> str:
+    found = report.per_class
+    rows = [['', *(subset or '(no subset)' for subset in found)]]
+    total: Counter[str] = sum(found.values(), Counter())
+    shown = sorted(report.classes, key=lambda name: -total[name])
+    rows += [[name, *(f'{found[s][name]:,}' for s in found)] for name in shown]
+    half, hidden = _MAX_CLASSES // 2, len(shown) - _MAX_CLASSES // 2 * 2
+    if len(shown) > _MAX_CLASSES:
+        note = f'... {hidden:,} classes in between (--json)'
+        rows[half + 1 : -half] = [[note, *([''] * len(found))]]
+    return _table(rows)
+
+
+def _lengths(report: CheckReport) -> str:
     windows, coverage = report.settings.windows, report.coverage
-    strides = (windows.clip_len / length for length in windows.level_lengths)
-    yield 'length of the actions, and locations of the pyramid inside (medians)'
-    yield (
-        '  sampled frames   actions   share  in window  nowhere  trained  '
-        + ' '.join(f's{stride:<4g}' for stride in strides)
-    )
+    strides = [f's{windows.clip_len / length:g}' for length in windows.level_lengths]
+    titles = 'actions', 'share', 'in window', 'nowhere', 'trained'
+    rows = [['sampled frames', *titles, *strides]]
     for entry in report.length_bins():
         high = '' if entry['to_f'] is None else f'{entry["to_f"]:g}'
-        line = (
-            f'  {entry["from_f"]:>6g} - {high:<6s} {entry["actions"]:9,} '
-            f'{entry["share"]:7.1%} {entry["in_window"]:10,}'
-        )
+        cells = ['', '', *('' for _ in strides)]
         if entry['in_window']:
-            medians = ' '.join(f'{value:<5g}' for value in entry['inside_median'])
-            line += (
-                f' {entry["no_location"]:8,} {entry["assigned_median"]:8g}  {medians}'
-            )
-        yield line.rstrip()
+            medians = (f'{value:g}' for value in entry['inside_median'])
+            numbers = f'{entry["no_location"]:,}', f'{entry["assigned_median"]:g}'
+            cells = [*numbers, *medians]
+        counts = (f'{entry[key]:,}' for key in ('actions', 'in_window'))
+        actions, in_window = counts
+        share = f'{entry["share"]:.1%}'
+        limits = f'{entry["from_f"]:g} - {high}'
+        rows.append([limits, actions, share, in_window, *cells])
+    text = _table(rows)
     if len(coverage.lengths_f):
         in_window = coverage.num_windows > 0
         unseen = 1 - in_window.mean()
         nowhere = (in_window & (coverage.num_inside.sum(axis=1) == 0)).mean()
-        yield (
-            f'  no level can represent {nowhere + unseen:.2%} of the actions: '
+        text += (
+            f'\n  no level can represent {nowhere + unseen:.2%} of the actions: '
             f'{unseen:.2%} fit no window, {nowhere:.2%} are between the locations'
         )
+    return text
