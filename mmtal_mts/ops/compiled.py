@@ -65,14 +65,12 @@ def takes_compiled(x: Tensor) -> bool:
     )
 
 
-def _built_devices() -> frozenset[str]:
-    has_kernel = torch._C._dispatch_has_kernel_for_dispatch_key
-    return frozenset(
-        key.lower()
-        for key in ('CPU', 'CUDA')
-        if has_kernel('mmtal_mts::boundary_max_pooling', key)
-    )
-
-
 _PROBLEM = _load()
-_DEVICES = _built_devices() if _PROBLEM is None else frozenset()
+_DEVICES = frozenset(
+    key.lower()
+    for key in ('CPU', 'CUDA')
+    if _PROBLEM is None
+    and torch._C._dispatch_has_kernel_for_dispatch_key(
+        'mmtal_mts::boundary_max_pooling', key
+    )
+)
