@@ -20,13 +20,8 @@ from ..structures import Segments, load_annotations
 from ..utils import UserError, latest_checkpoint, write_json
 from ..utils.errors import error_message
 from ..utils.io import atomic_write
-from .annotation_check import (
-    CheckSettings,
-    WindowSettings,
-    check_annotations,
-    describe_check,
-    describe_findings,
-)
+from .annotation_check import CheckSettings, WindowSettings, check_annotations
+from .annotation_report import describe_check, describe_findings
 from .batch_inference import find_videos
 from .config import load_config, prepare_test_config, prepare_train_config
 from .custom_data import (

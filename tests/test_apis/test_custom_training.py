@@ -6,7 +6,6 @@ import json
 import re
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -20,9 +19,9 @@ from mmtal_mts.apis.custom_data import (
     TRAINING,
     assign_subsets,
     measure_videos,
+    plan_training,
     split_by_video,
 )
-from mmtal_mts.apis.custom_data import plan_training
 from mmtal_mts.apis.custom_training import (
     config_comment,
     mirror_is_safe,
@@ -35,6 +34,7 @@ from mmtal_mts.structures import Segments, load_annotations
 from mmtal_mts.utils import UserError
 
 BASE = 'configs/tal_mts/tal-mts_i3d-tiny_1xb4-128x48x48_synthetic.py'
+QUIET = dict(log=lambda text: None)
 
 
 def plan(*lengths, duration=60.0, source_fps=30.0, **more):
@@ -47,34 +47,37 @@ def plan(*lengths, duration=60.0, source_fps=30.0, **more):
 
 def test_usual_actions_get_the_usual_rate():
     result = plan(2.0, 4.0, 4.0)
-    assert result.sample_fps == 10.0
-    assert result.clip_len == 64  # 1.5 * 4 s = 60 frames
-    # Strides 4, 8, 16, 32; the next, 64, is longer than the longest action.
-    assert result.num_levels == 4
+    # 1.5 * 4 s = 60 frames. Strides 4, 8, 16, 32; 64 is longer than any action.
+    assert (result.sample_fps, result.clip_len, result.num_levels) == (10.0, 64, 4)
     assert result.window_stride == 16
     assert result.batch_size <= 8
 
 
-def test_short_actions_get_a_higher_rate_if_the_videos_have_one():
-    assert plan(0.5, 0.5, 1.0).sample_fps == 25.0  # 15 fps: 7.5 frames
-    assert plan(0.5, 0.5, 1.0, source_fps=15.0).sample_fps == 15.0
-    assert plan(0.5, 0.5, 1.0, source_fps=29.97).sample_fps == 25.0
-    assert plan(0.1, 0.1, 1.0, source_fps=29.97).sample_fps == 30.0
-
-
-def test_long_actions_get_a_lower_rate_and_the_largest_window():
-    result = plan(120.0, 100.0, 2.0, duration=600.0)
-    assert result.sample_fps == 3.0
-    assert result.clip_len == 512
-    # Longer than any window at the lowest rate: still a plan.
-    assert plan(3000.0, 2.0, duration=4000.0).sample_fps == 1.0
-
-
-def test_a_window_is_not_longer_than_the_longest_video():
-    assert plan(9.0, 9.0, duration=30.0).clip_len == 192
-    assert plan(9.0, 9.0, duration=9.3).clip_len == 96
-    # 96 / 4 = 24 can be halved three times.
-    assert plan(9.0, 9.0, duration=9.3).num_levels == 4
+@pytest.mark.parametrize(
+    ('lengths', 'source_fps', 'duration', 'fps', 'clip_len'),
+    [
+        # Short actions get a higher rate if the videos have one; 15 fps: 7.5 frames.
+        ((0.5, 0.5, 1.0), 30.0, 60.0, 25.0, None),
+        ((0.5, 0.5, 1.0), 15.0, 60.0, 15.0, None),
+        ((0.5, 0.5, 1.0), 29.97, 60.0, 25.0, None),
+        ((0.1, 0.1, 1.0), 29.97, 60.0, 30.0, None),
+        # Long ones get a lower rate and the largest window.
+        ((120.0, 100.0, 2.0), 30.0, 600.0, 3.0, 512),
+        # Longer than any window at the lowest rate: still a plan.
+        ((3000.0, 2.0), 30.0, 4000.0, 1.0, 512),
+        # A window is not longer than the longest video.
+        ((9.0, 9.0), 30.0, 30.0, 10.0, 192),
+        ((9.0, 9.0), 30.0, 9.3, 10.0, 96),
+    ],
+)
+def test_rate_and_window_follow_the_actions(
+    lengths, source_fps, duration, fps, clip_len
+):
+    result = plan(*lengths, source_fps=source_fps, duration=duration)
+    assert result.sample_fps == fps
+    assert clip_len in (None, result.clip_len)
+    if clip_len == 96:  # 96 / 4 = 24 can be halved three times.
+        assert result.num_levels == 4
 
 
 def test_the_number_of_epochs_is_by_the_amount_of_data_or_given():
@@ -100,25 +103,15 @@ def test_a_comment_cannot_leave_its_line(tmp_path):
 
 
 @pytest.fixture
-def data(tmp_path):
+def data(tmp_path, make_video):
     """Six short videos of two classes, one of which cannot be a Python name."""
     folder = tmp_path / 'videos'
     folder.mkdir()
     rows = ['video,start,end,label']
     for index in range(6):
-        path = folder / f'v{index}.avi'
-        writer = cv2.VideoWriter(
-            str(path), cv2.VideoWriter_fourcc(*'MJPG'), 10, (64, 48), True
-        )
-        for frame in range(30):
-            writer.write(np.full((48, 64, 3), 8 * frame, np.uint8))
-        writer.release()
-        label = ('wave "hi"', 'turn left')[index % 2]
-        rows.append(
-            f'v{index},0.5,{2.5 if index else 3.5},"{label}"'.replace(
-                '"wave "hi""', '"wave ""hi"""'
-            )
-        )
+        make_video(folder / f'v{index}.mp4', 30, 10, size=(64, 48))
+        label = ('"wave ""hi"""', 'turn left')[index % 2]
+        rows.append(f'v{index},0.5,{2.5 if index else 3.5},{label}')
     table = tmp_path / 'a.csv'
     table.write_text('\n'.join(rows))
     return folder, table
@@ -167,31 +160,24 @@ def test_the_subsets_of_a_json_annotation_are_kept_and_weights_replace_the_warmu
     data, tmp_path, repo_root
 ):
     database = {
-        f'v{index}': {
-            'subset': 'validation' if index in (2, 3) else 'training',
-            'annotations': [{'segment': [0.5, 2.0], 'label': str(index % 2)}],
-        }
+        f'v{index}': dict(
+            subset='validation' if index in (2, 3) else 'training',
+            annotations=[dict(segment=[0.5, 2.0], label=str(index % 2))],
+        )
         for index in range(6)
     }
     path = tmp_path / 'a.json'
     path.write_text(json.dumps({'database': database}))
     weights = tmp_path / 'w.pth'
     weights.touch()
-    config = prepare_custom_training(
-        data[0],
-        path,
-        tmp_path / 'run',
-        repo_root / BASE,
-        init=str(weights),
-        log=lambda text: None,
-    )
+    paths = data[0], path, tmp_path / 'run', repo_root / BASE
+    config = prepare_custom_training(*paths, init=str(weights), **QUIET)
     written = json.loads((config.parent / 'annotations.json').read_text())['database']
     held_out = {name for name, v in written.items() if v['subset'] == 'validation'}
     assert held_out == {'v2', 'v3'}
     cfg = Config.fromfile(str(config))
     assert cfg.load_from == str(weights)
-    assert cfg.model.warmup_head is None
-    assert cfg.custom_hooks == []
+    assert cfg.model.warmup_head is None and cfg.custom_hooks == []
     assert cfg.train_dataloader.dataset.pipeline[2].type == 'FlipClip'
 
 
@@ -223,7 +209,7 @@ def test_missing_files_and_other_models_are_refused(data, tmp_path, repo_root):
     other = tmp_path / 'other.py'
     other.write_text("model = dict(type='BMN')")
     with pytest.raises(UserError, match='needs a TALMTS'):
-        prepare_custom_training(*data, out, other, log=lambda text: None)
+        prepare_custom_training(*data, out, other, **QUIET)
     assert not (out / 'config.py').exists()
 
 
@@ -286,8 +272,7 @@ def test_validation_gets_every_class_if_it_can():
 
 
 def test_what_came_out_is_drawn(data, tmp_path, repo_root, monkeypatch):
-    quiet = dict(log=lambda text: None)
-    config = prepare_custom_training(*data, tmp_path / 'run', repo_root / BASE, **quiet)
+    config = prepare_custom_training(*data, tmp_path / 'run', repo_root / BASE, **QUIET)
     entries = json.loads((config.parent / 'annotations.json').read_text())['database']
     held_out = [name for name, entry in entries.items() if entry['subset'] != TRAINING]
 
