@@ -1,4 +1,4 @@
-"""Fusion of saved outputs where a video classifier names the classes."""
+"""Raw outputs of windows on disk, and their fusion."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import pytest
 from mmengine.config import Config
 
 from mmtal_mts.evaluation.metrics.raw_outputs import (
+    RawOutputFolder,
     RawWindow,
     WindowKey,
+    is_raw_folder,
     write_index,
     write_window,
 )
@@ -27,6 +29,28 @@ HEAD = dict(
 META = dict(classes=('action',), video_classes=('run', 'jump'))
 
 
+FACTS = dict(
+    num_frames=32, sample_fps=10.0, duration=7.5, broken=False, video_scores=None
+)
+
+
+def raw_window(num_locations=5, num_logits=4, **facts):
+    rng = np.random.default_rng(0)
+    shapes = dict(
+        points=(num_locations,),
+        coarse_distances=(num_locations, 2),
+        coarse_logits=(num_locations, num_logits),
+        refine_offsets=(num_locations, 2),
+        refine_logits=(num_locations, num_logits),
+        quality_logits=(num_locations,),
+    )
+    outputs = {
+        name: rng.normal(size=shape).astype(np.float32)
+        for name, shape in shapes.items()
+    }
+    return RawWindow(outputs, dict(FACTS, **facts))
+
+
 def write_stream(folder, start, end, sure):
     """One location at frame 20 that sees an action from ``start`` to ``end``."""
     logits = [[sure, -sure]]
@@ -38,13 +62,8 @@ def write_stream(folder, start, end, sure):
         refine_logits=logits,
         quality_logits=[50.0],
     )
-    facts = dict(
-        num_frames=40,
-        sample_fps=10.0,
-        duration=4.0,
-        broken=False,
-        video_scores=dict(labels=[1], scores=[0.5]),
-    )
+    scores = dict(labels=[1], scores=[0.5])
+    facts = dict(FACTS, num_frames=40, duration=4.0, video_scores=scores)
     key = WindowKey('v', 0)
     write_window(folder, key, RawWindow(outputs, facts))
     write_index(folder, [key], META)
@@ -112,19 +131,9 @@ def test_config_without_a_metric(tool, cfg, tmp_path):
         tool.fuse_streams(cfg, [tmp_path])
 
 
-def window(num_locations=5, num_logits=4, **facts):
-    outputs = dict(
-        points=np.arange(num_locations),
-        coarse_logits=np.zeros((num_locations, num_logits)),
-        quality_logits=np.zeros(num_locations),
-    )
-    facts = dict(dict(num_frames=32, sample_fps=10.0, duration=7.5), **facts)
-    return RawWindow(outputs, facts)
-
-
 def test_differences_of_windows_are_named(tool):
     def differences(**changes):
-        return tool.differences(window(), window(**changes))
+        return tool.differences(raw_window(), raw_window(**changes))
 
     assert differences() == []
     assert differences(sample_fps=12.0, num_frames=64) == [
@@ -132,8 +141,80 @@ def test_differences_of_windows_are_named(tool):
         'sample_fps 10 and 12',
     ]
     assert differences(duration=None) == ['duration 7.5 and None']
-    assert tool.differences(window(duration=None), window(duration=None)) == []
-    assert differences(num_logits=3) == ['coarse_logits of shape (5, 4) and (5, 3)']
-    moved = window()
+    assert tool.differences(raw_window(duration=None), raw_window(duration=None)) == []
+    assert differences(num_logits=3) == [
+        f'{name}_logits of shape (5, 4) and (5, 3)' for name in ('coarse', 'refine')
+    ]
+    moved = raw_window()
     moved.outputs['points'] += 1
-    assert tool.differences(window(), moved) == ['other location centres']
+    assert tool.differences(raw_window(), moved) == ['other location centres']
+
+
+@pytest.mark.parametrize(
+    'video_id', ['v', 'a/b', '../up', 'two words @ 1', 'ü%20', '.hidden', 'CON']
+)
+def test_round_trip_with_any_id(tmp_path, video_id):
+    scores = dict(labels=[3, 1], scores=[0.5, 0.25])
+    key, written = WindowKey(video_id, 1280), raw_window(video_scores=scores)
+    folder = tmp_path / 'run' / 'raw'
+    write_window(folder, key, written)
+    assert not is_raw_folder(folder)
+    write_index(folder, [key, key], dict(classes=('a', 'b')))
+    raw = RawOutputFolder(folder)
+    assert is_raw_folder(folder)
+    assert raw.keys == [key] and raw.dataset_meta == dict(classes=['a', 'b'])
+    read = raw.load(key)
+    assert read.facts == written.facts
+    for name, value in written.outputs.items():
+        assert read.outputs[name].dtype == np.float32
+        np.testing.assert_array_equal(read.outputs[name], value)
+    # Everything is in the folder, and nothing unfinished.
+    assert (
+        sorted(p.parent for p in tmp_path.rglob('*.*') if p.is_file()) == [folder] * 2
+    )
+    assert not list(tmp_path.rglob('*.partial'))
+
+
+def test_windows_are_ordered_and_ids_do_not_collide(tmp_path):
+    keys = [WindowKey('a/b', 0), WindowKey('a%2Fb', 0), WindowKey('a', 128)]
+    keys.append(WindowKey('a', 64))
+    for i, key in enumerate(keys):
+        write_window(tmp_path, key, raw_window(duration=float(i)))
+    write_index(tmp_path, keys, {})
+    raw = RawOutputFolder(tmp_path)
+    assert raw.keys == sorted(keys)
+    assert [raw.load(key).facts['duration'] for key in keys] == [0, 1, 2, 3]
+
+
+def test_unfinished_damaged_and_inconsistent_folders(tmp_path):
+    key = WindowKey('v', 0)
+    write_window(tmp_path, key, raw_window())
+    with pytest.raises(FileNotFoundError, match='index.json is missing.*--dump-raw'):
+        RawOutputFolder(tmp_path)
+    write_index(tmp_path, [key, WindowKey('gone', 64)], {})
+    raw = RawOutputFolder(tmp_path)
+    with pytest.raises(ValueError, match='window gone at sampled frame 64 is listed'):
+        raw.load(WindowKey('gone', 64))
+    path = tmp_path / 'v@0000000.npz'
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match='window v at sampled frame 0 .*read'):
+        raw.load(key)
+    mixed = raw_window()
+    mixed.outputs['quality_logits'] = np.zeros(3)
+    write_window(tmp_path, key, mixed)
+    with pytest.raises(ValueError, match='do not belong together'):
+        raw.load(key)
+    (tmp_path / 'index.json').write_text(json.dumps(dict(windows=3)))
+    with pytest.raises(ValueError, match='index.json: not a list of windows'):
+        RawOutputFolder(tmp_path)
+
+
+def test_no_pickle_is_ever_read(tmp_path):
+    key = WindowKey('v', 0)
+    write_window(tmp_path, key, raw_window())
+    write_index(tmp_path, [key], {})
+    arrays = dict(raw_window().outputs, facts=np.array({'a': 1}, dtype=object))
+    np.savez(tmp_path / 'v@0000000.npz', **arrays)
+    with pytest.raises(ValueError, match='allow_pickle=False'):
+        RawOutputFolder(tmp_path).load(key)
