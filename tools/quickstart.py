@@ -42,21 +42,8 @@ THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7)
 NUM_DRAWN = 4
 
 
-def generate() -> None:
-    """Makes the data set, or keeps the one that is there."""
-    try:
-        generate_dataset(DATA, workers=os.cpu_count() or 1)
-    except FileExistsError as error:
-        raise UserError(
-            f'{error} Or start over: bash tools/quickstart.sh --fresh'
-        ) from error
-
-
-def train_or_go_on(cfg: Config) -> tuple[str, float]:
-    """Trains, goes on with a training that was interrupted, or keeps a finished one.
-
-    Args:
-        cfg: The config, as read from its file.
+def train_or_resume(cfg: Config) -> tuple[str, float]:
+    """Trains, resumes a training that was interrupted, or keeps a finished one.
 
     Returns:
         The last checkpoint, and the seconds of training, interruptions left out.
@@ -82,11 +69,8 @@ def train_or_go_on(cfg: Config) -> tuple[str, float]:
     state['started'] = time.time()
     write_json(STATE, state)
     # The test comes right after, so validation would only repeat it.
-    train(
-        prepare_train_config(
-            cfg, work_dir=str(WORK_DIR), resume='auto', seed=0, no_validate=True
-        )
-    )
+    settings = dict(work_dir=str(WORK_DIR), resume='auto', seed=0, no_validate=True)
+    train(prepare_train_config(cfg, **settings))
     state['seconds'] += time.time() - state['started']
     state.update(started=None, done=True)
     write_json(STATE, state)
@@ -109,31 +93,16 @@ def forget_training() -> None:
 
 
 def evaluate(checkpoint: str, seconds: float) -> dict:
-    """Tests and draws.
-
-    Args:
-        checkpoint: Checkpoint to test.
-        seconds: Seconds of training, for the summary.
-
-    Returns:
-        The summary, as written to ``summary.json``.
-    """
-    metrics = test(
-        prepare_test_config(
-            load_config(CONFIG),
-            checkpoint=checkpoint,
-            work_dir=str(WORK_DIR / 'test'),
-            cfg_options={'test_evaluator.dump_path': str(DETECTIONS)},
-        )
+    """Tests and draws; returns the summary, as written to ``summary.json``."""
+    settings = dict(
+        checkpoint=checkpoint,
+        work_dir=str(WORK_DIR / 'test'),
+        cfg_options={'test_evaluator.dump_path': str(DETECTIONS)},
     )
+    metrics = test(prepare_test_config(load_config(CONFIG), **settings))
     annotations = DATA / 'annotations.json'
-    plot_timelines(
-        str(annotations),
-        str(DETECTIONS),
-        str(TIMELINE),
-        video_dir=str(DATA / 'videos'),
-        num_videos=NUM_DRAWN,
-    )
+    files = map(str, (annotations, DETECTIONS, TIMELINE))
+    plot_timelines(*files, video_dir=str(DATA / 'videos'), num_videos=NUM_DRAWN)
     mean_ap = {f'{t:.1f}': float(metrics[f'mAP@{t:.2f}']) for t in THRESHOLDS}
     mean_ap['average'] = float(metrics['mAP'])
     videos = read_json(annotations)['database'].values()
@@ -180,8 +149,13 @@ def main() -> None:
         if WORK_DIR.is_dir():
             forget_training()
     cfg = load_config(CONFIG)
-    generate()
-    checkpoint, seconds = train_or_go_on(cfg)
+    try:
+        generate_dataset(DATA, workers=os.cpu_count() or 1)
+    except FileExistsError as error:
+        raise UserError(
+            f'{error} Or start over: bash tools/quickstart.sh --fresh'
+        ) from error
+    checkpoint, seconds = train_or_resume(cfg)
     summary = read_json(SUMMARY)
     # The summary is written last, so with it everything else is there.
     if summary is None or summary['checkpoint'] != checkpoint:

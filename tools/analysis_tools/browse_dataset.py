@@ -32,19 +32,7 @@ _SHOWN = {'flip': 'mirrored', 'broken': 'video not readable'}
 
 
 def build_dataset(cfg: Config, split: str) -> Any:
-    """Builds the data set of a config, with what its augmentations did in the samples.
-
-    Args:
-        cfg: The config.
-        split: 'train', 'val' or 'test'.
-
-    Returns:
-        Ready to use.
-
-    Raises:
-        UserError: If the config has no such data set, or its pipeline does not end
-            with PackTALInputs.
-    """
+    """Builds a data set in whose samples stands what its augmentations did."""
     loader = cfg.get(f'{split}_dataloader')
     if loader is None:
         raise UserError(f'config {cfg.filename} has no {split}_dataloader')
@@ -58,7 +46,7 @@ def build_dataset(cfg: Config, split: str) -> Any:
             f'config {cfg.filename}: the pipeline of {split}_dataloader must end with '
             'PackTALInputs to be shown'
         )
-    # Not in the samples otherwise, because no network needs it.
+    # No network needs it, so it is not in the samples otherwise.
     keys = tuple(pipeline[-1].get('meta_keys', META_KEYS))
     pipeline[-1]['meta_keys'] = keys + tuple(_SHOWN)
     return DATASETS.build(dataset_cfg)
@@ -72,23 +60,7 @@ def browse(
     num: int = 8,
     seed: int = 0,
 ) -> Iterator[Path]:
-    """Draws windows of a data set, each into a PNG file of its own.
-
-    Args:
-        cfg: The config.
-        out_dir: Folder of the pictures.
-        split: 'train', 'val' or 'test'.
-        indices: Windows to draw; None: ``num`` of all,
-            evenly spread.
-        num: See ``indices``.
-        seed: Of the augmentations.
-
-    Yields:
-        Each picture, once it is written.
-
-    Raises:
-        UserError: See :func:`build_dataset`, or a window that there is not.
-    """
+    """Draws windows, those ``indices`` or ``num`` evenly spread ones, as PNG files."""
     dataset = build_dataset(cfg, split)
     if indices is None:
         indices = np.linspace(0, len(dataset) - 1, min(num, len(dataset))).astype(int)
@@ -99,56 +71,43 @@ def browse(
             f'{len(dataset) - 1}'
         )
     np.random.seed(seed)
+    classes = tuple(dataset.metainfo['classes'])
     for index in indices:
         data = dataset[int(index)]
         sample = data['data_samples']
         video = re.sub(r'[^\w.-]', '_', sample.video_id)
         path = Path(out_dir) / f'{index:06d}_{video}_{sample.window_offset}.png'
-        draw_window(path, np.asarray(data['inputs']), sample, dataset.metainfo)
+        _draw_window(path, np.asarray(data['inputs']), sample, classes)
         yield path
 
 
-def draw_window(
-    path: str | os.PathLike,
-    clip: np.ndarray,
-    sample: ActionDataSample,
-    metainfo: dict[str, Any],
+def _draw_window(
+    path: Path, clip: np.ndarray, sample: ActionDataSample, classes: tuple[str, ...]
 ) -> None:
-    """Draws a window as it goes into the network.
+    """Draws a window as it goes into the network: (C, T, H, W) uint8.
 
-    A window that the consistency loss uses is followed by the rearranged one.
-
-    Args:
-        path: PNG file to write.
-        clip: (C, T, H, W) uint8, or (C, T) features, which are not drawn.
-        sample: Its annotation, as from PackTALInputs.
-        metainfo: With ``classes``.
+    A window that the consistency loss uses is followed by the rearranged one. Features
+    (C, T) are not drawn, only their labels.
     """
-    fps, classes = sample.sample_fps, tuple(metainfo['classes'])
+    fps = sample.sample_fps
     length_s = frames_to_seconds(clip.shape[1], fps)
     start_s = frames_to_seconds(sample.window_offset, fps)
     notes = [word for key, word in _SHOWN.items() if sample.get(key)]
     name = f'{sample.video_id}, {start_s:.1f} - {start_s + length_s:.1f} s'
     truth = sample.gt_instances
-    shown = [
-        (', '.join([name, *notes]), truth.segments.numpy(), truth.labels.numpy(), clip)
-    ]
+    name = ', '.join([name, *notes])
+    shown = [(name, truth.segments.numpy(), truth.labels.numpy(), clip)]
     rearranged = sample.get('consistency')
     if rearranged is not None:
         labels = len(classes) + np.array([0, 0, 1])
         moved = clip[:, rearranged['frame_order']]
         name = 'rearranged for the consistency loss'
         shown.append((name, rearranged['segments'], labels, moved))
-    timelines = [
-        Timeline(
-            name,
-            length_s,
-            None,
-            Segments(frames_to_seconds(segments_f, fps), labels),
-            clip_frames(frames, fps),
-        )
-        for name, segments_f, labels, frames in shown
-    ]
+    timelines = []
+    for name, segments_f, labels, frames in shown:
+        actions = Segments(frames_to_seconds(segments_f, fps), labels)
+        strip = clip_frames(frames, fps)
+        timelines.append(Timeline(name, length_s, None, actions, strip))
     title = f'{" x ".join(map(str, clip.shape))}, {fps:g} fps'
     draw_timelines(path, timelines, classes + _EXTRA_CLASSES, title=title)
 
@@ -156,22 +115,15 @@ def draw_window(
 def parse_args() -> argparse.Namespace:
     """Parses the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='config file')
-    parser.add_argument('--out', required=True, metavar='DIR', help='for the pictures')
-    parser.add_argument('--split', choices=('train', 'val', 'test'), default='train')
-    parser.add_argument('--num', type=int, default=8, help='how many, evenly spread')
-    parser.add_argument(
-        '--indices', nargs='+', type=int, help='which windows, instead of --num'
-    )
-    parser.add_argument('--seed', type=int, default=0, help='of the augmentations')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=CfgOptionsAction,
-        default={},
-        metavar='KEY=VALUE',
-        help='override settings of the config',
-    )
+    add = parser.add_argument
+    add('config', help='config file')
+    add('--out', required=True, metavar='DIR', help='for the pictures')
+    add('--split', choices=('train', 'val', 'test'), default='train')
+    add('--num', type=int, default=8, help='how many, evenly spread')
+    add('--indices', nargs='+', type=int, help='which windows, instead of --num')
+    add('--seed', type=int, default=0, help='of the augmentations')
+    options = dict(nargs='+', action=CfgOptionsAction, default={}, metavar='KEY=VALUE')
+    add('--cfg-options', help='override settings of the config', **options)
     return parser.parse_args()
 
 

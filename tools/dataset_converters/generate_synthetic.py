@@ -3,70 +3,42 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from dataclasses import asdict
 
 from mmtal_mts.datasets.synthetic import SyntheticSettings, generate_dataset
+from mmtal_mts.utils import run_tool
 
 
 def parse_args() -> argparse.Namespace:
     """Parses the command line."""
-    defaults = SyntheticSettings()
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    parser.add_argument('out', help='folder to write: annotations.json, videos/')
-    parser.add_argument(
-        '--num-train', type=int, default=defaults.num_train, help='training videos'
-    )
-    parser.add_argument(
-        '--num-test', type=int, default=defaults.num_test, help='test videos'
-    )
-    parser.add_argument('--seed', type=int, default=defaults.seed)
-    parser.add_argument(
-        '--duration',
-        type=float,
-        nargs=2,
-        default=defaults.duration,
-        metavar=('MIN', 'MAX'),
-        help='shortest and longest video in seconds',
-    )
-    parser.add_argument(
-        '--size', type=int, default=defaults.size, help='side of the frames, pixels'
-    )
-    parser.add_argument(
-        '--fps',
-        type=int,
-        nargs='+',
-        default=defaults.fps,
-        help='frame rates; most videos have the first one',
-    )
-    parser.add_argument('--workers', type=int, default=2, help='processes')
-    parser.add_argument(
-        '--overwrite',
-        action='store_true',
-        help='replace a data set that was made with other settings',
-    )
+    add = parser.add_argument
+    add('out', help='folder to write: annotations.json, videos/')
+    add('--num-train', type=int, help='training videos')
+    add('--num-test', type=int, help='test videos')
+    add('--seed', type=int, help='of all videos')
+    lengths = 'shortest and longest video in seconds'
+    add('--duration', type=float, nargs=2, metavar=('MIN', 'MAX'), help=lengths)
+    add('--size', type=int, help='side of the frames, pixels')
+    add('--fps', type=int, nargs='+', help='rates; most videos have the first one')
+    add('--workers', type=int, default=2, help='processes')
+    replace = 'replace a data set that was made with other settings'
+    add('--overwrite', action='store_true', help=replace)
+    parser.set_defaults(**asdict(SyntheticSettings()))
     return parser.parse_args()
 
 
 def main() -> None:
-    """Generates the data set, or says in one line why not."""
-    args = parse_args()
-    try:
-        settings = SyntheticSettings(
-            num_train=args.num_train,
-            num_test=args.num_test,
-            seed=args.seed,
-            duration=tuple(args.duration),
-            size=args.size,
-            fps=tuple(args.fps),
-        )
-        path = generate_dataset(
-            args.out, settings, workers=args.workers, overwrite=args.overwrite
-        )
-    except (ValueError, OSError) as error:
-        raise SystemExit(f'error: {error}') from None
+    """Generates the data set."""
+    args = vars(parse_args())
+    out, workers, overwrite = map(args.pop, ('out', 'workers', 'overwrite'))
+    args.update(duration=tuple(args['duration']), fps=tuple(args['fps']))
+    path = generate_dataset(out, SyntheticSettings(**args), workers, overwrite)
     print(f'Synthetic data set: {path}')
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_tool(main))

@@ -53,17 +53,10 @@ def _draw(
 def _sprite(
     rng: np.random.Generator, max_radius: float, background: np.ndarray, actor: bool
 ) -> np.ndarray:
-    """Draws an object: a plain shape; the actor has a texture, a ring and a core.
+    """Draws a plain shape; the actor has a texture, a ring and a core.
 
-    Args:
-        rng: Source of randomness.
-        max_radius: Largest radius in pixels it will be drawn at.
-        background: (3,) mean colour of the background, to stand out from.
-        actor: Whether it is the actor.
-
-    Returns:
-        (S, S, 4) float32, colour in 0..255 multiplied by alpha, alpha in 0..1; the
-        object's radius of 1 ends at the picture's edge.
+    Returns (S, S, 4) float32: colour in 0..255 times alpha, alpha in 0..1. The object
+    reaches the picture's edge and stands out from the mean colour of the background.
     """
     size = max(math.ceil(2 * max_radius * _OVERSAMPLING), 8)
     shape = str(rng.choice(SHAPES))
@@ -143,12 +136,9 @@ def _shape_mask(shape: str, size: int, rotation: float) -> np.ndarray:
     elif shape == 'star':
         radii, angles = np.tile([1.0, 0.62], 5), np.arange(10) / 10
     elif shape == 'cross':
-        radii, angles = np.tile([1.0, 1.0, 0.5], 4), np.zeros(12)
         arm = math.atan2(0.35, 0.95) / (2 * math.pi)
-        for corner in range(4):
-            angles[3 * corner : 3 * corner + 3] = corner / 4 + np.array(
-                [-arm, arm, 0.125]
-            )
+        angles = (np.arange(4)[:, None] / 4 + np.array([-arm, arm, 0.125])).ravel()
+        radii = np.tile([1.0, 1.0, 0.5], 4)
     else:
         corners = {'triangle': 3, 'square': 4, 'hexagon': 6}[shape]
         radii, angles = np.ones(corners), np.arange(corners) / corners

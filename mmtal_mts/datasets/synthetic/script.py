@@ -33,117 +33,109 @@ Y_LOW, Y_HIGH = 0.22, 0.78
 
 
 class Pose(NamedTuple):
-    """Where the actor is; fields are numbers, or arrays over time.
+    """Where the actor is; fields are numbers, or arrays over time."""
 
-    Attributes:
-        x: Horizontal centre in [0, 1), a fraction of the frame width.
-        y: Vertical centre in [Y_LOW, Y_HIGH].
-        level: Apparent size in [0, 1]: 0 smallest, 1 largest. The radius is
-            ``smallest * ratio ** level``.
-    """
-
-    x: Values
-    y: Values
-    level: Values
+    x: Values  # horizontal centre in [0, 1), a fraction of the frame width
+    y: Values  # vertical centre in [Y_LOW, Y_HIGH]
+    level: Values  # size in [0, 1]: the radius is ``smallest * ratio ** level``
 
 
 # Maps the seconds since the motion began, a number or an array, to a pose.
 Motion = Callable[[Values], Pose]
 
 
+def _pose(
+    start: Pose,
+    t: Values,
+    shift_x: Values = 0.0,
+    shift_y: Values = 0.0,
+    level: Values | None = None,
+) -> Pose:
+    """The start pose, shifted, or of another size; as many values as ``t`` has."""
+    still = 0.0 * t
+    if level is None:
+        level = start.level + still
+    x, y = start.x + shift_x + still, start.y + shift_y + still
+    return Pose(np.mod(x, 1.0), y, level)
+
+
 def _idle(rng: np.random.Generator, start: Pose, duration: float) -> Motion:
     """Standing still with a slight drift, never out of the band of ``y``."""
-    x, y, level = start
     drift_x, drift_y = rng.uniform(-0.012, 0.012, size=2)
-    drift_y = min(max(drift_y, (Y_LOW - y) / duration), (Y_HIGH - y) / duration)
-    return lambda t: Pose(
-        np.mod(x + drift_x * t, 1.0), y + drift_y * t, level + 0.0 * t
-    )
+    low, high = (Y_LOW - start.y) / duration, (Y_HIGH - start.y) / duration
+    drift_y = min(max(drift_y, low), high)
+    return lambda t: _pose(start, t, drift_x * t, drift_y * t)
 
 
 def _move(
     rng: np.random.Generator, start: Pose, duration: float, *, sign: float
 ) -> Motion:
-    """Horizontal motion at constant speed; negative velocity is to the left."""
-    x, y, level = start
+    """Horizontal motion at constant speed; a negative sign is to the left."""
     # 0.3 widths per second for half a second still is a visible step.
     velocity = sign * rng.uniform(0.3, 0.85)
-    return lambda t: Pose(np.mod(x + velocity * t, 1.0), y + 0.0 * t, level + 0.0 * t)
+    return lambda t: _pose(start, t, velocity * t)
 
 
 def _circle(rng: np.random.Generator, start: Pose, duration: float) -> Motion:
     """An orbit around a point ``radius`` away from the start."""
-    x, y, level = start
     radius = rng.uniform(0.1, 0.2)
     # Short actions turn fast enough to show more than half an orbit.
     period = rng.uniform(0.8, min(2.0, max(0.8, duration)))
-    # The orbit's centre, y - radius * sin(angle), must be so far inside the band that
-    # the whole orbit is: this bounds the sine, on either side of the centre.
-    low = math.asin(min(max((y - Y_HIGH) / radius + 1.0, -1.0), 1.0))
-    high = math.asin(min(max((y - Y_LOW) / radius - 1.0, -1.0), 1.0))
+    # The orbit's centre, start.y - radius * sin(angle), must be so far inside the
+    # band that the whole orbit is: this bounds the sine, on either side of the centre.
+    low = math.asin(min(max((start.y - Y_HIGH) / radius + 1.0, -1.0), 1.0))
+    high = math.asin(min(max((start.y - Y_LOW) / radius - 1.0, -1.0), 1.0))
     first = rng.uniform(low, high)  # of the start, seen from the centre, radians
     if rng.integers(2):
         first = math.pi - first
     velocity = rng.choice([-1.0, 1.0]) * 2 * math.pi / period  # radians per second
 
-    def pose(t: Values) -> Pose:
+    def motion(t: Values) -> Pose:
         angle = first + velocity * t
-        return Pose(
-            np.mod(x + radius * (np.cos(angle) - math.cos(first)), 1.0),
-            y + radius * (np.sin(angle) - math.sin(first)),
-            level + 0.0 * t,
-        )
+        shift_x = radius * (np.cos(angle) - math.cos(first))
+        return _pose(start, t, shift_x, radius * (np.sin(angle) - math.sin(first)))
 
-    return pose
+    return motion
 
 
 def _shake(rng: np.random.Generator, start: Pose, duration: float) -> Motion:
     """A fast small oscillation along one axis through the start."""
-    x, y, level = start
     # At most 4 Hz: sampling at 10 fps cannot show more than 5 Hz (Nyquist).
     frequency = rng.uniform(2.0, 4.0)
     amplitude = rng.uniform(0.05, 0.1)
     axis = rng.uniform(0.0, math.pi)
     # Near the band's edge the axis is tilted towards the horizontal.
-    amplitude_y = min(amplitude * math.sin(axis), y - Y_LOW, Y_HIGH - y)
-    amplitude_x = math.copysign(
-        math.sqrt(amplitude**2 - amplitude_y**2), math.cos(axis)
-    )
+    y = min(amplitude * math.sin(axis), start.y - Y_LOW, Y_HIGH - start.y)
+    x = math.copysign(math.sqrt(amplitude**2 - y**2), math.cos(axis))
 
-    def pose(t: Values) -> Pose:
+    def motion(t: Values) -> Pose:
         swing = np.sin(2 * math.pi * frequency * t)
-        return Pose(
-            np.mod(x + amplitude_x * swing, 1.0),
-            y + amplitude_y * swing,
-            level + 0.0 * t,
-        )
+        return _pose(start, t, x * swing, y * swing)
 
-    return pose
+    return motion
 
 
 def _grow(rng: np.random.Generator, start: Pose, duration: float) -> Motion:
     """A sawtooth: steady growth, and a snap from the largest to the smallest."""
-    x, y, level = start
     # Short actions still grow through at least half of the range of sizes.
     period = min(rng.uniform(1.0, 2.0), 2.0 * duration)
-    return lambda t: Pose(x + 0.0 * t, y + 0.0 * t, np.mod(level + t / period, 1.0))
+    return lambda t: _pose(start, t, level=np.mod(start.level + t / period, 1.0))
 
 
 def _approach_leave(rng: np.random.Generator, start: Pose, duration: float) -> Motion:
     """A smooth swell and shrink between the smallest and the largest size."""
-    x, y, level = start
     # At most 2 s, so that every second shows a turn, which growth never has;
     # short actions show at least one whole cycle.
     period = min(rng.uniform(1.0, 2.0), duration)
-    phase = math.acos(min(max(1.0 - 2.0 * level, -1.0), 1.0))
+    phase = math.acos(min(max(1.0 - 2.0 * start.level, -1.0), 1.0))
     if not rng.integers(2):  # shrinks first
         phase = -phase
 
-    def pose(t: Values) -> Pose:
+    def motion(t: Values) -> Pose:
         swell = 0.5 - 0.5 * np.cos(phase + 2 * math.pi * t / period)
-        return Pose(x + 0.0 * t, y + 0.0 * t, swell)
+        return _pose(start, t, level=swell)
 
-    return pose
+    return motion
 
 
 # Class name -> function(rng, start pose, duration in seconds) -> motion.
@@ -160,19 +152,12 @@ CLASSES: tuple[str, ...] = tuple(ACTIONS)
 
 @dataclass(frozen=True)
 class Part:
-    """A stretch of the video in which the actor follows one motion.
-
-    Attributes:
-        start_s: Start, seconds of the video.
-        end_s: End, seconds of the video.
-        label: Class name, or None between actions.
-        motion: The motion, a function of the seconds since ``start_s``.
-    """
+    """A stretch of the video in which the actor follows one motion."""
 
     start_s: float
     end_s: float
-    label: str | None
-    motion: Motion
+    label: str | None  # class name, or None between actions
+    motion: Motion  # of the seconds since start_s
 
 
 @dataclass(frozen=True)
@@ -187,14 +172,7 @@ class Script:
         return [part for part in self.parts if part.label is not None]
 
     def poses(self, times_s: np.ndarray) -> Pose:
-        """Returns the actor's poses at given times.
-
-        Args:
-            times_s: (T,) seconds of the video, ascending.
-
-        Returns:
-            A pose whose fields are arrays (T,).
-        """
+        """The actor's poses, fields (T,), at (T,) ascending seconds of the video."""
         ends = [part.end_s for part in self.parts[:-1]]
         owner = np.searchsorted(ends, times_s, side='right')
         pieces = [

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from mmaction.registry import TRANSFORMS
@@ -103,20 +102,6 @@ class ShuffleFrames(BaseTransform):
         return results
 
 
-class CutInsertion(NamedTuple):
-    """A clip with background moved into one of its actions.
-
-    Attributes:
-        frame_order: (T,) int64, which frame of the clip stands at each
-            position of the new one; a permutation.
-        segments: (3, 2) float32 sampled frames of the new clip: first
-            part and second part of the cut action, and the inserted background.
-    """
-
-    frame_order: np.ndarray
-    segments: np.ndarray
-
-
 def _background_regions(segments: np.ndarray, clip_len: int) -> list[tuple]:
     """The stretches (start, end) without an action, between frames 0 and T - 1."""
     regions, covered_to = [], 0.0
@@ -135,15 +120,10 @@ def _cut_and_insert(
     moved: int,
     num_moved: int,
     clip_len: int,
-) -> CutInsertion:
+) -> dict[str, np.ndarray]:
     """Moves a stretch of background to a position inside an action.
 
-    Args:
-        action: The action in sampled frames.
-        cut: Frame before which the stretch is put.
-        moved: First frame of the stretch, outside of the action.
-        num_moved: Length of the stretch.
-        clip_len: Length T of the clip.
+    ``moved`` is the first frame of the stretch, ``cut`` the frame it is put before.
     """
     start, end = action
     order = np.arange(clip_len)
@@ -157,8 +137,9 @@ def _cut_and_insert(
         order = [order[:moved], order[moved + num_moved : cut], stretch, order[cut:]]
         parts = [(start - num_moved, cut - num_moved), (cut, end)]
         inserted = (cut - num_moved + 1, cut - 1)
-    return CutInsertion(
-        np.concatenate(order), np.array([*parts, inserted], dtype=np.float32)
+    return dict(
+        frame_order=np.concatenate(order),
+        segments=np.array([*parts, inserted], dtype=np.float32),
     )
 
 
@@ -181,8 +162,10 @@ class CutInsertBackground(BaseTransform):
 
     Added Keys:
 
-    - consistency (dict with frame_order and segments of :class:`CutInsertion`, only
-      if the try succeeded)
+    - consistency, only if the try succeeded: dict of frame_order ((T,) int64, which
+      frame stands at each position of the new window) and segments ((3, 2) float32
+      sampled frames of the new window: both parts of the cut action, and the
+      inserted background)
 
     Args:
         divisor: The inserted stretch is as long as the shortest action. AFSD
@@ -210,7 +193,7 @@ class CutInsertBackground(BaseTransform):
             shortest = float((segments[:, 1] - segments[:, 0]).min())
         found = self._draw(segments, self._stretch_length(shortest, clip_len), clip_len)
         if found is not None:
-            results['consistency'] = found._asdict()
+            results['consistency'] = found
         return results
 
     def _stretch_length(self, shortest: float, clip_len: int) -> int:
@@ -221,9 +204,7 @@ class CutInsertBackground(BaseTransform):
         return math.floor(shortest) // self.divisor
 
     @staticmethod
-    def _draw(
-        segments: np.ndarray, num_moved: int, clip_len: int
-    ) -> CutInsertion | None:
+    def _draw(segments: np.ndarray, num_moved: int, clip_len: int) -> dict | None:
         """Draws an action, a cut, a background and a stretch; None if nothing fits."""
         lengths = segments[:, 1] - segments[:, 0]
         actions = segments[lengths > 2 * num_moved]

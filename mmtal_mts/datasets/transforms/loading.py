@@ -76,8 +76,6 @@ class LoadClip(BaseTransform):
             workers.
         pad_value: Value of the frames after the end of the video; 127 is the middle of
             the range.
-        max_short_side: Scale frames of larger videos down to this short side while
-            decoding.
         scale: (width, height) to which frames are scaled while decoding, exactly as
             ``Resize(scale, keep_ratio=False)`` does it afterwards. Windows of long or
             large videos then fit into memory.
@@ -89,16 +87,11 @@ class LoadClip(BaseTransform):
 
     num_threads: int = 1
     pad_value: int = 127
-    max_short_side: int | None = None
     scale: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.pad_value <= 255:
             raise ValueError(f'pad_value must be in 0..255, got {self.pad_value}')
-        if self.max_short_side is not None and self.max_short_side < 1:
-            raise ValueError(
-                f'max_short_side must be positive, got {self.max_short_side}'
-            )
         if self.scale is not None:
             if len(self.scale) != 2 or min(self.scale) < 1:
                 raise ValueError(
@@ -143,16 +136,11 @@ class LoadClip(BaseTransform):
 
     def _extracted(self, frame: np.ndarray) -> np.ndarray:
         """A frame as an extraction would have stored it."""
-        short_side = min(frame.shape[:2])
-        if self.max_short_side is not None and short_side > self.max_short_side:
-            factor = self.max_short_side / short_side
-            frame = mmcv.imrescale(frame, factor, interpolation='area')
-        if self._frame_size is not None:
-            if frame.shape[2] == CHANNELS['RGB']:
-                frame = scale_frame(frame, *self._frame_size)
-            else:
-                frame = mmcv.imresize(frame, self._frame_size)
-        return frame
+        if self._frame_size is None:
+            return frame
+        if frame.shape[2] == CHANNELS['RGB']:
+            return scale_frame(frame, *self._frame_size)
+        return mmcv.imresize(frame, self._frame_size)
 
     def _resize(self, frame: np.ndarray) -> np.ndarray:
         return frame if self.scale is None else mmcv.imresize(frame, self.scale)
@@ -210,9 +198,9 @@ class LoadClip(BaseTransform):
 
     def _plan(self, results: dict, times: FrameTimes) -> np.ndarray:
         """Finds the (M,) source frames of the window, and checks that they exist."""
-        offset, fps = results['window_offset'], results['sample_fps']
+        offset = results['window_offset']
         count = min(results['clip_len'], results['num_sampled_frames'] - offset)
-        indices = times.indices(offset, count, fps)
+        indices = times.indices(offset, count, results['sample_fps'])
         source, duration = results['source'], results['duration']
         tolerance_s, end = length_tolerance_s(duration), times.num_frames
         # The duration of an open video is its own.

@@ -30,9 +30,9 @@ FAILURES = [case for case in GOLDEN['cases'] if not case['flag']]
 
 
 def check_recorded(found, case):
-    np.testing.assert_array_equal(found.frame_order, case['frame_map'])
+    np.testing.assert_array_equal(found['frame_order'], case['frame_map'])
     expected = np.array(case['new_annos'], dtype=np.float32)
-    np.testing.assert_array_equal(found.segments, expected)
+    np.testing.assert_array_equal(found['segments'], expected)
 
 
 @pytest.mark.parametrize('case', SUCCESSES)
@@ -88,20 +88,20 @@ def test_background_inside_an_action_is_not_drawn():
 def test_background_after_and_before_the_action():
     after = _cut_and_insert((2.5, 9.5), cut=5, moved=12, num_moved=3, clip_len=16)
     order = [0, 1, 2, 3, 4, 12, 13, 14, 5, 6, 7, 8, 9, 10, 11, 15]
-    assert after.frame_order.tolist() == order
-    assert after.segments.tolist() == [[2.5, 5], [8, 12.5], [6, 7]]
+    assert after['frame_order'].tolist() == order
+    assert after['segments'].tolist() == [[2.5, 5], [8, 12.5], [6, 7]]
 
     before = _cut_and_insert((6.5, 13.5), cut=10, moved=1, num_moved=3, clip_len=16)
     order = [0, 4, 5, 6, 7, 8, 9, 1, 2, 3, 10, 11, 12, 13, 14, 15]
-    assert before.frame_order.tolist() == order
-    assert before.segments.tolist() == [[3.5, 7], [10, 13.5], [8, 9]]
+    assert before['frame_order'].tolist() == order
+    assert before['segments'].tolist() == [[3.5, 7], [10, 13.5], [8, 9]]
 
 
 def test_background_that_starts_where_the_action_ends_lies_behind_it():
     # The original takes it for background in front of the action.
     found = _cut_and_insert((2.0, 8.0), cut=5, moved=8, num_moved=2, clip_len=12)
-    assert found.frame_order.tolist() == [0, 1, 2, 3, 4, 8, 9, 5, 6, 7, 10, 11]
-    assert found.segments.tolist() == [[2, 5], [7, 10], [6, 6]]
+    assert found['frame_order'].tolist() == [0, 1, 2, 3, 4, 8, 9, 5, 6, 7, 10, 11]
+    assert found['segments'].tolist() == [[2, 5], [7, 10], [6, 6]]
 
 
 def test_background_regions():
@@ -123,15 +123,15 @@ def test_frames_are_permuted_and_the_parts_keep_their_frames(rows, length, seed)
     found = CutInsertBackground._draw(segments, length, clip_len)
     if found is None:
         return
-    assert sorted(found.frame_order) == list(range(clip_len))
-    (s1, e1), (s2, e2), (s3, e3) = found.segments.tolist()
+    assert sorted(found['frame_order']) == list(range(clip_len))
+    (s1, e1), (s2, e2), (s3, e3) = found['segments'].tolist()
     assert 0 <= s1 < e1 and e1 + length == s2 < e2 <= clip_len
     assert (s3, e3) == (e1 + 1, s2 - 1)
     # The action in one piece again.
     whole = (e1 - s1) + (e2 - s2)
     assert np.isclose(segments[:, 1] - segments[:, 0], whole, atol=1e-3).any()
     # What was inserted comes from no action.
-    moved = found.frame_order[int(e1) : int(s2)]
+    moved = found['frame_order'][int(e1) : int(s2)]
     for start, end in segments:
         assert not ((moved > start) & (moved < end)).any()
 

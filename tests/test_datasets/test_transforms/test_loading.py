@@ -7,6 +7,7 @@ frame every 12 frames. Frame i is grey of value 20 + 5 i.
 from __future__ import annotations
 
 import copy
+import json
 import shutil
 from pathlib import Path
 
@@ -15,7 +16,8 @@ import numpy as np
 import pytest
 from mmaction.datasets.transforms import Resize
 
-from mmtal_mts.datasets import LoadClip, VideoReader, VideoReadError
+from mmtal_mts.datasets import ArrayReader, LoadClip, VideoReader, VideoReadError
+from mmtal_mts.datasets.transforms import AppendClip
 
 VIDEO = str(Path(__file__).parents[2] / 'data' / 'index_brightness.mp4')
 
@@ -56,23 +58,28 @@ def test_sampled_frames_of_a_video(offset):
     assert all(img.dtype == np.uint8 for img in results['imgs'])
 
 
+@pytest.mark.parametrize(
+    ('facts', 'expected'),
+    [
+        # A higher rate repeats frames; a rounded duration repeats the last one.
+        (dict(sample_fps=60.0, clip_len=6, num_sampled_frames=80), [0, 0, 1, 1, 2, 2]),
+        (dict(window_offset=11, num_sampled_frames=15, duration=1.5), [35, 38, 39, 39]),
+        # A given rate overrides that of the file.
+        (
+            dict(source_fps=20.0, duration=2.0, num_sampled_frames=20, clip_len=3),
+            [1, 3, 5],
+        ),
+    ],
+)
+def test_other_rates_and_lengths(facts, expected):
+    assert shown_indices(LoadClip()(window(**facts))['imgs']) == expected
+
+
 def test_end_is_padded_with_a_constant():
     results = LoadClip(pad_value=99)(window(clip_len=20))
     assert len(results['imgs']) == 20
     assert shown_indices(results['imgs'][:13]) == list(range(2, 40, 3))
     assert all((img == 99).all() for img in results['imgs'][13:])
-
-
-def test_higher_sampling_rate_repeats_frames():
-    results = LoadClip()(window(sample_fps=60.0, clip_len=6, num_sampled_frames=80))
-    assert shown_indices(results['imgs']) == [0, 0, 1, 1, 2, 2]
-
-
-def test_rounded_duration_repeats_the_last_frame():
-    results = LoadClip()(
-        window(window_offset=11, clip_len=4, num_sampled_frames=15, duration=1.5)
-    )
-    assert shown_indices(results['imgs']) == [35, 38, 39, 39]
 
 
 def test_varying_frame_rate_is_sampled_by_time(make_video, number_of, tmp_path):
@@ -88,13 +95,6 @@ def test_varying_frame_rate_is_sampled_by_time(make_video, number_of, tmp_path):
     # A rate that a person gave wins.
     given = window(path, source_fps=5.0, **dict(facts, duration=2.0, clip_len=4))
     assert LoadClip()(given)['frame_inds'].tolist() == [0, 0, 1, 1]
-
-
-def test_large_frames_are_scaled_down():
-    results = LoadClip(max_short_side=16)(window())
-    assert results['img_shape'] == (16, 16)
-    assert shown_indices(results['imgs']) == [2, 5, 8, 11]
-    assert LoadClip(max_short_side=64)(window())['img_shape'] == (32, 32)
 
 
 def test_scaling_while_decoding_equals_a_resize():
@@ -154,9 +154,7 @@ def test_undecodable_end_is_filled_up_when_skipping(monkeypatch):
     assert all((img == 127).all() for img in empty['imgs'])
 
 
-@pytest.mark.parametrize(
-    'arguments', [dict(pad_value=256), dict(max_short_side=0), dict(scale=(0, 3))]
-)
+@pytest.mark.parametrize('arguments', [dict(pad_value=256), dict(scale=(0, 3))])
 def test_impossible_arguments(arguments):
     with pytest.raises(ValueError, match=next(iter(arguments))):
         LoadClip(**arguments)
@@ -174,24 +172,10 @@ def test_shorter_video_is_an_error_naming_both_lengths():
 
 
 def test_shorter_video_is_filled_up_when_skipping():
-    results = LoadClip()(
-        window(
-            window_offset=11,
-            clip_len=40,
-            duration=10.0,
-            num_sampled_frames=100,
-            on_bad_video='skip',
-        )
-    )
+    facts = dict(window_offset=11, clip_len=40, duration=10.0, num_sampled_frames=100)
+    results = LoadClip()(window(on_bad_video='skip', **facts))
     assert results['frame_inds'].tolist() == [35, 38]
     assert all((img == 127).all() for img in results['imgs'][2:])
-
-
-def test_given_rate_overrides_that_of_the_file():
-    results = LoadClip()(
-        window(source_fps=20.0, duration=2.0, num_sampled_frames=20, clip_len=3)
-    )
-    assert shown_indices(results['imgs']) == [1, 3, 5]
 
 
 def test_broken_window_is_grey():
@@ -229,36 +213,25 @@ def frames_window(folder, **more):
     return window(str(folder), **facts)
 
 
+FLOW = dict(modality='Flow', filename_tmpl='{}_{:05}.png')
+
+
 def test_image_folder(folder):
     results = LoadClip()(frames_window(folder, window_offset=7))
     assert shown_indices(results['imgs'][:3]) == [15, 17, 19]
     assert (results['imgs'][3] == 127).all()
-
-
-def test_image_folder_without_a_rate_spreads_over_the_duration(folder):
+    # Without a rate, the images spread over the duration.
     results = LoadClip()(frames_window(folder, source_fps=None))
     assert shown_indices(results['imgs']) == [1, 3, 5, 7]
 
 
 def test_flow_folder(folder):
-    results = LoadClip()(
-        frames_window(folder, modality='Flow', filename_tmpl='{}_{:05}.png')
-    )
-    assert [img[0, 0].tolist() for img in results['imgs']] == [
-        [2, 101],
-        [6, 103],
-        [10, 105],
-        [14, 107],
-    ]
-
-
-def test_lacking_last_flow_image_is_repeated(folder):
+    results = LoadClip()(frames_window(folder, **FLOW))
+    found = [img[0, 0].tolist() for img in results['imgs']]
+    assert found == [[2, 101], [6, 103], [10, 105], [14, 107]]
+    # Flow may lack the last image, which is repeated.
     (folder / 'x_00020.png').unlink()
-    results = LoadClip()(
-        frames_window(
-            folder, modality='Flow', filename_tmpl='{}_{:05}.png', window_offset=9
-        )
-    )
+    results = LoadClip()(frames_window(folder, window_offset=9, **FLOW))
     assert results['imgs'][0][0, 0].tolist() == [36, 118]
 
 
@@ -270,26 +243,20 @@ def test_wrong_template_hole_and_damaged_image(folder):
         LoadClip()(frames_window(folder))
     (folder / 'y_00004.png').unlink()
     with pytest.raises(VideoReadError, match=r'y_00004\.png: missing'):
-        LoadClip()(frames_window(folder, modality='Flow', filename_tmpl='{}_{:05}.png'))
+        LoadClip()(frames_window(folder, **FLOW))
 
 
 # Arrays
 
 
-def save(tmp_path, array):
-    path = tmp_path / 'a.npy'
-    np.save(path, array)
-    return str(path)
-
-
 def array_window(path, **more):
-    return window(path, **dict(dict(source_type='npy', duration=1.3), **more))
+    return window(str(path), **dict(dict(source_type='npy', duration=1.3), **more))
 
 
 def test_array_rows_are_the_sampled_frames(tmp_path):
+    path = tmp_path / 'a.npy'
     rows = np.arange(13, dtype=np.uint8)[:, None, None, None]
-    array = np.broadcast_to(20 + 5 * rows, (13, 8, 8, 3))
-    path = save(tmp_path, array)
+    np.save(path, np.broadcast_to(20 + 5 * rows, (13, 8, 8, 3)))
     results = LoadClip()(array_window(path, window_offset=10))
     assert shown_indices(results['imgs'][:3]) == [10, 11, 12]
     assert (results['imgs'][3] == 127).all()
@@ -307,15 +274,87 @@ def test_array_rows_are_the_sampled_frames(tmp_path):
         (np.zeros((4, 8, 8, 2), np.uint8), r'\(4, 8, 8, 2\)'),
         (np.zeros((0, 8, 8, 3), np.uint8), r'\(0, 8, 8, 3\)'),
         (np.array([{'a': 1}], dtype=object), 'not a readable'),
+        (None, 'not a readable'),
     ],
 )
 def test_unusable_arrays(tmp_path, array, found):
-    with pytest.raises(VideoReadError, match=rf'a\.npy.*{found}'):
-        LoadClip()(array_window(save(tmp_path, array)))
-
-
-def test_file_that_is_no_array(tmp_path):
     path = tmp_path / 'a.npy'
     path.write_bytes(b'no array')
-    with pytest.raises(VideoReadError, match='not a readable'):
-        LoadClip()(array_window(str(path)))
+    if array is not None:
+        np.save(path, array)
+    with pytest.raises(VideoReadError, match=rf'a\.npy.*{found}'):
+        LoadClip()(array_window(path))
+
+
+# Two streams
+
+T, SIDE = 20, 6
+
+
+@pytest.fixture
+def streams(tmp_path):
+    """RGB frames of value k and flow of value 100 + k."""
+    for name, first, channels in (('rgb', 0, 3), ('flow', 100, 2)):
+        (tmp_path / name).mkdir()
+        levels = np.arange(first, first + T, dtype=np.uint8)[:, None, None, None]
+        frames = np.broadcast_to(levels, (T, SIDE, SIDE, channels))
+        np.save(tmp_path / name / 'v.npy', frames)
+    return tmp_path
+
+
+def load_both(root, offset=0, **facts):
+    facts = dict(
+        dict(source_type='npy', window_offset=offset, clip_len=8, duration=T / 10),
+        **dict(num_sampled_frames=T, video_id='v', **facts),
+    )
+    results = LoadClip()(window(str(root / 'rgb' / 'v.npy'), **facts))
+    results = AppendClip('flow', str(root))(results)
+    return np.stack(results['imgs']), results
+
+
+@pytest.mark.parametrize('offset, num_real', [(0, 8), (5, 8), (16, 4)])
+def test_both_sources_show_the_same_window(streams, offset, num_real):
+    clip, results = load_both(streams, offset)
+    assert clip.shape == (8, SIDE, SIDE, 5) and clip.dtype == np.uint8
+    levels = np.arange(offset, offset + num_real)
+    assert clip[:num_real, 0, 0, :3].tolist() == [[k] * 3 for k in levels]
+    assert clip[:num_real, 0, 0, 3:].tolist() == [[100 + k] * 2 for k in levels]
+    assert (clip[num_real:] == 127).all()
+    # What the window is does not change.
+    assert results['modality'] == 'RGB' and results['source'].endswith('rgb/v.npy')
+
+
+def test_the_record_of_the_extraction_tells_the_rate(streams):
+    np.save(streams / 'flow' / 'v.npy', np.load(streams / 'flow' / 'v.npy')[:10])
+    # A rate, or so many of every video, whatever its length.
+    for rate in (dict(fps=5.0, num_frames=None), dict(fps=None, num_frames=10)):
+        record = dict(layout='npy', modality='Flow', **rate)
+        (streams / 'flow' / 'extraction.json').write_text(json.dumps(record))
+        clip, _ = load_both(streams, 2)
+        assert clip[:, 0, 0, 0].tolist() == list(range(2, 10))
+        assert clip[:, 0, 0, 3].tolist() == [101, 101, 102, 102, 103, 103, 104, 104]
+
+
+def test_a_second_source_that_does_not_fit_is_named(streams):
+    path = streams / 'flow' / 'v.npy'
+    np.save(path, np.zeros((5, SIDE, SIDE, 2), dtype=np.uint8))
+    with pytest.raises(VideoReadError, match=r'flow/v\.npy: holds 5 frames'):
+        load_both(streams, 12)
+    np.save(path, np.zeros((T, 4, 4, 2), dtype=np.uint8))
+    with pytest.raises(ValueError, match=r'\(6, 6\).*flow/v\.npy are \(4, 4\)'):
+        load_both(streams)
+    # An unreadable video stays a constant window.
+    clip, _ = load_both(streams, broken=True)
+    assert clip.shape[-1] == 5 and (clip == 127).all()
+    path.unlink()
+    with pytest.raises(VideoReadError, match=r'flow/v\.npy: missing second source'):
+        load_both(streams)
+    with pytest.raises(ValueError, match='modality'):
+        AppendClip('flow', modality='Depth')
+
+
+def test_only_rgb_and_flow_can_be_made_of_an_open_video(tmp_path):
+    reader = ArrayReader(np.zeros((T, SIDE, SIDE, 3), np.uint8), 10)
+    results = LoadClip()(window(reader=reader, duration=2.0))
+    with pytest.raises(ValueError, match='streams RGB and RGB cannot be made from a'):
+        AppendClip('rgb', str(tmp_path), modality='RGB')(results)
