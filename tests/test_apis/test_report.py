@@ -74,9 +74,8 @@ def test_detections_and_ground_truth(tmp_path):
     assert data['threshold'] == 0.4 and data['duration'] == 10
     # Those below the threshold are there for the slider, down to 0.05.
     assert [d['score'] for d in data['detections']] == [0.9, 0.5, 0.3]
-    assert [d['tiou'] for d in data['detections']] == [
-        pytest.approx(2 / 3, abs=1e-3), 0, pytest.approx(3 / 9.5, abs=1e-3)
-    ]  # fmt: skip
+    tious = [d['tiou'] for d in data['detections']]
+    assert tious == pytest.approx([2 / 3, 0, 3 / 9.5], abs=1e-3)
     assert data['truth'][1] == dict(start=7, end=8, label=1)
     assert [c['name'] for c in data['classes'].values()] == ['run', 'jump']
     assert page(result(), tmp_path / 'v.html').data['truth'] is None

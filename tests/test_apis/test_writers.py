@@ -131,10 +131,10 @@ def test_json_is_not_rounded(tmp_path):
     assert (found.scores[0], found.labels[0]) == (1 / 7, 1)
 
 
-@pytest.mark.parametrize('writer', [CsvWriter, SrtWriter, VttWriter, ActivityNetWriter])
-def test_nothing_detected_is_a_valid_file(writer, tmp_path):
-    writer(ALL).write(result(), tmp_path / 'v')
-    assert re.match(r'video,|WEBVTT|\{|$', (tmp_path / 'v').read_text())
+def test_nothing_detected_is_a_valid_file(tmp_path):
+    for writer in (CsvWriter, SrtWriter, VttWriter, ActivityNetWriter):
+        writer(ALL).write(result(), tmp_path / 'v')
+        assert re.match(r'video,|WEBVTT|\{|$', (tmp_path / 'v').read_text())
 
 
 def test_selection():
