@@ -36,6 +36,10 @@ def read(tmp_path):
     return run
 
 
+def dropped(result):
+    return {reason: len(places) for reason, places in result.dropped.items()}
+
+
 def actions_of(result, video):
     return [
         (*action['segment'], action['label'])
@@ -59,7 +63,7 @@ def test_thumos14_text_files(data):
     ]
     assert result.content['classes'] == ['CliffDiving', 'Diving']
     # Nothing vanishes: the ambiguous ones and the video with nothing else are told.
-    assert {k: len(v) for k, v in result.dropped.items()} == {'labelled Ambiguous': 2}
+    assert dropped(result) == {'labelled Ambiguous': 2}
     assert list(result.removed_videos) == ['video_test_0001292']
     assert 'not read as annotations: durations.txt' in result.notes
 
@@ -122,113 +126,55 @@ def test_afsd_json_of_activitynet_turns_frames_into_seconds(read):
 ANNOTATIONS = [{'segment': [0.01, 12.64441], 'label': 'Drinking beer'}]
 
 
-@pytest.mark.parametrize(
-    ('content', 'expected_format'),
-    [
-        # ActivityNet, ActionFormer, OpenTAD
-        (
-            {
-                'database': {
-                    'v_a': {
-                        'subset': 'Training',
-                        'duration': 14.07,
-                        'fps': 30.0,
-                        'annotations': [
-                            {
-                                **ANNOTATIONS[0],
-                                'label_id': 3,
-                                'segment(frames)': [0.3, 379.3323],
-                            }
-                        ],
-                    }
-                }
-            },
-            'activitynet',
-        ),
-        # ActionFormer and OpenTAD: test videos have no "annotations"
-        (
-            {
-                'version': 'v1.3',
-                'database': {
-                    'v_a': {
-                        'subset': 'training',
-                        'duration': 14.07,
-                        'frame': 422,
-                        'fps': 30,
-                        'annotations': [{**ANNOTATIONS[0], 'label_id': 3}],
-                    },
-                    'v_test': {'subset': 'test', 'duration': 3.0, 'frame': 90},
-                },
-            },
-            'activitynet',
-        ),
-        # BackTAL
-        (
-            {
-                'database': {
-                    'v_a': {
-                        'subset': 'train',
-                        'duration': 14.07,
-                        'vid_idx': [22],
-                        'fps': 30,
-                        'annotations': [{**ANNOTATIONS[0], 'idx': 22}],
-                    }
-                },
-                'activity_list': ['Drinking beer'],
-            },
-            'activitynet',
-        ),
-        # G-TAD, R-C3D: times as text
-        (
-            {
-                'database': {
-                    'v_a': {
-                        'subset': 'training',
-                        'duration': '14.07',
-                        'fps': 30,
-                        'annotations': [
-                            {'segment': ['0.01', '12.64441'], 'label': 'Drinking beer'}
-                        ],
-                    }
-                }
-            },
-            'activitynet',
-        ),
-        # RTD-Net: the name is in "class"
-        (
-            {
-                'v_a': {
-                    'subset': 'train',
-                    'duration_second': 14.07,
-                    'duration_frame': 422,
-                    'fps': 30,
-                    'annotations': [
-                        {
-                            'class': 'Drinking beer',
-                            'label': 23,
-                            'segment': [0.01, 12.64441],
-                            'segment_frame': [0, 379],
-                        }
-                    ],
-                }
-            },
-            'mmaction2',
-        ),
-    ],
-    ids=['actionformer', 'opentad', 'backtal', 'gtad', 'rtd'],
-)
-def test_json_dialects_give_the_same(read, content, expected_format, request):
-    dialect = request.node.callspec.id
+# Facts of a video and of its action, and the field that is not taken over.
+DIALECTS = {
+    'actionformer': (
+        {'subset': 'Training', 'duration': 14.07, 'fps': 30.0},
+        {'label_id': 3, 'segment(frames)': [0.3, 379.3323]},
+        None,
+    ),
+    'opentad': (
+        {'subset': 'training', 'duration': 14.07, 'fps': 30, 'frame': 422},
+        {'label_id': 3},
+        'frame',
+    ),
+    'backtal': (
+        {'subset': 'train', 'duration': 14.07, 'vid_idx': [22], 'fps': 30},
+        {'idx': 22},
+        'vid_idx',
+    ),
+    # Times as text, as R-C3D has them too.
+    'gtad': (
+        {'subset': 'training', 'duration': '14.07', 'fps': 30},
+        {'segment': ['0.01', '12.64441']},
+        None,
+    ),
+    # The name is in "class".
+    'rtd': (
+        {'subset': 'train', 'duration_second': 14.07, 'duration_frame': 422, 'fps': 30},
+        {'class': 'Drinking beer', 'label': 23, 'segment_frame': [0, 379]},
+        'duration_frame',
+    ),
+}
+
+
+@pytest.mark.parametrize('dialect', DIALECTS)
+def test_json_dialects_give_the_same(read, dialect):
+    video, action, unknown = DIALECTS[dialect]
+    content = {'v_a': {**video, 'annotations': [{**ANNOTATIONS[0], **action}]}}
+    if dialect == 'opentad':
+        # Test videos have no "annotations", in ActionFormer's files neither.
+        content['v_test'] = {'subset': 'test', 'duration': 3.0, 'frame': 90}
+    if dialect != 'rtd':
+        content = {'version': 'v1.3', 'database': content}
     result = read({'a.json': content})
-    assert result.format == expected_format
+    assert result.format == ('mmaction2' if dialect == 'rtd' else 'activitynet')
     entry = result.content['database']['v_a']
     assert (entry['subset'], entry['duration'], entry['fps']) == ('training', 14.07, 30)
     assert actions_of(result, 'v_a') == [(0.01, 12.64441, 'Drinking beer')]
     assert result.content['classes'] == ['Drinking beer']
-    unknown = {'opentad': 'frame', 'backtal': 'vid_idx', 'rtd': 'duration_frame'}
-    others = unknown.get(dialect)
-    told = [note for note in result.notes if note.startswith('fields not taken over')]
-    assert told == ([f'fields not taken over: {others}'] if others else [])
+    notes = [note for note in result.notes if note.startswith('fields not taken over')]
+    assert notes == ([f'fields not taken over: {unknown}'] if unknown else [])
 
 
 def test_mmaction2_takes_subsets_from_the_table_beside_it(read):
@@ -248,10 +194,10 @@ def test_mmaction2_takes_the_subset_from_the_file_name(read):
     assert result.content['database']['v_a']['subset'] == 'training'
 
 
-def test_thumos14_tested_on_what_opentad_calls_validation(read):
+def test_subsets_of_thumos14_are_in_the_video_ids(read):
     video = {'duration': 9.0, 'frame': 270, 'annotations': ANNOTATIONS}
     database = {
-        'video_validation_0000051': dict(video, subset='training'),
+        'video_validation_0000051': dict(video, subset='train'),
         'video_test_0000004': dict(video, subset='validation'),
     }
     result = read({'a.json': {'version': 'THUMOS14', 'database': database}})
@@ -260,34 +206,15 @@ def test_thumos14_tested_on_what_opentad_calls_validation(read):
         'video_validation_0000051': 'validation',
         'video_test_0000004': 'test',
     }
-
-
-def test_thumos14_trained_on_validation_is_called_validation(read):
-    content = {
-        'database': {
-            'video_validation_0000161': {
-                'subset': 'train',
-                'duration': 60,
-                'annotations': [{'segment': [1, 2], 'label': 'Diving'}],
-            }
-        }
-    }
-    result = read({'gt.json': content})
-    entry = result.content['database']['video_validation_0000161']
-    assert entry['subset'] == 'validation'
     assert any("'train' of 1 videos is written as" in note for note in result.notes)
 
 
-def test_json_with_a_video_twice_is_refused(read):
+def test_json_that_loses_videos_or_names_is_refused(read):
     video = '"a": {"annotations": [{"segment": [1, 2], "label": "x"}]}'
     with pytest.raises(UserError, match=r'1 keys stand more than once.*\(a\)'):
         read({'a.json': '{"database": {' + f'{video}, {video}' + '}}'})
-
-
-def test_json_with_a_file_that_is_no_name_is_refused(read):
-    content = {'a': {'file': 5, 'annotations': ANNOTATIONS}}
     with pytest.raises(UserError, match='a: "file" must be a name, got 5'):
-        read({'a.json': content})
+        read({'a.json': {'a': {'file': 5, 'annotations': ANNOTATIONS}}})
 
 
 def test_json_with_odd_annotations_counts_them(read):
@@ -298,7 +225,7 @@ def test_json_with_odd_annotations_counts_them(read):
         {'segment': [1, 2], 'label': 5},
     ]
     result = read({'a.json': {'database': {'a': {'annotations': items}}}})
-    assert {k: len(v) for k, v in result.dropped.items()} == {
+    assert dropped(result) == {
         '"segment" is not [start, end]': 1,
         'start or end is not a time': 1,
         'no label': 1,
@@ -330,7 +257,7 @@ def test_gtad_table_needs_class_names(read, tmp_path):
     result = read({'gt.csv': table}, ConvertOptions(classes=classes))
     # Positions in the list, not the numbers in it.
     assert actions_of(result, 'video_test_0000278') == [(2.5, 4.0, 'BasketballDunk')]
-    assert {k: len(v) for k, v in result.dropped.items()} == {
+    assert dropped(result) == {
         'labelled Ambiguous': 1,
         'no label': 1,
     }
@@ -442,9 +369,7 @@ def test_a_sheet_of_ut_interaction_saved_as_csv(read):
         (762 / 30, 841 / 30, 'punch'),
         (1408 / 30, 1562 / 30, 'handshake'),
     ]
-    assert {reason: len(places) for reason, places in result.dropped.items()} == {
-        'no label': 1
-    }
+    assert dropped(result) == {'no label': 1}
 
 
 def test_segments_without_classes_become_one_class(read):
