@@ -20,17 +20,14 @@ def tool(load_tool):
 @pytest.fixture
 def cfg(tmp_path):
     """Two windows of one stored video of 48 frames; augmented, and in a wrapper."""
-    frames = np.arange(48, dtype=np.uint8)[:, None, None, None] + np.zeros(
-        (48, 8, 8, 3), np.uint8
-    )
-    np.save(tmp_path / 'a.npy', frames)
+    levels = np.arange(48, dtype=np.uint8)[:, None, None, None]
+    np.save(tmp_path / 'a.npy', np.broadcast_to(levels, (48, 8, 8, 3)))
     annotations = [
         {'segment': [0.5, 2.5], 'label': 'left'},
         {'segment': [3.5, 4.5], 'label': 'right'},
     ]
-    (tmp_path / 'ann.json').write_text(
-        json.dumps({'database': {'a': {'annotations': annotations}}})
-    )
+    database = {'a': {'annotations': annotations}}
+    (tmp_path / 'ann.json').write_text(json.dumps({'database': database}))
     dataset = dict(
         type='TALDataset',
         data_root=str(tmp_path),
@@ -47,37 +44,39 @@ def cfg(tmp_path):
             dict(type='PackTALInputs'),
         ],
     )
+    repeated = dict(type='RepeatDataset', times=2, dataset=dataset)
     return Config(
-        dict(
-            train_dataloader=dict(
-                dataset=dict(type='RepeatDataset', times=2, dataset=dataset)
-            ),
-            default_scope='mmaction',
-        )
+        dict(train_dataloader=dict(dataset=repeated), default_scope='mmaction')
     )
 
 
+@pytest.fixture
+def drawn(tool, monkeypatch):
+    """What is to be drawn."""
+    found = []
+    monkeypatch.setattr(
+        tool,
+        'draw_timelines',
+        lambda path, timelines, classes, title: found.append(
+            (timelines, classes, title)
+        ),
+    )
+    return found
+
+
 def test_what_the_augmentation_did_is_in_the_sample(tool, cfg):
-    data = tool.build_dataset(cfg, 'train')[0]
-    assert data['data_samples'].flip is True
-    assert data['data_samples'].gt_instances.labels.tolist() == [1]
+    sample = tool.build_dataset(cfg, 'train')[0]['data_samples']
+    assert sample.flip is True and sample.gt_instances.labels.tolist() == [1]
 
 
-def test_each_window_becomes_a_picture(tool, cfg, tmp_path, monkeypatch):
-    drawn = []
-
-    def draw(path, timelines, classes, title):
-        drawn.append((timelines, classes, title))
-
+def test_each_window_becomes_a_picture(tool, cfg, tmp_path):
     paths = list(tool.browse(cfg, tmp_path / 'out', num=3))
-    assert [path.name for path in paths] == [
-        '000000_a_0.png',
-        '000001_a_16.png',
-        '000003_a_16.png',
-    ]
-    heights = [cv2.imread(str(path)).shape for path in paths]
-    assert {shape[1] for shape in heights} == {1600}
-    monkeypatch.setattr(tool, 'draw_timelines', draw)
+    names = ['000000_a_0.png', '000001_a_16.png', '000003_a_16.png']
+    assert [path.name for path in paths] == names
+    assert {cv2.imread(str(path)).shape[1] for path in paths} == {1600}
+
+
+def test_a_window_is_drawn_with_its_actions_and_frames(tool, cfg, tmp_path, drawn):
     list(tool.browse(cfg, tmp_path / 'out', indices=[1]))
     timelines, classes, title = drawn[0]
     assert title == '3 x 32 x 8 x 8, 10 fps'
@@ -91,30 +90,15 @@ def test_each_window_becomes_a_picture(tool, cfg, tmp_path, monkeypatch):
     assert image[0, 0, 0] == 16 + int(time_s * 10)
 
 
-def test_the_rearranged_window_follows_where_there_is_one(
-    tool, cfg, tmp_path, monkeypatch
-):
-    drawn = []
-    monkeypatch.setattr(
-        tool,
-        'draw_timelines',
-        lambda path, timelines, classes, title: drawn.append((timelines, classes)),
-    )
-    steps = cfg.train_dataloader.dataset.dataset.pipeline
-    steps[2].divisor = 4
+def test_the_rearranged_window_follows_where_there_is_one(tool, cfg, tmp_path, drawn):
+    cfg.train_dataloader.dataset.dataset.pipeline[2].divisor = 4
     list(tool.browse(cfg, tmp_path, indices=[0]))
-    timelines, classes = drawn[0]
-    assert len(timelines) == 2
+    timelines, classes, _ = drawn[0]
     names = [classes[label] for label in timelines[1].ground_truth.labels]
     assert names == ['part of the cut action'] * 2 + ['inserted background']
-    # The same frames in another order.
-    plain, moved = (
-        sorted(int(image[0, 0, 0]) for _, image in timeline.frames)
-        for timeline in timelines
-    )
-    assert len(moved) == len(plain)
-    order = [int(image[0, 0, 0]) for _, image in timelines[1].frames]
-    assert order != sorted(order)
+    # As many frames in another order.
+    plain, moved = ([int(i[0, 0, 0]) for _, i in line.frames] for line in timelines)
+    assert len(moved) == len(plain) and moved != sorted(moved)
 
 
 def test_other_configs_and_windows_are_refused(tool, cfg, tmp_path):

@@ -55,29 +55,22 @@ def test_flip_ratio():
     np.random.seed(0)
     flips = [FlipClip(0.5)(clip())['flip'] for _ in range(200)]
     assert 70 < sum(flips) < 130
-
-
-def test_flip_of_a_clip_without_actions():
-    results = dict(clip(), gt_labels=np.zeros(0, dtype=np.int64))
-    assert FlipClip(1.0, {'left': 'right'})(results)['gt_labels'].shape == (0,)
+    empty = dict(clip(), gt_labels=np.zeros(0, dtype=np.int64))
+    assert FlipClip(1.0, {'left': 'right'})(empty)['gt_labels'].shape == (0,)
 
 
 @pytest.mark.parametrize(
-    ('label_map', 'message'),
+    ('arguments', 'message'),
     [
-        ({'left': 'up'}, "'up'"),
-        ({0: 7}, '7'),
-        ({'left': 'right', 'right': 'spin'}, 'more than one'),
+        ((1.0, {'left': 'up'}), "'up'"),
+        ((1.0, {0: 7}), '7'),
+        ((1.0, {'left': 'right', 'right': 'spin'}), 'more than one'),
+        ((1.5,), 'flip_ratio'),
     ],
 )
-def test_unusable_label_map(label_map, message):
+def test_unusable_arguments_of_a_flip(arguments, message):
     with pytest.raises(ValueError, match=message):
-        FlipClip(1.0, label_map)(clip())
-
-
-def test_flip_ratio_is_checked():
-    with pytest.raises(ValueError, match='flip_ratio'):
-        FlipClip(1.5)
+        FlipClip(*arguments)(clip())
 
 
 def test_shuffle_keeps_the_frames_but_not_their_order():

@@ -39,13 +39,8 @@ def check_recorded(found, case):
 def test_recorded_clips(case):
     action, cut, background, first = case['choices']
     start, end, _ = action
-    found = _cut_and_insert(
-        (start, end),
-        math.ceil(start) + cut,
-        math.ceil(background[0]) + first,
-        case['th'],
-        CLIP_LEN,
-    )
+    places = math.ceil(start) + cut, math.ceil(background[0]) + first
+    found = _cut_and_insert((start, end), *places, case['th'], CLIP_LEN)
     check_recorded(found, case)
 
 
@@ -85,23 +80,32 @@ def test_background_inside_an_action_is_not_drawn():
         assert [start, CLIP_LEN] in [anno[:2] for anno in case['annos']]
 
 
-def test_background_after_and_before_the_action():
-    after = _cut_and_insert((2.5, 9.5), cut=5, moved=12, num_moved=3, clip_len=16)
-    order = [0, 1, 2, 3, 4, 12, 13, 14, 5, 6, 7, 8, 9, 10, 11, 15]
-    assert after['frame_order'].tolist() == order
-    assert after['segments'].tolist() == [[2.5, 5], [8, 12.5], [6, 7]]
-
-    before = _cut_and_insert((6.5, 13.5), cut=10, moved=1, num_moved=3, clip_len=16)
-    order = [0, 4, 5, 6, 7, 8, 9, 1, 2, 3, 10, 11, 12, 13, 14, 15]
-    assert before['frame_order'].tolist() == order
-    assert before['segments'].tolist() == [[3.5, 7], [10, 13.5], [8, 9]]
-
-
-def test_background_that_starts_where_the_action_ends_lies_behind_it():
-    # The original takes it for background in front of the action.
-    found = _cut_and_insert((2.0, 8.0), cut=5, moved=8, num_moved=2, clip_len=12)
-    assert found['frame_order'].tolist() == [0, 1, 2, 3, 4, 8, 9, 5, 6, 7, 10, 11]
-    assert found['segments'].tolist() == [[2, 5], [7, 10], [6, 6]]
+@pytest.mark.parametrize(
+    ('action', 'places', 'order', 'segments'),
+    [
+        (
+            *((2.5, 9.5), (5, 12, 3, 16)),
+            [0, 1, 2, 3, 4, 12, 13, 14, 5, 6, 7, 8, 9, 10, 11, 15],
+            [[2.5, 5], [8, 12.5], [6, 7]],
+        ),
+        (
+            *((6.5, 13.5), (10, 1, 3, 16)),
+            [0, 4, 5, 6, 7, 8, 9, 1, 2, 3, 10, 11, 12, 13, 14, 15],
+            [[3.5, 7], [10, 13.5], [8, 9]],
+        ),
+        # Background that starts where the action ends lies behind it; the original
+        # takes it for background in front of the action.
+        (
+            *((2.0, 8.0), (5, 8, 2, 12)),
+            [0, 1, 2, 3, 4, 8, 9, 5, 6, 7, 10, 11],
+            [[2, 5], [7, 10], [6, 6]],
+        ),
+    ],
+)
+def test_background_after_and_before_the_action(action, places, order, segments):
+    found = _cut_and_insert(action, *places)
+    assert found['frame_order'].tolist() == order
+    assert found['segments'].tolist() == segments
 
 
 def test_background_regions():
@@ -136,20 +140,14 @@ def test_frames_are_permuted_and_the_parts_keep_their_frames(rows, length, seed)
         assert not ((moved > start) & (moved < end)).any()
 
 
-def window(segments, clip_len=64, **extra):
-    labels = np.zeros(len(segments), np.int64)
-    return dict(
-        gt_segments=np.array(segments, np.float32).reshape(-1, 2),
-        gt_labels=labels,
-        clip_len=clip_len,
-        **extra,
-    )
+def window(segments, **extra):
+    segments = np.array(segments, np.float32).reshape(-1, 2)
+    return dict(gt_segments=segments, clip_len=64, **extra)
 
 
 def test_transform_adds_what_the_model_needs():
     np.random.seed(0)
-    results = CutInsertBackground(divisor=4)(window([[10.0, 30.5]]))
-    found = results['consistency']
+    found = CutInsertBackground(divisor=4)(window([[10.0, 30.5]]))['consistency']
     assert found['frame_order'].dtype == np.int64
     assert found['segments'].shape == (3, 2)
     assert found['segments'].dtype == np.float32
@@ -157,14 +155,18 @@ def test_transform_adds_what_the_model_needs():
     assert found['segments'][1, 0] - found['segments'][0, 1] == 5
 
 
-def test_length_of_the_stretch():
-    assert CutInsertBackground()._stretch_length(6.2, 256) == 7
-    assert CutInsertBackground()._stretch_length(300.0, 256) == 256
-    assert CutInsertBackground(divisor=4)._stretch_length(11.9, 256) == 2
-    assert CutInsertBackground(divisor=4)._stretch_length(3.9, 256) == 0
-    results = window([[10.0, 30.0]], min_segment_f=4.5)
-    found = CutInsertBackground()(results)['consistency']
-    assert found['segments'][1, 0] - found['segments'][0, 1] == 5
+@pytest.mark.parametrize(
+    ('divisor', 'shortest', 'length'),
+    [(1, 6.2, 7), (1, 300.0, 256), (4, 11.9, 2), (4, 3.9, 0)],
+)
+def test_length_of_the_stretch(divisor, shortest, length):
+    assert CutInsertBackground(divisor)._stretch_length(shortest, 256) == length
+
+
+def test_the_shortest_action_of_the_video_counts():
+    results = CutInsertBackground()(window([[10.0, 30.0]], min_segment_f=4.5))
+    found = results['consistency']['segments']
+    assert found[1, 0] - found[0, 1] == 5
 
 
 @pytest.mark.parametrize(

@@ -22,26 +22,24 @@ def scores_of(path, content, video_id='a', **kwargs):
     return list(zip(found['labels'].tolist(), found['scores'].tolist(), strict=False))
 
 
-def test_list_per_video_takes_the_best(tmp_path):
-    content = {'class': ['swim', 'run', 'jump'], 'results': {'a': [0.25, 0.125, 0.5]}}
-    assert scores_of(tmp_path, content) == [(1, 0.5)]
-    assert scores_of(tmp_path, content, top_k=2) == [(1, 0.5), (2, 0.25)]
-    assert len(scores_of(tmp_path, content, top_k=9)) == 3
+LISTS = {'class': ['swim', 'run', 'jump'], 'results': {'a': [0.25, 0.125, 0.5]}}
+NAMES = {'a': {'run': 0.25, 'swim': 0.5}}
 
 
-def test_best_class_only(tmp_path):
-    content = {'v_a': {'class': 'swim', 'score': 0.75}}
-    assert scores_of(tmp_path, content) == [(2, 0.75)]
-
-
-def test_names_and_scores(tmp_path):
-    content = {'a': {'run': 0.25, 'swim': 0.5}}
-    assert scores_of(tmp_path, content, 'v_a', top_k=2) == [(2, 0.5), (0, 0.25)]
-
-
-def test_equal_scores_keep_their_order(tmp_path):
-    content = {'a': {'swim': 0.5, 'run': 0.5}}
-    assert scores_of(tmp_path, content) == [(2, 0.5)]
+@pytest.mark.parametrize(
+    ('content', 'video_id', 'top_k', 'expected'),
+    [
+        (LISTS, 'a', 1, [(1, 0.5)]),
+        (LISTS, 'a', 2, [(1, 0.5), (2, 0.25)]),
+        (LISTS, 'a', 9, [(1, 0.5), (2, 0.25), (0, 0.125)]),
+        ({'v_a': {'class': 'swim', 'score': 0.75}}, 'a', 1, [(2, 0.75)]),
+        (NAMES, 'v_a', 2, [(2, 0.5), (0, 0.25)]),
+        # Equal scores keep their order.
+        ({'a': {'swim': 0.5, 'run': 0.5}}, 'a', 1, [(2, 0.5)]),
+    ],
+)
+def test_the_best_classes_of_each_layout(tmp_path, content, video_id, top_k, expected):
+    assert scores_of(tmp_path, content, video_id, top_k=top_k) == expected
 
 
 @pytest.mark.parametrize(
@@ -64,17 +62,11 @@ def test_bad_files_are_named(tmp_path, content, message):
     assert 'scores.json' in str(caught.value)
 
 
-def test_data_set_with_classes_is_refused(tmp_path):
+def test_unusable_settings_name_the_way_out(tmp_path):
     transform = LoadVideoScores(write(tmp_path, {'a': {'run': 1.0}}))
     with pytest.raises(ValueError, match='class_agnostic=True'):
         transform(dict(video_id='a'))
-
-
-def test_top_k_is_checked(tmp_path):
     with pytest.raises(ValueError, match='top_k=0'):
         LoadVideoScores(write(tmp_path, {}), top_k=0)
-
-
-def test_missing_file_names_both_ways_out(tmp_path):
     with pytest.raises(ValueError, match='none.json.*class_agnostic=True'):
         LoadVideoScores(str(tmp_path / 'none.json'))
