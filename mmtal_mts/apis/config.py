@@ -90,12 +90,9 @@ def prepare_train_config(
         auto_scale_lr: Scale the learning rate with the total batch size.
         seed: Random seed.
         diff_rank_seed: Give each process another seed.
-        deterministic: Prefer deterministic algorithms.
+        deterministic: Use deterministic algorithms.
         launcher: ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
         cfg_options: Settings that override the config, by dotted name.
-
-    Returns:
-        The same config.
 
     Raises:
         UserError: An option does not fit the config or the machine.

@@ -47,7 +47,7 @@ def load_checkpoint(path: str | os.PathLike, map_location: Any = 'cpu') -> dict:
             training.
     """
     path = os.fspath(path)
-    load = CheckpointLoader.load_checkpoint if '://' in path else _load_local
+    load = CheckpointLoader.load_checkpoint if '://' in path else load_from_local
     return load(path, map_location)
 
 
@@ -166,15 +166,17 @@ def fetch_checkpoint(url: str, sha256: str | None = None) -> Path:
     return path
 
 
-# MMEngine's own loader of addresses runs whatever a pickle asks for.
+# MMEngine's own loader of addresses runs whatever a pickle asks for. Its log takes the
+# names of the backends from those of the functions.
 @CheckpointLoader.register_scheme(prefixes=['http://', 'https://'], force=True)
-def _load_address(filename: str, map_location: Any = 'cpu') -> dict:
-    return _load_local(str(fetch_checkpoint(filename)), map_location)
+def load_from_http(filename: str, map_location: Any = 'cpu') -> dict:
+    """Loader of MMEngine for addresses."""
+    return load_from_local(str(fetch_checkpoint(filename)), map_location)
 
 
-# '' is the scheme of local paths: what MMEngine loads comes through here too.
 @CheckpointLoader.register_scheme(prefixes='', force=True)
-def _load_local(filename: str, map_location: Any = 'cpu') -> dict:
+def load_from_local(filename: str, map_location: Any = 'cpu') -> dict:
+    """Loader of MMEngine for local paths."""
     filename = os.path.expanduser(filename)
     if not os.path.isfile(filename):
         raise UserError(

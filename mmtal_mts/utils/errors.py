@@ -45,7 +45,7 @@ def run_tool(main: Callable[[], None]) -> int:
         lost = type(error).__name__ in _LOST_PROCESS or (
             isinstance(error, RuntimeError) and '/gloo/' in str(error)
         )
-        if os.environ.get('MMTAL_DEBUG') == '1' or not (lost or _is_input_error(error)):
+        if os.environ.get('MMTAL_DEBUG') == '1' or not (lost or is_input_error(error)):
             raise
         rank = os.environ.get('RANK')
         place = '' if rank is None else f' (process {rank})'
@@ -65,7 +65,8 @@ def run_tool(main: Callable[[], None]) -> int:
     return 0
 
 
-def _is_input_error(error: Exception) -> bool:
+def is_input_error(error: Exception) -> bool:
+    """Whether an exception is about what the user gave, and no bug."""
     if isinstance(error, (ValueError, OSError, ImportError, InvalidLossError)):
         return True
     return isinstance(error, (KeyError, TypeError, AssertionError)) and any(
