@@ -80,7 +80,7 @@ def train_or_resume(cfg: Config) -> tuple[str, float]:
 def last_checkpoint() -> str | None:
     """Path of the last checkpoint from the root of the repository, if there is one."""
     path = latest_checkpoint(WORK_DIR)
-    return None if path is None else os.path.relpath(path)
+    return path and os.path.relpath(path)
 
 
 def forget_training() -> None:

@@ -210,9 +210,8 @@ def open_features(path: str) -> np.ndarray:
 
 
 def _describe(array: Any) -> str:
-    if isinstance(array, np.ndarray):
-        return f'{array.dtype} {array.shape}'
-    return type(array).__name__
+    is_array = isinstance(array, np.ndarray)
+    return f'{array.dtype} {array.shape}' if is_array else type(array).__name__
 
 
 def _name(path: str, names: list[str]) -> str:

@@ -60,22 +60,16 @@ def frames_to_seconds(frames_f: Values, sample_fps: float) -> Values:
     Args:
         frames_f: Sampled frames, any shape.
         sample_fps: Rate of the sampled grid.
-
-    Returns:
-        Seconds, same shape.
     """
     return frames_f / _check_rate(sample_fps, 'sample_fps')
 
 
 def seconds_to_frames(seconds_s: Values, sample_fps: float) -> Values:
-    """Converts seconds of the video to positions on the sampled grid.
+    """Converts seconds of the video to positions (fractional) on the sampled grid.
 
     Args:
         seconds_s: Seconds, any shape.
         sample_fps: Rate of the sampled grid.
-
-    Returns:
-        Sampled frames (fractional), same shape.
     """
     return seconds_s * _check_rate(sample_fps, 'sample_fps')
 
@@ -89,9 +83,6 @@ def window_to_video_s(
         frames_f: Sampled frames from the beginning of the window, any shape.
         window_offset: First sampled frame of the window in the video.
         sample_fps: Rate of the sampled grid.
-
-    Returns:
-        Seconds, same shape.
     """
     return frames_to_seconds(frames_f + window_offset, sample_fps)
 

@@ -59,37 +59,34 @@ class SyntheticSettings:
 
     def __post_init__(self) -> None:
         """Checks the values."""
+        (low, high), fault = self.duration, None
         for name in ('num_train', 'num_test', 'seed'):
             if getattr(self, name) < 0:
-                raise ValueError(
-                    f'{name} is {getattr(self, name)}, but must not be negative.'
-                )
-        if self.num_train + self.num_test == 0:
-            raise ValueError(
-                'num_train and num_test are both 0: ask for at least one video.'
-            )
-        low, high = self.duration
+                fault = f'{name} is {getattr(self, name)}, but must not be negative.'
+        if self.num_train == self.num_test == 0:
+            fault = 'num_train and num_test are both 0: ask for at least one video.'
         if not MIN_VIDEO_S <= low <= high:
-            raise ValueError(
+            fault = (
                 f'duration is ({low}, {high}) seconds, but must be ascending and at '
                 f'least {MIN_VIDEO_S}: shorter videos have no room for an action.'
             )
         if self.size < 32 or self.size % 2:
-            raise ValueError(
+            fault = (
                 f'size is {self.size} pixels, but must be even (H.264 stores colour '
                 'at half the resolution) and at least 32.'
             )
         if not self.fps or min(self.fps) < 10:
-            raise ValueError(
+            fault = (
                 f'fps is {self.fps}, but every rate must be at least 10: slower '
                 'sampling does not show the fastest motions.'
             )
+        if fault:
+            raise ValueError(fault)
 
     def as_record(self) -> dict[str, Any]:
         """Returns the JSON entry that is stored with the annotations."""
         record = {'name': 'mmtal_mts.synthetic', 'version': GENERATOR_VERSION}
-        record.update(json.loads(json.dumps(asdict(self))))
-        return record
+        return record | json.loads(json.dumps(asdict(self)))
 
 
 class SyntheticVideo:

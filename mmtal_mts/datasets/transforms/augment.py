@@ -54,34 +54,29 @@ class FlipClip(BaseTransform):
                 img[..., 0] = 255 - img[..., 0]
         results['imgs'] = imgs
         if self.label_map:
-            results['gt_labels'] = self._mirror(results['classes'])[
-                results['gt_labels']
-            ]
+            mirror = self._mirror(list(results['classes']))
+            results['gt_labels'] = mirror[results['gt_labels']]
         return results
 
     def _mirror(self, classes: Sequence[str]) -> np.ndarray:
         """The label that a mirror makes of each label."""
-        pairs: dict[int, int] = {}
+        mirror = np.arange(len(classes))
         for names in self.label_map.items():
-            label, partner = (self._index(name, classes) for name in names)
-            for key, value in ((label, partner), (partner, label)):
-                if pairs.setdefault(key, value) != value:
+            for name in names:
+                if name not in classes and name not in range(len(classes)):
                     raise ValueError(
-                        f'FlipClip: label_map exchanges {classes[key]!r} with more '
-                        f'than one class: {self.label_map}'
+                        f'FlipClip: label_map names {name!r}, which is not one of the '
+                        f'{len(classes)} classes {list(classes)[:10]}'
                     )
-        return np.array([pairs.get(label, label) for label in range(len(classes))])
-
-    @staticmethod
-    def _index(value: str | int, classes: Sequence[str]) -> int:
-        if isinstance(value, str) and value in classes:
-            return list(classes).index(value)
-        if isinstance(value, int) and 0 <= value < len(classes):
-            return value
-        raise ValueError(
-            f'FlipClip: label_map names {value!r}, which is not one of the '
-            f'{len(classes)} classes {list(classes)[:10]}'
-        )
+            one, other = (classes.index(n) if n in classes else n for n in names)
+            mirror[one], mirror[other] = other, one
+        twice = mirror[mirror] != np.arange(len(classes))
+        if twice.any():
+            raise ValueError(
+                f'FlipClip: label_map exchanges {classes[twice.argmax()]!r} with more '
+                f'than one class: {self.label_map}'
+            )
+        return mirror
 
 
 @TRANSFORMS.register_module()
