@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import (
     BrokenExecutor,
+    Future,
     ProcessPoolExecutor,
     ThreadPoolExecutor,
     as_completed,
@@ -23,12 +24,7 @@ T = TypeVar('T')
 def run_ahead(items: Iterable[T], depth: int) -> Iterator[T]:
     """Makes items in a thread of their own, up to ``depth`` of them in advance.
 
-    Args:
-        items: Consumed in the thread. What it raises is raised here.
-        depth: How many items at most are made in advance.
-
-    Yields:
-        The items, in order.
+    What making them raises is raised here.
     """
     iterator, end = iter(items), object()
     pool = ThreadPoolExecutor(1, thread_name_prefix='run_ahead')
@@ -56,7 +52,8 @@ def run_jobs(
         workers: How many run at a time.
 
     Yields:
-        Job, and what the function returned or raised, in the order in which they end.
+        Job, and what the function returned or raised, in the order in which they end;
+        a ChildProcessError if its process died.
     """
     lost = []
     with _pool(min(workers, max(len(jobs), 1))) as pool:
@@ -66,28 +63,24 @@ def run_jobs(
                 if isinstance(future.exception(), BrokenExecutor):
                     lost.append(futures[future])
                 else:
-                    yield futures[future], future.exception() or future.result()
+                    yield futures[future], _outcome(future)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     # A process that dies takes its pool along; alone, each job fails only by itself.
     for job in lost:
         with _pool(1) as pool:
-            future = pool.submit(function, job)
-            yield job, future.exception() or future.result()
+            yield job, _outcome(pool.submit(function, job))
 
 
-def describe_failure(error: BaseException) -> str:
-    """Says in one line why a job of :func:`run_jobs` failed."""
+def _outcome(future: Future) -> Any:
+    error = future.exception()
     if isinstance(error, BrokenExecutor):
-        return (
+        return ChildProcessError(
             'its process died; the file may be damaged, or the memory too small for '
             'so many workers'
         )
-    reason = str(error) or type(error).__name__
-    if isinstance(error, (ValueError, OSError)):
-        return reason
-    return f'{type(error).__name__}: {reason}'
+    return error or future.result()
 
 
 def _pool(workers: int) -> ProcessPoolExecutor:
