@@ -345,7 +345,9 @@ def _tint(color: str, strength: float) -> np.ndarray:
     return 1 - strength * (1 - np.array(to_rgb(color)))
 
 
-def _bar(axes: Axes, segment: np.ndarray, y: float, height: float, fill, edge, **style):
+def _bar(
+    axes: Axes, segment: np.ndarray, y: float, height: float, fill, edge, **style
+) -> None:
     """One segment; ``fill`` and ``edge`` are colours."""
     style = dict(dict(facecolor=fill, edgecolor=edge, linewidth=0.6), **style)
     start, end = segment

@@ -26,33 +26,17 @@ def parse_args() -> argparse.Namespace:
     """Parses the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     add_evaluation_arguments(parser)
-    parser.add_argument(
-        '--out', metavar='DIR', help='write diagnosis.json and report.html there'
-    )
-    parser.add_argument(
-        '--tiou', type=float, help='the threshold of the plots; default: 0.5'
-    )
-    parser.add_argument(
-        '--background-tiou',
-        type=float,
-        default=0.1,
-        help='a detection below it has nothing to do with a segment',
-    )
-    parser.add_argument(
-        '--buckets',
-        choices=sorted(PAPER_EDGES),
-        help='sort segments as the paper of the diagnosis does; default: five buckets '
-        'of equal size',
-    )
+    add = parser.add_argument
+    add('--out', metavar='DIR', help='write diagnosis.json and report.html there')
+    add('--tiou', type=float, help='the threshold of the plots; default: 0.5')
+    text = 'a detection below it has nothing to do with a segment'
+    add('--background-tiou', type=float, default=0.1, help=text)
+    text = 'sort segments as the paper of the diagnosis does; default: five buckets of'
+    add('--buckets', choices=sorted(PAPER_EDGES), help=f'{text} equal size')
     for name, unit in _EDGES.items():
-        parser.add_argument(
-            f'--{name}-edges',
-            nargs='+',
-            type=float,
-            metavar='EDGE',
-            help=f'edges of the buckets, {unit}; default: those of --buckets',
-        )
-    parser.add_argument('--title', help='title of the page; default: the file names')
+        text = f'edges of the buckets, {unit}; default: those of --buckets'
+        add(f'--{name}-edges', nargs='+', type=float, metavar='EDGE', help=text)
+    add('--title', help='title of the page; default: the file names')
     return parser.parse_args()
 
 
@@ -64,15 +48,8 @@ def main() -> None:
         if (given := getattr(args, f'{name}_edges')) is not None:
             edges[name] = given
     data = load_by_arguments(args)
-    diagnosis = diagnose(
-        data.classes,
-        data.ground_truth,
-        data.detections,
-        data.tiou_thresholds,
-        args.tiou,
-        args.background_tiou,
-        edges,
-    )
+    options = (data.tiou_thresholds, args.tiou, args.background_tiou, edges)
+    diagnosis = diagnose(data.classes, data.ground_truth, data.detections, *options)
     print_diagnosis(diagnosis)
     if args.out is not None:
         names = [Path(name).name for name in (args.detection_file, args.ann_file)]

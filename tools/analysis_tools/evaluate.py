@@ -32,9 +32,8 @@ def parse_args() -> argparse.Namespace:
         help='default: all thresholds',
     )
     parser.add_argument('--classwise', action='store_true', help='AP of every class')
-    parser.add_argument(
-        '--json', action='store_true', help='print JSON, fractions of 1, not a table'
-    )
+    text = 'print JSON, fractions of 1, not a table'
+    parser.add_argument('--json', action='store_true', help=text)
     return parser.parse_args()
 
 

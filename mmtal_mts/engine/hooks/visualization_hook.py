@@ -66,20 +66,16 @@ class DetectionVisualizationHook(Hook):
         """Lets the model keep its raw outputs."""
         self._seen = self._drawn = 0
         model = _model(runner)
-        problem = None
+        name = f'{type(self).__name__} is in custom_hooks, but'
         if not hasattr(model, 'keep_raw'):
-            problem = (
-                f'{type(model).__name__} keeps no raw outputs: remove the hook, or use '
-                'it with TALMTS'
-            )
-        elif not isinstance(runner.visualizer, TALVisualizer):
-            problem = (
-                f'the visualizer is {type(runner.visualizer).__name__}. Remedy: '
-                "visualizer = dict(type='TALVisualizer', vis_backends=vis_backends)"
-            )
-        if problem:
             raise UserError(
-                f'DetectionVisualizationHook is in custom_hooks, but {problem}'
+                f'{name} {type(model).__name__} keeps no raw outputs: remove the hook, '
+                'or use it with TALMTS'
+            )
+        if not isinstance(runner.visualizer, TALVisualizer):
+            raise UserError(
+                f'{name} the visualizer is {type(runner.visualizer).__name__}. Remedy: '
+                "visualizer = dict(type='TALVisualizer', vis_backends=vis_backends)"
             )
         self._kept_raw = model.keep_raw
         model.keep_raw = True
