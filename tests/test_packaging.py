@@ -27,7 +27,11 @@ RUN_ALL = """
 import json, runpy, sys
 for command in json.loads(sys.argv[1]):
     sys.argv = command
-    runpy.run_path(command[0], run_name='__main__')
+    try:
+        runpy.run_path(command[0], run_name='__main__')
+    except SystemExit as stop:
+        if stop.code:
+            raise
 """
 
 
