@@ -159,19 +159,17 @@ def _replace_pkg_resources() -> None:
 
 def is_installed(package: str) -> bool:
     """Says whether a distribution or a regular module of that name is installed."""
-    try:
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
         return bool(importlib.metadata.distribution(package))
-    except importlib.metadata.PackageNotFoundError:
-        return _folder(package) is not None
+    return _folder(package) is not None
 
 
 def get_installed_path(package: str) -> str:
     """Folder of an installed package, given its module or distribution name."""
-    try:
-        known = importlib.metadata.distribution(package).read_text('top_level.txt')
-    except importlib.metadata.PackageNotFoundError:
-        known = None
-    names = [package, *(known or '').split()]
+    names = [package]
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        package_files = importlib.metadata.distribution(package)
+        names += (package_files.read_text('top_level.txt') or '').split()
     found = next(filter(None, map(_folder, names)), None)
     if found is None:
         raise ModuleNotFoundError(

@@ -88,10 +88,7 @@ def prepare_cpu_processes(cfg: Config) -> None:
                 'tools/dist_train.sh or torchrun, which set the environment'
             ) from error
         # Gloo's threads must end before the interpreter does, or it may abort.
-        atexit.register(_leave)
+        atexit.register(
+            lambda: torch_dist.is_initialized() and torch_dist.destroy_process_group()
+        )
     os.environ.setdefault('LOCAL_RANK', os.environ.get('RANK', '0'))
-
-
-def _leave() -> None:
-    if torch_dist.is_initialized():
-        torch_dist.destroy_process_group()
