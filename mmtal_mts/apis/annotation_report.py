@@ -288,15 +288,13 @@ def _lengths(report: CheckReport) -> str:
     rows = [['sampled frames', *titles, *strides]]
     for entry in report.length_bins():
         high = '' if entry['to_f'] is None else f'{entry["to_f"]:g}'
-        cells = ['', '', *('' for _ in strides)]
+        cells = [''] * (2 + len(strides))
         if entry['in_window']:
             medians = (f'{value:g}' for value in entry['inside_median'])
-            numbers = f'{entry["no_location"]:,}', f'{entry["assigned_median"]:g}'
-            cells = [*numbers, *medians]
-        counts = (f'{entry[key]:,}' for key in ('actions', 'in_window'))
-        actions, in_window = counts
-        share = f'{entry["share"]:.1%}'
-        limits = f'{entry["from_f"]:g} - {high}'
+            trained = f'{entry["assigned_median"]:g}'
+            cells = [f'{entry["no_location"]:,}', trained, *medians]
+        limits, share = f'{entry["from_f"]:g} - {high}', f'{entry["share"]:.1%}'
+        actions, in_window = f'{entry["actions"]:,}', f'{entry["in_window"]:,}'
         rows.append([limits, actions, share, in_window, *cells])
     text = _table(rows)
     if len(coverage.lengths_f):
