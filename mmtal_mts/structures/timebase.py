@@ -178,19 +178,11 @@ class FrameTimes:
         return num_sampled_frames(sample_fps, self.end_s)
 
     def indices(self, first: int, count: int, sample_fps: float) -> np.ndarray:
-        """Finds the source frame that stands for each sampled frame.
+        """Finds the source frames of sampled ones as :func:`source_frame_indices` does.
 
-        Sampled frame k is the last one that begins before ``(k + 1) / sample_fps``:
-        for a constant rate that of :func:`source_frame_indices`.
-
-        Args:
-            first: First sampled frame k.
-            count: Number of sampled frames.
-            sample_fps: Rate of the sampled grid.
-
-        Returns:
-            (count,) int64, not decreasing. Sampled frames that are not wholly in the
-            video have indices of frames that do not exist.
+        Where the rate varies, sampled frame k is the last one that begins before
+        ``(k + 1) / sample_fps``. Sampled frames that are not wholly in the video have
+        indices of frames that do not exist.
         """
         if self.starts_s is None:
             return source_frame_indices(first, count, self.fps, sample_fps)
@@ -203,14 +195,7 @@ class FrameTimes:
         return np.maximum(found, 0) + np.maximum(beyond, 0).astype(np.int64)
 
     def shown_at(self, times_s: Sequence[float] | np.ndarray) -> np.ndarray:
-        """Finds the frames that are on screen at some times.
-
-        Args:
-            times_s: (M,) seconds.
-
-        Returns:
-            (M,) int64; the first or last frame for times out of the video.
-        """
+        """Finds the (M,) frames on screen at (M,) seconds; the nearest out of video."""
         times_s = np.asarray(times_s, dtype=np.float64)
         if self.starts_s is None:
             found = seconds_to_frames(times_s, self.fps).astype(np.int64)
