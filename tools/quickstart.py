@@ -140,11 +140,9 @@ def read_json(path: Path) -> dict | None:
 def main() -> None:
     """Runs all steps that have not been done."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        '--fresh', action='store_true', help='delete data and results, and start over'
-    )
-    args = parser.parse_args()
-    if args.fresh:
+    purpose = 'delete data and results, and start over'
+    parser.add_argument('--fresh', action='store_true', help=purpose)
+    if parser.parse_args().fresh:
         shutil.rmtree(DATA, ignore_errors=True)
         if WORK_DIR.is_dir():
             forget_training()

@@ -56,7 +56,18 @@ class PackTALInputs(BaseTransform):
         Raises:
             ValueError: If the frames are not one clip in NCTHW layout.
         """
-        inputs = results['features'] if 'features' in results else _one_clip(results)
+        if 'features' in results:
+            inputs = results['features']
+        else:
+            imgs = results['imgs']
+            if not isinstance(imgs, np.ndarray) or imgs.ndim != 5 or len(imgs) != 1:
+                found = getattr(imgs, 'shape', type(imgs).__name__)
+                raise ValueError(
+                    f'PackTALInputs needs frames of shape (1, C, T, H, W), got {found}'
+                    "; put dict(type='FormatShape', input_format='NCTHW') before it "
+                    'and use one crop per window'
+                )
+            inputs = imgs[0]
         segments = np.asarray(results['gt_segments'], dtype=np.float32).reshape(-1, 2)
         labels = np.asarray(results['gt_labels'], dtype=np.int64).reshape(-1)
         data_sample = ActionDataSample()
@@ -70,16 +81,3 @@ class PackTALInputs(BaseTransform):
             inputs=torch.from_numpy(np.ascontiguousarray(inputs)),
             data_samples=data_sample,
         )
-
-
-def _one_clip(results: dict) -> np.ndarray:
-    """The frames (C, T, H, W) of the window."""
-    imgs = results['imgs']
-    if not isinstance(imgs, np.ndarray) or imgs.ndim != 5 or len(imgs) != 1:
-        found = getattr(imgs, 'shape', type(imgs).__name__)
-        raise ValueError(
-            f'PackTALInputs needs frames of shape (1, C, T, H, W), got {found}; '
-            "put dict(type='FormatShape', input_format='NCTHW') before it and use "
-            'one crop per window'
-        )
-    return imgs[0]

@@ -150,7 +150,7 @@ class LoadVideoScores(BaseTransform):
                 f'{type(videos).__name__}; see LoadVideoScores for the layouts'
             )
         self._names = data.get('class')
-        self._videos = {_bare(video_id): entry for video_id, entry in videos.items()}
+        self._videos = {key.removeprefix('v_'): videos[key] for key in videos}
 
     def transform(self, results: dict) -> dict:
         """Adds the scores of the video, best first: (k,) int64 and (k,) float32."""
@@ -160,7 +160,7 @@ class LoadVideoScores(BaseTransform):
                 'LoadVideoScores needs TALDataset(class_agnostic=True): a data set '
                 'with classes of its own takes none from a classifier'
             )
-        entry = self._videos.get(_bare(video_id))
+        entry = self._videos.get(video_id.removeprefix('v_'))
         if entry is None:
             raise ValueError(
                 f'{self.ann_file}: no scores of video {video_id}; add them, or leave '
@@ -198,7 +198,3 @@ class LoadVideoScores(BaseTransform):
                 'score per class; see LoadVideoScores for the layouts'
             )
         return names, scores
-
-
-def _bare(video_id: str) -> str:
-    return video_id.removeprefix('v_')
