@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import socket
 from collections.abc import Iterator, Sequence
@@ -11,7 +10,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import mmcv
 import numpy as np
@@ -35,7 +34,6 @@ _CHUNK = 32
 _BLOCK = 4096
 # Bytes per pixel and channel of JPEG images, rounded up from measured ones.
 _JPEG_BYTES = 0.15
-_PARTIAL = re.compile(r'\..+\.(?P<host>[^.]*)-(?P<pid>\d+)\.partial')
 
 
 @dataclass(frozen=True)
@@ -64,12 +62,13 @@ class ExtractionSettings:
 
     def __post_init__(self) -> None:
         """Checks the values."""
-        if not self.modalities or set(self.modalities) - set(CHANNELS):
-            raise ValueError(
-                f'modalities must be some of {tuple(CHANNELS)}, got {self.modalities}'
-            )
-        if self.layout not in LAYOUTS:
-            raise ValueError(f'layout must be one of {LAYOUTS}, got {self.layout!r}')
+        for name, values, known in (
+            ('modalities', self.modalities, tuple(CHANNELS)),
+            ('layout', [self.layout], LAYOUTS),
+            ('flow_method', [self.flow_method], FLOW_METHODS),
+        ):
+            if not values or set(values) - set(known):
+                raise ValueError(f'{name} must be of {known}, got {values}')
         if (self.fps is None) == (self.num_frames is None):
             raise ValueError(
                 f'give either fps or num_frames, got fps={self.fps} and '
@@ -80,22 +79,11 @@ class ExtractionSettings:
             raise ValueError(f'fps and num_frames must be positive, got {value}')
         if self.side < 16:
             raise ValueError(f'side must be at least 16 pixels, got {self.side}')
-        if self.flow_method not in FLOW_METHODS:
-            raise ValueError(
-                f'flow_method must be one of {FLOW_METHODS}, got {self.flow_method!r}'
-            )
         if not self.flow_bound > 0:
             raise ValueError(f'flow_bound must be positive, got {self.flow_bound}')
 
     def indices(self, times: FrameTimes) -> np.ndarray:
-        """Finds the source frame of each sampled frame, the last of its interval.
-
-        Args:
-            times: The frames of the video.
-
-        Returns:
-            (M,) int64, not decreasing.
-        """
+        """(M,) source frames of the sampled frames, the last of each interval."""
         count = self.num_frames or times.count(self.fps)
         if self.num_frames is None:
             indices = times.indices(0, count, self.fps)
@@ -107,15 +95,11 @@ class ExtractionSettings:
         return np.minimum(indices, times.num_frames - 1)
 
     def folder(self, out_dir: Path, modality: str) -> Path:
-        """Returns the folder of a modality, for example ``OUT/flow_npy``."""
+        """The folder of a modality, for example ``OUT/flow_npy``."""
         return out_dir / f'{modality.lower()}_{self.layout}'
 
     def target(self, out_dir: Path, modality: str, video_id: str) -> Path:
-        """Returns the file or folder of a video, where a data set looks for it.
-
-        Raises:
-            UserError: If the id would lead out of the folder.
-        """
+        """The file or folder of a video, where a data set looks for it."""
         folder = self.folder(out_dir, modality)
         name = f'{video_id}.npy' if self.layout == 'npy' else video_id
         path = Path(os.path.normpath(folder / name))
@@ -128,8 +112,6 @@ class ExtractionSettings:
         if self.layout == 'frames':
             # Folders get their name when they are complete.
             return path.is_dir()
-        if not path.is_file():
-            return False
         try:
             array = open_array(str(path), modality)
         except VideoReadError:
@@ -147,26 +129,18 @@ class ExtractionSettings:
         return int(num_frames * images * blocks * _BLOCK)
 
     def record(self, modality: str) -> dict[str, Any]:
-        """Returns everything that the files of a modality depend on."""
+        """Everything that the files of a modality depend on."""
         keys = ['fps', 'num_frames', 'side', 'layout']
         keys += ['flow_method', 'flow_bound'] if modality == 'Flow' else []
         return dict({key: getattr(self, key) for key in keys}, modality=modality)
 
 
-@dataclass(frozen=True)
-class Job:
-    """What is still to be extracted from a video.
-
-    Attributes:
-        video: The video.
-        modalities: 'RGB', 'Flow' or both.
-        num_frames: Expected number of sampled frames; 0 if the file does not open.
-        num_bytes: Disk space that they take.
-    """
+class Job(NamedTuple):
+    """What is still to be extracted from a video, and the space that it takes."""
 
     video: VideoFile
     modalities: tuple[str, ...]
-    num_frames: int
+    num_frames: int  # 0 if the file does not open
     num_bytes: int
 
 
@@ -176,13 +150,11 @@ def plan_extraction(
     """Finds out which videos are missing, and how much space they take."""
     jobs = []
     for video in videos:
-        missing = tuple(
-            modality
+        targets = {
+            modality: settings.target(out_dir, modality, video.video_id)
             for modality in settings.modalities
-            if not settings.is_whole(
-                settings.target(out_dir, modality, video.video_id), modality
-            )
-        )
+        }
+        missing = tuple(m for m, p in targets.items() if not settings.is_whole(p, m))
         if missing:
             count = settings.num_frames or 0
             length_s = announced_duration_s(video.path)
@@ -194,34 +166,25 @@ def plan_extraction(
 
 
 def extract_video(job: Job, out_dir: Path, settings: ExtractionSettings) -> int:
-    """Extracts one video.
-
-    Args:
-        job: Video and what is missing of it.
-        out_dir: Root of the output.
-        settings: What to make.
-
-    Returns:
-        Number of sampled frames.
+    """Extracts one video and returns the number of sampled frames.
 
     Raises:
         OSError: If the result cannot be written.
         VideoReadError: If the file cannot be read.
     """
-    with closing(
-        VideoReader(job.video.path, default_fps=job.video.annotated_fps)
-    ) as reader:
+    with ExitStack() as stack:
+        reader = VideoReader(job.video.path, default_fps=job.video.annotated_fps)
+        stack.enter_context(closing(reader))
         indices = settings.indices(reader.times)
-        with ExitStack() as stack:
-            writers = {}
-            for modality in job.modalities:
-                path = settings.target(out_dir, modality, job.video.video_id)
-                shape = (len(indices), *[settings.side] * 2, CHANNELS[modality])
-                writers[modality] = stack.enter_context(_writer(path, shape))
-            for clips in sampled_clips(reader, indices, settings, job.modalities):
-                for modality, frames in clips.items():
-                    for frame in frames:
-                        writers[modality](frame)
+        writers = {}
+        for modality in job.modalities:
+            path = settings.target(out_dir, modality, job.video.video_id)
+            shape = (len(indices), *[settings.side] * 2, CHANNELS[modality])
+            writers[modality] = stack.enter_context(_writer(path, shape))
+        for clips in sampled_clips(reader, indices, settings, job.modalities):
+            for modality, frames in clips.items():
+                for frame in frames:
+                    writers[modality](frame)
     return len(indices)
 
 
@@ -235,18 +198,6 @@ def sampled_clips(
 
     Field k is the movement from sampled frame k to sampled frame k + 1; the last one
     is repeated. A single frame has no motion.
-
-    Args:
-        reader: The video.
-        indices: (M,) source frames of the sampled frames.
-        settings: Size, and how flow is computed.
-        modalities: 'RGB', 'Flow' or both.
-
-    Yields:
-        Frames (side, side, 3) and flow (side, side, 2), uint8, by modality.
-
-    Raises:
-        VideoReadError: If more than a few frames at the end are missing.
     """
     scale = partial(scale_frame, width=settings.side, height=settings.side)
     flow = FlowReader(reader, settings.flow_method, settings.flow_bound, scale)
@@ -271,7 +222,7 @@ def sampled_clips(
         yield clips
 
 
-# Files that appear under their name when they are whole
+# Files appear under their name when they are whole.
 
 
 def _host() -> str:
@@ -285,20 +236,19 @@ def _writer(path: Path, shape: tuple[int, ...]) -> Iterator[Any]:
     partial_path = path.with_name(f'.{path.name}.{_host()}-{os.getpid()}.partial')
     _remove(partial_path)
     try:
-        with ExitStack() as stack:
-            if path.suffix == '.npy':
-                file = stack.enter_context(open(partial_path, 'wb'))
-                # Plain writes, not a memory map: a full disk is an error there, and
-                # not a signal that ends the process.
+        if path.suffix == '.npy':
+            # Plain writes, not a memory map: a full disk is an error there, and not a
+            # signal that ends the process.
+            with open(partial_path, 'wb') as file:
                 header = dict(descr='|u1', fortran_order=False, shape=shape)
                 np.lib.format.write_array_header_1_0(file, header)
                 yield lambda frame: file.write(np.ascontiguousarray(frame).data)
                 file.flush()
                 os.fsync(file.fileno())
-            else:
-                partial_path.mkdir()
-                numbers = iter(range(1, shape[0] + 1))
-                yield lambda frame: _write_images(partial_path, frame, next(numbers))
+        else:
+            partial_path.mkdir()
+            numbers = iter(range(1, shape[0] + 1))
+            yield lambda frame: _write_images(partial_path, frame, next(numbers))
         # Replaces a damaged file; a folder cannot be replaced.
         if path.is_dir():
             shutil.rmtree(path)
@@ -321,22 +271,16 @@ def _write_images(folder: Path, frame: np.ndarray, number: int) -> None:
 
 def remove_leftovers(folder: Path) -> None:
     """Removes the unfinished files of processes of this machine that are gone."""
-    for path in folder.iterdir() if folder.is_dir() else ():
-        match = _PARTIAL.fullmatch(path.name)
-        if match and match['host'] == _host() and not _is_alive(int(match['pid'])):
-            _remove(path)
-
-
-def _is_alive(pid: int) -> bool:
-    if os.name != 'posix':
-        return True  # there, asking would end the process
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    for path in list(folder.glob('.*.partial')):
+        host, _, pid = path.name.split('.')[-2].rpartition('-')
+        # Elsewhere than on POSIX systems, asking for a process would end it.
+        if host == _host() and os.name == 'posix':
+            try:
+                os.kill(int(pid), 0)
+            except ProcessLookupError:
+                _remove(path)
+            except PermissionError:  # it is somebody else's
+                continue
 
 
 def _remove(path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import cv2
 import mmcv
@@ -11,9 +12,6 @@ import numpy as np
 from .video import ArrayReader, VideoReader, VideoReadError
 
 FlowEstimator = Callable[[np.ndarray, np.ndarray], np.ndarray]
-
-FLOW_BOUND = 20.0
-"""Pixels that become 0 and 255 unless a setting says otherwise."""
 
 
 def _tvl1() -> FlowEstimator:
@@ -33,18 +31,9 @@ def _dis() -> FlowEstimator:
 
 
 def _farneback() -> FlowEstimator:
-    settings = dict(
-        pyr_scale=0.5,
-        levels=3,
-        winsize=15,
-        iterations=3,
-        poly_n=5,
-        poly_sigma=1.2,
-        flags=0,
-    )
-    return lambda first, second: cv2.calcOpticalFlowFarneback(
-        first, second, None, **settings
-    )
+    settings = dict(pyr_scale=0.5, levels=3, winsize=15, iterations=3, flags=0)
+    settings.update(poly_n=5, poly_sigma=1.2)
+    return partial(cv2.calcOpticalFlowFarneback, flow=None, **settings)
 
 
 _METHODS = {'tvl1': _tvl1, 'dis': _dis, 'farneback': _farneback}
@@ -85,30 +74,8 @@ def encode_flow(flow: np.ndarray, bound: float) -> np.ndarray:
     return np.rint(np.clip(levels, 0, 255)).astype(np.uint8)
 
 
-def decode_flow(levels: np.ndarray, bound: float) -> np.ndarray:
-    """Inverts :func:`encode_flow` up to half a level, ``bound / 255`` pixels.
-
-    Args:
-        levels: (..., 2) uint8.
-        bound: The bound it was encoded with.
-
-    Returns:
-        (..., 2) float32 pixels.
-    """
-    return levels.astype(np.float32) * np.float32(2 * bound / 255) - np.float32(bound)
-
-
 def scale_frame(frame: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Scales a frame, bicubic with antialiasing, as the published arrays were made.
-
-    Args:
-        frame: (H, W, 3) uint8.
-        width: Pixels.
-        height: Pixels.
-
-    Returns:
-        (height, width, 3) uint8.
-    """
+    """Scales a uint8 frame, bicubic with antialiasing, as the published arrays were."""
     return mmcv.imresize(
         frame, (width, height), interpolation='bicubic', backend='pillow'
     )
@@ -131,7 +98,7 @@ class FlowReader:
         self,
         reader: VideoReader | ArrayReader,
         method: str = 'tvl1',
-        bound: float = FLOW_BOUND,
+        bound: float = 20.0,
         prepare: Callable[[np.ndarray], np.ndarray] | None = None,
     ) -> None:
         self.reader = reader
@@ -157,11 +124,9 @@ class FlowReader:
         needed = sorted({index for pair in pairs for index in pair})
         grey = dict(zip(needed, self.reader.read(needed, self._grey), strict=False))
         fields: dict[tuple[int, int], np.ndarray] = {}
-        for first, second in pairs:
+        for first, second in dict.fromkeys(pairs):
             if second not in grey:
                 break
-            if (first, second) in fields:
-                continue
             found = self._kept.get((first, second))
             if found is None:
                 found = self._between(grey[first], grey[second])

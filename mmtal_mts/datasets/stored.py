@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from mmaction.datasets.transforms import RawFrameDecode
 
-from .video_file import VideoReadError
+from .video import VideoReadError
 
 CHANNELS = {'RGB': 3, 'Flow': 2}
 _NUMBERED = re.compile(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -22,12 +23,12 @@ from ..structures.annotations import (
 )
 from ..structures.timebase import frames_to_seconds, length_tolerance_s
 from ..utils.randomness import randomness_from
-from .sources import SourceFinder, VideoSampling, read_record
+from .sources import SourceFinder, describe_video, read_record
 from .video import VideoReadError
 from .windows import cut_video
 
-FRAME_TEMPLATES = {'RGB': 'img_{:05}.jpg', 'Flow': '{}_{:05}.jpg'}
-"""Names of the images of a frame folder by modality."""
+# Names of the images of a frame folder by modality.
+_FRAME_TEMPLATES = {'RGB': 'img_{:05}.jpg', 'Flow': '{}_{:05}.jpg'}
 _NO_EPOCH = -1
 
 
@@ -122,12 +123,18 @@ class TALDataset(BaseDataset):
         data_prefix = dict(data_prefix or {'video': ''})
         if 'video' not in data_prefix:
             raise ValueError(
-                "data_prefix needs the key 'video' (folder of the sources), got "
-                f'{data_prefix}'
+                f"data_prefix needs 'video', the folder of the sources: {data_prefix}"
             )
-        self._check_one_of('source_type', source_type, self.source_types)
-        self._check_one_of('modality', modality, tuple(FRAME_TEMPLATES))
-        self._check_one_of('on_bad_video', on_bad_video, ('error', 'skip'))
+        for name, value, known in (
+            ('source_type', source_type, self.source_types),
+            ('modality', modality, tuple(_FRAME_TEMPLATES)),
+            ('on_bad_video', on_bad_video, ('error', 'skip')),
+        ):
+            if value not in known:
+                raise ValueError(
+                    f'{name} of {type(self).__name__} must be one of {known}, got '
+                    f'{value!r}'
+                )
         if modality == 'Flow' and source_type == 'video':
             raise ValueError(
                 "modality='Flow' needs source_type 'frames' or 'npy': optical flow is "
@@ -142,17 +149,24 @@ class TALDataset(BaseDataset):
                 f'num_frames_per_video={count} must be in 1..clip_len ({clip_len}): '
                 'every video becomes one window'
             )
-        self.subsets, self.class_agnostic = subsets, class_agnostic
-        self.source_type, self.file_tmpl = source_type, file_tmpl
-        self.modality = modality
-        self.filename_tmpl = filename_tmpl or FRAME_TEMPLATES[modality]
-        self.start_index = start_index if source_type == 'frames' else 0
-        self.source_fps, self.sample_fps = source_fps, float(sample_fps)
-        self.num_frames_per_video = num_frames_per_video
-        self.clip_len = clip_len
         if window_stride is None:
             window_stride = clip_len // 2 if test_mode else round(clip_len * 30 / 256)
         self.window_stride = max(window_stride, 1)
+        self.clip_len, self.modality, self.source_type = clip_len, modality, source_type
+        self.subsets, self.class_agnostic = subsets, class_agnostic
+        self.file_tmpl = file_tmpl
+        self.source_fps, self.sample_fps = source_fps, float(sample_fps)
+        self.num_frames_per_video = num_frames_per_video
+        self.on_invalid, self.on_bad_video = on_invalid, on_bad_video
+        # What is the same in all items.
+        self._common = dict(
+            source_type=source_type,
+            modality=modality,
+            filename_tmpl=filename_tmpl or _FRAME_TEMPLATES[modality],
+            start_index=start_index if source_type == 'frames' else 0,
+            clip_len=clip_len,
+            on_bad_video=on_bad_video,
+        )
         self._cut = partial(
             cut_video,
             clip_len=clip_len,
@@ -162,7 +176,6 @@ class TALDataset(BaseDataset):
             min_ioa=min_ioa,
             one_based_window=one_based_window,
         )
-        self.on_invalid, self.on_bad_video = on_invalid, on_bad_video
         self._reported: set[str] = set()
         # In shared memory once it is set, because workers live on from epoch to epoch.
         self._seed_and_epoch = torch.full((2,), _NO_EPOCH, dtype=torch.int64)
@@ -185,12 +198,6 @@ class TALDataset(BaseDataset):
             **kwargs,
         )
 
-    def _check_one_of(self, name: str, value: str, known: tuple[str, ...]) -> None:
-        if value not in known:
-            raise ValueError(
-                f'{name} of {type(self).__name__} must be one of {known}, got {value!r}'
-            )
-
     # Loading
 
     def load_data_list(self) -> list[dict]:
@@ -203,7 +210,11 @@ class TALDataset(BaseDataset):
         if self.class_agnostic:
             self._metainfo['video_classes'] = annotations.classes
             self._metainfo['classes'] = ('action',)
-        excluded = self._excluded_videos()
+        settings = self.filter_cfg or {}
+        unknown = sorted(settings.keys() - {'exclude_videos'})
+        if unknown:
+            raise ValueError(f"filter_cfg knows 'exclude_videos', got {unknown}")
+        excluded = settings.get('exclude_videos', ())
         videos = [v for v in annotations.videos.values() if v.video_id not in excluded]
         data_list: list[dict] = []
         num_actions = num_seen = 0
@@ -216,10 +227,18 @@ class TALDataset(BaseDataset):
             num_actions += len(actions)
             num_seen += seen
         if not data_list:
+            reason = 'check subsets, filter_cfg and the paths of the videos'
+            if num_actions:
+                reason = (
+                    f'none of the {num_actions} actions fits into a window of '
+                    f'{self.clip_len} frames at {self.sample_fps:g} fps; raise '
+                    'clip_len, or lower keep_ioa or sample_fps'
+                )
+            elif videos and not self.test_mode:
+                reason = 'no action to train on in the videos that were found'
             raise AnnotationError(
                 f'{self.ann_file}: the data set is empty ({len(videos)} videos, '
-                f'{num_actions} actions, no window): '
-                f'{self._why_empty(len(videos), num_actions)}.'
+                f'{num_actions} actions, no window): {reason}.'
             )
         if not self.test_mode and num_seen < num_actions:
             _warn(
@@ -230,48 +249,37 @@ class TALDataset(BaseDataset):
         return data_list
 
     def _finder(self) -> SourceFinder:
-        """Finds the source of a video."""
+        """What finds the source of a video."""
         return SourceFinder(self.data_prefix['video'], self.source_type, self.file_tmpl)
 
-    def _sampling(self) -> VideoSampling:
-        """Describes a video and its source."""
-        folder = self.data_prefix['video']
-        return VideoSampling(
-            self.source_type,
-            self.modality,
-            self.sample_fps,
-            self.source_fps,
-            self.num_frames_per_video,
-            None if self.source_type == 'video' else read_record(folder),
+    def _sampling(self) -> Callable[[VideoAnnotation, Any], dict[str, Any]]:
+        """What describes a video: the keys that are the same in all its windows."""
+        from_video = self.source_type == 'video'
+        return partial(
+            describe_video,
+            source_type=self.source_type,
+            modality=self.modality,
+            sample_fps=self.sample_fps,
+            source_fps=self.source_fps,
+            num_frames=self.num_frames_per_video,
+            record=None if from_video else read_record(self.data_prefix['video']),
         )
-
-    def _excluded_videos(self) -> set[str]:
-        settings = dict(self.filter_cfg or {})
-        excluded = set(settings.pop('exclude_videos', ()))
-        if settings:
-            raise ValueError(
-                f"filter_cfg knows 'exclude_videos', got {sorted(settings)}"
-            )
-        return excluded
 
     def _describe_videos(
         self, videos: Sequence[VideoAnnotation]
     ) -> list[tuple[VideoAnnotation, dict[str, Any]]]:
         """The usable videos with their facts; raises or logs all problems at once."""
         finder, sample = self._finder(), self._sampling()
-        usable, undated, missing, unreadable, contradictions = [], [], [], [], []
+        usable, contradictions = [], []
+        problems: dict[type[Exception], list[str]] = defaultdict(list)
         for video in videos:
             source = finder.find(video.video_id, video.file)
-            if source is None:
-                missing.append(finder.expected(video.video_id, video.file))
-                continue
             try:
+                if source is None:
+                    raise FileNotFoundError(finder.expected(video.video_id, video.file))
                 facts = sample(video, source)
-            except AnnotationError as error:
-                undated.append(str(error))
-                continue
-            except VideoReadError as error:
-                unreadable.append(str(error))
+            except (AnnotationError, FileNotFoundError, VideoReadError) as error:
+                problems[type(error)].append(str(error))
                 continue
             usable.append((video, facts))
             count, fps = facts['num_sampled_frames'], facts['sample_fps']
@@ -282,50 +290,36 @@ class TALDataset(BaseDataset):
                     f'{facts["source"]}: {count} frames at {fps:g} fps = '
                     f'{length_s:.2f} s, but "duration" is {duration:.2f} s'
                 )
-        if undated:
-            raise AnnotationError(
-                f'{self.ann_file}: {len(undated)} videos without duration\n'
-                f'{summarize_problems(undated)}\nAdd "duration" in seconds to their '
-                'entries; only arrays tell their own length.'
-            )
-        counted = f'of {len(videos)} videos of {self.ann_file}'
-        remedy = "or set on_bad_video='skip' to leave them out."
-        if missing:
-            self._raise_or_warn(
+        skip = "or set on_bad_video='skip' to leave them out."
+        for kind, what, remedy in (
+            (
+                AnnotationError,
+                'are without duration',
+                'Add "duration" in seconds to their entries; only arrays tell their '
+                'own length.',
+            ),
+            (
                 FileNotFoundError,
-                f'{len(missing)} {counted} are missing in '
-                f'{self.data_prefix["video"]!r}\n{summarize_problems(missing)}\n'
-                f'Check data_prefix=dict(video=...) and file_tmpl, {remedy}',
+                f'are missing in {self.data_prefix["video"]!r}',
+                f'Check data_prefix=dict(video=...) and file_tmpl, {skip}',
+            ),
+            (VideoReadError, 'cannot be read', f'Replace them, {skip}'),
+        ):
+            found = problems[kind]
+            message = (
+                f'{len(found)} of {len(videos)} videos of {self.ann_file} {what}\n'
+                f'{summarize_problems(found)}\n{remedy}'
             )
-        if unreadable:
-            self._raise_or_warn(
-                VideoReadError,
-                f'{len(unreadable)} {counted} cannot be read\n'
-                f'{summarize_problems(unreadable)}\nReplace them, {remedy}',
-            )
+            if found and (kind is AnnotationError or self.on_bad_video == 'error'):
+                raise kind(message)
+            if found:
+                _warn(message)
         if contradictions:
             _warn(
                 f'{len(contradictions)} lengths contradict {self.ann_file}\n'
                 f'{summarize_problems(contradictions)}'
             )
         return usable
-
-    def _raise_or_warn(self, error: type[Exception], message: str) -> None:
-        if self.on_bad_video == 'error':
-            raise error(message)
-        _warn(message)
-
-    def _why_empty(self, num_videos: int, num_actions: int) -> str:
-        """Why there is no window, and the remedy."""
-        if num_actions:
-            return (
-                f'none of the {num_actions} actions fits into a window of '
-                f'{self.clip_len} frames at {self.sample_fps:g} fps; raise clip_len, '
-                'or lower keep_ioa or sample_fps'
-            )
-        if num_videos and not self.test_mode:
-            return 'no action to train on in the videos that were found'
-        return 'check subsets, filter_cfg and the paths of the videos'
 
     # Items
 
@@ -354,15 +348,7 @@ class TALDataset(BaseDataset):
     def get_data_info(self, idx: int) -> dict:
         """Returns one window before the pipeline, see ``docs/architecture.md``."""
         info = super().get_data_info(idx)
-        info.update(
-            source_type=self.source_type,
-            modality=self.modality,
-            filename_tmpl=self.filename_tmpl,
-            start_index=self.start_index,
-            clip_len=self.clip_len,
-            classes=self._metainfo['classes'],
-            on_bad_video=self.on_bad_video,
-        )
+        info.update(self._common, classes=self._metainfo['classes'])
         if self.class_agnostic:
             info['video_classes'] = self._metainfo['video_classes']
         return info

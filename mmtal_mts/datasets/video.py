@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import bisect
 import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import count, takewhile
 from typing import Any
 
+import av
 import numpy as np
 from av.error import FFmpegError
 
@@ -22,7 +22,6 @@ from .video_file import (
     one_line,
     open_video,
     scan_video,
-    upright_rgb,
     write_video,
 )
 
@@ -35,6 +34,8 @@ _SEEK_FROM = 64
 # Open files that a process got from its parent by being forked. Closing one would
 # wait for decoding threads that are not there.
 _INHERITED: list[Any] = []
+# Older PyAV takes no number of threads for the conversion of a frame.
+_HAS_THREADS = 'threads' in (av.VideoFrame.reformat.__doc__ or '')
 
 
 class _Reader:
@@ -78,15 +79,14 @@ class _Reader:
             M arrays. A damaged frame is replaced by the next one that can be decoded.
             Fewer than M if the file holds no frame from the next wanted one on.
         """
-        indices = np.asarray(indices, dtype=np.int64)
-        if not len(indices):
+        unique = np.unique(np.asarray(indices, dtype=np.int64)).tolist()
+        if not unique:
             return []
-        unique = np.unique(indices)
         kept = self._kept.setdefault(prepare, {})
         for frames in self._kept.values():
             for index in set(frames).difference(range(unique[0], unique[-1] + 1)):
                 del frames[index]
-        for index in unique.tolist():
+        for index in unique:
             if index in kept:
                 continue
             image = self._frame(index)
@@ -96,7 +96,7 @@ class _Reader:
                 if index not in frames:
                     frames[index] = image if step is None else step(image)
                     frames[index].flags.writeable = False
-        return [kept[i] for i in takewhile(kept.__contains__, indices.tolist())]
+        return [kept[i] for i in takewhile(kept.__contains__, map(int, indices))]
 
     def at(self, times_s: Sequence[float]) -> list[np.ndarray]:
         """Reads the frames that are on screen at some times.
@@ -120,17 +120,6 @@ class _Reader:
 
     def close(self) -> None:
         """Closes what is open; it is opened again where needed."""
-
-    def frames(self) -> Iterator[tuple[int, np.ndarray]]:
-        """Yields all frames that can be decoded, in order, and keeps none.
-
-        Yields:
-            Frame number and picture.
-
-        Raises:
-            VideoReadError: If there is none.
-        """
-        raise NotImplementedError
 
     def _frame(self, index: int) -> np.ndarray | None:
         """The frame, or the one that stands for it; None after the end."""
@@ -174,15 +163,14 @@ class VideoReader(_Reader):
         if not os.path.isfile(self.path):
             raise VideoReadError(f'{self.path}: no such video file')
         facts = os.stat(self.path)
-        scan = scan_video(self.path, facts.st_mtime_ns, facts.st_size)
+        self._scan = scan = scan_video(self.path, facts.st_mtime_ns, facts.st_size)
         self.num_frames = scan.num_frames
-        times = scan.times
-        if times is None and default_fps is None:
+        if scan.times is None and default_fps is None:
             raise VideoReadError(
                 f'{self.path}: the file does not tell its frame rate; add "fps" to its '
                 'entry in the annotation and give the annotation'
             )
-        self.times = times or FrameTimes(self.num_frames, default_fps)
+        self.times = scan.times or FrameTimes(self.num_frames, default_fps)
         self.announced_s, self.first_frame_s = scan.announced_s, scan.first_frame_s
         self.warnings += scan.warnings
         announced = self.announced_s or 0
@@ -191,7 +179,6 @@ class VideoReader(_Reader):
                 f'ends at {self.duration_s:.2f} s, though its header announces '
                 f'{announced:.2f} s'
             )
-        self._stamps, self._key_indices = scan.stamps, scan.key_indices
         self._container: Any = None
         self._pid = os.getpid()
         self._decoder: Iterator[tuple[int, Any]] = iter(())
@@ -199,7 +186,7 @@ class VideoReader(_Reader):
         self._size: tuple[int, int] | None = None
 
     def close(self) -> None:
-        """See :meth:`_Reader.close`."""
+        """Closes the file; it is opened again where needed."""
         if self._container is not None:
             if self._pid == os.getpid():
                 self._container.close()
@@ -213,8 +200,11 @@ class VideoReader(_Reader):
             self.close()
 
     def frames(self) -> Iterator[tuple[int, np.ndarray]]:
-        """See :meth:`_Reader.frames`."""
-        self.close()
+        """Yields number and picture of all frames that can be decoded; keeps none.
+
+        Raises:
+            VideoReadError: If there is none.
+        """
         self._start()
         for index, frame in self._decoder:
             yield index, self._picture(frame)
@@ -228,8 +218,9 @@ class VideoReader(_Reader):
             # The place in the file is shared with the process that opened it.
             self.close()
         at = -1 if self._current is None else self._current[0]
-        nearest = bisect.bisect_right(self._key_indices, index) - 1
-        key = self._key_indices[nearest] if nearest >= 0 else 0
+        keys = self._scan.key_indices
+        nearest = bisect.bisect_right(keys, index) - 1
+        key = keys[nearest] if nearest >= 0 else 0
         if self._container is None or index < at or key - at > _SEEK_FROM:
             self._start(key)
             # Where decoding and presentation order differ, a container may seek to the
@@ -243,41 +234,42 @@ class VideoReader(_Reader):
         return self._picture(self._current[1])
 
     def _picture(self, frame: Any) -> np.ndarray:
-        """A frame as RGB; those of another size are scaled to the size of the first."""
+        """A frame as upright RGB, scaled to the size of the first one."""
         self._size = self._size or (frame.width, frame.height)
-        return upright_rgb(frame, *self._size, self._num_threads)
+        threads = {'threads': self._num_threads} if _HAS_THREADS else {}
+        frame = frame.reformat(*self._size, 'rgb24', **threads)
+        image = frame.to_ndarray()
+        # Degrees counter-clockwise; older PyAV does not know the rotation.
+        turns = int(round(getattr(frame, 'rotation', 0) / 90)) % 4
+        return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
 
     def _start(self, key: int = 0) -> None:
-        """Opens the file, or seeks, to decode from a key frame on."""
+        """Lets decoding begin with a key frame, or at the start of the file."""
+        if not key:
+            self.close()
         if self._container is None:
             self._container, self._pid = open_video(self.path), os.getpid()
             stream = self._container.streams.video[0]
             stream.codec_context.thread_count = self._num_threads
             if self._num_threads != 1:
                 stream.thread_type = 'AUTO'
-        elif not key:
-            self.close()
-            self._start()
-            return
         stream = self._container.streams.video[0]
+        self._current, self._decoder = None, self._decode(stream)
         if key:
             try:
-                stamp = int(self._stamps[key])
+                stamp = int(self._scan.stamps[key])
                 self._container.seek(stamp, stream=stream, backward=True)
             except FFmpegError:  # not every container can seek
-                self.close()
                 self._start()
-                return
-        self._current = None
-        self._decoder = self._decode(stream)
-        if key:
-            next(self._decoder, None)
+            else:
+                next(self._decoder, None)
 
     def _decode(self, stream: Any) -> Iterator[tuple[int, Any]]:
         """Yields what can be decoded, with its number, and tells of what cannot."""
-        number, damaged = 0, 0
+        number, damaged, stamps = 0, 0, self._scan.stamps
         packets = self._container.demux(stream)
-        while True:
+        packet = stream
+        while packet is not None:
             try:
                 packet = next(packets, None)
             except FFmpegError as error:
@@ -293,14 +285,12 @@ class VideoReader(_Reader):
                 frames = []
             for frame in frames:
                 index, number = number, number + 1
-                if self._stamps is not None:
-                    if frame.pts is None or frame.pts < self._stamps[0]:
+                if stamps is not None:
+                    if frame.pts is None or frame.pts < stamps[0]:
                         continue
-                    index = int(np.searchsorted(self._stamps, frame.pts))
+                    index = int(np.searchsorted(stamps, frame.pts))
                 self._current = index, frame
                 yield self._current
-            if packet is None:
-                break
         if damaged:
             self._warn('damaged packets were left out', f'{damaged} ')
 
@@ -336,64 +326,63 @@ class ArrayReader(_Reader):
         if not (np.isfinite(fps) and fps > 0):
             raise ValueError(f'fps must be positive, got {fps}')
         self._fps = fps
-        self._is_sequence = hasattr(frames, '__len__')
-        self._frames = frames if self._is_sequence else iter(frames)
-        self._held: deque[np.ndarray] = deque()
-        self._first = 0
-        self.num_frames = len(frames) if self._is_sequence else None
+        self._sequence = frames if hasattr(frames, '__len__') else None
+        self._iterator = iter(frames)
+        self._held: dict[int, np.ndarray] = {}
+        self._num_made = 0
+        self.num_frames = None if self._sequence is None else len(frames)
         if not self.reaches(0):
             raise VideoReadError('there is no frame')
-        self.announced_s = self.duration_s if self._is_sequence else None
+        self.announced_s = self.duration_s if self.num_frames else None
 
     @property
     def times(self) -> FrameTimes:
         """When each frame is shown; of a generator those that were read so far."""
-        read = self._first + len(self._held)
-        return FrameTimes(self.num_frames or read, self._fps)
+        return FrameTimes(self.num_frames or self._num_made, self._fps)
 
     def reaches(self, index: int) -> bool:
         """Whether there is a frame of this number; a generator is read up to it."""
-        while self.num_frames is None and self._first + len(self._held) <= index:
-            image = next(self._frames, None)
+        while self.num_frames is None and self._num_made <= index:
+            image = next(self._iterator, None)
             if image is None:
-                self.num_frames = self._first + len(self._held)
+                self.num_frames = self._num_made
             else:
-                self._held.append(self._checked(image, self._first + len(self._held)))
+                self._held[self._num_made] = _checked(image, self._num_made)
+                self._num_made += 1
         return self.num_frames is None or index < self.num_frames
 
     def read(
         self, indices: Sequence[int] | np.ndarray, prepare: Prepare | None = None
     ) -> list[np.ndarray]:
-        """See :meth:`_Reader.read`."""
-        while self._held and self._first < min(indices):
-            self._held.popleft()
-            self._first += 1
+        """See :meth:`VideoReader.read`."""
+        first = min(indices, default=0)
+        self._held = {i: self._held[i] for i in self._held if i >= first}
         return super().read(indices, prepare)
 
     def frames(self) -> Iterator[tuple[int, np.ndarray]]:
-        """See :meth:`_Reader.frames`."""
+        """Yields number and picture of all frames, in order."""
         for index in takewhile(self.reaches, count()):
             yield index, self.read([index])[0]
 
     def _frame(self, index: int) -> np.ndarray | None:
         if not self.reaches(index):
             return None
-        if self._is_sequence:
-            return self._checked(self._frames[index], index).view()
-        if index < self._first:
+        if self._sequence is not None:
+            return _checked(self._sequence[index], index).view()
+        if index not in self._held:
             raise VideoReadError(
                 f'frame {index} of a generator cannot be had again; give an array'
             )
-        return self._held[index - self._first].view()
+        return self._held[index].view()
 
-    @staticmethod
-    def _checked(image: Any, index: int) -> np.ndarray:
-        image = np.asarray(image)
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-            raise VideoReadError(
-                f'frame {index} is {image.dtype} {image.shape}, but frames must be '
-                'uint8 RGB pictures (H, W, 3)'
-            )
-        if not image.size:
-            raise VideoReadError(f'frame {index} is empty: {image.shape}')
-        return image
+
+def _checked(image: Any, index: int) -> np.ndarray:
+    image = np.asarray(image)
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise VideoReadError(
+            f'frame {index} is {image.dtype} {image.shape}, but frames must be '
+            'uint8 RGB pictures (H, W, 3)'
+        )
+    if not image.size:
+        raise VideoReadError(f'frame {index} is empty: {image.shape}')
+    return image

@@ -22,8 +22,6 @@ from ..structures.timebase import (
 )
 from ..utils.io import atomic_write
 
-# Older PyAV takes no number of threads for the conversion of a frame.
-_HAS_THREADS = 'threads' in (av.VideoFrame.reformat.__doc__ or '')
 # Constant quality: visually clean, yet small files despite the sensor noise. Macroblock
 # trees of x264 make the bytes of small pictures differ from one process to the next.
 _X264 = {'crf': '20', 'preset': 'veryfast', 'threads': '1', 'mbtree': '0'}
@@ -38,54 +36,28 @@ class VideoReadError(ValueError):
 
 
 @dataclass(frozen=True)
-class VideoScan:
-    """What the packets of a file tell without being decoded.
-
-    Attributes:
-        num_frames: Number of frames.
-        times: When they are shown; None if the file does not tell its rate.
-        stamps: Ascending time stamps; None if frames can only be counted.
-        key_indices: Frames that decoding may begin with.
-        announced_s: Duration according to the header.
-        first_frame_s: When players show the first frame.
-        warnings: What is wrong with the file.
-    """
+class Scan:
+    """What the packets of a file tell without being decoded."""
 
     num_frames: int
-    times: FrameTimes | None
-    stamps: np.ndarray | None
-    key_indices: list[int]
+    times: FrameTimes | None  # None if the file does not tell its rate
+    stamps: np.ndarray | None  # ascending; None if frames can only be counted
+    key_indices: list[int]  # frames that decoding may begin with
     announced_s: float | None
     first_frame_s: float
     warnings: tuple[str, ...]
 
 
-def open_video(path: str) -> Any:
-    """Opens a file that has a video stream; the caller closes the container."""
-    try:
-        container = av.open(path)
-    except (FFmpegError, OSError, ValueError) as error:
-        reason = one_line(error) if os.path.getsize(path) else 'it is empty'
-        raise VideoReadError(
-            f'{path}: cannot be opened as a video ({reason}). Play or re-encode it, '
-            'for instance by "ffmpeg -i IN -c:v libx264 OUT.mp4"'
-        ) from error
-    if not container.streams.video:
-        container.close()
-        raise VideoReadError(f'{path}: has no video stream')
-    return container
-
-
 # Windows of the same video are asked for again and again, in every epoch.
 @lru_cache(maxsize=512)
-def scan_video(path: str, modified: int, size: int) -> VideoScan:
+def scan_video(path: str, modified: int, size: int) -> Scan:
     """Reads the packets of a file; the time and size are what the cache goes by."""
     packets, warnings = [], []
     with open_video(path) as container:
         stream = container.streams.video[0]
         average = stream.average_rate or stream.guessed_rate
         rate, tick = exact_rate(float(average)) if average else None, stream.time_base
-        announced_s = _announced_s(container, stream, rate)
+        announced_s = _announced_s(container, rate)
         first_frame_s = 0.0
         if stream.start_time and container.start_time is not None:
             begin = float(stream.start_time * tick)
@@ -114,14 +86,30 @@ def scan_video(path: str, modified: int, size: int) -> VideoScan:
             keys = np.sort(np.searchsorted(ordered, key_stamps)).tolist()
         stamps = unwrapped
     times = times_from_stamps(stamps, tick, rate, last_s)
-    return VideoScan(
+    return Scan(
         len(packets), times, ordered, keys, announced_s, first_frame_s, tuple(warnings)
     )
 
 
-def _announced_s(container: Any, stream: Any, rate: Any) -> float | None:
+def open_video(path: str) -> Any:
+    """Opens a file that has a video stream; the caller closes the container."""
+    try:
+        container = av.open(path)
+    except (FFmpegError, OSError, ValueError) as error:
+        reason = one_line(error) if os.path.getsize(path) else 'it is empty'
+        raise VideoReadError(
+            f'{path}: cannot be opened as a video ({reason}). Play or re-encode it, '
+            'for instance by "ffmpeg -i IN -c:v libx264 OUT.mp4"'
+        ) from error
+    if not container.streams.video:
+        container.close()
+        raise VideoReadError(f'{path}: has no video stream')
+    return container
+
+
+def _announced_s(container: Any, rate: Any) -> float | None:
     """The longest duration that the header tells; a cut file may tell two."""
-    lengths = [0.0]
+    stream, lengths = container.streams.video[0], [0.0]
     if stream.duration and stream.time_base:
         lengths.append(float(stream.duration * stream.time_base))
     elif container.duration:
@@ -129,18 +117,6 @@ def _announced_s(container: Any, stream: Any, rate: Any) -> float | None:
     if rate:
         lengths.append(frames_to_seconds(stream.frames, float(rate)))
     return max(lengths) or None
-
-
-def upright_rgb(
-    frame: Any, width: int, height: int, num_threads: int = 0
-) -> np.ndarray:
-    """Converts a frame of PyAV, and turns it as its rotation flag says."""
-    threads = {'threads': num_threads} if _HAS_THREADS else {}
-    frame = frame.reformat(width, height, 'rgb24', **threads)
-    image = frame.to_ndarray()
-    # Degrees counter-clockwise; older PyAV does not know the rotation.
-    turns = int(round(getattr(frame, 'rotation', 0) / 90)) % 4
-    return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
 
 
 def one_line(error: Exception) -> str:
@@ -153,8 +129,7 @@ def announced_duration_s(path: str) -> float | None:
     """Reads the duration from the header; None if there is none or no video."""
     try:
         with open_video(path) as container:
-            stream = container.streams.video[0]
-            return _announced_s(container, stream, stream.average_rate)
+            return _announced_s(container, container.streams.video[0].average_rate)
     except (VideoReadError, OSError):
         return None
 
@@ -167,21 +142,10 @@ def complete_frames(
     before: np.ndarray | None = None,
     until: int | None = None,
 ) -> list[np.ndarray]:
-    """Repeats the last frame where a file lacks a few that it announces at its end.
+    """Repeats the last frame where a file lacks a few of the ``indices`` at its end.
 
-    Args:
-        frames: What could be read of the indices, in their order.
-        indices: (M,) frames that were asked for.
-        times: Those of the file.
-        path: The file, for the message.
-        before: The frame before the first index, if that was read earlier.
-        until: The last frame that will be asked for, if that is not ``indices[-1]``.
-
-    Returns:
-        M frames.
-
-    Raises:
-        VideoReadError: If more than a second, or 2 % of the video, is missing.
+    For a piece of a longer request, ``before`` is the frame before it, and ``until``
+    the last index of all. More than a second, or 2 % of the video, is an error.
     """
     found = len(frames)
     if found == len(indices):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from itertools import count
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,8 +13,7 @@ from ..structures.timebase import mean_rate, seconds_to_frames
 from .video import ArrayReader, VideoReader, VideoReadError
 
 
-@dataclass
-class Window:
+class Window(NamedTuple):
     """A stretch of ``clip_len`` sampled frames and the actions in it.
 
     Attributes:
@@ -44,46 +42,13 @@ def window_offsets(num_frames: int, clip_len: int, stride: int) -> list[int]:
     Raises:
         ValueError: If an argument is not positive.
     """
-    for name, value in (
-        ('num_frames', num_frames),
-        ('clip_len', clip_len),
-        ('stride', stride),
-    ):
-        if value <= 0:
-            raise ValueError(f'{name} must be positive, got {value}')
-    last = num_frames - clip_len
-    if last <= 0:
-        return [0]
-    offsets = list(range(0, last + 1, stride))
-    if offsets[-1] != last:
-        offsets.append(last)
-    return offsets
-
-
-def testing_windows(
-    num_frames: int,
-    segments: np.ndarray,
-    clip_len: int,
-    stride: int,
-    min_ioa: float = 0.5,
-) -> list[Window]:
-    """Cuts a video into windows that cover all of it.
-
-    Args:
-        num_frames: Length of the video in sampled frames.
-        segments: (G, 2) actions in sampled frames.
-        clip_len: Length of a window in sampled frames.
-        stride: Distance of consecutive windows in sampled frames.
-        min_ioa: An action belongs to a window that holds at least this
-            fraction of it.
-
-    Returns:
-        All windows, also those without an action.
-    """
-    return [
-        _cut(offset, segments, clip_len, min_ioa)[0]
-        for offset in window_offsets(num_frames, clip_len, stride)
-    ]
+    if min(num_frames, clip_len, stride) <= 0:
+        raise ValueError(
+            f'num_frames={num_frames}, clip_len={clip_len} and stride={stride} must be '
+            'positive'
+        )
+    last = max(num_frames - clip_len, 0)
+    return [*range(0, last, stride), last]
 
 
 def training_windows(
@@ -130,37 +95,9 @@ def training_windows(
     return windows
 
 
-def shortest_action(
-    num_frames: int,
-    segments: np.ndarray,
-    clip_len: int,
-    stride: int,
-    min_ioa: float = 0.5,
-    one_based_window: bool = False,
-) -> float | None:
-    """Length of the shortest action in any training window, kept or not.
-
-    Args:
-        num_frames: Length of the video in sampled frames.
-        segments: (G, 2) actions in sampled frames.
-        clip_len: Length of a window in sampled frames.
-        stride: Distance of consecutive windows in sampled frames.
-        min_ioa: See :func:`training_windows`.
-        one_based_window: See :func:`training_windows`.
-
-    Returns:
-        Sampled frames inside the window; None if no window has an action.
-    """
-    windows = training_windows(
-        num_frames, segments, clip_len, stride, min_ioa, min_ioa, one_based_window
-    )
-    lengths = [float(np.diff(window.segments).min()) for window in windows]
-    return min(lengths, default=None)
-
-
 def _cut(
     offset: int, segments: np.ndarray, clip_len: int, min_ioa: float, first: int = 0
-):
+) -> tuple[Window, float]:
     """Returns the window at ``offset`` and the largest fraction of an action in it."""
     segments = np.asarray(segments, dtype=np.float64).reshape(-1, 2)
     lengths = segments[:, 1] - segments[:, 0]
@@ -193,17 +130,19 @@ def cut_video(
         facts: The keys that are the same in the whole video, among them
             ``num_sampled_frames``, ``sample_fps`` and optionally ``grid_start_f``.
         actions: Actions in seconds of the video.
-        clip_len: Length of a window in sampled frames.
+        clip_len: Like all that follow but ``test_mode`` as of
+            :func:`training_windows`.
         stride: Distance of consecutive windows in sampled frames.
         test_mode: Windows that cover all of the video instead of those that hold an
             action.
-        keep_ioa: See :func:`training_windows`.
-        min_ioa: See :func:`training_windows`.
-        one_based_window: See :func:`training_windows`.
+        keep_ioa: Fraction of an action that a window must hold.
+        min_ioa: Fraction of an action from which on it is annotated.
+        one_based_window: Reproduce AFSD's windows.
 
     Returns:
-        The facts with what is particular to each window, and how many of the actions
-        are in a window.
+        The facts with what is particular to each window (``min_segment_f`` is the
+        length of the shortest action in any training window, kept or not, None if
+        there is none), and how many of the actions are in a window.
     """
     num_frames, start = facts['num_sampled_frames'], facts.get('grid_start_f', 0)
     # The last, incomplete sampling interval is in no window; an action that ends there
@@ -213,16 +152,18 @@ def cut_video(
     valid = segments[:, 1] > segments[:, 0]
     segments, labels = segments[valid], actions.labels[valid]
     layout = (num_frames, segments, clip_len, stride)
+    with_action = training_windows(*layout, min_ioa, min_ioa, one_based_window)
+    lengths = [float(np.diff(window.segments).min()) for window in with_action]
     if test_mode:
-        windows = testing_windows(*layout, min_ioa)
+        offsets = window_offsets(num_frames, clip_len, stride)
+        windows = [_cut(o, segments, clip_len, min_ioa)[0] for o in offsets]
     else:
         windows = training_windows(*layout, keep_ioa, min_ioa, one_based_window)
-    shortest = shortest_action(*layout, min_ioa, one_based_window)
     items = [
         dict(
             facts,
             window_offset=window.offset + start,
-            min_segment_f=shortest,
+            min_segment_f=min(lengths, default=None),
             gt_segments=window.segments.astype(np.float32),
             gt_labels=labels[window.indices],
         )
@@ -279,10 +220,9 @@ def video_windows(
             )
         sample_fps = mean_rate(num_frames_per_video, reader.duration_s)
     stride = window_stride or max(clip_len // 2, 1)
-    for offset, num_frames in _offsets(
-        reader, sample_fps, clip_len, stride, num_frames_per_video
-    ):
-        yield dict(
+
+    def item(offset: int, num_frames: int) -> dict[str, Any]:
+        return dict(
             video_id=video_id,
             source=reader.path,
             source_type='video',
@@ -306,26 +246,17 @@ def video_windows(
             **more,
         )
 
-
-def _offsets(
-    reader: VideoReader | ArrayReader,
-    sample_fps: float,
-    clip_len: int,
-    stride: int,
-    count: int | None,
-) -> Iterator[tuple[int, int]]:
-    """Yields the offset of each window, and how many sampled frames are known."""
     done = -1
     if reader.num_frames is None:
         # A window is passed on when it is known that there is a frame after it, which
         # its flow needs.
-        for offset in itertools.count(0, stride):
+        for offset in count(0, stride):
             beyond = reader.times.indices(offset + clip_len, 1, sample_fps)
             if not reader.reaches(int(beyond[0])):
                 break
-            yield offset, offset + clip_len + 1
+            yield item(offset, offset + clip_len + 1)
             done = offset
-    num_frames = count or reader.times.count(sample_fps)
+    num_frames = num_frames_per_video or reader.times.count(sample_fps)
     for offset in window_offsets(num_frames, clip_len, stride):
         if offset > done:
-            yield offset, num_frames
+            yield item(offset, num_frames)

@@ -6,6 +6,7 @@ frame every 12 frames. Frame i is grey of value 20 + 5 i.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import struct
 from fractions import Fraction
@@ -155,54 +156,40 @@ def test_frames_on_screen_at_given_times(tmp_path, make_video, number_of):
 # Files that are not as they should be
 
 
-def test_files_without_time_stamps_are_counted():
+def with_scan(**facts):
     reader = VideoReader(VIDEO)
-    reader._stamps, reader._key_indices = None, []
+    reader._scan = dataclasses.replace(reader._scan, **facts)
+    return reader
+
+
+def test_files_without_time_stamps_are_counted():
+    reader = with_scan(stamps=None, key_indices=[])
     assert shown(reader.read([15, 30])) == [15, 30]
     assert shown(reader.read([3])) == [3]
 
 
-def test_a_seek_that_lands_too_late_begins_anew():
-    reader = VideoReader(VIDEO)
-    # The stamp of the last key frame stands for that of frame 11.
-    reader._stamps = reader._stamps.copy()
-    reader._key_indices = [0, 11]
-    original, reader._stamps = reader._stamps, _Wrong(reader._stamps, 33)
-    assert shown(reader.read([15, 20])) == [15, 20]
-    assert len(original) == 40
+@pytest.mark.parametrize('lands_late', [True, False])
+def test_after_a_seek_that_fails_reading_begins_anew(lands_late, monkeypatch):
+    reader = with_scan(key_indices=[0, 11])
+    late, sought = int(reader._scan.stamps[33]), []
 
-
-class _Wrong(np.ndarray):
-    """Time stamps of which a single one that is looked up is that of a later frame."""
-
-    def __new__(cls, stamps, later):
-        found = stamps.view(cls)
-        found.later = later
-        return found
-
-    def __getitem__(self, index):
-        key = index if index == 0 else self.later
-        return np.asarray(self)[key]
-
-
-def test_a_container_that_cannot_seek_is_read_from_its_start(monkeypatch):
-    reader = VideoReader(VIDEO)
-
-    class NoSeek:
+    class Container:
         def __init__(self, container):
             self.container = container
 
         def __getattr__(self, name):
             return getattr(self.container, name)
 
-        def seek(self, *args, **kwargs):
-            raise av.error.PermissionError(1, 'no seeking')
+        def seek(self, stamp, **more):
+            sought.append(stamp)
+            if not lands_late:
+                raise av.error.PermissionError(1, 'no seeking')
+            self.container.seek(late, **more)
 
     real = av.open
-    monkeypatch.setattr(
-        'mmtal_mts.datasets.video_file.av.open', lambda path: NoSeek(real(path))
-    )
-    assert shown(reader.read([35, 36])) == [35, 36]
+    monkeypatch.setattr(av, 'open', lambda path: Container(real(path)))
+    assert shown(reader.read([15, 20])) == [15, 20]
+    assert sought == [reader._scan.stamps[11]]
 
 
 @pytest.mark.parametrize(

@@ -18,12 +18,24 @@ from mmtal_mts.datasets import (
     VideoReadError,
 )
 from mmtal_mts.datasets import windows as w
+from mmtal_mts.structures import Segments
 
 GOLDENS = Path(__file__).parents[1] / 'data' / 'goldens'
 
 
 def golden(name):
     return json.loads((GOLDENS / name).read_text())
+
+
+def cut(num_frames, segments, clip_len, stride, **more):
+    """The items of a video at one sampled frame per second."""
+    facts = dict(num_sampled_frames=num_frames, sample_fps=1.0)
+    actions = Segments(np.array(segments), np.zeros(len(segments)))
+    return w.cut_video(facts, actions, clip_len, stride, **more)[0]
+
+
+def shortest_action(*layout, **more):
+    return cut(*layout, test_mode=True, **more)[0]['min_segment_f']
 
 
 def test_offsets_by_hand():
@@ -87,10 +99,10 @@ def test_training_windows_without_or_with_too_long_actions():
 
 
 def test_testing_windows_keep_empty_ones():
-    found = w.testing_windows(30, np.array([[12.0, 18.0]]), 10, 10)
-    assert [window.offset for window in found] == [0, 10, 20]
-    assert [len(window.indices) for window in found] == [0, 1, 0]
-    assert found[0].segments.shape == (0, 2)
+    found = cut(30, [[12.0, 18.0]], 10, 10, test_mode=True)
+    assert [item['window_offset'] for item in found] == [0, 10, 20]
+    assert [len(item['gt_labels']) for item in found] == [0, 1, 0]
+    assert found[0]['gt_segments'].shape == (0, 2)
 
 
 @given(
@@ -179,13 +191,8 @@ def test_shortest_actions_equal_afsd(setting, afsd_thumos14):
     split, clip_len, stride = setting.split('_')
     lines = []
     for video, (num_frames, table) in afsd_thumos14[split].items():
-        shortest = w.shortest_action(
-            num_frames,
-            table[:, :2],
-            int(clip_len),
-            int(stride),
-            one_based_window=True,
-        )
+        layout = num_frames, table[:, :2], int(clip_len), int(stride)
+        shortest = shortest_action(*layout, one_based_window=True)
         shortest = int(clip_len) if shortest is None else shortest
         lines.append(f'{video}|{math.ceil(min(int(clip_len), shortest))}')
     digest = hashlib.sha256('\n'.join(lines).encode()).hexdigest()
@@ -194,9 +201,9 @@ def test_shortest_actions_equal_afsd(setting, afsd_thumos14):
 
 def test_shortest_action_by_hand():
     segments = np.array([[0.0, 8.0], [9.0, 12.0]])
-    assert w.shortest_action(20, segments, clip_len=10, stride=10) == 2.0
-    assert w.shortest_action(20, segments, clip_len=12, stride=12) == 3.0
-    assert w.shortest_action(20, np.zeros((0, 2)), 10, 10) is None
+    assert shortest_action(20, segments, 10, 10) == 2.0
+    assert shortest_action(20, segments, 12, 12) == 3.0
+    assert shortest_action(20, np.zeros((0, 2)), 10, 10) is None
 
 
 # Windows of an open video
