@@ -11,13 +11,10 @@ import numpy as np
 import pytest
 import torch
 from mmaction.registry import DATASETS, METRICS, MODELS
-from mmaction.structures import ActionDataSample
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.optim import build_optim_wrapper
-from mmengine.structures import InstanceData
-
-from mmtal_mts.models import InceptionI3D
+from tiny_models import SIZE, T, clip_sample, is_of_features, reduced
 
 ROOT = Path(__file__).parents[1] / 'configs'
 ALL = sorted(
@@ -28,7 +25,6 @@ ALL = sorted(
 # Two trained networks joined, for testing only.
 TWO_STREAM = [name for name in ALL if name.endswith('-two-stream.py')]
 CONFIGS = [name for name in ALL if name not in TWO_STREAM]
-T, SIZE, LEVELS, CHANNELS = 32, 32, 3, 16
 SIDE = 36  # of the frames that are cropped
 PAPER = '_i3d_1xb1-256x96x96-25e_thumos14'
 MODULES = {  # Table VI: merges of RFP, STT, FSA
@@ -52,62 +48,6 @@ def load(name: str) -> Config:
     return cfg
 
 
-# What makes the backbones of MMAction2 small.
-SMALL_BACKBONES = {
-    'ResNet3dSlowOnly': dict(depth=18, base_channels=4),
-    'SwinTransformer3D': dict(
-        arch=dict(embed_dims=8, depths=[1, 1, 1, 1], num_heads=[1, 1, 2, 2])
-    ),
-    'VisionTransformer': dict(
-        img_size=SIZE, patch_size=16, embed_dims=16, depth=5, num_heads=2
-    ),
-}
-
-
-def reduce_backbone(model: dict) -> None:
-    """Makes the backbone narrow, and the pyramid fit."""
-    backbone, pyramid = model.backbone, model.neck.pyramid
-    if backbone.type == 'BackboneAdapter':
-        backbone.update(clip_len=T, crop_size=SIZE)
-        backbone.backbone.update(SMALL_BACKBONES[backbone.backbone.type])
-    elif backbone.type == 'FeatureEmbedding':
-        backbone.update(out_channels=CHANNELS, num_groups=4)
-    else:
-        indices = backbone.out_indices
-        backbone.width = 0.03125
-        channels = InceptionI3D(width=backbone.width, out_indices=indices).out_channels
-        pyramid.update(in_channels=channels, spatial_sizes=(2, 1)[-len(indices) :])
-        if model.get('warmup_head'):
-            model.warmup_head.in_channels = channels[0]
-
-
-def reduced(model: dict) -> dict:
-    """The model of a config, narrow, over 32 frames of 32x32 pixels, or 32 rows."""
-    model = copy.deepcopy(model)
-    reduce_backbone(model)
-    small = dict(crop_size=SIZE, patch_size=16, embed_dims=16, out_channels=CHANNELS)
-    if is_of_features(model):
-        small.update(crop_size=1, patch_size=1)
-    model.neck.pyramid.update(out_channels=CHANNELS, num_levels=LEVELS, num_groups=4)
-    model.neck.frame_feature.update(channels=CHANNELS, num_groups=4)
-    if model.neck.stt is not None:
-        model.neck.stt.update(clip_len=T, num_levels=LEVELS, num_groups=4, **small)
-    head = model.coarse_head
-    head.update(channels=CHANNELS, num_levels=LEVELS, num_groups=4)
-    if head.get('distance_factors'):
-        head.distance_factors = head.distance_factors[:LEVELS]
-    if head.get('assigner') and head.assigner.get('level_ranges'):
-        head.assigner.level_ranges = head.assigner.level_ranges[:LEVELS]
-    model.refine_head.update(channels=CHANNELS, num_groups=4)
-    if model.refine_head.fsa is not None:
-        model.refine_head.fsa.update(**small)
-    return model
-
-
-def is_of_features(model: dict) -> bool:
-    return model.backbone.type == 'FeatureEmbedding'
-
-
 def batch(cfg: Config):
     channels = cfg.model.backbone.get('in_channels', 3)
     generator = torch.Generator().manual_seed(0)
@@ -116,12 +56,7 @@ def batch(cfg: Config):
     else:
         shape = (channels, T, SIZE, SIZE)
         inputs = torch.randint(0, 256, shape, generator=generator).byte()
-    sample = ActionDataSample()
-    sample.gt_instances = InstanceData(
-        segments=torch.tensor([[2.0, 22.0]]), labels=torch.tensor([0])
-    )
-    sample.set_metainfo(dict(video_id='v', window_offset=0, sample_fps=10.0))
-    return dict(inputs=[inputs], data_samples=[sample])
+    return dict(inputs=[inputs], data_samples=[clip_sample([[2.0, 22.0]], [0])])
 
 
 @pytest.mark.parametrize('name', CONFIGS)

@@ -114,7 +114,7 @@ def aligned_tiou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _tiou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """tIoU of segments (..., 2) that broadcast."""
+    """TIoU of segments (..., 2) that broadcast."""
     left = np.maximum(a[..., 0], b[..., 0])
     right = np.minimum(a[..., 1], b[..., 1])
     overlap = np.maximum(right - left, 0.0)

@@ -55,7 +55,7 @@ class ToyModel(BaseModel):
             target = torch.stack([sample.target for sample in data_samples])
             return dict(loss_toy=(output - target).square().mean())
         if mode == 'predict':
-            for sample, value in zip(data_samples, output):
+            for sample, value in zip(data_samples, output, strict=True):
                 sample.set_data(dict(value=value))
             return data_samples
         return output

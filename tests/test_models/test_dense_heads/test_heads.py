@@ -2,52 +2,34 @@ import math
 
 import pytest
 import torch
-from mmengine.structures import InstanceData
+from plain_baselines import pool_segment_by_segment
+from tiny_models import instances
 
 from mmtal_mts.models.dense_heads import BoundaryRefineHead, CoarseHead
-from mmtal_mts.models.layers import FrameSelfAttention
 from mmtal_mts.models.necks import NeckFeatures
 from mmtal_mts.models.task_modules import SegmentPointGenerator
-from mmtal_mts.ops import boundary_max_pooling, boundary_max_pooling_levels
 
 LENGTHS = (4, 2, 1)
-T = 16
-K = 3
+T, K = 16, 3
+POINTS = SegmentPointGenerator().level_points(LENGTHS, T)
+FSA = dict(crop_size=8, embed_dims=8, out_channels=8, patch_size=4, num_heads=2)
 
 
 def features(batch=1, context=True, channels=8):
     torch.manual_seed(0)
-    levels = tuple(torch.rand(batch, channels, n) for n in LENGTHS)
-    other = tuple(torch.rand(batch, channels, n) for n in LENGTHS)
-    return NeckFeatures(
-        levels,
-        other if context else None,
-        torch.rand(batch, channels, T),
-        torch.randn(batch, 3, T, 8, 8),
+    levels, other = (
+        tuple(torch.rand(batch, channels, n) for n in LENGTHS) for _ in range(2)
     )
+    frame_level, frames = torch.rand(batch, channels, T), torch.randn(batch, 3, T, 8, 8)
+    return NeckFeatures(levels, other if context else None, frame_level, frames)
 
 
 def coarse_head(**kwargs):
-    options = dict(num_classes=K, channels=8, num_levels=3, num_groups=2)
-    options.update(kwargs)
-    return CoarseHead(**options)
+    return CoarseHead(K, 8, **dict(num_levels=3, num_groups=2) | kwargs)
 
 
 def refine_head(**kwargs):
-    options = dict(num_classes=K, channels=8, num_groups=2)
-    options.update(kwargs)
-    return BoundaryRefineHead(**options)
-
-
-def points():
-    return SegmentPointGenerator().level_points(LENGTHS, T)
-
-
-def gt(segments, labels):
-    return InstanceData(
-        segments=torch.tensor(segments, dtype=torch.float32).reshape(-1, 2),
-        labels=torch.tensor(labels, dtype=torch.long),
-    )
+    return BoundaryRefineHead(K, 8, num_groups=2, **kwargs)
 
 
 def test_coarse_distances_are_exp_of_the_scaled_convolution():
@@ -76,17 +58,6 @@ def test_context_reaches_classification_only():
         assert not torch.equal(before.logits[i], after.logits[i])
 
 
-def test_only_the_first_classification_layer_grows():
-    with_context, without = coarse_head(), coarse_head(with_context=False)
-    sizes = [
-        {name: p.shape for name, p in head.named_parameters()}
-        for head in (with_context, without)
-    ]
-    differing = [name for name in sizes[0] if sizes[0][name] != sizes[1][name]]
-    assert differing == ['cls_tower.0.conv.weight']
-    assert sizes[0][differing[0]][1] == 2 * sizes[1][differing[0]][1]
-
-
 def test_coarse_misfits_are_named():
     with pytest.raises(ValueError, match='with_context=True, but neck.stt is off'):
         coarse_head()(features(context=False))
@@ -99,7 +70,7 @@ def test_coarse_misfits_are_named():
 def test_coarse_loss_without_positives_divides_by_one():
     head = coarse_head()
     outputs = head(features(batch=2))
-    targets = head.get_targets(points(), [gt([], []), gt([], [])])
+    targets = head.get_targets(POINTS, [instances([], []), instances([], [])])
     assert (targets.labels == K).all()
     losses = head.loss_by_feat(outputs, targets)
     assert losses['loss_coarse_loc'] == 0
@@ -109,46 +80,41 @@ def test_coarse_loss_without_positives_divides_by_one():
     torch.testing.assert_close(losses['loss_coarse_cls'], expected)
 
 
+def tiou(a, b):
+    """Of two segments, as their distances to start and end from one point."""
+    inter = torch.minimum(a, b).sum()
+    return (inter / (a.sum() + b.sum() - inter)).item()
+
+
 def test_coarse_loss_is_divided_by_the_positives_of_the_batch():
     head = coarse_head()
     outputs = head(features(batch=2))
-    targets = head.get_targets(points(), [gt([[0, 16]], [1]), gt([[5, 9]], [2])])
+    targets = head.get_targets(
+        POINTS, [instances([[0, 16]], [1]), instances([[5, 9]], [2])]
+    )
     # Clip 0: all 7 locations; clip 1: points 6 (level 0) and 8 (level 2).
     assert (targets.labels < K).sum(1).tolist() == [7, 2]
     losses = head.loss_by_feat(outputs, targets)
-    total = 0.0
     distances = torch.cat(outputs.distances, 1)
-    for n, p in torch.nonzero(targets.labels < K).tolist():
-        a, b = distances[n, p].tolist(), targets.distances[n, p].tolist()
-        inter = min(a[0], b[0]) + min(a[1], b[1])
-        total += 1 - inter / (sum(a) + sum(b) - inter)
+    total = sum(
+        1 - tiou(distances[n, p], targets.distances[n, p])
+        for n, p in torch.nonzero(targets.labels < K).tolist()
+    )
     assert losses['loss_coarse_loc'].item() == pytest.approx(total / 9, rel=1e-5)
 
 
-def frames(batch=1):
-    return torch.randn(batch, 3, T, 8, 8)
-
-
-def test_fsa_sees_one_frame_at_a_time():
-    fsa = FrameSelfAttention(
-        crop_size=8, embed_dims=8, out_channels=4, patch_size=4, num_heads=2
-    ).eval()
-    clip = frames()
-    feature = fsa(clip)
-    assert feature.shape == (1, 4, T)
-    alone = fsa(clip[:, :, 5:6])
-    torch.testing.assert_close(feature[..., 5:6], alone)
-
-
-def test_fsa_equation_5_step_by_step():
-    fsa = FrameSelfAttention(
-        crop_size=8, embed_dims=8, out_channels=4, patch_size=4, num_heads=2
-    ).eval()
-    clip = frames()
-    tokens = fsa.patch_embedding(clip)[0, 3]  # (Z, E) with position
-    attended = fsa.encoder[0](tokens[None])[0]
-    expected = torch.stack([fsa.linear(token) for token in attended]).mean(0)
-    torch.testing.assert_close(fsa(clip)[0, :, 3], expected)
+def test_fsa_is_equation_5_frame_by_frame_fused_back_and_off_by_none():
+    head, inputs = refine_head(fsa=dict(type='FrameSelfAttention', **FSA)), features()
+    feature = head.fsa(inputs.frames)
+    tokens = head.fsa.patch_embedding(inputs.frames)[0, 3]  # (Z, E) with position
+    attended = head.fsa.encoder[0](tokens[None])[0]
+    expected = torch.stack([head.fsa.linear(token) for token in attended]).mean(0)
+    torch.testing.assert_close(feature[0, :, 3], expected)
+    both = torch.cat([inputs.frame_level, feature], 1)
+    torch.testing.assert_close(head.frame_level(inputs), head.frame_fuse(both))
+    plain = refine_head()
+    assert plain.frame_level(inputs) is inputs.frame_level
+    assert not any('fsa' in name or 'frame_fuse' in name for name in plain.state_dict())
 
 
 def run_refine(head, batch=1):
@@ -158,77 +124,26 @@ def run_refine(head, batch=1):
 
 
 def test_refine_head_equation_6_location_by_location():
-    head = refine_head().eval()
+    head = refine_head()
     outputs, coarse, inputs = run_refine(head)
-    regions = head.regions
-    branch = head.loc_branch
-    at = 0
-    for i, level_points in enumerate(points()):
-        distances = coarse.distances[i]
-        level = branch.level(coarse.loc_feats[i])
-        # Slow pooling, one segment at a time, from the definition.
-        columns = []
-        for j, point in enumerate(level_points):
-            on_frame = regions.frame_regions(point[None], distances[:, j : j + 1])[0, 0]
-            on_level = regions.level_regions(distances, T)[0, j]
-            columns.append(
-                (
-                    slow_pool(inputs.frame_level[0], on_frame),
-                    slow_pool(level[0], on_level),
-                )
-            )
-        pooled = torch.stack([c[0] for c in columns], -1)[None]
-        on_level = torch.stack([c[1] for c in columns], -1)[None]
-        fused = branch.fuse(
-            torch.cat(
-                [branch.frame(pooled), on_level, branch.own(coarse.loc_feats[i])], 1
-            )
-        )
-        expected = head.offset_conv(fused)[0].T
-        stop = at + len(level_points)
-        torch.testing.assert_close(outputs.offsets[0, at:stop], expected)
-        at = stop
-
-
-def slow_pool(x, region):
-    channels, length = x.shape
-    bounds = [min(max(int(v), 0), length - 1) for v in region.tolist()]
-    halves = []
-    for half, (first, last) in zip(
-        x.split(channels // 2), (bounds[:2], bounds[2:]), strict=True
+    branch, expected = head.loc_branch, []
+    for points, distances, feats in zip(
+        POINTS, coarse.distances, coarse.loc_feats, strict=True
     ):
-        halves.append(half[:, first : max(last, first) + 1].max(-1).values)
-    return torch.cat(halves)
-
-
-def test_fsa_is_fused_back_and_off_by_none():
-    fsa = dict(
-        type='FrameSelfAttention',
-        crop_size=8,
-        embed_dims=8,
-        out_channels=8,
-        patch_size=4,
-        num_heads=2,
-    )
-    head = refine_head(fsa=fsa)
-    inputs = features()
-    fused = head.frame_level(inputs)
-    both = torch.cat([inputs.frame_level, head.fsa(inputs.frames)], 1)
-    expected = head.frame_fuse(both)
-    torch.testing.assert_close(fused, expected)
-    plain = refine_head()
-    assert plain.frame_level(inputs) is inputs.frame_level
-    assert not any(
-        'fsa' in name or 'fuse' == name for name, _ in plain.named_children()
-    )
+        on_frame = pool_segment_by_segment(
+            inputs.frame_level, head.regions.frame_regions(points, distances)
+        )
+        on_level = pool_segment_by_segment(
+            branch.level(feats), head.regions.level_regions(distances, T)
+        )
+        parts = [branch.frame(on_frame), on_level, branch.own(feats)]
+        expected.append(head.offset_conv(branch.fuse(torch.cat(parts, 1))).mT)
+    torch.testing.assert_close(outputs.offsets, torch.cat(expected, 1))
 
 
 def test_no_gradient_flows_through_the_regions():
-    head, coarse_module = refine_head(), coarse_head()
-    inputs = features()
-    coarse = coarse_module(inputs)
-    outputs = head(inputs, coarse)
-    outputs.offsets.sum().backward()
+    coarse_module, inputs = coarse_head(), features()
+    refine_head()(inputs, coarse_module(inputs)).offsets.sum().backward()
     assert coarse_module.loc_conv.weight.grad is None
     assert coarse_module.loc_tower[0].conv.weight.grad.abs().sum() > 0
 
@@ -242,40 +157,33 @@ def test_refine_loss_by_hand():
     # location is refined; the others reach whatever they reach.
     d = distances[0, 6]
     segment = [8 - d[0].item(), 8 + d[1].item()]
-    targets = module.get_targets(points(), [gt([segment], [2])])
+    targets = module.get_targets(POINTS, [instances([segment], [2])])
     losses = head.loss_by_feat(outputs, coarse, targets)
 
-    refined = []
-    for p in range(7):
-        if targets.labels[0, p] == K:
-            continue
-        a, b = distances[0, p].tolist(), targets.distances[0, p].tolist()
-        inter = min(a[0], b[0]) + min(a[1], b[1])
-        if inter / (sum(a) + sum(b) - inter) >= 0.5:
-            refined.append(p)
+    wanted = targets.distances
+    refined = [
+        p
+        for p in torch.nonzero(targets.labels[0] < K).flatten().tolist()
+        if tiou(distances[0, p], wanted[0, p]) >= 0.5
+    ]
     assert 6 in refined
     loc = quality = 0.0
     for p in refined:
-        a, b = distances[0, p], targets.distances[0, p]
+        a, b = distances[0, p], wanted[0, p]
         error = (outputs.offsets[0, p] - (b - a) / (a.sum() / 2)).abs()
         loc += torch.where(error < 1, 0.5 * error**2, error - 0.5).sum().item()
         final = a + a.sum() / 2 * outputs.offsets[0, p]
-        inter = torch.minimum(final, b).sum()
-        tiou = (inter / (final.sum() + b.sum() - inter)).clamp(min=0).item()
+        reached = max(tiou(final, b), 0)
         q = torch.sigmoid(outputs.quality_logits[0, p]).item()
-        quality -= tiou * math.log(q) + (1 - tiou) * math.log(1 - q)
-    assert losses['loss_refine_loc'].item() == pytest.approx(
-        loc / len(refined), rel=1e-4, abs=1e-6
-    )
-    assert losses['loss_quality'].item() == pytest.approx(
-        quality / len(refined), rel=1e-4
-    )
+        quality -= reached * math.log(q) + (1 - reached) * math.log(1 - q)
+    found = [losses[name].item() * len(refined) for name in losses][1:]
+    assert found == pytest.approx([loc, quality], rel=1e-4, abs=1e-6)
 
 
 def test_refine_loss_without_refined_positives():
     head = refine_head()
     outputs, coarse, _ = run_refine(head)
-    targets = coarse_head().get_targets(points(), [gt([], [])])
+    targets = coarse_head().get_targets(POINTS, [instances([], [])])
     losses = head.loss_by_feat(outputs, coarse, targets)
     assert losses['loss_refine_loc'] == 0 and losses['loss_quality'] == 0
     assert losses['loss_refine_cls'] > 0
@@ -284,7 +192,7 @@ def test_refine_loss_without_refined_positives():
 
 def test_quality_over_all_coarse_positives_and_its_gradient():
     outputs, coarse, _ = run_refine(refine_head())
-    targets = coarse_head().get_targets(points(), [gt([[0, 16]], [0])])
+    targets = coarse_head().get_targets(POINTS, [instances([[0, 16]], [0])])
     refined = refine_head(refine_iou_thr=2.0)
     assert refined.loss_by_feat(outputs, coarse, targets)['loss_quality'] == 0
     head = refine_head(quality_over='coarse', refine_iou_thr=2.0)
@@ -299,11 +207,3 @@ def test_quality_over_all_coarse_positives_and_its_gradient():
     assert grad.abs().sum() > 0
     with pytest.raises(ValueError, match='quality_over'):
         refine_head(quality_over='all')
-
-
-def test_pooling_all_levels_in_one_call_equals_level_by_level():
-    levels = [torch.randint(0, 4, (2, 6, n)).float() for n in (8, 4, 1)]
-    regions = [torch.randint(-5, 12, (2, n + 1, 4)) - 0.5 for n in (8, 4, 1)]
-    pooled = boundary_max_pooling_levels(levels, regions)
-    for one, level, region in zip(pooled, levels, regions, strict=True):
-        assert torch.equal(one, boundary_max_pooling(level, region))

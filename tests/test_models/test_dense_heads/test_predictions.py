@@ -1,17 +1,30 @@
-"""From what both heads say to detections: scores, thresholds, seconds, settings."""
+"""From what both heads say to detections: scores, thresholds, seconds, settings.
+
+Also with heads where every class is rated by itself: K logits, no background.
+"""
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
-from mmaction.structures import ActionDataSample
+from mmaction.registry import MODELS
+from mmengine.config import Config
+from tiny_models import clip_sample as sample
+from torch import nn
 
-from mmtal_mts.models import BoundaryRefineHead
+from mmtal_mts.models import BoundaryRefineHead, CoarseHead, mean_raw_outputs
+from mmtal_mts.models.necks import NeckFeatures
 from mmtal_mts.models.utils import (
     add_pred_to_datasample,
     complete_test_cfg,
     select_detections,
 )
+
+K = 3
+CONFIG = 'configs/tal_mts/tal-mts_i3d-tiny_1xb4-128x48x48_synthetic.py'
+SIGMOID = dict(type='SigmoidLossOfTheTests')
 
 
 def raw(offsets=(0.0, 0.0)):
@@ -26,19 +39,11 @@ def raw(offsets=(0.0, 0.0)):
     )
 
 
-def sample(offset=0, fps=10.0, **metainfo):
-    return ActionDataSample(
-        metainfo=dict(window_offset=offset, sample_fps=fps, **metainfo)
-    )
-
-
 def predict(score_thr, *, offsets=(0.0, 0.0), **metainfo):
     head = BoundaryRefineHead(2, 8, num_groups=2)
-    found = head.predict_by_feat(
-        raw(offsets), 100, [sample(**metainfo)], dict(score_thr=score_thr)
-    )
-    assert len(found) == 1
-    return found[0]
+    clips, test_cfg = [sample(**metainfo)], dict(score_thr=score_thr)
+    (found,) = head.predict_by_feat(raw(offsets), 100, clips, test_cfg)
+    return found
 
 
 def test_scores_of_equation_13_by_hand():
@@ -64,7 +69,9 @@ def test_nothing_above_the_threshold_and_reversed_segments_are_dropped():
 def test_video_scores_turn_detections_into_classes():
     segments = torch.tensor([[0.0, 4.0], [2.0, 6.0]])
     scores = torch.tensor([[0.5], [0.2]])
-    clip = sample(10, 2.0, video_scores=dict(labels=[3, 9], scores=[0.8, 0.1]))
+    clip = sample(
+        offset=10, fps=2.0, video_scores=dict(labels=[3, 9], scores=[0.8, 0.1])
+    )
     found = select_detections(segments, scores, clip, dict(score_thr=0.1))
     assert found.labels.tolist() == [3, 3, 9, 9]
     assert found.segments.tolist() == [[5, 7], [6, 8]] * 2
@@ -105,3 +112,69 @@ def test_what_a_config_leaves_out_of_test_cfg():
 def test_unusable_settings_are_refused_at_the_start(settings, message):
     with pytest.raises(ValueError, match=message):
         complete_test_cfg(settings)
+
+
+@MODELS.register_module(force=True)
+class SigmoidLossOfTheTests(nn.Module):
+    """Says how it works under MMDetection's name for that."""
+
+    use_sigmoid = True
+
+
+@pytest.mark.parametrize('loss_cls, logits', [(SIGMOID, K), (None, K + 1)])
+def test_the_loss_says_how_many_logits_there_are(loss_cls, logits):
+    coarse = CoarseHead(K, 8, num_levels=2, num_groups=2, loss_cls=loss_cls)
+    refine = BoundaryRefineHead(K, 8, num_groups=2, loss_cls=loss_cls)
+    assert coarse.cls_conv.out_channels == refine.cls_conv.out_channels == logits
+    levels = (torch.rand(2, 8, 4), torch.rand(2, 8, 2))
+    clip = torch.rand(2, 3, 16, 1, 1)
+    outputs = coarse(NeckFeatures(levels, levels, torch.rand(2, 8, 16), clip))
+    assert [x.shape for x in outputs.logits] == [(2, 4, logits), (2, 2, logits)]
+
+
+def test_at_the_start_every_class_is_improbable():
+    init_cfg = dict(type='Xavier', layer='Conv1d', bias=0.5)
+    options = dict(num_groups=2, loss_cls=SIGMOID, init_cfg=init_cfg)
+    for head, name in (
+        (CoarseHead(K, 8, num_levels=2, **options), 'loc_conv'),
+        (BoundaryRefineHead(K, 8, **options), 'offset_conv'),
+    ):
+        head.init_weights()
+        # Everything else is what the config says.
+        assert (head.get_submodule(name).bias == 0.5).all()
+        torch.testing.assert_close(head.cls_conv.bias.sigmoid(), torch.full((K,), 0.01))
+
+
+def test_decoding_of_sigmoids_by_hand():
+    outputs = dict(
+        points=torch.tensor([8.0]),
+        coarse_distances=torch.tensor([[[2.0, 4.0]]]),
+        refine_offsets=torch.zeros(1, 1, 2),
+        coarse_logits=torch.tensor([[[0.0, math.log(3.0)]]]),
+        refine_logits=torch.tensor([[[0.0, -math.log(3.0)]]]),
+        quality_logits=torch.tensor([[math.log(4.0)]]),
+    )
+    head = BoundaryRefineHead(2, 8, num_groups=2, loss_cls=SIGMOID)
+    segments, scores = head.decode(outputs, 16)
+    assert segments.tolist() == [[[6.0, 12.0]]]
+    torch.testing.assert_close(scores, 0.8 * torch.tensor([[[0.5, 0.5]]]))
+    # Two streams: the logits are averaged, then decoded the same way.
+    other = dict(outputs, coarse_logits=torch.tensor([[[0.0, -math.log(3.0)]]]))
+    scores = head.decode(mean_raw_outputs([outputs, other]), 16)[1]
+    torch.testing.assert_close(scores, 0.8 * torch.tensor([[[0.5, 0.375]]]))
+
+
+def test_heads_and_streams_must_agree(repo_root):
+    model = Config.fromfile(str(repo_root / CONFIG)).model
+    model.coarse_head.loss_cls = SIGMOID
+    with pytest.raises(
+        ValueError, match='use_sigmoid=True, refine_head has use_sigmoid=False: let'
+    ):
+        MODELS.build(model)
+    model.refine_head.loss_cls = SIGMOID
+    assert MODELS.build(model).refine_head.use_sigmoid
+    both = Config.fromfile(str(repo_root / CONFIG.replace('.py', '-two-stream.py')))
+    for head in ('coarse_head', 'refine_head'):
+        both.model.flow[head].loss_cls = SIGMOID
+    with pytest.raises(ValueError, match='flow has use_sigmoid=True'):
+        MODELS.build(both.model)

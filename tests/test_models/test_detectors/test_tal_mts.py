@@ -1,22 +1,23 @@
+"""The whole detector at a size for tests."""
+
+from __future__ import annotations
+
 import copy
 
 import pytest
 import torch
 from mmaction.registry import MODELS
-from mmaction.structures import ActionDataSample
 from mmengine.config import Config
-from mmengine.structures import InstanceData
+from tiny_models import SIZE, T, clip_sample, reduced
 
 CONFIG = 'configs/tal_mts/tal-mts_i3d-tiny_1xb4-128x48x48_synthetic.py'
-T, SIZE, K = 32, 32, 6
+K, LOCATIONS = 6, 8 + 4 + 2 + 1
 
 
 @pytest.fixture
-def cfg(repo_root, shrink):
+def cfg(repo_root):
     """The tiny model of the quick start at a size for tests."""
-    model = Config.fromfile(str(repo_root / CONFIG)).model
-    shrink(model, 4, 0.125, (104, 128))
-    return model
+    return reduced(Config.fromfile(str(repo_root / CONFIG)).model, 4, 0.125)
 
 
 def build(cfg):
@@ -32,24 +33,14 @@ def clips(batch=2):
     ]
 
 
-def sample(segments=((4.0, 20.0),), labels=(1,), offset=0, fps=10.0):
-    data = ActionDataSample()
-    data.gt_instances = InstanceData(
-        segments=torch.tensor(segments).reshape(-1, 2),
-        labels=torch.tensor(labels, dtype=torch.long),
-    )
-    data.set_metainfo(dict(video_id='v', window_offset=offset, sample_fps=fps))
-    return data
-
-
 def run(model, batch=2, mode='tensor', samples=None):
-    data = dict(inputs=clips(batch), data_samples=samples or [sample()] * batch)
+    data = dict(inputs=clips(batch), data_samples=samples or [clip_sample()] * batch)
     return model._run_forward(model.data_preprocessor(data), mode=mode)
 
 
 def test_tensor_mode_has_the_documented_keys_and_shapes(cfg):
     outputs = run(build(cfg).eval())
-    p = 8 + 4 + 2 + 1
+    p = LOCATIONS
     assert {key: tuple(value.shape) for key, value in outputs.items()} == dict(
         points=(p,),
         coarse_distances=(2, p, 2),
@@ -63,14 +54,12 @@ def test_tensor_mode_has_the_documented_keys_and_shapes(cfg):
 
 
 def test_preprocessor_maps_bytes_to_minus_one_to_one(cfg):
-    model = build(cfg)
-    clip = torch.tensor([0, 255], dtype=torch.uint8)
-    clip = clip.repeat_interleave(3 * SIZE * SIZE).reshape(2, 3, 1, SIZE, SIZE)
-    data = model.data_preprocessor(
-        dict(inputs=list(clip), data_samples=[sample(), sample()])
+    clip = torch.tensor([0, 255], dtype=torch.uint8).view(2, 1, 1, 1, 1)
+    data = dict(
+        inputs=list(clip.expand(2, 3, 1, 4, 4)), data_samples=[clip_sample()] * 2
     )
-    assert data['inputs'][0].unique().tolist() == [-1.0]
-    assert data['inputs'][1].unique().tolist() == [1.0]
+    found = build(cfg).data_preprocessor(data)['inputs']
+    assert [clip.unique().tolist() for clip in found] == [[-1.0], [1.0]]
 
 
 def test_clips_of_a_batch_do_not_mix_in_evaluation(cfg):
@@ -101,28 +90,20 @@ def test_loss_terms_and_gradient_for_every_parameter(cfg):
     cfg.warmup_head = None
     model = build(cfg).train()
     losses = run(model, mode='loss')
-    assert set(losses) == {
-        'loss_coarse_cls',
-        'loss_coarse_loc',
-        'loss_refine_cls',
-        'loss_refine_loc',
-        'loss_quality',
-    }
+    parts = ('coarse_cls', 'coarse_loc', 'refine_cls', 'refine_loc', 'quality')
+    assert set(losses) == {f'loss_{part}' for part in parts}
     sum(losses.values()).backward()
     # Key biases cancel in a softmax, and a bias before a norm with one position per
     # group has nothing to say: everything must exist, nearly all must be non-zero.
-    missing = [name for name, p in model.named_parameters() if p.grad is None]
-    assert not missing
-    silent = [
-        name for name, p in model.named_parameters() if not p.grad.abs().sum() > 0
-    ]
+    gradients = {name: p.grad for name, p in model.named_parameters()}
+    assert all(gradient is not None for gradient in gradients.values())
+    silent = [name for name, gradient in gradients.items() if not gradient.any()]
     assert len(silent) <= 2, silent
 
 
 def test_clip_without_any_action(cfg):
     model = build(cfg).train()
-    samples = [sample((), ()), sample((), ())]
-    losses = run(model, mode='loss', samples=samples)
+    losses = run(model, mode='loss', samples=[clip_sample((), ())] * 2)
     assert losses['loss_coarse_loc'] == 0
     total = sum(losses.values())
     assert torch.isfinite(total)
@@ -132,10 +113,12 @@ def test_clip_without_any_action(cfg):
 def test_predict_gives_seconds_of_the_video(cfg):
     cfg.test_cfg.score_thr = 0.0
     model = build(cfg).eval()
-    at_start = run(model, 1, 'predict', [sample()])[0].pred_instances
-    moved = run(model, 1, 'predict', [sample(offset=40, fps=8.0)])[0].pred_instances
+    at_start = run(model, 1, 'predict', [clip_sample()])[0].pred_instances
+    moved = run(model, 1, 'predict', [clip_sample(offset=40, fps=8.0)])[
+        0
+    ].pred_instances
     torch.testing.assert_close(at_start.segments * 10, moved.segments * 8 - 40)
-    assert len(at_start) == (8 + 4 + 2 + 1) * K
+    assert len(at_start) == LOCATIONS * K
     assert (at_start.segments >= 0).all() and (at_start.segments <= T / 10).all()
     assert at_start.labels.unique().tolist() == list(range(K))
 
@@ -159,7 +142,7 @@ def test_each_module_can_be_switched_off(cfg, module):
 
 def test_autocast_keeps_losses_and_distances_in_float32(cfg):
     model = build(cfg).train()
-    data = model.data_preprocessor(dict(inputs=clips(1), data_samples=[sample()]))
+    data = model.data_preprocessor(dict(inputs=clips(1), data_samples=[clip_sample()]))
     with torch.autocast('cpu', dtype=torch.bfloat16):
         outputs = model(data['inputs'])
         losses = model(data['inputs'], data['data_samples'], mode='loss')
@@ -194,12 +177,8 @@ def test_sizes_that_do_not_fit_are_named(cfg):
 def test_training_steps_reduce_the_loss(cfg):
     model = build(cfg).train()
     optimizer = torch.optim.Adam(model.parameters(), 2e-3)
-    data = model.data_preprocessor(
-        dict(
-            inputs=clips(2),
-            data_samples=[sample(), sample(((8.0, 30.0),), (4,))],
-        )
-    )
+    samples = [clip_sample(), clip_sample([[8.0, 30.0]], [4])]
+    data = model.data_preprocessor(dict(inputs=clips(2), data_samples=samples))
     values = []
     for _ in range(25):
         losses = sum(model(**data, mode='loss').values())
@@ -216,11 +195,8 @@ def test_warming_up_trains_the_backbone_alone(cfg):
     losses = run(model, mode='loss')
     assert set(losses) == {'loss_warmup_cls', 'warmup_acc'}
     losses['loss_warmup_cls'].backward()
-    touched = {
-        name.split('.')[0]
-        for name, parameter in model.named_parameters()
-        if parameter.grad is not None
-    }
+    parameters = model.named_parameters()
+    touched = {name.split('.')[0] for name, p in parameters if p.grad is not None}
     assert touched == {'backbone', 'warmup_head'}
     model.warming_up = False
     assert 'loss_coarse_cls' in run(model, mode='loss')

@@ -8,38 +8,37 @@ import json
 import pytest
 import torch
 from join_streams import join_streams
-from mmaction.registry import MODELS
-from mmaction.structures import ActionDataSample
+from mmaction.registry import METRICS, MODELS
+from tiny_models import SIZE, T, clip_sample, reduced
 
 from mmtal_mts.apis import load_config, prepare_test_config
-from mmtal_mts.evaluation import RawOutputWriter, TALMetric
+from mmtal_mts.evaluation import RawOutputWriter
 from mmtal_mts.evaluation.metrics.raw_outputs import RawOutputFolder
 from mmtal_mts.utils import UserError
 
 STEM = 'configs/tal_mts/tal-mts_i3d-tiny_1xb4-128x48x48_synthetic'
-T, SIZE = 32, 32
 CLASSES = ('move_left', 'move_right', 'circle', 'shake', 'grow', 'approach_leave')
 # Two videos, of which one has two windows.
 WINDOWS = [('a', 0), ('a', 16), ('b', 0)]
+DURATIONS = dict(a=4.8, b=3.0)
 
 
 @pytest.fixture
-def cfg(repo_root, tmp_path, shrink):
+def cfg(repo_root, tmp_path):
     """The two-stream config of the synthetic videos, with two videos of its own."""
     database = {
         name: dict(
-            duration=duration,
+            duration=DURATIONS[name],
             subset='test',
             annotations=[dict(segment=[0.5, 2.0], label=label)],
         )
-        for name, duration, label in (('a', 4.8, 'circle'), ('b', 3.0, 'grow'))
+        for name, label in (('a', 'circle'), ('b', 'grow'))
     }
     ann = tmp_path / 'ann.json'
     ann.write_text(json.dumps(dict(database=database, classes=CLASSES)))
     cfg = load_config(repo_root / f'{STEM}-two-stream.py')
-    for stream in (cfg.model.rgb, cfg.model.flow):
-        shrink(stream, 3, 0.0625, (48, 64))
-        stream.warmup_head = None
+    for name in ('rgb', 'flow'):
+        cfg.model[name] = dict(reduced(cfg.model[name], 3, 0.0625), warmup_head=None)
     for model in (cfg.model, cfg.model.rgb, cfg.model.flow):
         # An untrained network is sure of nothing.
         model.test_cfg = dict(score_thr=0.0, nms=dict(sigma=0.5, min_score=1e-4))
@@ -65,17 +64,9 @@ def batch(begin, end, channels):
     for video_id, offset in WINDOWS[begin:end]:
         generator = torch.Generator().manual_seed(offset + 1000 * ord(video_id))
         clip = torch.randint(0, 256, (5, T, SIZE, SIZE), generator=generator).byte()
-        sample = ActionDataSample()
-        sample.set_metainfo(
-            dict(
-                video_id=video_id,
-                window_offset=offset,
-                sample_fps=10.0,
-                duration=dict(a=4.8, b=3.0)[video_id],
-            )
-        )
         inputs.append(clip[channels])
-        samples.append(sample)
+        samples.append(clip_sample(offset=offset, duration=DURATIONS[video_id]))
+        samples[-1].set_metainfo(dict(video_id=video_id))
     return dict(inputs=inputs, data_samples=samples)
 
 
@@ -87,6 +78,10 @@ def run_test(model, channels, metric):
             samples = model.test_step(batch(begin, begin + 2, channels))
         metric.process(None, [sample.to_dict() for sample in samples])
     return metric.evaluate(len(WINDOWS))
+
+
+def metric_of(cfg, **options):
+    return METRICS.build(dict(cfg.test_evaluator, **options))
 
 
 def dump(model, folder):
@@ -101,13 +96,13 @@ def dump(model, folder):
 
 
 def detections(path):
-    rows = {}
-    for video_id, entries in json.loads(path.read_text())['results'].items():
-        rows[video_id] = {
+    return {
+        video_id: {
             (entry['label'], *(round(t, 3) for t in entry['segment'])): entry['score']
             for entry in entries
         }
-    return rows
+        for video_id, entries in json.loads(path.read_text())['results'].items()
+    }
 
 
 @pytest.mark.parametrize('fusion', ['raw', 'geometric'])
@@ -119,11 +114,7 @@ def test_fusing_saved_outputs_is_the_joint_run(
     cfg.model.test_cfg.fusion = fusion
     model = build(cfg)
     joint, fused = tmp_path / 'joint.json', tmp_path / 'fused.json'
-    metric = TALMetric(
-        **{k: v for k, v in cfg.test_evaluator.items() if k != 'type'},
-        dump_path=str(joint),
-    )
-    wanted = run_test(model, slice(0, 5), metric)
+    wanted = run_test(model, slice(0, 5), metric_of(cfg, dump_path=str(joint)))
     folders = dump(model, tmp_path)
     cfg.test_evaluator.dump_path = str(fused)
     found = fuse_streams(cfg, folders, weights)
@@ -173,8 +164,7 @@ def test_raw_outputs_of_the_joint_run_are_those_of_tensor_mode(cfg, tmp_path):
 
 def test_decoding_one_stream_again_is_its_own_test(cfg, tmp_path, fuse_streams):
     model = build(cfg)
-    metric = TALMetric(**{k: v for k, v in cfg.test_evaluator.items() if k != 'type'})
-    wanted = run_test(model.flow, slice(3, 5), metric)
+    wanted = run_test(model.flow, slice(3, 5), metric_of(cfg))
     folders = dump(model, tmp_path)
     assert fuse_streams(cfg, folders[1:]) == pytest.approx(wanted, abs=1e-9)
     assert fuse_streams(cfg, folders, (0, 2)) == pytest.approx(wanted, abs=1e-9)
@@ -188,17 +178,12 @@ def test_windows_that_do_not_match_are_named(cfg, tmp_path, fuse_streams):
     (flow / 'index.json').write_text(json.dumps(index))
     with pytest.raises(UserError) as caught:
         fuse_streams(cfg, [rgb, flow])
-    message = str(caught.value)
-    assert (
-        f'2 windows of {rgb} are missing in {flow}: a at sampled frame 16, b' in message
-    )
-    assert (
-        f'2 windows of {flow} are missing in {rgb}: a at sampled frame 20, c' in message
-    )
-
+    for one, other, first in ((rgb, flow, '16, b'), (flow, rgb, '20, c')):
+        missing = f'2 windows of {one} are missing in {other}: a at sampled frame '
+        assert missing + first in str(caught.value)
     index.update(windows=windows, dataset_meta=dict(classes=CLASSES[:-1]))
     (flow / 'index.json').write_text(json.dumps(index))
-    with pytest.raises(UserError, match='was made with'):
+    with pytest.raises(UserError, match='were made with different classes'):
         fuse_streams(cfg, [rgb, flow])
 
 

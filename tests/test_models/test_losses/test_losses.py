@@ -64,18 +64,10 @@ def test_giou_loss_on_nested_and_disjoint_segments():
 
 
 def test_tiou_against_interval_arithmetic():
-    generator = torch.Generator().manual_seed(0)
-    pred = torch.rand(50, 2, generator=generator) * 10
-    target = torch.rand(50, 2, generator=generator) * 10
-    for p, t, value in zip(
-        pred.tolist(),
-        target.tolist(),
-        distance_tiou(pred, target).tolist(),
-        strict=True,
-    ):
-        inter = min(p[1], t[1]) - max(-p[0], -t[0])
-        union = max(p[1], t[1]) - min(-p[0], -t[0])
-        assert value == pytest.approx(inter / union, rel=1e-5)
+    pred, target = torch.rand(2, 50, 2) * 10
+    start, end = (torch.stack([pred, target]) * torch.tensor([-1, 1])).unbind(-1)
+    inter, union = end.amin(0) - start.amax(0), end.amax(0) - start.amin(0)
+    torch.testing.assert_close(distance_tiou(pred, target), inter / union)
 
 
 def test_zero_length_segments_stay_finite():
@@ -120,14 +112,10 @@ def test_segments_become_boxes_of_height_1():
     assert target.tolist() == [[-1.0, 0.0, 4.0, 1.0], [-2.0, 0.0, 2.0, 1.0]]
     assert weight.tolist() == [[1.0] * 4, [0.25] * 4] and avg_factor == 5
     assert pred.grad.tolist() == [[-1.0, 1.0]] * 2
-
-
-def test_no_positives_and_no_weight():
-    loss = SegmentBoxLoss(Recorder())
-    loss(torch.zeros(0, 2), torch.zeros(0, 2), torch.zeros(0))
-    assert loss.box_loss.seen[2].shape == (0, 4)
-    loss(torch.zeros(0, 2), torch.zeros(0, 2))
-    assert loss.box_loss.seen[0].shape == (0, 4)
+    none = torch.zeros(0, 2)
+    loss(none, none, torch.zeros(0))
+    assert [x.shape for x in loss.box_loss.seen[:3]] == [(0, 4)] * 3
+    loss(none, none)
     assert loss.box_loss.seen[2] is None
 
 
@@ -135,12 +123,9 @@ def test_our_own_losses_are_not_wrapped():
     loss = build_distance_loss(dict(type='SegmentGIoULoss', loss_weight=3.0))
     assert type(loss) is SegmentGIoULoss and loss.loss_weight == 3.0
     # A weight per segment or per distance: the same.
-    pred, target = torch.rand(4, 2), torch.rand(4, 2)
-    weight = torch.rand(4)
-    torch.testing.assert_close(
-        loss(pred, target, weight, 2),
-        loss(pred, target, weight[:, None].expand(-1, 2), 2),
-    )
+    pred, target, weight = torch.rand(4, 2), torch.rand(4, 2), torch.rand(4)
+    expected = loss(pred, target, weight[:, None].expand(-1, 2), 2)
+    torch.testing.assert_close(loss(pred, target, weight, 2), expected)
 
 
 @pytest.fixture
@@ -158,35 +143,23 @@ def beside(monkeypatch):
     return other_has
 
 
-def test_alone():
-    value = torch.tensor([2, 4])
-    assert mean_over_ranks(value).tolist() == [2.0, 4.0]
-    assert mean_count(torch.tensor(0)) == 1
-    assert mean_count(torch.tensor(5)) == 5
-
-
 @pytest.mark.parametrize(('ours', 'theirs'), [(3, 1), (0, 4), (1, 0), (0, 0)], ids=str)
 def test_mean_of_two_losses_is_the_loss_of_the_whole_batch(beside, ours, theirs):
-    def sum_of(count):
-        return 2.5 * count
-
     beside(theirs)
-    first = sum_of(ours) / mean_count(torch.tensor(ours))
+    first = 2.5 * ours / mean_count(torch.tensor(ours))
     beside(ours)
-    second = sum_of(theirs) / mean_count(torch.tensor(theirs))
-    wanted = (sum_of(ours) + sum_of(theirs)) / max(ours + theirs, 1)
+    second = 2.5 * theirs / mean_count(torch.tensor(theirs))
+    wanted = 2.5 * (ours + theirs) / max(ours + theirs, 1)
     assert (first + second) / 2 == pytest.approx(wanted)
 
 
-def test_value_stays_as_it_was(beside):
+def test_means_over_processes(beside):
     value = torch.tensor([1.0, 3.0], requires_grad=True)
+    assert mean_over_ranks(value).tolist() == [1.0, 3.0]  # alone
+    assert [mean_count(torch.tensor(n)).item() for n in (0, 5)] == [1, 5]
     beside([3.0, 5.0])
     mean = mean_over_ranks(value)
     assert mean.tolist() == [2.0, 4.0] and not mean.requires_grad
     assert value.tolist() == [1.0, 3.0]
-
-
-def test_normalizer_counts_the_positives_of_all(beside):
     beside(0)
-    positive = torch.tensor([[True, False]])
-    assert loss_weights(positive, 'batch')[1] == 0.5
+    assert loss_weights(torch.tensor([[True, False]]), 'batch')[1] == 0.5

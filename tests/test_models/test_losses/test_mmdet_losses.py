@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
-from mmengine.structures import InstanceData
+from tiny_models import instances
 
 from mmtal_mts.models.dense_heads import (
     BoundaryRefineHead,
@@ -21,7 +21,6 @@ pytestmark = pytest.mark.full
 
 K, LENGTHS, T = 3, (4, 2, 1), 16
 GT = [([[0.0, 16.0]], [1]), ([[5.0, 9.0]], [2]), ([], [])]
-each_normalizer = pytest.mark.parametrize('normalize_by', ['batch', 'clip'])
 
 
 def coarse_head(normalize_by, **losses):
@@ -59,13 +58,8 @@ def refine_outputs(num_logits):
 
 
 def targets(head):
-    instances = [
-        InstanceData(
-            segments=torch.tensor(segments).reshape(-1, 2), labels=torch.tensor(labels)
-        )
-        for segments, labels in GT
-    ]
-    return head.get_targets(SegmentPointGenerator().level_points(LENGTHS, T), instances)
+    points = SegmentPointGenerator().level_points(LENGTHS, T)
+    return head.get_targets(points, [instances(*clip) for clip in GT])
 
 
 def coarse_losses(normalize_by, num_logits=K + 1, **losses):
@@ -88,38 +82,35 @@ def assert_same(found, expected):
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
-@each_normalizer
-def test_smooth_l1_is_ours(normalize_by):
-    settings = dict(beta=0.5, loss_weight=2.0)
-    found = refine_losses(
-        normalize_by, loss_loc=dict(type='mmdet.SmoothL1Loss', **settings)
-    )
-    expected = refine_losses(
-        normalize_by, loss_loc=dict(type='SegmentSmoothL1Loss', **settings)
-    )
-    assert found[0]['loss_refine_loc'] > 0
-    assert_same(found, expected)
+SMOOTH, FACTOR = dict(beta=0.5, loss_weight=2.0), dict(loss_weight=10.0)
+# gamma 0 and equal weights leave nothing but the cross entropy.
+PLAIN_FOCAL = dict(gamma=0.0, alpha=0.5, eps=0.0, loss_weight=4.0)
+BINARY = dict(use_sigmoid=True)
 
 
-@each_normalizer
-def test_l1_losses_work_on_coarse_distances_too(normalize_by):
-    found = coarse_losses(normalize_by, loss_loc=dict(type='mmdet.L1Loss'))
-    expected = coarse_losses(
-        normalize_by, loss_loc=dict(type='SegmentSmoothL1Loss', beta=0.0)
+@pytest.mark.parametrize('normalize_by', ['batch', 'clip'])
+@pytest.mark.parametrize(
+    'losses_of, field, theirs, settings, ours, own_settings',
+    [
+        (refine_losses, 'loc', 'SmoothL1Loss', SMOOTH, 'SegmentSmoothL1Loss', SMOOTH),
+        (coarse_losses, 'loc', 'L1Loss', {}, 'SegmentSmoothL1Loss', dict(beta=0.0)),
+        (coarse_losses, 'loc', 'GIoULoss', FACTOR, 'SegmentGIoULoss', FACTOR),
+        *(
+            (losses_of, 'cls', 'CrossEntropyLoss', dict(loss_weight=2.0))
+            + ('SoftmaxFocalLoss', PLAIN_FOCAL)
+            for losses_of in (coarse_losses, refine_losses)
+        ),
+        (refine_losses, 'quality', 'CrossEntropyLoss', BINARY, 'QualityBCELoss', {}),
+    ],
+)
+def test_their_loss_is_ours(
+    normalize_by, losses_of, field, theirs, settings, ours, own_settings
+):
+    configs = dict(type=f'mmdet.{theirs}', **settings), dict(type=ours, **own_settings)
+    found, expected = (
+        losses_of(normalize_by, **{f'loss_{field}': config}) for config in configs
     )
-    assert_same(found, expected)
-
-
-@each_normalizer
-def test_giou_of_boxes_is_that_of_segments(normalize_by):
-    settings = dict(loss_weight=10.0)
-    found = coarse_losses(
-        normalize_by, loss_loc=dict(type='mmdet.GIoULoss', **settings)
-    )
-    expected = coarse_losses(
-        normalize_by, loss_loc=dict(type='SegmentGIoULoss', **settings)
-    )
-    assert found[0]['loss_coarse_loc'] > 0
+    assert all(value > 0 for value in found[0].values())
     assert_same(found, expected)
 
 
@@ -142,68 +133,38 @@ def test_other_losses_between_boxes_pull_towards_the_target(name):
     assert loss(pred[:0], target[:0], avg_factor=1) == 0
 
 
-@each_normalizer
-def test_cross_entropy_over_a_softmax(normalize_by):
-    loss_cls = dict(type='mmdet.CrossEntropyLoss', loss_weight=2.0)
-    # gamma 0 and equal weights leave nothing but the cross entropy.
-    same = dict(type='SoftmaxFocalLoss', gamma=0.0, alpha=0.5, eps=0.0, loss_weight=4.0)
-    for losses in (coarse_losses, refine_losses):
-        assert_same(
-            losses(normalize_by, loss_cls=loss_cls), losses(normalize_by, loss_cls=same)
-        )
-
-
-def test_sigmoid_cross_entropy_has_no_background():
-    loss_cls = dict(type='mmdet.CrossEntropyLoss', use_sigmoid=True)
-    head = coarse_head('batch', loss_cls=loss_cls)
-    assert head.cls_conv.out_channels == K
-    outputs, wanted = coarse_outputs(K), targets(head)
-    found = head.loss_by_feat(outputs, wanted)['loss_coarse_cls']
-    logits = torch.cat(outputs.logits, 1)
-    one_hot = F.one_hot(wanted.labels, K + 1)[..., :K].float()
-    total = F.binary_cross_entropy_with_logits(logits, one_hot, reduction='sum')
-    assert_same(found, total / (wanted.labels < K).sum())
-
-
-def sigmoid_focal(logits, labels, gamma=2.0, alpha=0.25):
-    """The focal loss as in its paper, one binary problem per class: (M,)."""
-    wanted = F.one_hot(labels, K + 1)[:, :K].bool()
+def sigmoid_focal(logits, labels, gamma=0.0, alpha=None):
+    """The focal loss as in its paper, one binary problem per class: (N, P)."""
+    wanted = F.one_hot(labels, K + 1)[..., :K].bool()
     prob = torch.where(wanted, logits.sigmoid(), 1 - logits.sigmoid())
-    weight = torch.where(wanted, alpha, 1 - alpha)
-    return (-weight * (1 - prob) ** gamma * prob.log()).sum(1)
+    weight = 1.0 if alpha is None else torch.where(wanted, alpha, 1 - alpha)
+    return (-weight * (1 - prob) ** gamma * prob.log()).sum(-1)
 
 
-def test_focal_loss_over_sigmoids():
-    loss_cls = dict(type='mmdet.FocalLoss', loss_weight=3.0)
-    head = coarse_head('batch', loss_cls=loss_cls)
-    assert head.use_sigmoid and head.cls_conv.out_channels == K
-    outputs, wanted = coarse_outputs(K), targets(head)
-    found = head.loss_by_feat(outputs, wanted)['loss_coarse_cls']
-    values = sigmoid_focal(
-        torch.cat(outputs.logits, 1).flatten(0, 1), wanted.labels.flatten()
-    )
-    assert_same(found, 3 * values.sum() / (wanted.labels < K).sum())
-
-
-def test_focal_loss_by_clips_and_in_the_refine_head():
-    loss_cls = dict(type='mmdet.FocalLoss')
-    head, outputs = refine_head('clip', loss_cls=loss_cls), refine_outputs(K)
-    wanted = targets(coarse_head('clip'))
-    found = head.loss_by_feat(outputs, coarse_outputs(K), wanted)['loss_refine_cls']
-    positive = wanted.labels < K
-    values = sigmoid_focal(outputs.logits.flatten(0, 1), wanted.labels.flatten())
-    per_clip = values.reshape(positive.shape).sum(1) / positive.sum(1).clamp(min=1)
+@pytest.mark.parametrize('normalize_by', ['batch', 'clip'])
+@pytest.mark.parametrize('name', ['FocalLoss', 'CrossEntropyLoss'])
+def test_losses_over_sigmoids_have_no_background(name, normalize_by):
+    loss_cls = dict(type=f'mmdet.{name}', use_sigmoid=True, loss_weight=3.0)
+    heads = [
+        make(normalize_by, loss_cls=loss_cls) for make in (coarse_head, refine_head)
+    ]
+    coarse, refine, wanted = coarse_outputs(K), refine_outputs(K), targets(heads[0])
+    assert all(head.use_sigmoid for head in heads)
+    assert {head.cls_conv.out_channels for head in heads} == {K}
+    found = heads[0].loss_by_feat(coarse, wanted)
     # Refined are the positives whose coarse segment overlaps: here all of them.
-    assert_same(found, per_clip.mean())
-
-
-@each_normalizer
-def test_quality_by_the_sigmoid_cross_entropy(normalize_by):
-    loss_quality = dict(type='mmdet.CrossEntropyLoss', use_sigmoid=True)
-    assert_same(
-        refine_losses(normalize_by, loss_quality=loss_quality),
-        refine_losses(normalize_by, loss_quality=dict(type='QualityBCELoss')),
-    )
+    found.update(heads[1].loss_by_feat(refine, coarse, wanted))
+    positive = (wanted.labels < K).sum(1)
+    for key, logits in (
+        ('loss_coarse_cls', torch.cat(coarse.logits, 1)),
+        ('loss_refine_cls', refine.logits),
+    ):
+        focal = dict(gamma=2.0, alpha=0.25) if name == 'FocalLoss' else {}
+        values = sigmoid_focal(logits, wanted.labels, **focal).sum(1)  # (N,)
+        expected = (values / positive.clamp(min=1)).mean()
+        if normalize_by == 'batch':
+            expected = values.sum() / positive.sum()
+        assert_same(found[key], 3 * expected)
 
 
 def test_warm_up_head():
@@ -213,10 +174,8 @@ def test_warm_up_head():
         torch.manual_seed(0)
         head = DenseClassificationHead(K, 8, loss_cls=dict(type=name))
         modules.append(type(head.loss_cls).__module__.split('.')[0])
-        instances = [
-            InstanceData(segments=torch.tensor([[0.0, 16.0]]), labels=torch.tensor([1]))
-        ] * 2
-        found.append(head.loss(feats, T, instances)['loss_warmup_cls'])
+        gt_instances = [instances(*GT[0])] * 2
+        found.append(head.loss(feats, T, gt_instances)['loss_warmup_cls'])
     # Without a scope the name stays MMAction2's.
     assert modules == ['mmdet', 'mmaction', 'mmdet']
     assert_same(found[0], found[1])
