@@ -115,7 +115,7 @@ def _measure(
     fps = record and record.fps
     if kind == 'frames':
         return count_images(path), fps, None
-    # Without a record it is either modality; the error of the first is told.
+    # Without a record it is either modality; the error of the first is reported.
     problem = None
     for modality in CHANNELS if record is None else [record.modality]:
         try:

@@ -353,7 +353,7 @@ def test_each_held_out_video_gets_a_page_with_truth_beside_detections(
     # Two actions are annotated: the slider shows the two best detections.
     assert data['threshold'] == 0.11
     assert [c['name'] for c in data['classes'].values()] == ['jump', 'wave']
-    # The broken one is told of, and does not stop the others.
+    # The broken one is reported and does not stop the others.
     assert len(log) == 1
     assert re.match('no report of torn: .*torn.mp4: cannot be opened', log[0])
 

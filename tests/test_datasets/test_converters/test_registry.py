@@ -149,7 +149,7 @@ def test_a_person_may_add_subset_durations_and_classes(table):
     assert database['a']['subset'] == database['b']['subset'] == 'mine'
     assert (database['a']['duration'], database['a']['fps']) == (30.5, 25.0)
     assert 'other' not in database
-    # The order of the list stays; what is not in it is told.
+    # The order of the list stays; what is not in it is reported.
     assert result.content['classes'] == ['walk', 'run', 'jump']
     assert any('1 labels are not in the class list' in note for note in result.notes)
     assert '1 videos have no "duration"; --durations PATH adds it' in result.notes

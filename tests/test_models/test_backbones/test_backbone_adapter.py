@@ -240,7 +240,7 @@ def test_weights_of_a_recogniser_load(tmp_path):
 
 
 class Strange(nn.Module):
-    """Returns whatever it is told."""
+    """Returns the outputs it was given."""
 
     def __init__(self, result) -> None:
         super().__init__()
