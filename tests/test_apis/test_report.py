@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from html.parser import HTMLParser
 
+import cv2
 import numpy as np
 import pytest
 
@@ -115,6 +116,17 @@ def test_pictures_that_begin_after_the_sound(tmp_path, make_video):
     old = make_video(tmp_path / 'v.mkv', 20, 10, **late)
     converted = page(result(old, first_frame_s=1.0), tmp_path / 'v.html')
     assert converted.data['first_frame'] == 0
+
+
+def test_thumbnails_show_the_boundaries(tmp_path, make_video, number_of):
+    video = make_video(tmp_path / 'v.mp4', 100, 10, size=(96, 64))
+    data = page(result(video), tmp_path / 'v.html').data
+    for detection in data['detections']:
+        for index, time in zip(detection['thumbs'], ('start', 'end'), strict=True):
+            url = data['pictures'][index]
+            jpeg = base64.b64decode(url.removeprefix('data:image/jpeg;base64,'))
+            image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+            assert number_of(image) == round(detection[time] * 10)
 
 
 def test_many_detections_are_limited(tmp_path):

@@ -3,7 +3,9 @@ const data = JSON.parse(document.getElementById('data').textContent);
 const $ = (id) => document.getElementById(id);
 const video = $('video');
 const { duration } = data;
-const state = { threshold: data.threshold, off: new Set(), time: 0, chosen: null };
+const state = {
+  threshold: data.threshold, query: '', off: new Set(), sort: 'start', down: false, time: 0, chosen: null,
+};
 data.detections.forEach((d, i) => { d.rank = i; });
 
 // All text goes through textContent: nothing in the data can become markup.
@@ -13,6 +15,7 @@ function element(tag, className = '', text = '', properties = {}, children = [])
   return node;
 }
 
+// An element in the colour of a class.
 function colored(label, ...rest) {
   const node = element(...rest);
   node.style.setProperty('--c', data.classes[label].color);
@@ -30,7 +33,10 @@ function clock(seconds, digits = 1) {
 
 const share = (time) => `${(100 * time) / duration}%`;
 const byStart = (a, b) => a.start - b.start || a.rank - b.rank;
-const visible = () => data.detections.filter((d) => d.score >= state.threshold && !state.off.has(d.label));
+const sought = (label) => data.classes[label].name.toLowerCase().includes(state.query.toLowerCase());
+const visible = () => data.detections.filter(
+  (d) => d.score >= state.threshold && !state.off.has(d.label) && sought(d.label),
+);
 
 // Playing
 
@@ -70,18 +76,26 @@ function showTime() {
 }
 
 function follow() {
-  if (!video.paused) readTime();
+  if (!video.paused) {
+    readTime();
+    const [scroller, left] = [$('scroller'), $('cursor').offsetLeft];
+    if (left < scroller.scrollLeft || left > scroller.scrollLeft + scroller.clientWidth) {
+      scroller.scrollLeft = left - scroller.clientWidth / 8;
+    }
+  }
   requestAnimationFrame(follow);
 }
 
 // Timeline
 
-// Overlapping detections lie below each other.
+const LANE = 14;
+const THIN = 5;
+
 function lanes(segments) {
   const ends = [];
-  return segments.sort(byStart).map((d) => {
+  return segments.sort((a, b) => a.start - b.start || b.score - a.score).map((d) => {
     let lane = ends.findIndex((end) => end <= d.start);
-    if (lane < 0) lane = ends.length;
+    if (lane < 0) lane = ends.push(0) - 1;
     ends[lane] = d.end;
     return [d, lane];
   });
@@ -96,43 +110,51 @@ function bar(d, className, title, top, act) {
   return node;
 }
 
+function nameButton(label, count, height) {
+  const { name } = data.classes[label];
+  const off = state.off.has(label);
+  const parts = [element('i'), element('span', '', name), element('b', '', count)];
+  const button = colored(label, 'button', 'name', '', {
+    type: 'button',
+    title: `${name}: click to hide or show`,
+    onclick: () => { state.off[off ? 'delete' : 'add'](label); draw(); },
+  }, parts);
+  button.style.height = `${height}px`;
+  button.setAttribute('aria-pressed', String(!off));
+  return button;
+}
+
 function drawTimeline() {
   const shown = visible();
   const legend = [element('div', 'axis-label', data.truth ? 'hatched: truth' : 'action')];
   const rows = [$('axis')];
-  for (const label of Object.keys(data.classes).map(Number)) {
+  for (const label of Object.keys(data.classes).map(Number).filter(sought)) {
     const { name } = data.classes[label];
     const truth = (data.truth || []).filter((t) => t.label === label);
     const found = lanes(shown.filter((d) => d.label === label));
     if (!state.off.has(label) && !found.length && !truth.length) continue;
-    const count = Math.max(0, ...found.map(([, lane]) => lane + 1));
+    const count = found.reduce((most, [, lane]) => Math.max(most, lane + 1), 0);
     // Many overlapping detections share the height of a few.
-    const step = count > 6 ? 5 : 14;
+    const thin = count > 6;
+    const step = thin ? THIN : LANE;
     const bars = truth.map((t) => bar(t, 'bar truth', `ground truth: ${name}`, 6, () => seek(t.start)));
     const top = truth.length ? 19 : 6;
     for (const [d, lane] of found) {
-      const node = bar(d, d === state.chosen ? 'bar on' : 'bar', `${name} ${d.score.toFixed(2)}`, top + lane * step, () => choose(d));
-      Object.assign(node.style, { height: `${step - 1}px`, opacity: 0.3 + 0.7 * d.score });
+      const className = d === state.chosen ? 'bar on' : 'bar';
+      const node = bar(d, className, `${name} ${d.score.toFixed(2)}`, top + lane * step, () => choose(d));
+      Object.assign(node.style, { height: `${step - (thin ? 1 : 2)}px`, opacity: 0.3 + 0.7 * d.score });
       node.dataset.rank = d.rank;
       bars.push(node);
     }
     const height = Math.max(top + count * step + 6, 30);
-    const row = colored(label, 'div', 'row', '', {}, bars);
+    const row = colored(label, 'div', thin ? 'row thin' : 'row', '', {}, bars);
     row.style.height = `${height}px`;
     rows.push(row);
-    const off = state.off.has(label);
-    const parts = [element('i'), element('span', '', name), element('b', '', found.length)];
-    const button = colored(label, 'button', 'name', '', {
-      type: 'button',
-      title: `${name}: click to hide or show`,
-      onclick: () => { state.off[off ? 'delete' : 'add'](label); draw(); },
-    }, parts);
-    button.style.height = `${height}px`;
-    button.setAttribute('aria-pressed', String(!off));
-    legend.push(button);
+    legend.push(nameButton(label, found.length, height));
   }
+  const cursor = $('cursor') || element('div', '', '', { id: 'cursor' });
   $('legend').replaceChildren(...legend);
-  $('rows').replaceChildren(...rows, $('cursor'));
+  $('rows').replaceChildren(...rows, cursor);
 }
 
 function drawAxis() {
@@ -141,10 +163,12 @@ function drawAxis() {
   const step = steps.find((s) => (s / duration) * width >= 64) || 14400;
   const ticks = [];
   // The last label would be cut off at the edge.
-  for (let i = 0; i * step < 0.96 * duration; i += 1) {
+  for (let i = 0; i * step < duration - 0.02 * step && ticks.length < 500; i += 1) {
     const tick = element('div', 'tick');
     tick.style.left = share(i * step);
-    tick.append(element('span', '', clock(i * step, step < 1 ? 1 : 0)));
+    if (((duration - i * step) / duration) * width > 40) {
+      tick.append(element('span', '', clock(i * step, step < 1 ? 1 : 0)));
+    }
     ticks.push(tick);
   }
   $('axis').replaceChildren(...ticks);
@@ -152,21 +176,63 @@ function drawAxis() {
 
 // Table
 
+const columns = [
+  ['thumbs', '', 'pictures'], ['label', 'action', ''], ['start', 'start', 'number'], ['end', 'end', 'number'],
+  ['length', 'length', 'number wide'], ['score', 'score', 'number'],
+];
+if (data.truth) columns.push(['tiou', 'tIoU', 'number wide']);
+
+function value(d, key) {
+  if (key === 'label') return data.classes[d.label].name;
+  return key === 'length' ? d.end - d.start : d[key];
+}
+
+function drawHead() {
+  $('head').replaceChildren(...columns.map(([key, title, className]) => {
+    const head = element('th', className);
+    if (!title) return head;
+    let mark = '';
+    if (state.sort === key) {
+      mark = state.down ? ' ↓' : ' ↑';
+      head.setAttribute('aria-sort', state.down ? 'descending' : 'ascending');
+    }
+    const onclick = () => {
+      state.down = state.sort === key ? !state.down : key === 'score' || key === 'tiou';
+      state.sort = key;
+      draw();
+    };
+    head.append(element('button', '', title + mark, { type: 'button', onclick }));
+    return head;
+  }));
+}
+
 // What stands in a cell of each column.
 const cells = {
   label: (d) => [colored(d.label, 'button', 'play', data.classes[d.label].name, {
     type: 'button', title: 'play from its start',
   })],
+  thumbs: (d) => (d.thumbs || []).map((index) => data.pictures[index]).filter(Boolean).map(
+    (src) => element('img', '', '', { alt: '', loading: 'lazy', src }),
+  ),
+  score(d) {
+    const fill = element('i');
+    fill.style.width = `${100 * d.score}%`;
+    return [element('span', 'meter', '', {}, [fill]), d.score.toFixed(2)];
+  },
+  tiou: (d) => [element('span', d.tiou >= data.match ? 'hit' : 'miss', d.tiou.toFixed(2))],
+  length: (d) => [`${(d.end - d.start).toFixed(1)} s`],
   start: (d) => [clock(d.start)],
   end: (d) => [clock(d.end)],
-  score: (d) => [d.score.toFixed(2)],
 };
-if (data.truth) cells.tiou = (d) => [element('span', d.tiou >= data.match ? 'hit' : '', d.tiou.toFixed(2))];
 
 function drawTable() {
-  const shown = visible().sort(byStart);
+  const sign = state.down ? -1 : 1;
+  const shown = visible().sort((a, b) => {
+    const [x, y] = [value(a, state.sort), value(b, state.sort)];
+    return sign * (x < y ? -1 : x > y ? 1 : 0) || byStart(a, b);
+  });
   $('body').replaceChildren(...shown.map((d) => {
-    const parts = Object.entries(cells).map(([key, fill]) => element('td', key, '', {}, fill(d)));
+    const parts = columns.map(([key, , className]) => element('td', className, '', {}, cells[key](d)));
     const row = element('tr', d === state.chosen ? 'on' : '', '', { onclick: () => choose(d, true) }, parts);
     row.dataset.rank = d.rank;
     return row;
@@ -174,9 +240,7 @@ function drawTable() {
   $('empty').hidden = shown.length > 0;
 }
 
-function draw() {
-  drawTimeline();
-  drawTable();
+function drawSummary() {
   const shown = visible();
   const parts = [clock(duration), `${shown.length} of ${data.detections.length} detections`];
   if (data.truth) {
@@ -188,8 +252,14 @@ function draw() {
     parts.push(`${met} of ${data.truth.length} annotated actions found at tIoU ≥ ${data.match}`);
   }
   $('summary').textContent = parts.join(' · ');
-  $('threshold').value = state.threshold;
   $('threshold-value').textContent = state.threshold.toFixed(2);
+}
+
+function draw() {
+  drawTimeline();
+  drawHead();
+  drawTable();
+  drawSummary();
   showTime();
 }
 
@@ -197,7 +267,16 @@ function draw() {
 
 function setThreshold(threshold) {
   state.threshold = Math.round(100 * Math.min(Math.max(threshold, 0), 1)) / 100;
+  $('threshold').value = state.threshold;
   draw();
+}
+
+function setZoom() {
+  const [scroller, rows] = [$('scroller'), $('rows')];
+  const middle = $('cursor').offsetLeft / rows.clientWidth;
+  rows.style.width = `${100 * 2 ** Number($('zoom').value)}%`;
+  drawAxis();
+  scroller.scrollLeft = middle * rows.clientWidth - scroller.clientWidth / 2;
 }
 
 function step(direction) {
@@ -220,19 +299,26 @@ const keys = {
   p: () => step(-1),
   '[': () => setThreshold(state.threshold - 0.05),
   ']': () => setThreshold(state.threshold + 0.05),
+  '/': () => $('search').focus(),
 };
 document.addEventListener('keydown', (event) => {
   const { key, target } = event;
   if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (target.id === 'search') {
+    if (key === 'Escape') { target.value = state.query = ''; target.blur(); draw(); }
+    return;
+  }
   if (!keys[key] || (key.startsWith('Arrow') && target.type === 'range')) return;
-  if (key === ' ' && target.closest('button')) return;
+  if (key === ' ' && target.closest('button, summary')) return;
   event.preventDefault();
   keys[key](event);
 });
 $('threshold').addEventListener('input', (event) => setThreshold(Number(event.target.value)));
+$('zoom').addEventListener('input', setZoom);
+$('search').addEventListener('input', (event) => { state.query = event.target.value.trim(); draw(); });
 $('rows').addEventListener('click', (event) => {
-  const { left, width } = $('rows').getBoundingClientRect();
-  seek(((event.clientX - left) / width) * duration);
+  const box = $('rows').getBoundingClientRect();
+  seek(((event.clientX - box.left) / box.width) * duration);
 });
 window.addEventListener('resize', drawAxis);
 
@@ -246,5 +332,6 @@ if (video) {
   video.addEventListener('error', () => { $('unplayable').hidden = false; });
   requestAnimationFrame(follow);
 }
+$('threshold').value = state.threshold;
 draw();
 drawAxis();
