@@ -1,5 +1,0 @@
-"""Coding of segments."""
-
-from .segment_coder import SegmentCoder
-
-__all__ = ['SegmentCoder']
