@@ -15,8 +15,9 @@ import numpy as np
 import torch
 from afsd_to_mmtal import convert_afsd_state_dict
 from mmaction.registry import MODELS
+from mmaction.structures import ActionDataSample
 from mmengine.config import Config
-from tiny_models import clip_sample
+from mmengine.structures import InstanceData
 
 ROOT = Path(__file__).resolve().parents[3]
 GOLDENS = ROOT / 'tests' / 'data' / 'goldens'
@@ -25,14 +26,6 @@ CONFIGS = {
     'thumos14_in2': 'afsd_i3d_1xb1-256x96x96-16e_thumos14-flow.py',
     'anet_in3': 'afsd_i3d_1xb1-768x96x96-16e_activitynet-rgb.py',
     'anet_in2': 'afsd_i3d_1xb1-768x96x96-16e_activitynet-flow.py',
-}
-# AFSD's name of a loss, ours, and the weight that is part of ours.
-DETECTION_LOSSES = {
-    'loss_l': ('loss_coarse_loc', 10),
-    'loss_c': ('loss_coarse_cls', 1),
-    'loss_prop_l': ('loss_refine_loc', 10),
-    'loss_prop_c': ('loss_refine_cls', 1),
-    'loss_ct': ('loss_quality', 1),
 }
 LOC_HEAD = 'coarse_pyramid_detection.loc_head.conv1d.'
 
@@ -134,8 +127,15 @@ def background_last(array, axis=-1):
 
 def clip_samples(targets, labels_from=1):
     """Data samples from rows (start, end, AFSD's class) in sampled frames."""
-    tables = (np.float32(rows).reshape(-1, 3) for rows in targets)
-    return [clip_sample(rows[:, :2], rows[:, 2] - labels_from) for rows in tables]
+    samples = []
+    for rows in targets:
+        rows = torch.as_tensor(rows, dtype=torch.float32).reshape(-1, 3)
+        sample = ActionDataSample()
+        sample.gt_instances = InstanceData(
+            segments=rows[:, :2], labels=rows[:, 2].long() - labels_from
+        )
+        samples.append(sample)
+    return samples
 
 
 def summarise(name, gradient):

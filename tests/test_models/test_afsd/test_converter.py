@@ -17,8 +17,14 @@ def empty_state_dict(variant):
     """The keys and shapes of a checkpoint, without memory behind them."""
     shapes = load_json('g_keys.json')[variant]['state_dict']
     state = {key: torch.zeros(1).expand(shape or [1]) for key, shape in shapes.items()}
-    counters = (key for key in state if key.endswith('num_batches_tracked'))
-    return state | dict.fromkeys(counters, torch.zeros((), dtype=torch.long))
+    state.update(
+        {
+            key: torch.zeros((), dtype=torch.long)
+            for key in state
+            if key.endswith('num_batches_tracked')
+        }
+    )
+    return state
 
 
 @pytest.mark.parametrize('variant', CONFIGS)
@@ -96,17 +102,16 @@ def tool(load_tool, monkeypatch):
 
 
 def test_tool_refuses_wrong_files(tool, tmp_path, capsys):
+    assert tool(tmp_path / 'no.pth', tmp_path / 'out.pth') == 2
+    assert 'does not exist' in capsys.readouterr().err
     path = tmp_path / 'wrong.pth'
-
-    def refused(message):
-        assert tool(path, tmp_path / 'out.pth') == 2
-        assert message in capsys.readouterr().err
-
-    refused('does not exist')
     torch.save({'state_dict': {'a': torch.zeros(1)}}, path)
-    refused('wrong.pth: not a state dict of AFSD')
+    assert tool(path, tmp_path / 'out.pth') == 2
+    assert 'wrong.pth: not a state dict of AFSD' in capsys.readouterr().err
     path.write_bytes(b'not a checkpoint')
-    refused('wrong.pth holds something else')
+    assert tool(path, tmp_path / 'out.pth') == 2
+    assert 'wrong.pth holds something else' in capsys.readouterr().err
     torch.save([1, 2], path)
-    refused('holds a list, not a dict')
+    assert tool(path, tmp_path / 'out.pth') == 2
+    assert 'holds a list, not a dict' in capsys.readouterr().err
     assert [p.name for p in tmp_path.iterdir()] == ['wrong.pth']

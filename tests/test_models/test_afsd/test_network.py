@@ -15,7 +15,6 @@ from mmengine.runner import load_checkpoint
 from mmtal_mts.models.dense_heads import raw_outputs
 
 from .reference import (
-    DETECTION_LOSSES,
     afsd_state_dict,
     as_input,
     background_last,
@@ -37,7 +36,15 @@ OUTPUTS = {
     'prop_conf': ('refine_logits', 1e-4),
     'center': ('quality_logits', 1e-4),
 }
-LOSSES = DETECTION_LOSSES | {name: (name, 1) for name in ('loss_start', 'loss_end')}
+LOSSES = {
+    'loss_l': ('loss_coarse_loc', 10),
+    'loss_c': ('loss_coarse_cls', 1),
+    'loss_prop_l': ('loss_refine_loc', 10),
+    'loss_prop_c': ('loss_refine_cls', 1),
+    'loss_ct': ('loss_quality', 1),
+    'loss_start': ('loss_start', 1),
+    'loss_end': ('loss_end', 1),
+}
 HEAD = 'coarse_pyramid_detection.'
 CLASSIFIERS = ('conf_head', 'prop_conf_head')
 # In double precision, and with the gradients of the consistency loss in the first, most

@@ -130,27 +130,36 @@ def test_fusing_saved_outputs_is_the_joint_run(
             assert two[video_id][key] == pytest.approx(rows[key], abs=1e-5)
 
 
-def test_raw_outputs_are_the_weighted_mean_of_both_in_tensor_mode_and_saved(
-    cfg, tmp_path
-):
-    cfg.model.update(weights=(1.0, 3.0), keep_raw=True)
+def test_tensor_mode_is_the_weighted_mean_of_both(cfg):
+    cfg.model.weights = (1.0, 3.0)
+    model = build(cfg)
+    data = model.data_preprocessor(batch(0, 2, slice(0, 5)))
+    with torch.no_grad():
+        both = model(data['inputs'])
+        rgb = model.rgb(data['inputs'][:, :3])
+        flow = model.flow(data['inputs'][:, 3:])
+    assert set(both) == set(rgb)
+    for key in set(rgb) - {'points'}:
+        torch.testing.assert_close(both[key], 0.25 * rgb[key] + 0.75 * flow[key])
+    assert torch.equal(both['points'], rgb['points'])
+
+
+def test_raw_outputs_of_the_joint_run_are_those_of_tensor_mode(cfg, tmp_path):
+    cfg.model.keep_raw = True
     model = build(cfg)
     run_test(model, slice(0, 5), RawOutputWriter(str(tmp_path / 'raw')))
     raw = RawOutputFolder(tmp_path / 'raw')
     assert raw.keys == WINDOWS and raw.dataset_meta == dict(classes=list(CLASSES))
     data = model.data_preprocessor(batch(2, 3, slice(0, 5)))
     with torch.no_grad():
-        both = model(data['inputs'])
-        rgb = model.rgb(data['inputs'][:, :3])
-        flow = model.flow(data['inputs'][:, 3:])
+        outputs = model(data['inputs'])
     saved = raw.load(raw.keys[2])
     assert saved.facts['num_frames'] == T and saved.facts['duration'] == 3.0
-    assert both.keys() == rgb.keys() == saved.outputs.keys()
-    for key, value in both.items():
-        torch.testing.assert_close(value, 0.25 * rgb[key] + 0.75 * flow[key])
+    for key, value in outputs.items():
         wanted = value if key == 'points' else value[0]
-        kept = torch.from_numpy(saved.outputs[key])
-        torch.testing.assert_close(kept, wanted, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(
+            torch.from_numpy(saved.outputs[key]), wanted, atol=1e-5, rtol=1e-5
+        )
 
 
 def test_decoding_one_stream_again_is_its_own_test(cfg, tmp_path, fuse_streams):
@@ -162,8 +171,7 @@ def test_decoding_one_stream_again_is_its_own_test(cfg, tmp_path, fuse_streams):
 
 
 def test_windows_that_do_not_match_are_named(cfg, tmp_path, fuse_streams):
-    model = build(cfg)
-    rgb, flow = dump(model, tmp_path)
+    rgb, flow = dump(build(cfg), tmp_path)
     index = json.loads((flow / 'index.json').read_text())
     windows = index['windows']
     index['windows'] = [['a', 0], ['a', 20], ['c', 0]]
@@ -177,12 +185,16 @@ def test_windows_that_do_not_match_are_named(cfg, tmp_path, fuse_streams):
     (flow / 'index.json').write_text(json.dumps(index))
     with pytest.raises(UserError, match='were made with different classes'):
         fuse_streams(cfg, [rgb, flow])
+
+
+def test_a_window_of_another_rate_is_named(cfg, tmp_path, fuse_streams):
+    model = build(cfg)
+    rgb, flow = dump(model, tmp_path)
     data = batch(1, 2, slice(3, 5))
     data['data_samples'][0].set_metainfo(dict(sample_fps=12.5))
-    run_test(model.flow, slice(3, 5), RawOutputWriter(str(flow)))
+    writer = RawOutputWriter(str(flow))
     with torch.no_grad():
-        samples = [sample.to_dict() for sample in model.flow.test_step(data)]
-    RawOutputWriter(str(flow)).process(None, samples)
+        writer.process(None, [s.to_dict() for s in model.flow.test_step(data)])
     with pytest.raises(UserError, match='window a at sampled frame 16.*10 and 12.5'):
         fuse_streams(cfg, [rgb, flow])
 

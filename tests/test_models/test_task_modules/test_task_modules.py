@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_models import instances
 
 from mmtal_mts.datasets.windows import training_windows
 from mmtal_mts.models import (
@@ -36,9 +36,12 @@ def test_points_are_cell_centres():
 
 
 def assign(segments, labels, level_ranges=None, num_classes=5):
-    gt = instances(segments, labels)
-    assigner = SegmentAssigner(level_ranges)
-    return assigner.assign(POINTS, gt.segments, gt.labels, num_classes)
+    return SegmentAssigner(level_ranges).assign(
+        POINTS,
+        torch.tensor(segments, dtype=torch.float32).reshape(-1, 2),
+        torch.tensor(labels, dtype=torch.long),
+        num_classes,
+    )
 
 
 def test_shortest_segment_that_holds_the_point_wins_and_ends_count():
@@ -70,32 +73,51 @@ def test_level_ranges_are_open_below_and_closed_above():
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(*[st.integers(0, 64)] * 2, st.integers(0, 4)), max_size=6))
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 64).map(lambda n: n / 4),
+            st.integers(0, 64).map(lambda n: n / 4),
+            st.integers(0, 4),
+        ),
+        max_size=6,
+    )
+)
 def test_assignment_against_a_loop(rows):
-    segments = [sorted((a / 4, b / 4)) for a, b, _ in rows]
+    segments = [sorted(row[:2]) for row in rows]
     classes = [row[2] for row in rows]
     labels, distances = assign(segments, classes)
     for p, point in enumerate(torch.cat(POINTS).tolist()):
-        inside = [g for g, (a, b) in enumerate(segments) if a <= point <= b]
-        best = min(inside, key=lambda g: segments[g][1] - segments[g][0], default=None)
-        assert labels[p] == (5 if best is None else classes[best])
-        if best is not None:
+        best, best_length = None, math.inf
+        for g, (start, end) in enumerate(segments):
+            length = (point - start) + (end - point)
+            if start <= point <= end and length < best_length:
+                best, best_length = g, length
+        if best is None:
+            assert labels[p] == 5
+        else:
+            assert labels[p] == classes[best]
             start, end = segments[best]
-            assert distances[p].tolist() == [point - start, end - point]
+            assert distances[p].tolist() == pytest.approx([point - start, end - point])
 
 
 def test_frame_regions_by_hand():
     regions = BoundaryRegionGenerator().frame_regions(
-        torch.tensor([50.0, 5.0]), torch.tensor([[[10.0, 29.0], [0.0, 0.0]]])
+        torch.tensor([50.0]), torch.tensor([[[10.0, 29.0]]])
     )
-    # Start 40, end 79, length 40: 10 frames inside, 4 outside; and at least 1.
-    assert regions.tolist() == [[[36, 50, 69, 83], [4, 6, 4, 6]]]
+    # Start 40, end 79, length 40: 10 frames inside, 4 outside.
+    assert regions.tolist() == [[[36, 50, 69, 83]]]
+    tiny = BoundaryRegionGenerator().frame_regions(
+        torch.tensor([5.0]), torch.tensor([[[0.0, 0.0]]])
+    )
+    assert tiny.tolist() == [[[4, 6, 4, 6]]]
 
 
 def test_level_regions_by_hand():
     # Two cells over 64 frames; 64 frames are 2 cells.
-    distances = torch.tensor([[[0.0, 0.0], [640.0, 0.0]]])
-    regions = BoundaryRegionGenerator().level_regions(distances, 64)
+    regions = BoundaryRegionGenerator().level_regions(
+        torch.tensor([[[0.0, 0.0], [640.0, 0.0]]]), 64
+    )
     # Cell 0: start = end = 0, one cell each way. Cell 1: start -19, end 1, length 20.
     assert regions.tolist() == [[[-1, 1, -1, 1], [-21, -14, -4, 3]]]
 
@@ -170,13 +192,15 @@ def test_curves_of_all_clips_equal_afsd(setting, afsd_thumos14):
     split, clip_len, stride = setting.split('_')
     digest, ones = hashlib.sha256(), np.zeros(2)
     generator = BoundaryCurveGenerator()
-    sizes = int(clip_len), int(stride)
     for num_frames, table in afsd_thumos14[split].values():
-        windows = training_windows(
-            num_frames, table[:, :2], *sizes, one_based_window=True
-        )
-        for window in windows:
-            curves = generator.curves(torch.from_numpy(window.segments), sizes[0])
+        for window in training_windows(
+            num_frames,
+            table[:, :2],
+            int(clip_len),
+            int(stride),
+            one_based_window=True,
+        ):
+            curves = generator.curves(torch.from_numpy(window.segments), int(clip_len))
             curves = curves.numpy().astype(np.uint8)
             digest.update(curves.tobytes())
             ones += curves.sum(1)
