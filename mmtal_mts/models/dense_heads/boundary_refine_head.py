@@ -9,64 +9,23 @@ from mmaction.registry import MODELS, TASK_UTILS
 from mmaction.structures import ActionDataSample
 from mmengine.model import BaseModule
 from mmengine.structures import InstanceData
-from torch import Tensor, nn
+from torch import Tensor
 
-from ...ops import boundary_max_pooling, boundary_max_pooling_levels
+from ...ops import boundary_max_pooling
 from ..layers import ConvNormReLU1d, SameConv1d
-from ..losses.utils import (
-    check_choice,
+from ..necks import NeckFeatures
+from ..task_modules import SegmentTargets
+from ..utils.distances import distance_tiou
+from ..utils.loss_utils import (
+    check_normalizer,
     class_conv,
-    distance_tiou,
     keep_chosen,
     loss_weights,
     mean_over_chosen,
 )
-from ..necks import NeckFeatures
-from ..task_modules import SegmentTargets
-from .outputs import (
-    BoundaryFeatures,
-    CoarseOutputs,
-    RefineOutputs,
-    raw_outputs,
-    select_detections,
-)
-
-
-class BoundaryBranch(nn.Module):
-    """Fine-grained feature of one task: BP in eq. 6 with AFSD's convolutions."""
-
-    def __init__(self, channels: int, num_groups: int) -> None:
-        super().__init__()
-        self.own = ConvNormReLU1d(channels, channels, 1, 1, num_groups)
-        self.level = ConvNormReLU1d(channels, 2 * channels, 1, 1, num_groups)
-        self.frame = ConvNormReLU1d(channels, channels, 1, 1, num_groups)
-        self.fuse = ConvNormReLU1d(4 * channels, channels, 1, 1, num_groups)
-
-    def forward(
-        self,
-        feats: Sequence[Tensor],
-        level_regions: Sequence[Tensor],
-        pooled: Sequence[Tensor],
-    ) -> tuple[tuple[Tensor, ...], Tensor]:
-        """Refines f_loc or f_cls, L tensors (N, C', T_l).
-
-        ``level_regions`` (N, T_l, 4) are in cells, ``pooled`` (N, C', T_l) is the
-        frame-level feature around the boundaries.
-
-        Returns:
-            The fine-grained features, L tensors (N, C', T_l), and the boundary
-            feature of the finest level (N, 2C', T_0) before it was pooled.
-        """
-        boundary = self.level.forward_levels(feats)
-        on_level = boundary_max_pooling_levels(boundary, level_regions)
-        parts = zip(
-            self.frame.forward_levels(pooled),
-            on_level,
-            self.own.forward_levels(feats),
-            strict=True,
-        )
-        refined = self.fuse.forward_levels([torch.cat(part, dim=1) for part in parts])
-        return refined, boundary[0]
+from ..utils.prediction import select_detections
+from .boundary_branch import BoundaryBranch
+from .outputs import BoundaryFeatures, CoarseOutputs, RefineOutputs, raw_outputs
 
 
 @MODELS.register_module()
@@ -132,14 +91,16 @@ class BoundaryRefineHead(BaseModule):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
+        if quality_over not in ('refined', 'coarse'):
+            raise ValueError(
+                f"quality_over={quality_over!r}: choose 'refined' or 'coarse'"
+            )
         self.num_classes = num_classes
         self.refine_iou_thr = refine_iou_thr
         self.relax_refine_thr = relax_refine_thr
-        self.quality_over = check_choice(
-            'quality_over', quality_over, 'refined', 'coarse'
-        )
+        self.quality_over = quality_over
         self.quality_target_grad = quality_target_grad
-        self.normalize_by = check_choice('normalize_by', normalize_by, 'batch', 'clip')
+        self.normalize_by = check_normalizer(normalize_by)
         self.fsa = None if fsa is None else MODELS.build(fsa)
         self.frame_fuse = None
         if fsa is not None:
@@ -381,9 +342,13 @@ class BoundaryRefineHead(BaseModule):
 
         Returns:
             Per clip ``segments`` (S, 2) in seconds of the video, ``scores`` (S,) and
-            ``labels`` (S,), see :func:`select_detections`.
+            ``labels`` (S,), see :func:`~mmtal_mts.models.utils.select_detections`.
         """
         with torch.autocast(raw['points'].device.type, enabled=False):
             decoded, scores = self.decode(raw, num_frames)
-        clips = (decoded if segments is None else segments, scores, data_samples)
-        return [select_detections(*clip, test_cfg) for clip in zip(*clips, strict=True)]
+            if segments is None:
+                segments = decoded
+        return [
+            select_detections(*one, test_cfg)
+            for one in zip(segments, scores, data_samples, strict=True)
+        ]

@@ -14,14 +14,14 @@ from torch import Tensor, nn
 
 from ..layers import ConvNormReLU1d, SameConv1d
 from ..losses import build_distance_loss
-from ..losses.utils import (
-    check_choice,
+from ..necks import NeckFeatures
+from ..task_modules import SegmentTargets
+from ..utils.loss_utils import (
+    check_normalizer,
     class_conv,
     loss_weights,
     mean_over_chosen,
 )
-from ..necks import NeckFeatures
-from ..task_modules import SegmentTargets
 from .outputs import CoarseOutputs
 
 
@@ -80,7 +80,7 @@ class CoarseHead(BaseModule):
         self.num_classes = num_classes
         self.with_context = with_context
         self.distance_factors = tuple(distance_factors)
-        self.normalize_by = check_choice('normalize_by', normalize_by, 'batch', 'clip')
+        self.normalize_by = check_normalizer(normalize_by)
 
         def tower(in_channels: int) -> nn.Sequential:
             widths = pairwise([in_channels] + [channels] * num_convs)

@@ -12,7 +12,15 @@ from torch import Tensor, nn
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
     """SAME padding in front of and behind one axis, the TensorFlow rule.
 
-    The output has ``ceil(size / stride)`` positions; behind there is one more if any.
+    The output has ``ceil(size / stride)`` positions.
+
+    Args:
+        size: Positions on the axis.
+        kernel: Kernel size.
+        stride: Stride.
+
+    Returns:
+        ``(front, behind)``; ``behind`` is ``front`` or ``front + 1``.
     """
     size = int(size)  # a tensor while torch.jit traces, as export to ONNX does
     total = max(kernel - (size % stride or stride), 0)
@@ -25,7 +33,12 @@ def pad_same(
     """Splits SAME padding into what a convolution can do itself and the rest.
 
     A convolution pads both sides alike for free. Only where the two sides differ
-    does the tensor (N, C, *axes) have to be copied into a larger one.
+    does the tensor have to be copied into a larger one.
+
+    Args:
+        x: (N, C, *axes).
+        kernel: Kernel size per axis.
+        stride: Stride per axis.
 
     Returns:
         The tensor, and the padding per axis that is left to the convolution.
@@ -48,11 +61,19 @@ def contiguous_like(x: Tensor, like: Tensor) -> Tensor:
 
 
 def pointwise_conv3d(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Convolution of (N, C, T, H, W) with weights (C', C, 1, 1, 1) and stride 1.
+    """Convolution with a kernel of one cell and stride 1.
 
     Channels-last maps are already the rows of a matrix. Torch's convolution would
     often leave that layout here (on a CPU with one thread and one clip), and every
     layer behind it would be slow.
+
+    Args:
+        x: (N, C, T, H, W).
+        weight: (C', C, 1, 1, 1).
+        bias: (C',) or None.
+
+    Returns:
+        (N, C', T, H, W) in the layout of ``x``.
     """
     if x.stride(1) != 1:
         return F.conv3d(x, weight, bias)

@@ -96,29 +96,42 @@ class MultiTemporalScaleNeck(BaseModule):
 def fit_neck(neck: dict, backbone: nn.Module) -> dict:
     """Fills in what a neck's config leaves to the backbone.
 
-    None as ``pyramid.in_channels``, ``pyramid.spatial_sizes`` or ``stt.first_stride``
-    means: those of the backbone, if it has ``maps`` as
-    :class:`~mmtal_mts.models.BackboneAdapter` has.
+    Args:
+        neck: Config of the neck. None as ``pyramid.in_channels``,
+            ``pyramid.spatial_sizes`` or ``stt.first_stride`` means: those of the
+            backbone.
+        backbone: One that tells its ``maps``, as
+            :class:`~mmtal_mts.models.BackboneAdapter` does; any other leaves the
+            config as it is.
+
+    Returns:
+        The config without None at these places.
 
     Raises:
-        ValueError: The config leaves something to a backbone without ``maps``.
+        ValueError: The config leaves something to a backbone that does not tell.
     """
     neck = copy.deepcopy(neck)
-    for part, key, value in (
-        ('pyramid', 'in_channels', lambda maps: tuple(m.channels for m in maps)),
-        ('pyramid', 'spatial_sizes', lambda maps: tuple(m.size for m in maps)),
-        ('stt', 'first_stride', lambda maps: maps[0].stride),
+    maps = getattr(backbone, 'maps', None)
+    told = maps and dict(
+        in_channels=tuple(m.channels for m in maps),
+        spatial_sizes=tuple(m.size for m in maps),
+        first_stride=maps[0].stride,
+    )
+    for part, key in (
+        ('pyramid', 'in_channels'),
+        ('pyramid', 'spatial_sizes'),
+        ('stt', 'first_stride'),
     ):
         settings = neck.get(part) or {}
         if key not in settings or settings[key] is not None:
             continue
-        if not hasattr(backbone, 'maps'):
+        if told is None:
             raise ValueError(
                 f'neck.{part}.{key} is None, but {type(backbone).__name__} does not '
                 'tell its maps: give the values, or put the backbone into a '
                 'BackboneAdapter'
             )
-        settings[key] = value(backbone.maps)
+        settings[key] = told[key]
     return neck
 
 

@@ -1,0 +1,5 @@
+"""Coding of segments."""
+
+from .segment_coder import SegmentCoder
+
+__all__ = ['SegmentCoder']
