@@ -60,3 +60,14 @@ def test_clips_without_an_action_give_zero_loss_with_a_gradient():
 def test_other_channels_are_named():
     with pytest.raises(ValueError, match='warmup_head.in_channels=4'):
         head()((torch.rand(1, C + 1, T0, 3, 3),))
+
+
+def test_a_step_down_the_gradient_lowers_the_loss():
+    model, maps = head(), feats()
+    truth = [instances([[0, 16]], [0]), instances([[16, 32]], [2])]
+    before = model.loss(maps, T, truth)['loss_warmup_cls']
+    before.backward()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter -= 0.1 * parameter.grad
+    assert model.loss(maps, T, truth)['loss_warmup_cls'] < before

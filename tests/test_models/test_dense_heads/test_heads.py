@@ -207,3 +207,14 @@ def test_quality_over_all_coarse_positives_and_its_gradient():
     assert grad.abs().sum() > 0
     with pytest.raises(ValueError, match='quality_over'):
         refine_head(quality_over='all')
+
+
+def test_only_the_first_classification_layer_grows():
+    with_context, without = coarse_head(), coarse_head(with_context=False)
+    sizes = [
+        {name: p.shape for name, p in head.named_parameters()}
+        for head in (with_context, without)
+    ]
+    differing = [name for name in sizes[0] if sizes[0][name] != sizes[1][name]]
+    assert differing == ['cls_tower.0.conv.weight']
+    assert sizes[0][differing[0]][1] == 2 * sizes[1][differing[0]][1]

@@ -85,3 +85,10 @@ def test_triplet_by_hand():
     # The anchor is pulled by both: -1 of the positive, -1 of the negative.
     expected[0, 1, 0] = -0.2
     torch.testing.assert_close(pooled.grad, expected, rtol=1e-5, atol=1e-7)
+
+
+def test_triplet_is_the_mean_of_its_clips():
+    pooled, auxiliary = torch.rand(3, 8, 3), torch.rand(3, 4, 3)
+    loss = BoundaryTripletLoss()
+    alone = [loss(pooled[i : i + 1], [auxiliary[i : i + 1]]) for i in range(3)]
+    torch.testing.assert_close(loss(pooled, [auxiliary]), torch.stack(alone).mean())
