@@ -20,6 +20,7 @@ import yaml
 from mmengine.config import Config
 
 from mmtal_mts.utils.errors import UserError, run_tool
+from mmtal_mts.utils.io import atomic_write
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -71,16 +72,25 @@ class Run:
         """The metrics that MMEngine writes after the test, or None."""
         return max(self.folder.glob('test/*/*.json'), default=None)
 
-    def command(self) -> str:
-        """Shell command that trains and tests."""
-        python, tools = shlex.quote(sys.executable), shlex.quote(str(ROOT / 'tools'))
-        config, folder = shlex.quote(str(self.config)), shlex.quote(str(self.folder))
-        return (
-            f'{python} {tools}/train.py {config} --work-dir {folder} '
-            f'--seed {self.seed} --no-validate --resume && '
-            f'{python} {tools}/test.py {config} "$(cat {folder}/last_checkpoint)" '
-            f'--work-dir {folder}/test'
+    def commands(self) -> tuple[list[str], list[str]]:
+        """Trains; and tests, of which the checkpoint as the last argument is left."""
+        train, test = (
+            [sys.executable, str(ROOT / 'tools' / name), str(self.config), '--work-dir']
+            for name in ('train.py', 'test.py')
         )
+        train += [str(self.folder), f'--seed={self.seed}', '--no-validate', '--resume']
+        return train, [*test, str(self.folder / 'test')]
+
+    def line(self) -> str:
+        """The same for a shell."""
+        names = (*self.commands(), [f'{self.folder}/last_checkpoint'])
+        return '{} && {} "$(cat {})"'.format(*map(shlex.join, names))
+
+    def execute(self) -> bool:
+        """Trains and tests without a shell; says whether both went well."""
+        train, test = self.commands()
+        last = self.folder / 'last_checkpoint'
+        return not (subprocess.call(train) or subprocess.call([*test, last.read_text()]))
 
 
 def read_grid(path: str | Path) -> Grid:
@@ -126,29 +136,20 @@ def build_config(grid: Grid, variant: str, fold: Path | None) -> Config:
     cfg = Config.fromfile(grid.config)
     options = {**grid.cfg_options, **grid.variants[variant]}
     if fold is not None:
-        options |= _fold_options(fold)
+        options |= {f'{name}_evaluator.ann_file': str(fold) for name in ('val', 'test')}
+        for name in ('train', 'val', 'test'):
+            options[f'{name}_dataloader.dataset.data_root'] = f'{fold.parent}/'
+            options[f'{name}_dataloader.dataset.ann_file'] = fold.name
     for key, value in options.items():
-        _check_parent(cfg, key, f'variant {variant!r}: {key}={value!r}')
+        node = cfg  # MMEngine would silently add an option that nothing reads
+        for name in key.split('.')[:-1] or [key]:
+            try:
+                node = node[int(name) if isinstance(node, list) else name]
+            except (LookupError, AttributeError, TypeError, ValueError) as error:
+                where = f'variant {variant!r}: {key}={value!r}'
+                raise UserError(f'{where}: the config has no {name!r} there') from error
         cfg.merge_from_dict({key: value})
     return cfg
-
-
-def _fold_options(fold: Path) -> dict[str, str]:
-    options = {f'{name}_evaluator.ann_file': str(fold) for name in ('val', 'test')}
-    for name in ('train', 'val', 'test'):
-        options[f'{name}_dataloader.dataset.data_root'] = f'{fold.parent}/'
-        options[f'{name}_dataloader.dataset.ann_file'] = fold.name
-    return options
-
-
-def _check_parent(cfg: Config, key: str, where: str) -> None:
-    """Refuses an option that nothing reads: MMEngine would add it silently."""
-    node = cfg
-    for name in key.split('.')[:-1] or [key]:
-        try:
-            node = node[int(name) if isinstance(node, list) else name]
-        except (LookupError, AttributeError, TypeError, ValueError) as error:
-            raise UserError(f'{where}: the config has no {name!r} there') from error
 
 
 def list_runs(grid: Grid) -> list[Run]:
@@ -178,17 +179,15 @@ def write_configs(grid: Grid) -> None:
                 f'{run.config} was written with other settings. Remedy: delete '
                 f'{run.root}, or choose another work_dir'
             )
-        run.root.mkdir(parents=True, exist_ok=True)
-        run.config.write_text(text, encoding='utf-8')
+        with atomic_write(run.config) as temporary:
+            temporary.write_text(text, encoding='utf-8')
 
 
 def main() -> None:
     """Writes the configs, then prints or runs the commands that are left."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('grid', help='YAML file, see projects/ablation/grids')
-    parser.add_argument(
-        '--run', action='store_true', help='run the commands one after another'
-    )
+    parser.add_argument('--run', action='store_true', help='run them one after another')
     args = parser.parse_args()
     grid = read_grid(args.grid)
     write_configs(grid)
@@ -197,8 +196,8 @@ def main() -> None:
     print(f'{len(runs) - len(left)} of {len(runs)} runs are done', file=sys.stderr)
     failed = []
     for run in left:
-        print(run.command(), flush=True)
-        if args.run and subprocess.call(run.command(), shell=True):
+        print(run.line(), flush=True)
+        if args.run and not run.execute():
             failed.append(str(run.folder))
     if failed:
         raise UserError(f'these runs failed, see their logs: {", ".join(failed)}')

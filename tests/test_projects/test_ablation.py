@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
+import subprocess
 
 import pandas as pd
 import pytest
 import yaml
 from mmengine.config import Config
 from summarize import as_markdown, over_folds, plot, read_results, spread, summarize
-from write_configs import list_runs, read_grid, write_configs
+from write_configs import Run, list_runs, read_grid, write_configs
 
 from mmtal_mts.utils.errors import UserError
 
@@ -96,10 +98,26 @@ def test_configs_have_the_settings_of_variant_and_fold(write_grid):
     assert cfg.test_dataloader.dataset.ann_file == 'annotations_fold0.json'
     assert cfg.test_evaluator.ann_file == 'annotations_fold0.json'
     assert Config.fromfile(runs[1].config).model.neck.stt is not None
-    assert '--seed 0' in runs[0].command() and 'STT/' in runs[1].command()
+    assert '--seed=0' in runs[0].line() and 'STT/' in runs[1].line()
     write_configs(grid)  # the same again
     with pytest.raises(UserError, match='other settings'):
         write_configs(read_grid(write_grid(cfg_options={'train_cfg.max_epochs': 3})))
+
+
+def test_names_of_files_are_no_shell_code(tmp_path, monkeypatch):
+    folder = tmp_path / "a b; $(touch pwned) 'c'"
+    run = Run('x', None, 3, folder)
+    train, test = run.commands()
+    line = run.line().split(' && ')
+    assert shlex.split(line[0]) == train and str(run.folder) in train
+    assert shlex.split(line[1])[:-1] == test
+    run.folder.mkdir(parents=True)
+    (run.folder / 'last_checkpoint').write_text('epoch 2.pth')
+    calls = []
+    monkeypatch.setattr(subprocess, 'call', lambda argv: calls.append(argv) or 0)
+    assert run.execute() and calls == [train, [*test, 'epoch 2.pth']]
+    monkeypatch.setattr(subprocess, 'call', lambda argv: 1)
+    assert not run.execute()
 
 
 def test_finished_runs_are_read(write_grid, tmp_path):
