@@ -90,7 +90,8 @@ class Run:
         """Trains and tests without a shell; says whether both went well."""
         train, test = self.commands()
         last = self.folder / 'last_checkpoint'
-        return not (subprocess.call(train) or subprocess.call([*test, last.read_text()]))
+        call = subprocess.call
+        return not (call(train) or call([*test, last.read_text()]))
 
 
 def read_grid(path: str | Path) -> Grid:
