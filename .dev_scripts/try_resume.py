@@ -21,8 +21,13 @@ try:
     from mmengine.hooks import Hook
     from mmengine.runner import Runner
 
-    from mmtal_mts.apis import build_runner, load_config, prepare_train_config
-    from mmtal_mts.utils import CfgOptionsAction, UserError, run_tool
+    from mmtal_mts.apis import (
+        CfgOptionsAction,
+        build_runner,
+        load_config,
+        prepare_train_config,
+    )
+    from mmtal_mts.utils import UserError, run_tool
     from mmtal_mts.utils.checkpoint import load_checkpoint
 except ImportError as error:
     sys.exit(f'error: {error}')

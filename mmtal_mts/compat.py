@@ -70,35 +70,34 @@ def _check_opencv() -> None:
     try:
         importlib.import_module('cv2')
     except ImportError as error:
-        remedy = 'pip install opencv-contrib-python'
-        reason = 'OpenCV (cv2) is not installed'
+        problem = 'not installed. Remedy: pip install opencv-contrib-python'
         if not (isinstance(error, ModuleNotFoundError) and error.name == 'cv2'):
-            reason = f'OpenCV (cv2) is installed but does not import: {error}'
-            remedy = (
-                'pip uninstall -y opencv-python opencv-contrib-python '
-                'opencv-python-headless && '
+            problem = (
+                f'installed but does not import: {error}. Remedy: pip uninstall -y '
+                'opencv-python opencv-contrib-python opencv-python-headless && '
                 'pip install --force-reinstall opencv-contrib-python-headless '
                 '(the headless build needs no libGL or other display libraries)'
             )
-        raise StackError(f'{reason}. Remedy: {remedy}') from error
+        raise StackError(f'OpenCV (cv2) is {problem}') from error
 
 
 def _check_versions() -> None:
     """Checks that every package of the stack is there in a version that fits."""
     for module, text in REQUIREMENTS.items():
-        remedy = f"Remedy: pip install '{text}'"
+        problem = None
         if importlib.util.find_spec(module) is None:
-            raise StackError(f'{module} is not installed. {remedy}')
-        from packaging.requirements import Requirement
-        from packaging.version import Version
+            problem = f'{module} is not installed'
+        else:
+            from packaging.requirements import Requirement
+            from packaging.version import Version
 
-        wanted = Requirement(text)
-        version = _installed_version(module, wanted.name)
-        # Releases to come and builds for a GPU count as their release.
-        if not wanted.specifier.contains(Version(version).base_version):
-            raise StackError(
-                f'{module} {version} is installed, but mmtal_mts needs {text}. {remedy}'
-            )
+            wanted = Requirement(text)
+            version = _installed_version(module, wanted.name)
+            # Releases to come and builds for a GPU count as their release.
+            if not wanted.specifier.contains(Version(version).base_version):
+                problem = f'{module} {version} is installed, but mmtal_mts needs {text}'
+        if problem:
+            raise StackError(f"{problem}. Remedy: pip install '{text}'")
 
 
 def _installed_version(module: str, package: str) -> str:
@@ -120,7 +119,6 @@ def _provide_drn() -> None:
         return
     if '.drn' not in (localizers / '__init__.py').read_text(encoding='utf-8'):
         return
-
     from mmaction.registry import MODELS
 
     @MODELS.register_module()
@@ -148,13 +146,12 @@ def _replace_pkg_resources() -> None:
         return
     import mmengine.utils.package_utils as package_utils
 
+    ours = [m for name, m in sys.modules.items() if name.split('.')[0] == 'mmengine']
     for working in (is_installed, get_installed_path):
-        name = working.__name__
-        broken = getattr(package_utils, name)
-        for path, module in list(sys.modules.items()):
-            ours = path.split('.')[0] == 'mmengine'
-            if ours and getattr(module, name, None) is broken:
-                setattr(module, name, working)
+        broken = getattr(package_utils, working.__name__)
+        for module in ours:
+            if getattr(module, working.__name__, None) is broken:
+                setattr(module, working.__name__, working)
 
 
 def is_installed(package: str) -> bool:
@@ -170,12 +167,11 @@ def get_installed_path(package: str) -> str:
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
         package_files = importlib.metadata.distribution(package)
         names += (package_files.read_text('top_level.txt') or '').split()
-    found = next(filter(None, map(_folder, names)), None)
-    if found is None:
-        raise ModuleNotFoundError(
-            f'{package} is not installed. Remedy: pip install {package}'
-        )
-    return str(found)
+    for folder in filter(None, map(_folder, names)):
+        return str(folder)
+    raise ModuleNotFoundError(
+        f'{package} is not installed. Remedy: pip install {package}'
+    )
 
 
 def _folder(module: str) -> Path | None:

@@ -20,7 +20,7 @@ try:
     from mmengine.registry import init_default_scope
     from rich.progress import track
 
-    from mmtal_mts.apis import load_config, merge_options
+    from mmtal_mts.apis import CfgOptionsAction, load_config, merge_options
     from mmtal_mts.evaluation.functional.detections import some_names
     from mmtal_mts.evaluation.metrics.raw_outputs import RawOutputFolder, RawWindow
     from mmtal_mts.models.detectors import (
@@ -29,7 +29,7 @@ try:
         refine_head_without_weights,
     )
     from mmtal_mts.models.utils import complete_test_cfg
-    from mmtal_mts.utils import CfgOptionsAction, UserError, run_tool
+    from mmtal_mts.utils import UserError, run_tool
 except ImportError as error:
     sys.exit(f'error: {error}')
 

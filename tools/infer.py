@@ -9,11 +9,17 @@ import sys
 try:
     from mmengine.dist import is_main_process
 
-    from mmtal_mts.apis import TALInferencer, find_config, load_config, merge_options
+    from mmtal_mts.apis import (
+        CfgOptionsAction,
+        TALInferencer,
+        find_config,
+        load_config,
+        merge_options,
+    )
     from mmtal_mts.apis.batch_inference import FORMATS, BatchInference, join_processes
     from mmtal_mts.apis.writers import Selection
     from mmtal_mts.datasets.flow import FLOW_METHODS
-    from mmtal_mts.utils import CfgOptionsAction, run_tool
+    from mmtal_mts.utils import run_tool
 except ImportError as error:
     sys.exit(f'error: {error}')
 

@@ -6,8 +6,8 @@ import argparse
 import sys
 
 try:
-    from mmtal_mts.apis import load_config, prepare_test_config, test
-    from mmtal_mts.utils import parse_runner_args, run_tool
+    from mmtal_mts.apis import parse_runner_args, prepare_test_config, test
+    from mmtal_mts.utils import run_tool
 except ImportError as error:
     sys.exit(f'error: {error}')
 
@@ -15,22 +15,18 @@ except ImportError as error:
 def main() -> None:
     """Tests."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint file')
-    parser.add_argument(
-        '--dump',
-        metavar='FILE.pkl',
-        help='pickle the raw predictions of all windows, before they are merged',
+    add = parser.add_argument
+    add('config', help='config file')
+    add('checkpoint', help='checkpoint file')
+    text = 'pickle the raw predictions of all windows, before they are merged'
+    add('--dump', metavar='FILE.pkl', help=text)
+    text = (
+        'save the raw outputs of the model in each window, before decoding, for '
+        'tools/fuse_streams.py'
     )
-    parser.add_argument(
-        '--dump-raw',
-        metavar='FOLDER',
-        help='save the raw outputs of the model in each window, before decoding, for '
-        'tools/fuse_streams.py',
-    )
-    args = parse_runner_args(parser, 'test_evaluator.dump_path=detections.json')
-    cfg = load_config(args.pop('config'))
-    test(prepare_test_config(cfg, **args))
+    add('--dump-raw', metavar='FOLDER', help=text)
+    example = 'test_evaluator.dump_path=detections.json'
+    test(prepare_test_config(**parse_runner_args(parser, example)))
 
 
 if __name__ == '__main__':

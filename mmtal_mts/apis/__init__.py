@@ -1,16 +1,21 @@
 """Wiring for a person: configs, checkpoints, training, testing and inference."""
 
-from .config import (
+from .model_zoo import find_config, find_weights, init_model, list_models
+from .runner import (
+    CfgOptionsAction,
+    build_runner,
     load_config,
     merge_options,
+    parse_runner_args,
     prepare_test_config,
     prepare_train_config,
+    test,
+    train,
 )
-from .model_zoo import find_config, find_weights, init_model, list_models
 from .tal_inferencer import TALInferencer
-from .train import build_runner, test, train
 
 __all__ = [
+    'CfgOptionsAction',
     'TALInferencer',
     'build_runner',
     'find_config',
@@ -19,6 +24,7 @@ __all__ = [
     'list_models',
     'load_config',
     'merge_options',
+    'parse_runner_args',
     'prepare_test_config',
     'prepare_train_config',
     'test',

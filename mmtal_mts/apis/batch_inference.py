@@ -29,8 +29,8 @@ from ..utils.io import atomic_write
 from ..version import __version__
 from .annotated_video import PREVIEW_SUFFIX, AnnotatedVideoWriter
 from .report import HtmlReportWriter
+from .runner import prepare_cpu_processes
 from .tal_inferencer import TALInferencer
-from .train import prepare_cpu_processes
 from .writers import (
     ActivityNetWriter,
     CsvWriter,

@@ -23,7 +23,6 @@ from ..utils.io import atomic_write
 from .annotation_check import CheckSettings, WindowSettings, check_annotations
 from .annotation_report import describe_check, describe_findings
 from .batch_inference import find_videos
-from .config import load_config, prepare_test_config, prepare_train_config
 from .custom_data import (
     TRAINING,
     VALIDATION,
@@ -36,8 +35,14 @@ from .custom_data import (
 from .diagnosis_report import write_diagnosis
 from .evaluation import load_evaluation_data
 from .report import HtmlReportWriter
+from .runner import (
+    load_config,
+    prepare_test_config,
+    prepare_train_config,
+    test,
+    train,
+)
 from .timeline import plot_timelines
-from .train import test, train
 from .writers import Selection, VideoResult
 
 _PACKAGE = Path(__file__).resolve().parents[1]

@@ -17,7 +17,7 @@ from torch import nn
 
 from ..utils import UserError
 from ..utils.checkpoint import fetch_checkpoint, load_checkpoint, load_model_weights
-from .config import load_config
+from .runner import load_config
 
 _NAMED_HASH = re.compile(r'-([0-9a-f]{8,64})\.pth$')
 

@@ -32,8 +32,8 @@ class OnnxDetector(nn.Module):
 
     Attributes:
         num_classes: K.
-        classes: Their names, empty if the config had none.
-        meta: The same, as a checkpoint has it.
+        meta: The names of the classes as a checkpoint has them, None if the config had
+            none.
         test_cfg: Settings behind the network, see :class:`.TALMTS`.
 
     Raises:
@@ -50,11 +50,10 @@ class OnnxDetector(nn.Module):
                 f'{path} was not written by tools/deployment/export.py: it does not '
                 'say what its outputs are'
             )
-        self.ends_with = json.loads(facts['mmtal_ends_with'])
-        self.num_classes = json.loads(facts['mmtal_num_classes'])
-        self.classes = tuple(json.loads(facts['mmtal_classes']))
-        self.batch_size = json.loads(facts['mmtal_batch_size'])
-        self.meta = dict(dataset_meta=dict(classes=self.classes or None))
+        names = ('ends_with', 'num_classes', 'batch_size', 'classes')
+        values = [json.loads(facts[f'mmtal_{name}']) for name in names]
+        self._ends_with, self.num_classes, self._batch_size, classes = values
+        self.meta = dict(dataset_meta=dict(classes=classes or None))
         self.test_cfg = complete_test_cfg(cfg.model.get('test_cfg'))
         # It decodes; its weights are in the file and take no memory here.
         with torch.device('meta'):
@@ -73,9 +72,9 @@ class OnnxDetector(nn.Module):
         return self
 
     def _open(self, *providers: str) -> None:
-        onnxruntime = import_package('onnxruntime')
+        session = import_package('onnxruntime').InferenceSession
         try:
-            self.session = onnxruntime.InferenceSession(self._path, providers=providers)
+            self.session = session(self._path, providers=providers)
         # Its exceptions have no common base.
         except Exception as error:
             raise UserError(
@@ -90,16 +89,16 @@ class OnnxDetector(nn.Module):
                 size that was exported.
         """
         parts = []
-        for batch in inputs.split(self.batch_size):
+        for batch in inputs.split(self._batch_size):
             # The last batch may have to be filled up.
-            padded = batch[torch.arange(self.batch_size).clamp(max=len(batch) - 1)]
+            padded = batch[torch.arange(self._batch_size).clamp(max=len(batch) - 1)]
             found = self.session.run(None, {'inputs': padded.numpy()})
-            parts.append([torch.from_numpy(value) for value in found])
-        names = OUTPUTS[self.ends_with]
+            parts.append(map(torch.from_numpy, found))
+        named = zip(OUTPUTS[self._ends_with], zip(*parts, strict=True), strict=True)
         return [
             # All batches share the points of the locations.
             values[0] if name == 'points' else torch.cat(values)[: len(inputs)]
-            for name, values in zip(names, zip(*parts, strict=True), strict=True)
+            for name, values in named
         ]
 
     def test_step(self, data: dict) -> list[ActionDataSample]:
@@ -114,16 +113,13 @@ class OnnxDetector(nn.Module):
         """
         inputs = torch.stack([item.float() for item in data['inputs']])
         outputs, samples = self(inputs), data['data_samples']
-        if self.ends_with == 'raw':
-            raw = dict(zip(OUTPUTS['raw'], outputs, strict=True))
-            found = self._head.predict_by_feat(
-                raw, inputs.shape[2], samples, self.test_cfg
-            )
+        if self._ends_with == 'raw':
+            raw = dict(zip(RAW_OUTPUTS, outputs, strict=True))
+            length = inputs.shape[2]
+            found = self._head.predict_by_feat(raw, length, samples, self.test_cfg)
         else:
-            found = [
-                select_detections(*one, self.test_cfg)
-                for one in zip(*outputs, samples, strict=True)
-            ]
+            clips = zip(*outputs, samples, strict=True)
+            found = [select_detections(*clip, self.test_cfg) for clip in clips]
         return add_pred_to_datasample(samples, found, self.test_cfg)
 
 

@@ -23,7 +23,6 @@ from ..structures import Segments
 from ..utils import UserError
 from ..utils.processes import run_ahead
 from ..visualization import Timeline, render_timelines
-from .config import load_config
 from .model_zoo import (
     checkpoint_config,
     find_config,
@@ -31,6 +30,7 @@ from .model_zoo import (
     init_model,
     usable_device,
 )
+from .runner import load_config
 from .writers import Selection, VideoResult
 
 Source = str | os.PathLike | np.ndarray | Iterable[np.ndarray]

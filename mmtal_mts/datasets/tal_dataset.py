@@ -22,7 +22,7 @@ from ..structures.annotations import (
     summarize_problems,
 )
 from ..structures.timebase import frames_to_seconds, length_tolerance_s
-from ..utils.randomness import randomness_from
+from ..utils.processes import randomness_from
 from .sources import SourceFinder, describe_video, read_record
 from .video import VideoReadError
 from .windows import cut_video

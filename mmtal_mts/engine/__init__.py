@@ -1,15 +1,3 @@
 """Hooks for what cuts across training."""
 
-from .hooks import (
-    BackboneWarmupHook,
-    DetectionVisualizationHook,
-    EpochSeedHook,
-    InvalidLossHook,
-)
-
-__all__ = [
-    'BackboneWarmupHook',
-    'DetectionVisualizationHook',
-    'EpochSeedHook',
-    'InvalidLossHook',
-]
+from .hooks import *  # noqa: F403

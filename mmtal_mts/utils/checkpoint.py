@@ -2,13 +2,14 @@
 
 Everything that reads weights comes through here: the tools, ``pretrained`` of
 backbones, the zoo, and the Runner's ``load_from`` and resume by MMEngine's
-``CheckpointLoader``, in which the loaders register.
+``CheckpointLoader``, in which the loader registers.
 """
 
 from __future__ import annotations
 
 import os
 import pickle
+import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,8 +29,6 @@ try:
 except ImportError:  # numpy 1
     from numpy.core import multiarray
 
-_EXAMPLES = 3
-
 
 def load_checkpoint(path: str | os.PathLike, map_location: Any = 'cpu') -> dict:
     """Loads a local checkpoint or one at an address, weights only.
@@ -46,9 +45,7 @@ def load_checkpoint(path: str | os.PathLike, map_location: Any = 'cpu') -> dict:
         UserError: It is missing, torn, or holds more than weights and the state of a
             training.
     """
-    path = os.fspath(path)
-    load = CheckpointLoader.load_checkpoint if '://' in path else load_from_local
-    return load(path, map_location)
+    return CheckpointLoader.load_checkpoint(os.fspath(path), map_location, 'silent')
 
 
 def load_weights(path: str | os.PathLike, prefix: str = '') -> dict[str, Tensor]:
@@ -85,9 +82,7 @@ def load_model_weights(
         UserError: The file is unusable or of another architecture.
     """
     checkpoint = load_checkpoint(path)
-    weights = _weights(checkpoint, path, prefix)
-    _check_fit(model.state_dict(), weights, path)
-    model.load_state_dict(weights)
+    model.load_state_dict(_fitting_weights(model, checkpoint, path, prefix))
     return checkpoint.get('meta') or {}
 
 
@@ -106,7 +101,7 @@ def check_checkpoint(
     """
     checkpoint = load_checkpoint(path)
     model = model.module if is_model_wrapper(model) else model
-    _check_fit(model.state_dict(), _weights(checkpoint, path), path)
+    _fitting_weights(model, checkpoint, path)
     missing = {'meta', 'message_hub', 'optimizer'} - set(checkpoint)
     if resume and missing:
         raise UserError(
@@ -166,89 +161,76 @@ def fetch_checkpoint(url: str, sha256: str | None = None) -> Path:
     return path
 
 
-# MMEngine's own loader of addresses runs whatever a pickle asks for. Its log takes the
-# names of the backends from those of the functions.
-@CheckpointLoader.register_scheme(prefixes=['http://', 'https://'], force=True)
-def load_from_http(filename: str, map_location: Any = 'cpu') -> dict:
-    """Loader of MMEngine for addresses."""
-    return load_from_local(str(fetch_checkpoint(filename)), map_location)
-
-
-@CheckpointLoader.register_scheme(prefixes='', force=True)
-def load_from_local(filename: str, map_location: Any = 'cpu') -> dict:
-    """Loader of MMEngine for local paths."""
+# MMEngine's own loaders run whatever a pickle asks for. Its log takes the name of the
+# backend, "file", from that of the function.
+@CheckpointLoader.register_scheme(['', 'http://', 'https://'], force=True)
+def load_from_file(filename: str, map_location: Any = 'cpu') -> dict:
+    """Loader of MMEngine for local paths and addresses."""
+    if filename.startswith(('http://', 'https://')):
+        filename = str(fetch_checkpoint(filename))
     filename = os.path.expanduser(filename)
-    if not os.path.isfile(filename):
-        raise UserError(
-            f'checkpoint {filename} does not exist. '
-            'Remedy: give the path of a .pth file, e.g. one of work_dirs/*/'
-        )
     try:
         checkpoint = torch.load(filename, map_location, weights_only=True)
+    except FileNotFoundError:
+        problem = 'does not exist. Remedy: give a .pth file, e.g. one of work_dirs/*/'
     except pickle.UnpicklingError as error:
         # Torch's own message advises to switch the safety off; ours does not.
         reason = str(error).split('WeightsUnpickler error:')[-1].strip()
-        reason = reason.split('\n')[0].split('. ')[0]
-        raise UserError(
-            f'checkpoint {filename} holds something else than weights and a training '
-            f'state, so it was not loaded: {reason}. Remedy: use a checkpoint that '
-            'MMEngine wrote'
-        ) from error
+        reason = re.split(r'\. |\n', reason)[0]
+        problem = (
+            'holds something else than weights and a training state, so it was not '
+            f'loaded: {reason}. Remedy: use a checkpoint that MMEngine wrote'
+        )
     # The legacy unpickler answers junk with whatever its opcodes lead to.
     except Exception as error:
-        raise UserError(
-            f'checkpoint {filename} cannot be read, it may be torn or no checkpoint at '
-            f'all: {type(error).__name__}: {error}'
-        ) from error
-    if not isinstance(checkpoint, Mapping):
-        raise UserError(
-            f'checkpoint {filename} holds a {type(checkpoint).__name__}, not a dict'
-        )
-    return checkpoint
+        reason = f'{type(error).__name__}: {error}'
+        problem = f'cannot be read, it may be torn or no checkpoint at all: {reason}'
+    else:
+        if isinstance(checkpoint, Mapping):
+            return checkpoint
+        problem = f'holds a {type(checkpoint).__name__}, not a dict'
+    raise UserError(f'checkpoint {filename} {problem}')
 
 
-def _check_fit(
-    wanted: Mapping[str, Tensor], found: Mapping[str, Tensor], path: str | os.PathLike
-) -> None:
-    """Checks every key and shape; MMEngine only warns of what does not fit."""
-    shapes = [
-        f'{key} is {tuple(found[key].shape)} instead of {tuple(value.shape)}'
-        for key, value in wanted.items()
-        if key in found and found[key].shape != value.shape
-    ]
+def _fitting_weights(
+    model: nn.Module, checkpoint: Mapping, path: str | os.PathLike, prefix: str = ''
+) -> dict[str, Tensor]:
+    """The weights, after a check of every key and shape; MMEngine only warns."""
+    wanted, found = model.state_dict(), _weights(checkpoint, path, prefix)
+    common = wanted.keys() & found.keys()
     problems = {
-        'weights of the model are missing': [k for k in wanted if k not in found],
-        'weights are unknown to the model': [k for k in found if k not in wanted],
-        'have another shape': shapes,
+        'weights of the model are missing': [k for k in wanted if k not in common],
+        'weights are unknown to the model': [k for k in found if k not in common],
+        'have another shape': [
+            f'{key} is {tuple(found[key].shape)} instead of {tuple(value.shape)}'
+            for key, value in wanted.items()
+            if key in common and found[key].shape != value.shape
+        ],
     }
-    if not any(problems.values()):
-        return
-    listed = '; '.join(
-        f'{len(names)} {what} ({", ".join(names[:_EXAMPLES])}'
-        f'{", ..." * (len(names) > _EXAMPLES)})'
-        for what, names in problems.items()
-        if names
-    )
-    fitting = len(wanted.keys() & found.keys()) - len(shapes)
-    raise UserError(
-        f'checkpoint {path} is of another architecture: {fitting} of the '
-        f"model's {len(wanted)} weights fit; {listed}. "
-        'Remedy: use the config it was trained with'
-    )
+    if any(problems.values()):
+        listed = '; '.join(
+            f'{len(names)} {what} ({", ".join(names[:3])}{", ..." * (len(names) > 3)})'
+            for what, names in problems.items()
+            if names
+        )
+        fitting = len(common) - len(problems['have another shape'])
+        raise UserError(
+            f'checkpoint {path} is of another architecture: {fitting} of the '
+            f"model's {len(wanted)} weights fit; {listed}. "
+            'Remedy: use the config it was trained with'
+        )
+    return found
 
 
 def _weights(
-    checkpoint: Mapping, path: str | os.PathLike, prefix: str = ''
+    checkpoint: Mapping, path: str | os.PathLike, prefix: str
 ) -> dict[str, Tensor]:
     """The weights of a checkpoint whose keys have a prefix, without it."""
     weights = checkpoint.get('state_dict', checkpoint)
-    if not isinstance(weights, Mapping) or not any(
-        isinstance(value, Tensor) for value in weights.values()
-    ):
-        raise UserError(
-            f'checkpoint {path} holds no weights: its keys are '
-            f'{sorted(map(str, checkpoint))[:10]}'
-        )
+    values = weights.values() if isinstance(weights, Mapping) else ()
+    if not any(isinstance(value, Tensor) for value in values):
+        keys = sorted(map(str, checkpoint))[:10]
+        raise UserError(f'checkpoint {path} holds no weights: its keys are {keys}')
     # A wrapper for distributed training puts its own prefix before each key.
     weights = {key.removeprefix('module.'): value for key, value in weights.items()}
     found = {k[len(prefix) :]: v for k, v in weights.items() if k.startswith(prefix)}
@@ -260,23 +242,6 @@ def _weights(
     return found
 
 
-def _allow_training_state() -> None:
-    """Lets weights-only loading read what MMEngine keeps: histories, numpy numbers."""
-    allowed: dict[str, Any] = {
-        f'{value.__module__}.{value.__qualname__}': value
-        for value in (
-            *(HistoryBuffer, np.ndarray, np.dtype),
-            *{type(np.dtype(code)) for code in '?bBhHiIlLqQefd'},
-        )
-    }
-    allowed['builtins.getattr'] = _history_statistic
-    # The module was renamed in numpy 2; checkpoints of either must load.
-    for module in ('numpy.core.multiarray', 'numpy._core.multiarray'):
-        for name in ('_reconstruct', 'scalar'):
-            allowed[f'{module}.{name}'] = getattr(multiarray, name)
-    torch.serialization.add_safe_globals([(v, name) for name, v in allowed.items()])
-
-
 def _history_statistic(owner: type, name: str) -> Any:
     """The only ``getattr`` that a checkpoint may ask for."""
     allowed = {'min', 'max', 'current', 'mean', *HistoryBuffer._statistics_methods}
@@ -286,6 +251,18 @@ def _history_statistic(owner: type, name: str) -> Any:
             'statistics of mmengine HistoryBuffer are allowed'
         )
     return getattr(owner, name)
+
+
+def _allow_training_state() -> None:
+    """Lets weights-only loading read what MMEngine keeps: histories, numpy numbers."""
+    numbers = {type(np.dtype(code)) for code in '?bBhHiIlLqQefd'}
+    allowed = [HistoryBuffer, np.ndarray, np.dtype, *numbers]
+    allowed.append((_history_statistic, 'builtins.getattr'))
+    # The module was renamed in numpy 2; checkpoints of either must load.
+    for module in ('numpy.core.multiarray', 'numpy._core.multiarray'):
+        for name in ('_reconstruct', 'scalar'):
+            allowed.append((getattr(multiarray, name), f'{module}.{name}'))
+    torch.serialization.add_safe_globals(allowed)
 
 
 _allow_training_state()

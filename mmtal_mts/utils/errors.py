@@ -8,10 +8,12 @@ import sys
 from collections.abc import Callable
 
 # MMEngine's own complaints about a config, of types that bugs have as well.
-_CONFIG_COMPLAINTS = (' registry. ', 'class `')
-# Of torch.distributed.
-_LOST_PROCESS = ('DistBackendError', 'DistNetworkError')
+_CONFIG_COMPLAINT = re.compile(r' registry\. |class `')
 _WORKER_ERROR = re.compile(r'^[\w.]+(?:Error|Exception|Interrupt): ', re.MULTILINE)
+_LOST_PROCESS = (
+    'another process of the job was lost ({}). The one that failed first says why; '
+    'when that is mended, go on with --resume'
+)
 
 
 class UserError(ValueError):
@@ -42,35 +44,27 @@ def run_tool(main: Callable[[], None]) -> int:
         return 141
     except Exception as error:
         # Gloo has no class of its own.
-        lost = type(error).__name__ in _LOST_PROCESS or (
+        lost = type(error).__name__ in ('DistBackendError', 'DistNetworkError') or (
             isinstance(error, RuntimeError) and '/gloo/' in str(error)
         )
         if os.environ.get('MMTAL_DEBUG') == '1' or not (lost or is_input_error(error)):
             raise
-        rank = os.environ.get('RANK')
-        place = '' if rank is None else f' (process {rank})'
         message = error_message(error)
         if lost:
-            message = (
-                f'another process of the job was lost ({message.splitlines()[0]}). '
-                'The one that failed first says why; when that is mended, go on with '
-                '--resume'
-            )
-        print(
-            f'\nerror{place}: {message}\n(MMTAL_DEBUG=1 shows where it came from)',
-            file=sys.stderr,
-            flush=True,
-        )
+            message = _LOST_PROCESS.format(message.splitlines()[0])
+        rank = os.environ.get('RANK')
+        place = '' if rank is None else f' (process {rank})'
+        hint = '(MMTAL_DEBUG=1 shows where it came from)'
+        print(f'\nerror{place}: {message}\n{hint}', file=sys.stderr, flush=True)
         return 3 if lost else 2
     return 0
 
 
 def is_input_error(error: Exception) -> bool:
     """Whether an exception is about what the user gave, and no bug."""
-    if isinstance(error, (ValueError, OSError, ImportError, InvalidLossError)):
-        return True
-    return isinstance(error, (KeyError, TypeError, AssertionError)) and any(
-        complaint in str(error) for complaint in _CONFIG_COMPLAINTS
+    return isinstance(error, (ValueError, OSError, ImportError, InvalidLossError)) or (
+        isinstance(error, (KeyError, TypeError, AssertionError))
+        and _CONFIG_COMPLAINT.search(str(error)) is not None
     )
 
 
@@ -81,9 +75,7 @@ def error_message(error: Exception) -> str:
     """
     message = str(error.args[0]) if isinstance(error, KeyError) else str(error)
     if 'Original Traceback' in message:
-        starts = list(_WORKER_ERROR.finditer(message))
-        if starts:
-            message = message[starts[-1].end() :]
+        message = _WORKER_ERROR.split(message)[-1]
     message = message.strip() or type(error).__name__
     if re.search(r'\bmmdet\b|\bmmcv\.(?:ops|_ext)\b', message):
         from ..compat import full_flavour_problem

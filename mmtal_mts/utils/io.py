@@ -6,14 +6,15 @@ import gzip
 import json
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .errors import UserError
+from rich.console import Console
 
-_GZIP_MAGIC = b'\x1f\x8b'
+from .errors import UserError
 
 
 @contextmanager
@@ -57,7 +58,7 @@ def read_text(path: str | os.PathLike) -> str:
         UnicodeDecodeError: It is not UTF-8.
     """
     content = Path(path).read_bytes()
-    if content.startswith(_GZIP_MAGIC):
+    if content.startswith(b'\x1f\x8b'):
         try:
             content = gzip.decompress(content)
         except EOFError as error:
@@ -72,8 +73,8 @@ def parse_json(text: str) -> tuple[Any, list[str]]:
     def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         result = dict(pairs)
         if len(result) < len(pairs):
-            seen: set[str] = set()
-            duplicates.extend(k for k, _ in pairs if k in seen or seen.add(k))
+            repeated = Counter(key for key, _ in pairs) - Counter(result.keys())
+            duplicates.extend(repeated.elements())
         return result
 
     try:
@@ -109,9 +110,15 @@ def write_json(path: str | os.PathLike, content: Any) -> None:
     Raises:
         ValueError: A number is infinite or NaN, which JSON does not know.
     """
-    with (
-        atomic_write(path) as temporary,
-        open(temporary, 'w', encoding='utf-8') as file,
-    ):
-        json.dump(content, file, indent=1, ensure_ascii=False, allow_nan=False)
-        file.write('\n')
+    # First of all, so that nothing is written if it fails.
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+    with atomic_write(path) as temporary:
+        temporary.write_text(text + '\n', encoding='utf-8')
+
+
+def result_console() -> Console:
+    """Standard output for tables: as wide as the terminal, or wide enough for any."""
+    console = Console()
+    if not console.is_terminal:
+        console.width = max(console.width, 160)
+    return console

@@ -79,7 +79,7 @@ def test_onnx_computes_what_torch_computes(model, tmp_path, ends_with, batch):
         wanted = network(clips, [s.clone() for s in samples], mode='predict')
     detector.test_cfg = network.test_cfg
     got = detector.test_step(dict(inputs=list(clips), data_samples=samples))
-    assert detector.num_classes == 6 and detector.classes[0] == 'move_left'
+    assert detector.num_classes == 6 and detector.meta['dataset_meta']['classes'][0] == 'move_left'
     for a, b in zip(wanted, got, strict=True):
         for key in ('segments', 'scores', 'labels'):
             torch.testing.assert_close(

@@ -2,7 +2,7 @@ from argparse import ArgumentParser
 
 import pytest
 
-from mmtal_mts.utils import CfgOptionsAction
+from mmtal_mts.apis import CfgOptionsAction
 
 
 def parse(*arguments):

@@ -18,10 +18,10 @@ try:
     from mmengine.config import Config
     from mmengine.registry import init_default_scope
 
-    from mmtal_mts.apis import load_config
+    from mmtal_mts.apis import CfgOptionsAction, load_config
     from mmtal_mts.datasets.transforms.formatting import META_KEYS
     from mmtal_mts.structures import Segments, frames_to_seconds
-    from mmtal_mts.utils import CfgOptionsAction, UserError, run_tool
+    from mmtal_mts.utils import UserError, run_tool
     from mmtal_mts.visualization import Timeline, clip_frames, draw_timelines
 except ImportError as error:
     sys.exit(f'error: {error}')

@@ -24,7 +24,12 @@ try:
     from mmengine.registry import init_default_scope
     from torch import nn
 
-    from mmtal_mts.apis import find_config, load_config, merge_options
+    from mmtal_mts.apis import (
+        CfgOptionsAction,
+        find_config,
+        load_config,
+        merge_options,
+    )
     from mmtal_mts.apis.batch_inference import BatchReport, VideoProgress
     from mmtal_mts.apis.model_zoo import usable_device
     from mmtal_mts.apis.tal_inferencer import video_dataset_cfg, window_settings
@@ -34,7 +39,7 @@ try:
     from mmtal_mts.datasets.video import VideoReader, VideoReadError
     from mmtal_mts.datasets.windows import video_windows
     from mmtal_mts.models.detectors.tal_mts import DATA_PREPROCESSOR
-    from mmtal_mts.utils import CfgOptionsAction, UserError, run_tool
+    from mmtal_mts.utils import UserError, run_tool
     from mmtal_mts.utils.checkpoint import load_model_weights
     from mmtal_mts.utils.errors import error_message
     from mmtal_mts.utils.io import atomic_write

@@ -1,8 +1,6 @@
 """MMEngine hooks."""
 
-from .backbone_warmup_hook import BackboneWarmupHook
-from .epoch_seed_hook import EpochSeedHook
-from .invalid_loss_hook import InvalidLossHook
+from .training_hooks import BackboneWarmupHook, EpochSeedHook, InvalidLossHook
 from .visualization_hook import DetectionVisualizationHook
 
 __all__ = [
