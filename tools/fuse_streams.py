@@ -23,12 +23,12 @@ try:
     from mmtal_mts.apis import CfgOptionsAction, load_config, merge_options
     from mmtal_mts.evaluation.functional.detections import some_names
     from mmtal_mts.evaluation.metrics.raw_outputs import RawOutputFolder, RawWindow
+    from mmtal_mts.models.dense_heads import complete_test_cfg
     from mmtal_mts.models.detectors import (
         check_weights,
         predict_streams,
         refine_head_without_weights,
     )
-    from mmtal_mts.models.utils import complete_test_cfg
     from mmtal_mts.utils import UserError, run_tool
 except ImportError as error:
     sys.exit(f'error: {error}')

@@ -12,8 +12,12 @@ from mmaction.structures import ActionDataSample
 from mmengine.config import Config
 from torch import Tensor, nn
 
-from ..models.dense_heads import RAW_OUTPUTS
-from ..models.utils import add_pred_to_datasample, complete_test_cfg, select_detections
+from ..models.dense_heads import (
+    RAW_OUTPUTS,
+    add_pred_to_datasample,
+    complete_test_cfg,
+    select_detections,
+)
 from ..utils import UserError
 
 OUTPUTS = {'raw': RAW_OUTPUTS, 'decoded': ('segments', 'scores')}

@@ -13,7 +13,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from mmtal_mts.apis.onnx_detector import OnnxDetector
-from mmtal_mts.models.utils import complete_test_cfg
+from mmtal_mts.models.dense_heads import complete_test_cfg
 from mmtal_mts.utils import UserError
 
 BASE = 'configs/tal_mts/tal-mts_i3d-tiny-features_1xb32-64x232-12e_synthetic.py'

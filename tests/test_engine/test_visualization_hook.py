@@ -14,7 +14,7 @@ from mmengine.structures import InstanceData
 from mmengine.visualization import Visualizer
 
 from mmtal_mts.engine import DetectionVisualizationHook
-from mmtal_mts.models.utils import add_pred_to_datasample
+from mmtal_mts.models.dense_heads import add_pred_to_datasample
 from mmtal_mts.utils import UserError
 
 T, FPS = 32, 10.0

@@ -3,7 +3,15 @@
 from .boundary_refine_head import BoundaryRefineHead
 from .coarse_head import CoarseHead
 from .dense_classification_head import DenseClassificationHead
-from .outputs import RAW_OUTPUTS, CoarseOutputs, RefineOutputs, raw_outputs
+from .outputs import (
+    RAW_OUTPUTS,
+    CoarseOutputs,
+    RefineOutputs,
+    add_pred_to_datasample,
+    complete_test_cfg,
+    raw_outputs,
+    select_detections,
+)
 
 __all__ = [
     'RAW_OUTPUTS',
@@ -12,5 +20,8 @@ __all__ = [
     'CoarseOutputs',
     'DenseClassificationHead',
     'RefineOutputs',
+    'add_pred_to_datasample',
+    'complete_test_cfg',
     'raw_outputs',
+    'select_detections',
 ]

@@ -9,23 +9,60 @@ from mmaction.registry import MODELS, TASK_UTILS
 from mmaction.structures import ActionDataSample
 from mmengine.model import BaseModule
 from mmengine.structures import InstanceData
-from torch import Tensor
+from torch import Tensor, nn
 
-from ...ops import boundary_max_pooling
+from ...ops import boundary_max_pooling, boundary_max_pooling_levels
 from ..layers import ConvNormReLU1d, SameConv1d
-from ..necks import NeckFeatures
-from ..task_modules import SegmentTargets
-from ..utils.distances import distance_tiou
-from ..utils.loss_utils import (
-    check_normalizer,
+from ..losses.utils import (
+    check_choice,
     class_conv,
+    distance_tiou,
     keep_chosen,
     loss_weights,
     mean_over_chosen,
 )
-from ..utils.prediction import select_detections
-from .boundary_branch import BoundaryBranch
-from .outputs import BoundaryFeatures, CoarseOutputs, RefineOutputs, raw_outputs
+from ..necks import NeckFeatures
+from ..task_modules import SegmentTargets
+from .outputs import (
+    BoundaryFeatures,
+    CoarseOutputs,
+    RefineOutputs,
+    raw_outputs,
+    select_detections,
+)
+
+
+class BoundaryBranch(nn.Module):
+    """Fine-grained feature of one task: BP in eq. 6 with AFSD's convolutions."""
+
+    def __init__(self, channels: int, num_groups: int) -> None:
+        super().__init__()
+        self.own = ConvNormReLU1d(channels, channels, 1, 1, num_groups)
+        self.level = ConvNormReLU1d(channels, 2 * channels, 1, 1, num_groups)
+        self.frame = ConvNormReLU1d(channels, channels, 1, 1, num_groups)
+        self.fuse = ConvNormReLU1d(4 * channels, channels, 1, 1, num_groups)
+
+    def forward(
+        self,
+        feats: Sequence[Tensor],
+        level_regions: Sequence[Tensor],
+        pooled: Sequence[Tensor],
+    ) -> tuple[tuple[Tensor, ...], Tensor]:
+        """Refines f_loc or f_cls, L tensors (N, C', T_l).
+
+        ``level_regions`` (N, T_l, 4) are in cells, ``pooled`` (N, C', T_l) is the
+        frame-level feature around the boundaries.
+
+        Returns:
+            The fine-grained features, L tensors (N, C', T_l), and the boundary
+            feature of the finest level (N, 2C', T_0) before it was pooled.
+        """
+        boundary = self.level.forward_levels(feats)
+        on_level = boundary_max_pooling_levels(boundary, level_regions)
+        on_frame = self.frame.forward_levels(pooled)
+        parts = zip(on_frame, on_level, self.own.forward_levels(feats), strict=True)
+        refined = self.fuse.forward_levels([torch.cat(part, dim=1) for part in parts])
+        return refined, boundary[0]
 
 
 @MODELS.register_module()
@@ -91,19 +128,17 @@ class BoundaryRefineHead(BaseModule):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        if quality_over not in ('refined', 'coarse'):
-            raise ValueError(
-                f"quality_over={quality_over!r}: choose 'refined' or 'coarse'"
-            )
         self.num_classes = num_classes
         self.refine_iou_thr = refine_iou_thr
         self.relax_refine_thr = relax_refine_thr
-        self.quality_over = quality_over
+        self.quality_over = check_choice(
+            'quality_over', quality_over, 'refined', 'coarse'
+        )
         self.quality_target_grad = quality_target_grad
-        self.normalize_by = check_normalizer(normalize_by)
-        self.fsa = None if fsa is None else MODELS.build(fsa)
-        self.frame_fuse = None
+        self.normalize_by = check_choice('normalize_by', normalize_by, 'batch', 'clip')
+        self.fsa = self.frame_fuse = None
         if fsa is not None:
+            self.fsa = MODELS.build(fsa)
             self.frame_fuse = ConvNormReLU1d(2 * channels, channels, 1, 1, num_groups)
         self.loc_branch = BoundaryBranch(channels, num_groups)
         self.cls_branch = BoundaryBranch(channels, num_groups)
@@ -143,20 +178,13 @@ class BoundaryRefineHead(BaseModule):
         regions = [self.regions.level_regions(d, num_frames) for d in distances]
         loc, on_loc = self.loc_branch(coarse.loc_feats, regions, pooled)
         cls, on_cls = self.cls_branch(coarse.cls_feats, regions, pooled)
+        convs = (self.offset_conv, loc), (self.cls_conv, cls), (self.quality_conv, loc)
         offsets, logits, quality = (
-            torch.cat(conv.forward_levels(feats), dim=2).float()
-            for conv, feats in (
-                (self.offset_conv, loc),
-                (self.cls_conv, cls),
-                (self.quality_conv, loc),
-            )
-        )
-        return RefineOutputs(
-            offsets.transpose(1, 2),
-            logits.transpose(1, 2),
-            quality.squeeze(1),
-            BoundaryFeatures(feature, on_loc, on_cls),
-        )
+            torch.cat(conv.forward_levels(feats), dim=2).float().mT
+            for conv, feats in convs
+        )  # (N, P, ...)
+        boundary = BoundaryFeatures(feature, on_loc, on_cls)
+        return RefineOutputs(offsets, logits, quality.squeeze(2), boundary)
 
     def boundary_features(
         self, features: NeckFeatures, coarse: CoarseOutputs
@@ -202,14 +230,16 @@ class BoundaryRefineHead(BaseModule):
         refined = self._refined(distances.detach(), targets.distances, positive)
         labels = targets.labels.masked_fill(~refined, self.num_classes)
         weights = loss_weights(refined, self.normalize_by)
-        loss_cls = self.loss_cls(
-            outputs.logits.flatten(0, 1),
-            labels.flatten(),
-            weight=weights[0].flatten(),
-            avg_factor=weights[1],
+        losses = dict(
+            loss_refine_cls=self.loss_cls(
+                outputs.logits.flatten(0, 1),
+                labels.flatten(),
+                weight=weights[0].flatten(),
+                avg_factor=weights[1],
+            )
         )
         wanted = self.coder.encode(distances.detach(), targets.distances)
-        loss_loc = mean_over_chosen(
+        losses['loss_refine_loc'] = mean_over_chosen(
             self.loss_loc, refined, weights, outputs.offsets, wanted
         )
         rated = refined
@@ -219,20 +249,13 @@ class BoundaryRefineHead(BaseModule):
             self.coder.refine(*keep_chosen(rated, distances, outputs.offsets)),
             *keep_chosen(rated, targets.distances),
         ).clamp(min=0)
+        tiou = tiou.view_as(rated)
         if not self.quality_target_grad:
             tiou = tiou.detach()
-        loss_quality = mean_over_chosen(
-            self.loss_quality,
-            rated,
-            weights,
-            outputs.quality_logits,
-            tiou.view_as(rated),
+        losses['loss_quality'] = mean_over_chosen(
+            self.loss_quality, rated, weights, outputs.quality_logits, tiou
         )
-        return dict(
-            loss_refine_cls=loss_cls,
-            loss_refine_loc=loss_loc,
-            loss_quality=loss_quality,
-        )
+        return losses
 
     def _refined(self, distances: Tensor, wanted: Tensor, positive: Tensor) -> Tensor:
         """Positives whose coarse segment is good enough: (N, P) bool."""
@@ -342,13 +365,9 @@ class BoundaryRefineHead(BaseModule):
 
         Returns:
             Per clip ``segments`` (S, 2) in seconds of the video, ``scores`` (S,) and
-            ``labels`` (S,), see :func:`~mmtal_mts.models.utils.select_detections`.
+            ``labels`` (S,), see :func:`select_detections`.
         """
         with torch.autocast(raw['points'].device.type, enabled=False):
             decoded, scores = self.decode(raw, num_frames)
-            if segments is None:
-                segments = decoded
-        return [
-            select_detections(*one, test_cfg)
-            for one in zip(segments, scores, data_samples, strict=True)
-        ]
+        clips = (decoded if segments is None else segments, scores, data_samples)
+        return [select_detections(*clip, test_cfg) for clip in zip(*clips, strict=True)]

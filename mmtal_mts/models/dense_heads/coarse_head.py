@@ -14,14 +14,9 @@ from torch import Tensor, nn
 
 from ..layers import ConvNormReLU1d, SameConv1d
 from ..losses import build_distance_loss
+from ..losses.utils import check_choice, class_conv, loss_weights, mean_over_chosen
 from ..necks import NeckFeatures
 from ..task_modules import SegmentTargets
-from ..utils.loss_utils import (
-    check_normalizer,
-    class_conv,
-    loss_weights,
-    mean_over_chosen,
-)
 from .outputs import CoarseOutputs
 
 
@@ -80,16 +75,16 @@ class CoarseHead(BaseModule):
         self.num_classes = num_classes
         self.with_context = with_context
         self.distance_factors = tuple(distance_factors)
-        self.normalize_by = check_normalizer(normalize_by)
-
-        def tower(in_channels: int) -> nn.Sequential:
-            widths = pairwise([in_channels] + [channels] * num_convs)
-            return nn.Sequential(
-                *(ConvNormReLU1d(a, b, num_groups=num_groups) for a, b in widths)
+        self.normalize_by = check_choice('normalize_by', normalize_by, 'batch', 'clip')
+        self.loc_tower, self.cls_tower = (
+            nn.Sequential(
+                *(
+                    ConvNormReLU1d(a, b, num_groups=num_groups)
+                    for a, b in pairwise([in_channels] + [channels] * num_convs)
+                )
             )
-
-        self.loc_tower = tower(channels)
-        self.cls_tower = tower(2 * channels if with_context else channels)
+            for in_channels in (channels, channels * (1 + with_context))
+        )
         self.loc_conv = SameConv1d(channels, 2, 3)
         self.loss_cls = MODELS.build(loss_cls or dict(type='SoftmaxFocalLoss'))
         self.loss_loc = build_distance_loss(loss_loc or dict(type='SegmentGIoULoss'))
@@ -129,26 +124,17 @@ class CoarseHead(BaseModule):
         for unit in self.cls_tower:
             cls_feats = unit.forward_levels(cls_feats)
         # Distances and logits leave autocast here: exp of a half overflows at 11.
-        distances = [
-            scale(raw.transpose(1, 2).float()).exp() * factor
-            for raw, scale, factor in zip(
-                self.loc_conv.forward_levels(loc_feats),
-                self.scales,
-                self.distance_factors,
-                strict=True,
-            )
-        ]
-        logits = [
-            x.transpose(1, 2).float() for x in self.cls_conv.forward_levels(cls_feats)
-        ]
+        raw, logits = (
+            tuple(x.mT.float() for x in conv.forward_levels(feats))
+            for conv, feats in ((self.loc_conv, loc_feats), (self.cls_conv, cls_feats))
+        )
+        scaled = zip(raw, self.scales, self.distance_factors, strict=True)
+        distances = tuple(scale(x).exp() * factor for x, scale, factor in scaled)
+        lengths, num_frames = [x.shape[-1] for x in pyramid], features.frames.shape[2]
         level_points = self.point_generator.level_points(
-            [level.shape[-1] for level in pyramid],
-            features.frames.shape[2],
-            pyramid[0].device,
+            lengths, num_frames, pyramid[0].device
         )
-        return CoarseOutputs(
-            loc_feats, cls_feats, tuple(distances), tuple(logits), level_points
-        )
+        return CoarseOutputs(loc_feats, cls_feats, distances, logits, level_points)
 
     def loss_and_predict(
         self, features: NeckFeatures, gt_instances: Sequence[InstanceData]

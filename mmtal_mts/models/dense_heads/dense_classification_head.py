@@ -10,8 +10,8 @@ from mmengine.model import BaseModule
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
+from ..losses.utils import mean_count
 from ..task_modules import SegmentAssigner, SegmentPointGenerator
-from ..utils.loss_utils import mean_count
 
 
 @MODELS.register_module()

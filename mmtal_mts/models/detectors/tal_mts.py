@@ -10,10 +10,9 @@ from mmaction.structures import ActionDataSample
 from mmengine.model import BaseModel, BaseModule
 from torch import Tensor
 
-from ..dense_heads import raw_outputs
+from ..dense_heads import add_pred_to_datasample, complete_test_cfg, raw_outputs
+from ..losses.utils import mean_count, mean_over_ranks
 from ..necks import NeckFeatures, fit_neck, fit_warmup_head
-from ..utils import add_pred_to_datasample, complete_test_cfg
-from ..utils.loss_utils import mean_count, mean_over_ranks
 
 DATA_PREPROCESSOR = dict(
     type='ActionDataPreprocessor', mean=[127.5], std=[127.5], format_shape='NCTHW'

@@ -11,8 +11,12 @@ from mmaction.structures import ActionDataSample
 from mmengine.model import BaseModel
 from torch import Tensor
 
-from ..dense_heads import RAW_OUTPUTS, BoundaryRefineHead
-from ..utils import add_pred_to_datasample, complete_test_cfg
+from ..dense_heads import (
+    RAW_OUTPUTS,
+    BoundaryRefineHead,
+    add_pred_to_datasample,
+    complete_test_cfg,
+)
 from .tal_mts import DATA_PREPROCESSOR, as_clips, check_heads_agree
 
 
@@ -71,7 +75,7 @@ def predict_streams(
         num_frames: Frames T of the clip.
         data_samples: See :meth:`BoundaryRefineHead.predict_by_feat`.
         test_cfg: All of the settings, see
-            :func:`~mmtal_mts.models.utils.complete_test_cfg`.
+            :func:`~mmtal_mts.models.dense_heads.complete_test_cfg`.
         weights: Weight of each stream; ``None`` weighs all the same.
         keep_raw: Whether to keep the averaged raw outputs as ``raw_outputs``.
 

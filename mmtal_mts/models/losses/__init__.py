@@ -1,11 +1,12 @@
 """Losses of both heads."""
 
 from .boundary_losses import BoundaryBCELoss, BoundaryTripletLoss
-from .focal_loss import QualityBCELoss, SoftmaxFocalLoss
 from .segment_losses import (
+    QualityBCELoss,
     SegmentBoxLoss,
     SegmentGIoULoss,
     SegmentSmoothL1Loss,
+    SoftmaxFocalLoss,
     build_distance_loss,
 )
 

@@ -1,15 +1,104 @@
-"""Losses between segments that are given as distances or offsets."""
+"""Losses of eq. 7: of classes, of quality, and between segments."""
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from mmaction.registry import MODELS
 from torch import Tensor, nn
 
-from ..utils.distances import distance_giou
-from ..utils.loss_utils import WeightedLoss
+from .utils import distance_giou
 
 _BOX_LOSSES = 'mmdet.models.losses.iou_loss'
+
+
+class WeightedLoss(nn.Module):
+    """A loss that is summed over locations and divided, as in MMDetection.
+
+    Args:
+        loss_weight: Factor of the loss.
+    """
+
+    def __init__(self, loss_weight: float = 1.0) -> None:
+        super().__init__()
+        self.loss_weight = loss_weight
+
+    def values(self, pred: Tensor, target: Tensor) -> Tensor:
+        """The loss of each of M predictions, (M,) or (M, 2)."""
+        raise NotImplementedError
+
+    def forward(
+        self,
+        pred: Tensor,
+        target: Tensor,
+        weight: Tensor | None = None,
+        avg_factor: float | Tensor | None = None,
+    ) -> Tensor:
+        """Computes the loss.
+
+        Args:
+            pred: M predictions.
+            target: What they should be.
+            weight: (M,) or (M, 2) with one per coordinate; ``None`` means 1.
+            avg_factor: Divisor of the sum, such as the number of positives; ``None``
+                takes the number of values, at least 1.
+        """
+        values = self.values(pred, target)
+        if weight is not None:
+            # One number for each segment: its coordinates have the same weight.
+            weight = weight.mean(-1) if weight.ndim > values.ndim else weight
+            values = values * weight
+        if avg_factor is None:
+            avg_factor = max(values.numel(), 1)
+        return self.loss_weight * (values.sum() / avg_factor)
+
+
+@MODELS.register_module()
+class SoftmaxFocalLoss(WeightedLoss):
+    """Focal loss over a softmax with background as the last class (eq. 8, 9).
+
+    ``-alpha_c (1 - p)^gamma log p`` with ``p = softmax(logits)[label] + eps``;
+    ``alpha_c`` is ``1 - alpha`` for background and ``alpha`` for every action, the
+    numbers of the AFSD baseline.
+
+    Args:
+        gamma: Focusing exponent.
+        alpha: Weight of every action class.
+        eps: Added to the probability before the logarithm.
+        loss_weight: Factor of the loss.
+    """
+
+    def __init__(
+        self,
+        gamma: float = 2.0,
+        alpha: float = 0.75,
+        eps: float = 1e-6,
+        loss_weight: float = 1.0,
+    ) -> None:
+        super().__init__(loss_weight)
+        self.gamma = gamma
+        self.alpha = alpha
+        self.eps = eps
+
+    def values(self, pred: Tensor, target: Tensor) -> Tensor:
+        """(M, K+1) logits, (M,) labels in 0..K where K is background -> (M,)."""
+        probs = pred.softmax(-1).gather(-1, target[:, None]).squeeze(-1) + self.eps
+        alpha = torch.full_like(probs, self.alpha)
+        alpha[target == pred.shape[-1] - 1] = 1 - self.alpha
+        return -alpha * (1 - probs) ** self.gamma * probs.log()
+
+
+@MODELS.register_module()
+class QualityBCELoss(WeightedLoss):
+    """Binary cross entropy between the quality logit and the tIoU reached (eq. 12).
+
+    Args:
+        loss_weight: Factor of the loss (beta of eq. 7).
+    """
+
+    def values(self, pred: Tensor, target: Tensor) -> Tensor:
+        """(M,) logits, (M,) tIoU in [0, 1] -> (M,)."""
+        return F.binary_cross_entropy_with_logits(pred, target, reduction='none')
 
 
 @MODELS.register_module()
@@ -68,16 +157,15 @@ class SegmentBoxLoss(nn.Module):
             # One per coordinate, which all of these losses take.
             share = weight.mean(-1) if weight.ndim == 2 else weight
             weight = share[:, None].expand(-1, 4)
-        return self.box_loss(
-            _as_boxes(pred), _as_boxes(target), weight, avg_factor=avg_factor
-        )
+        boxes = map(_as_boxes, (pred, target))
+        return self.box_loss(*boxes, weight, avg_factor=avg_factor)
 
 
 def _as_boxes(distances: Tensor) -> Tensor:
     """Distances (M, 2) to start and end of the segment -> (M, 4) boxes."""
-    signs = distances.new_tensor([-1.0, 0.0, 1.0, 0.0])
-    corners = distances.repeat_interleave(2, dim=-1) * signs  # -d_s, 0, d_e, 0
-    return corners + distances.new_tensor([0.0, 0.0, 0.0, 1.0])
+    before, after = distances.unbind(-1)
+    low, high = torch.zeros_like(before), torch.ones_like(before)
+    return torch.stack([-before, low, after, high], dim=-1)
 
 
 def build_distance_loss(cfg: dict) -> nn.Module:

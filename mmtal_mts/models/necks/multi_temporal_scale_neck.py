@@ -1,4 +1,4 @@
-"""The neck as a whole, and what its config leaves to the backbone."""
+"""The neck: the pyramid over the backbone maps, RFP, STT, the frame-level feature."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
+import torch.nn.functional as F
 from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
+
+from ..layers import ConvNormReLU1d
 
 
 class NeckFeatures(NamedTuple):
@@ -26,6 +29,173 @@ class NeckFeatures(NamedTuple):
     context: tuple[Tensor, ...] | None
     frame_level: Tensor
     frames: Tensor
+
+
+class SpatialCollapse(nn.Module):
+    """3-D convolution with a kernel of H x W: (N, C, T, H, W) -> (N, C', T)."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, spatial_size: int, num_groups: int
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Conv3d(in_channels, out_channels, (1, *[spatial_size] * 2))
+        self.norm = nn.GroupNorm(num_groups, out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, T, H, W) -> (N, C', T)."""
+        # A kernel as large as the map is a matrix product over its cells, which is
+        # ten times as fast as a convolution on a CPU.
+        cells = x.transpose(1, 2).flatten(2)  # (N, T, C*H*W)
+        sequence = F.linear(cells, self.conv.weight.flatten(1), self.conv.bias)
+        return F.relu(self.norm(sequence.transpose(1, 2)))
+
+
+@MODELS.register_module()
+class TemporalPyramid(BaseModule):
+    """Temporal feature pyramid over the backbone maps (Sec. III-B, following AFSD).
+
+    The first levels are backbone maps whose space is collapsed by one convolution;
+    the remaining levels halve the length of the level before.
+
+    Args:
+        in_channels: Channels of each backbone map, finest first.
+        spatial_sizes: Side of each backbone map in cells: crop size over spatial
+            stride, (6, 3) for Mixed_4f and Mixed_5c at 96 pixels.
+        out_channels: Channels C' of every level.
+        num_levels: Number L of levels.
+        num_groups: Groups of the group normalisation.
+        init_cfg: MMEngine initialisation config.
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int] = (832, 1024),
+        spatial_sizes: Sequence[int] = (6, 3),
+        out_channels: int = 512,
+        num_levels: int = 6,
+        num_groups: int = 32,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        if len(in_channels) != len(spatial_sizes) or num_levels < len(in_channels):
+            raise ValueError(
+                f'TemporalPyramid: in_channels={list(in_channels)}, spatial_sizes='
+                f'{list(spatial_sizes)} and num_levels={num_levels} do not fit: one '
+                'size per map, and at least as many levels as maps'
+            )
+        self.maps = list(zip(in_channels, spatial_sizes, strict=True))
+        self.collapses = nn.ModuleList(
+            SpatialCollapse(channels, out_channels, size, num_groups)
+            for channels, size in self.maps
+        )
+        self.downsamples = nn.ModuleList(
+            ConvNormReLU1d(out_channels, out_channels, 3, 2, num_groups)
+            for _ in range(num_levels - len(in_channels))
+        )
+
+    def forward(self, feats: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Builds the levels.
+
+        Args:
+            feats: Backbone maps (N, C_i, T_i, H_i, W_i), finest first.
+
+        Returns:
+            L levels (N, C', T_l).
+
+        Raises:
+            ValueError: A map has other channels or another size than configured.
+        """
+        if len(feats) != len(self.maps):
+            raise ValueError(
+                f'the backbone returns {len(feats)} maps, TemporalPyramid is '
+                f'configured for {len(self.maps)}: let backbone.out_indices and '
+                'neck.pyramid.in_channels agree'
+            )
+        levels = []
+        for i, (x, collapse) in enumerate(zip(feats, self.collapses, strict=True)):
+            (_, found, _, height, width), (channels, size) = x.shape, self.maps[i]
+            if (found, height, width) != (channels, size, size):
+                raise ValueError(
+                    f'backbone map {i} has {found} channels and {height}x{width} '
+                    f'cells, but neck.pyramid says in_channels[{i}]={channels}, '
+                    f'spatial_sizes[{i}]={size}; spatial_sizes is the crop size '
+                    'divided by the spatial stride of the map (16 for Mixed_4f, 32 for '
+                    'Mixed_5c)'
+                )
+            levels.append(collapse(x))
+        for downsample in self.downsamples:
+            levels.append(downsample(levels[-1]))
+        return tuple(levels)
+
+
+@MODELS.register_module()
+class RefinedFeaturePyramid(BaseModule):
+    """RFP: passes semantics from coarse levels to fine ones (Sec. III-B).
+
+    Each level receives the one above it, ``f_l = p_l + nearest_up(p_{l+1})``, without
+    parameters. ``num_merges=1`` adds level 1 into level 0 and nothing else, which is
+    what the AFSD baseline does; ``num_merges=0`` leaves the pyramid as it is.
+
+    Args:
+        num_merges: How many of the finest levels receive the level above them.
+            ``None`` merges all levels.
+        cumulative: Pass on what has been received as well, top-down, as an FPN does:
+            ``f_l = p_l + nearest_up(f_{l+1})``. The finest level is then the sum of
+            all. The text of the paper allows both; docs/benchmark.md compares them.
+    """
+
+    def __init__(self, num_merges: int | None = None, cumulative: bool = False) -> None:
+        super().__init__()
+        if num_merges is not None and num_merges < 0:
+            raise ValueError(f'num_merges={num_merges}: use None or a number >= 0')
+        self.num_merges = num_merges
+        self.cumulative = cumulative
+
+    def forward(self, levels: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """(N, C', T_l) per level, finest first -> the same shapes."""
+        refined = list(levels)
+        for i in reversed(range(len(levels) - 1)[: self.num_merges]):
+            above = (refined if self.cumulative else levels)[i + 1]
+            refined[i] = refined[i] + F.interpolate(above, size=refined[i].shape[-1])
+        return tuple(refined)
+
+
+@MODELS.register_module()
+class FrameLevelFeature(BaseModule):
+    """The frame-level feature f_a^c: the finest level, one column a frame.
+
+    The paper says "linear interpolate" where AFSD takes the nearest position; both
+    are offered. Three convolution units follow, as in AFSD.
+
+    Args:
+        channels: Channels C' of the pyramid.
+        interpolation: ``'linear'`` or ``'nearest'``.
+        num_groups: Groups of the group normalisation.
+        init_cfg: MMEngine initialisation config.
+    """
+
+    def __init__(
+        self,
+        channels: int = 512,
+        interpolation: str = 'linear',
+        num_groups: int = 32,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        if interpolation not in ('linear', 'nearest'):
+            raise ValueError(
+                f"interpolation={interpolation!r}: choose 'linear' or 'nearest'"
+            )
+        self.interpolation = interpolation
+        self.units = nn.Sequential(
+            *(ConvNormReLU1d(channels, channels, k, 1, num_groups) for k in (3, 3, 1))
+        )
+
+    def forward(self, finest: Tensor, num_frames: int) -> Tensor:
+        """(N, C', T_0) -> (N, C', T), T = ``num_frames``."""
+        return self.units(
+            F.interpolate(finest, size=num_frames, mode=self.interpolation)
+        )
 
 
 @MODELS.register_module()
@@ -66,23 +236,6 @@ class MultiTemporalScaleNeck(BaseModule):
         """
         num_frames = frames.shape[2]
         levels = self.pyramid(feats)
-        self._check_lengths(levels, num_frames)
-        if self.rfp is not None:
-            levels = self.rfp(levels)
-        context = None
-        if self.stt is not None:
-            context = self.stt(frames)
-            own, wanted = ([x.shape[-1] for x in group] for group in (context, levels))
-            if own != wanted:
-                raise ValueError(
-                    f'STT has levels of {own} positions, the pyramid of {wanted}: let '
-                    'neck.stt.first_stride and num_levels agree with the pyramid'
-                )
-        frame_level = self.frame_feature(levels[0], num_frames)
-        return NeckFeatures(levels, context, frame_level, frames)
-
-    @staticmethod
-    def _check_lengths(levels: Sequence[Tensor], num_frames: int) -> None:
         lengths = [x.shape[-1] for x in levels]
         fits = all(num_frames % length == 0 for length in lengths)
         if not fits or any(a != 2 * b for a, b in pairwise(lengths)):
@@ -91,6 +244,16 @@ class MultiTemporalScaleNeck(BaseModule):
                 f'a clip of {num_frames} frames gives levels of {lengths} positions; '
                 f'clip_len must be a multiple of {stride} for {len(lengths)} levels'
             )
+        if self.rfp is not None:
+            levels = self.rfp(levels)
+        context = None if self.stt is None else self.stt(frames)
+        if context and (own := [x.shape[-1] for x in context]) != lengths:
+            raise ValueError(
+                f'STT has levels of {own} positions, the pyramid of {lengths}: let '
+                'neck.stt.first_stride and num_levels agree with the pyramid'
+            )
+        frame_level = self.frame_feature(levels[0], num_frames)
+        return NeckFeatures(levels, context, frame_level, frames)
 
 
 def fit_neck(neck: dict, backbone: nn.Module) -> dict:
@@ -100,38 +263,31 @@ def fit_neck(neck: dict, backbone: nn.Module) -> dict:
         neck: Config of the neck. None as ``pyramid.in_channels``,
             ``pyramid.spatial_sizes`` or ``stt.first_stride`` means: those of the
             backbone.
-        backbone: One that tells its ``maps``, as
-            :class:`~mmtal_mts.models.BackboneAdapter` does; any other leaves the
-            config as it is.
+        backbone: One that has ``maps``, as :class:`~mmtal_mts.models.BackboneAdapter`
+            does; any other leaves the config as it is.
 
     Returns:
         The config without None at these places.
 
     Raises:
-        ValueError: The config leaves something to a backbone that does not tell.
+        ValueError: The config leaves something to a backbone without ``maps``.
     """
-    neck = copy.deepcopy(neck)
-    maps = getattr(backbone, 'maps', None)
-    told = maps and dict(
-        in_channels=tuple(m.channels for m in maps),
-        spatial_sizes=tuple(m.size for m in maps),
-        first_stride=maps[0].stride,
-    )
-    for part, key in (
-        ('pyramid', 'in_channels'),
-        ('pyramid', 'spatial_sizes'),
-        ('stt', 'first_stride'),
+    neck, maps = copy.deepcopy(neck), getattr(backbone, 'maps', None)
+    for part, key, of_maps in (
+        ('pyramid', 'in_channels', lambda: tuple(m.channels for m in maps)),
+        ('pyramid', 'spatial_sizes', lambda: tuple(m.size for m in maps)),
+        ('stt', 'first_stride', lambda: maps[0].stride),
     ):
         settings = neck.get(part) or {}
-        if key not in settings or settings[key] is not None:
+        if settings.get(key, 'absent') is not None:
             continue
-        if told is None:
+        if maps is None:
             raise ValueError(
                 f'neck.{part}.{key} is None, but {type(backbone).__name__} does not '
                 'tell its maps: give the values, or put the backbone into a '
                 'BackboneAdapter'
             )
-        settings[key] = told[key]
+        settings[key] = of_maps()
     return neck
 
 

@@ -1,9 +1,12 @@
-"""Points, targets, coding of segments, regions of boundaries."""
+"""Points, regions and curves of boundaries, assignment and coding of segments."""
 
 from .assigners import SegmentAssigner, SegmentTargets
-from .boundary_regions import BoundaryCurveGenerator, BoundaryRegionGenerator
 from .coders import SegmentCoder
-from .prior_generators import SegmentPointGenerator
+from .prior_generators import (
+    BoundaryCurveGenerator,
+    BoundaryRegionGenerator,
+    SegmentPointGenerator,
+)
 
 __all__ = [
     'BoundaryCurveGenerator',

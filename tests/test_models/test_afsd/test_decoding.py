@@ -9,7 +9,7 @@ from mmaction.structures import ActionDataSample
 
 from mmtal_mts.evaluation import merge_windows
 from mmtal_mts.models import BoundaryRefineHead, predict_streams
-from mmtal_mts.models.utils import complete_test_cfg
+from mmtal_mts.models.dense_heads import complete_test_cfg
 from mmtal_mts.structures import Segments
 
 from .reference import background_last, load_arrays

@@ -13,7 +13,7 @@ from mmengine.optim import build_optim_wrapper
 from torch import nn
 
 from mmtal_mts.models import BoundaryTripletLoss, InceptionI3D
-from mmtal_mts.models.utils.loss_utils import (
+from mmtal_mts.models.losses.utils import (
     keep_chosen,
     loss_weights,
     mean_over_chosen,

@@ -15,12 +15,12 @@ from tiny_models import clip_sample as sample
 from torch import nn
 
 from mmtal_mts.models import BoundaryRefineHead, CoarseHead, mean_raw_outputs
-from mmtal_mts.models.necks import NeckFeatures
-from mmtal_mts.models.utils import (
+from mmtal_mts.models.dense_heads import (
     add_pred_to_datasample,
     complete_test_cfg,
     select_detections,
 )
+from mmtal_mts.models.necks import NeckFeatures
 
 K = 3
 CONFIG = 'configs/tal_mts/tal-mts_i3d-tiny_1xb4-128x48x48_synthetic.py'

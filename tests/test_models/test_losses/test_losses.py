@@ -10,9 +10,10 @@ from mmaction.registry import MODELS
 from torch import nn
 
 from mmtal_mts.models import SegmentBoxLoss, SegmentGIoULoss, build_distance_loss
-from mmtal_mts.models.utils import loss_utils as module
-from mmtal_mts.models.utils.distances import distance_giou, distance_tiou
-from mmtal_mts.models.utils.loss_utils import (
+from mmtal_mts.models.losses import utils as module
+from mmtal_mts.models.losses.utils import (
+    distance_giou,
+    distance_tiou,
     loss_weights,
     mean_count,
     mean_over_ranks,

@@ -64,35 +64,33 @@ class SegmentAssigner:
         if len(segments) == 0:
             background = points.new_full((len(points),), num_classes, dtype=torch.long)
             return background, points.new_zeros(len(points), 2)
-        segments = segments.to(points)
-        left = points[:, None] - segments[None, :, 0]  # (P, G)
-        right = segments[None, :, 1] - points[:, None]
-        candidate = (left >= 0) & (right >= 0)
+        start, end = segments.to(points).unbind(1)
+        # (P, G, 2) from every point to the start and the end of every segment.
+        distances = torch.stack([points[:, None] - start, end - points[:, None]], -1)
+        candidate = (distances >= 0).all(-1)  # (P, G)
         if self.level_ranges is not None:
-            low, high = self._ranges(level_points)
-            reach = torch.maximum(left, right)
-            candidate &= (reach > low[:, None]) & (reach <= high[:, None])
-        length = (left + right).masked_fill(~candidate, torch.inf)
+            low, high = self._ranges(level_points)  # (P, 1)
+            reach = distances.amax(-1)
+            candidate &= (reach > low) & (reach <= high)
+        length = distances.sum(-1).masked_fill(~candidate, torch.inf)
         # argmin does not promise the first of equal values, a sorted cummin would be
         # dearer than comparing: pick the first index that equals the minimum.
-        shortest = length.min(dim=1, keepdim=True).values
+        shortest = length.amin(dim=1, keepdim=True)
         chosen = (length == shortest).float().argmax(dim=1)  # (P,)
-        positive = candidate.any(dim=1)
-        assigned = labels.to(points.device)[chosen].masked_fill(~positive, num_classes)
-        distances = torch.stack([left, right], -1)[
-            torch.arange(len(points), device=points.device), chosen
-        ]
-        return assigned, distances.masked_fill(~positive[:, None], 0.0)
+        background = ~candidate.any(dim=1)
+        labels = labels.to(points.device)[chosen].masked_fill(background, num_classes)
+        rows = torch.arange(len(points), device=points.device)
+        return labels, distances[rows, chosen].masked_fill(background[:, None], 0.0)
 
-    def _ranges(self, level_points: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    def _ranges(self, level_points: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Bounds (P, 1) of what is considered at each location."""
         ranges = self.level_ranges
         if len(ranges) != len(level_points):
             raise ValueError(
                 f'level_ranges has {len(ranges)} entries for {len(level_points)} levels'
             )
-        pairs = [
-            points.new_tensor(bounds).expand(len(points), 2)
-            for points, bounds in zip(level_points, ranges, strict=True)
+        bounds = [
+            points.new_tensor(pair).expand(len(points), 2)
+            for points, pair in zip(level_points, ranges, strict=True)
         ]
-        low, high = torch.cat(pairs).unbind(-1)
-        return low, high
+        return torch.cat(bounds).split(1, dim=1)

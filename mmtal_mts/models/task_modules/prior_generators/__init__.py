@@ -1,5 +1,13 @@
-"""Locations of a pyramid."""
+"""Locations of a pyramid, regions and curves of boundaries."""
 
-from .point_generator import SegmentPointGenerator
+from .segment_generators import (
+    BoundaryCurveGenerator,
+    BoundaryRegionGenerator,
+    SegmentPointGenerator,
+)
 
-__all__ = ['SegmentPointGenerator']
+__all__ = [
+    'BoundaryCurveGenerator',
+    'BoundaryRegionGenerator',
+    'SegmentPointGenerator',
+]

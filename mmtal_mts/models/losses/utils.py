@@ -1,4 +1,4 @@
-"""What the losses of both heads share: how they are weighted, summed and divided."""
+"""What the losses of both heads share: overlap, weights, sums and divisors."""
 
 from __future__ import annotations
 
@@ -9,9 +9,33 @@ from torch import Tensor, nn
 
 from ..layers import SameConv1d
 
-NORMALIZERS = ('batch', 'clip')
 # Probability of every class at the start, as in the focal loss paper.
 _PRIOR = 0.01
+_EPS = torch.finfo(torch.float32).eps
+
+
+def distance_tiou(pred: Tensor, target: Tensor) -> Tensor:
+    """Temporal IoU of segments (..., 2) given as distances from one point -> (...).
+
+    Both contain the point, so they overlap by the smaller distance on each side.
+    Negative when the point lies outside one segment by more than the overlap on the
+    other side; callers that need a tIoU clamp at 0.
+    """
+    inter = torch.minimum(pred, target).sum(-1)
+    union = pred.sum(-1) + target.sum(-1) - inter
+    return inter / union.clamp(min=_EPS)
+
+
+def distance_giou(pred: Tensor, target: Tensor) -> Tensor:
+    """Generalised tIoU of segments (..., 2) given as distances -> (...) in (-1, 1].
+
+    While the point lies in both segments, hull and union are the same and GIoU is
+    tIoU (which is why eq. 10 behaves like an IoU loss on positives).
+    """
+    inter = torch.minimum(pred, target).sum(-1)
+    union = (pred.sum(-1) + target.sum(-1) - inter).clamp(min=_EPS)
+    hull = torch.maximum(pred, target).sum(-1).clamp(min=_EPS)
+    return inter / union - (hull - union) / hull
 
 
 class SigmoidClassConv(SameConv1d):
@@ -19,10 +43,6 @@ class SigmoidClassConv(SameConv1d):
 
     At one half, the many background locations would drown the first steps.
     """
-
-    def __init__(self, channels: int, num_classes: int, kernel_size: int) -> None:
-        super().__init__(channels, num_classes, kernel_size)
-        self.init_weights()
 
     def init_weights(self) -> None:
         """Called by MMEngine after the ``init_cfg`` of the head was applied."""
@@ -45,50 +65,11 @@ def class_conv(
         The convolution and ``use_sigmoid``: True for K logits that go through a
         sigmoid, False for K+1 that go through a softmax, background last.
     """
-    if getattr(loss_cls, 'use_sigmoid', False):
-        return SigmoidClassConv(channels, num_classes, kernel_size), True
-    return SameConv1d(channels, num_classes + 1, kernel_size), False
-
-
-class WeightedLoss(nn.Module):
-    """A loss that is summed over locations and divided, as in MMDetection.
-
-    Args:
-        loss_weight: Factor of the loss.
-    """
-
-    def __init__(self, loss_weight: float = 1.0) -> None:
-        super().__init__()
-        self.loss_weight = loss_weight
-
-    def values(self, pred: Tensor, target: Tensor) -> Tensor:
-        """The loss of each of M predictions, (M,) or (M, 2)."""
-        raise NotImplementedError
-
-    def forward(
-        self,
-        pred: Tensor,
-        target: Tensor,
-        weight: Tensor | None = None,
-        avg_factor: float | Tensor | None = None,
-    ) -> Tensor:
-        """Computes the loss.
-
-        Args:
-            pred: M predictions.
-            target: What they should be.
-            weight: (M,) or (M, 2) with one per coordinate; ``None`` means 1.
-            avg_factor: Divisor of the sum, such as the number of positives; ``None``
-                takes the number of values, at least 1.
-        """
-        values = self.values(pred, target)
-        if weight is not None:
-            # One number for each segment, whose coordinates have the same weight.
-            weight = weight.mean(-1) if weight.ndim > values.ndim else weight
-            values = values * weight
-        if avg_factor is None:
-            avg_factor = max(values.numel(), 1)
-        return self.loss_weight * (values.sum() / avg_factor)
+    if not getattr(loss_cls, 'use_sigmoid', False):
+        return SameConv1d(channels, num_classes + 1, kernel_size), False
+    conv = SigmoidClassConv(channels, num_classes, kernel_size)
+    conv.init_weights()
+    return conv, True
 
 
 def mean_over_ranks(value: Tensor) -> Tensor:
@@ -105,15 +86,15 @@ def mean_over_ranks(value: Tensor) -> Tensor:
 
 
 def mean_count(count: Tensor) -> Tensor:
-    """Mean of a count over the processes, whose total counts as 1 at least."""
+    """Mean of a count over the processes; a total of 0 counts as 1."""
     return mean_over_ranks(count).clamp(min=1 / get_world_size())
 
 
-def check_normalizer(normalize_by: str) -> str:
+def check_choice(name: str, value: str, *choices: str) -> str:
     """Returns the value or raises a ValueError that names the choices."""
-    if normalize_by not in NORMALIZERS:
-        raise ValueError(f'normalize_by={normalize_by!r}: choose from {NORMALIZERS}')
-    return normalize_by
+    if value not in choices:
+        raise ValueError(f'{name}={value!r}: choose {" or ".join(map(repr, choices))}')
+    return value
 
 
 def loss_weights(positive: Tensor, normalize_by: str) -> tuple[Tensor, Tensor | int]:
@@ -140,11 +121,9 @@ def keep_chosen(chosen: Tensor, *values: Tensor) -> tuple[Tensor, ...]:
     Values (N, P, ...) become (N * P, ...) for ``chosen`` (N, P). To pick the chosen
     ones would make a GPU wait until it is known how many there are.
     """
-    masks = (~chosen.view(*chosen.shape, *[1] * (v.ndim - 2)) for v in values)
-    return tuple(
-        value.masked_fill(mask, 0.0).flatten(0, 1)
-        for value, mask in zip(values, masks, strict=True)
-    )
+    out = ~chosen.flatten()
+    flat = [value.flatten(0, 1) for value in values]
+    return tuple(v.masked_fill(out.view(-1, *[1] * (v.ndim - 1)), 0.0) for v in flat)
 
 
 def mean_over_chosen(
@@ -163,9 +142,8 @@ def mean_over_chosen(
         pred: (N, P), or distances or offsets (N, P, 2).
         target: Of the same shape.
     """
-    weight, avg_factor = weights
-    weight = (weight * chosen).flatten()
+    weight = (weights[0] * chosen).flatten()
     if pred.ndim == 3:
         weight = weight[:, None].expand(-1, 2)
     pred, target = keep_chosen(chosen, pred, target)
-    return loss(pred, target, weight=weight, avg_factor=avg_factor)
+    return loss(pred, target, weight=weight, avg_factor=weights[1])

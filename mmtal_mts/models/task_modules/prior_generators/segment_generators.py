@@ -1,10 +1,42 @@
-"""Where boundaries are: regions to pool from, and curves to learn (AFSD)."""
+"""What the heads start from: points, regions around boundaries, boundary curves."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from mmaction.registry import TASK_UTILS
 from torch import Tensor
+
+
+@TASK_UTILS.register_module()
+class SegmentPointGenerator:
+    """Centres of the pyramid's locations in sampled frames.
+
+    Position i of a level with T_l positions over T frames is centred at
+    ``(i + 0.5) T / T_l``.
+    """
+
+    def level_points(
+        self,
+        level_lengths: Sequence[int],
+        num_frames: int,
+        device: torch.device | str = 'cpu',
+    ) -> list[Tensor]:
+        """Centres level by level.
+
+        Args:
+            level_lengths: T_l of every level, finest first.
+            num_frames: Frames T of the clip.
+            device: Where to create them.
+
+        Returns:
+            L tensors (T_l,) float32.
+        """
+        return [
+            (torch.arange(length, device=device) + 0.5) * (num_frames / length)
+            for length in level_lengths
+        ]
 
 
 @TASK_UTILS.register_module()
@@ -35,9 +67,8 @@ class BoundaryRegionGenerator:
             (N, P, 4): first and last frame of the start region, then of the end
             region.
         """
-        start = points - distances[..., 0]
-        end = points + distances[..., 1]
-        return self.segment_regions(torch.stack([start, end], dim=-1))
+        before, after = distances.unbind(-1)
+        return self.segment_regions(torch.stack([points - before, points + after], -1))
 
     def segment_regions(self, segments: Tensor) -> Tensor:
         """Regions (..., 4) of segments (..., 2) in sampled frames; as above."""
@@ -61,16 +92,14 @@ class BoundaryRegionGenerator:
         length = distances.shape[1]
         cells = distances * (length / num_frames)
         position = torch.arange(length, device=distances.device)
-        start = position - cells[..., 0]
-        end = position + cells[..., 1]
+        start, end = position - cells[..., 0], position + cells[..., 1]
         return self._regions(start, end, cells.sum(-1))
 
     def _regions(self, start: Tensor, end: Tensor, length: Tensor) -> Tensor:
         inside = (length * self.inside).clamp(min=1)
         outside = (length * self.outside).clamp(min=1)
-        return torch.stack(
-            [start - outside, start + inside, end - inside, end + outside], dim=-1
-        ).round()
+        bounds = [start - outside, start + inside, end - inside, end + outside]
+        return torch.stack(bounds, dim=-1).round()
 
 
 @TASK_UTILS.register_module()
@@ -100,13 +129,14 @@ class BoundaryCurveGenerator:
         Returns:
             (2, T) float32: start curve, end curve.
         """
-        # Double precision, so that a rounding does not hang on the last bit.
+        # Double precision, so that the last bit does not decide a rounding.
         segments = segments.double().reshape(-1, 2)
-        length = segments[:, 1] - segments[:, 0]
-        half = (length * self.share).clamp(min=self.min_length)[:, None] / 2  # (G, 1)
-        last = num_frames - 1
-        first = (segments - half).round().clamp(0, last)  # (G, 2)
-        final = (segments + half).round().clamp(0, last)
+        lengths = segments.diff(dim=1)  # (G, 1)
+        half = (lengths * self.share).clamp(min=self.min_length) / 2
+        first, final = (
+            bounds.round().clamp(0, num_frames - 1)  # (G, 2)
+            for bounds in (segments - half, segments + half)
+        )
         frame = torch.arange(num_frames, device=segments.device)[:, None, None]
         inside = (frame >= first) & (frame <= final)  # (T, G, 2)
         return inside.any(dim=1).T.float()
