@@ -22,22 +22,18 @@ source tools/misc/setup_env.sh
 
 # What a compiled MMCV depends on, as a folder name; "cuda" is in it if there are a CUDA
 # build of torch and nvcc, the rule of our own operators.
-mmcv_key() {
-    "$VENV_PYTHON" - <<'KEY'
+MMCV_KEY="
 import os, pathlib, platform, torch
 from torch.utils.cpp_extension import CUDA_HOME
-
 key = f'{platform.machine()}-python{platform.python_version()}-torch{torch.__version__}'
 if torch.version.cuda and CUDA_HOME and pathlib.Path(CUDA_HOME, 'bin/nvcc').is_file():
     key += '-cuda' + os.environ.get('TORCH_CUDA_ARCH_LIST', '').replace(' ', '_')
-print(key)
-KEY
-}
+print(key)"
 
 install_mmcv() {
     local wanted key wheels flags
     wanted="$(grep '^mmcv==' requirements/full.txt)"
-    key="$wanted-$(mmcv_key)"
+    key="$wanted-$("$VENV_PYTHON" -c "$MMCV_KEY")"
     wheels="${MMTAL_WHEELS:-${XDG_CACHE_HOME:-$HOME/.cache}/mmtal_mts/wheels}/$key"
     if ! compgen -G "$wheels/mmcv-*.whl"; then
         # Python's own flags ask for debug information, which makes the compiler slower
@@ -53,12 +49,6 @@ install_mmcv() {
     # mmcv-lite has the same module.
     "$VENV_PYTHON" -m pip uninstall -y mmcv-lite mmcv
     pip_install --no-deps "$wheels"/mmcv-*.whl
-}
-
-inputs_of_full() {
-    cat tools/install_full.sh
-    find mmtal_mts/ops/csrc -type f | LC_ALL=C sort | xargs cat
-    "$VENV_PYTHON" -c 'from importlib import metadata; print(metadata.version("torch"))'
 }
 
 install_full() {

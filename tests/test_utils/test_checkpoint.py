@@ -53,6 +53,10 @@ def save(path, content) -> str:
     return str(path)
 
 
+def tear(path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
 @pytest.mark.parametrize('load', [load_checkpoint, CheckpointLoader.load_checkpoint])
 def test_the_state_of_a_training_is_loaded(training, load):
     loaded = load(training)
@@ -62,8 +66,7 @@ def test_the_state_of_a_training_is_loaded(training, load):
     assert loaded['optimizer']['param_groups'][0]['dtype'] == torch.bfloat16
     history = loaded['message_hub']['log_scalars']['train/loss']
     assert isinstance(history, HistoryBuffer)
-    assert history.mean() == 2.0
-    assert history.statistics('min') == 1.5
+    assert (history.mean(), history.statistics('min')) == (2.0, 1.5)
     assert loaded['message_hub']['runtime_info']['info_float32'] == np.float32(1)
 
 
@@ -105,7 +108,6 @@ def test_torch_itself_loads_with_the_repair_only(training):
 def test_an_address_is_fetched_once_and_checked_like_a_file(
     training, model, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path))
     fetched: list[str] = []
 
     def download(url, path, *_, **__):
@@ -115,6 +117,7 @@ def test_an_address_is_fetched_once_and_checked_like_a_file(
         content = open(training, 'rb').read()
         open(path, 'wb').write(b'x' if 'torn' in url else content)
 
+    monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path))
     monkeypatch.setattr(torch.hub, 'download_url_to_file', download)
     url = 'https://example.org/models/a.pth'
     for _ in range(2):
@@ -160,15 +163,14 @@ def test_what_is_no_checkpoint_of_the_model_is_refused(
     model, tmp_path, content, message
 ):
     path = tmp_path / 'a.pth'
-    if isinstance(content, dict) and 'extra' in content:
-        content = dict(state_dict=dict(model.state_dict(), **content))
     if isinstance(content, bytes):
         path.write_bytes(content)
-    elif content == 'torn':
-        save(path, dict(state_dict=model.state_dict()))
-        path.write_bytes(path.read_bytes()[:-200])
     elif content is not None:
-        save(path, content)
+        added = content if 'extra' in content else {}
+        whole = dict(state_dict=dict(model.state_dict(), **added))
+        save(path, whole if added or content == 'torn' else content)
+    if content == 'torn':
+        tear(path)
     with pytest.raises(UserError, match=f'checkpoint {path} .*{message}'):
         check_checkpoint(model, str(path))
 
@@ -178,11 +180,13 @@ def test_another_architecture_is_told_apart_by_keys_and_shapes(model, tmp_path):
     path = save(tmp_path / 'a.pth', dict(state_dict=other.state_dict()))
     with pytest.raises(UserError) as caught:
         check_checkpoint(model, path)
-    message = str(caught.value)
-    assert "0 of the model's 7 weights fit" in message
-    assert '3 weights of the model are missing (1.running_mean' in message
-    assert '4 have another shape (0.weight is (4, 2) instead of (3, 2)' in message
-    assert 'Remedy: use the config' in message
+    for words in (
+        "0 of the model's 7 weights fit",
+        '3 weights of the model are missing (1.running_mean',
+        '4 have another shape (0.weight is (4, 2) instead of (3, 2)',
+        'Remedy: use the config',
+    ):
+        assert words in str(caught.value)
 
 
 def test_weights_alone_cannot_be_resumed(model, tmp_path):
@@ -191,22 +195,19 @@ def test_weights_alone_cannot_be_resumed(model, tmp_path):
         check_checkpoint(model, path, resume=True)
 
 
-def tear(path) -> None:
-    path.write_bytes(path.read_bytes()[:-100])
-
-
 @pytest.mark.parametrize(
     ('named', 'change', 'found'),
     [
-        ('{}/epoch_2.pth\n', None, 2),
-        ('/somewhere/else/epoch_3.pth', None, 3),
-        ('{}/epoch_3.pth', tear, 2),
-        ('{}/epoch_3.pth', lambda path: path.unlink(), 2),
-        (None, None, 3),
+        pytest.param('{}/epoch_2.pth\n', None, 2, id='named'),
+        pytest.param('/somewhere/else/epoch_3.pth', None, 3, id='moved'),
+        pytest.param('{}/epoch_3.pth', tear, 2, id='torn'),
+        pytest.param('{}/epoch_3.pth', os.unlink, 2, id='removed'),
+        pytest.param(None, None, 3, id='nothing named'),
     ],
-    ids=['named', 'moved', 'torn', 'removed', 'nothing named'],
 )
 def test_the_last_whole_checkpoint_is_found(tmp_path, named, change, found):
+    for folder in (tmp_path, tmp_path / 'missing'):
+        assert latest_checkpoint(folder) is None
     for epoch in (1, 2, 3):
         path = tmp_path / f'epoch_{epoch}.pth'
         torch.save(dict(epoch=epoch), path)
@@ -218,8 +219,3 @@ def test_the_last_whole_checkpoint_is_found(tmp_path, named, change, found):
     if change is not None:
         change(path)
     assert latest_checkpoint(tmp_path) == str(tmp_path / f'epoch_{found}.pth')
-
-
-@pytest.mark.parametrize('name', ['', 'missing'])
-def test_nothing_is_found_where_nothing_is(tmp_path, name):
-    assert latest_checkpoint(tmp_path / name) is None

@@ -12,35 +12,103 @@ import sys
 import tempfile
 from pathlib import Path
 
-import benchmark_cases
 import numpy as np
 import torch
-from benchmark_cases import Case, Section
-from rich.console import Console
-from rich.table import Table
+from benchmark_cases import AFSD, BENCHMARKS, TAL_MTS, Case, Section
+from rich.markdown import Markdown
 from torch.utils.benchmark import timer
 
 from mmtal_mts.ops import compiled_ops_problem
-from mmtal_mts.utils import UserError, run_tool, write_json
+from mmtal_mts.utils import UserError, result_console, run_tool, write_json
 from mmtal_mts.utils.io import atomic_write
 
-BENCHMARKS = (
-    'inference',
-    'train',
-    'boundary_pooling',
-    'soft_nms',
-    'evaluation',
-    'data',
-    'end_to_end',
-)
-MODELS = Path(__file__).resolve().parents[2] / 'configs/_base_/models'
-AFSD_CONFIG = str(MODELS / 'afsd_i3d_thumos14.py')
-TAL_MTS_CONFIG = str(MODELS / 'tal-mts_i3d.py')
 COLUMNS = ('what', 'median', 'fastest to slowest', 'per second', 'peak memory')
 PLAIN_NOTE = (
     'The first row is a plain re-implementation of our own '
     '(tests/plain_baselines.py), not the code of another project.'
 )
+
+
+def run_benchmark(name: str, args: argparse.Namespace) -> Section:
+    """Runs one of :data:`BENCHMARKS`, and notes how and on what machine."""
+    if torch.device(args.device).type == 'cuda' and not torch.cuda.is_available():
+        raise UserError(
+            f'--device {args.device}: torch sees no GPU. Remedy: --device cpu'
+        )
+    if args.runs < 1 or args.warmup < 0:
+        raise UserError(
+            f'--runs {args.runs} must be >= 1 and --warmup {args.warmup} >= 0'
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        section = BENCHMARKS[name](args, Path(folder))
+        measure(section.cases, args)
+    for stage in section.stages:
+        del stage.seconds[: args.warmup]
+    section.notes += [] if section.stages else [PLAIN_NOTE]
+    section.notes.append(f'{args.runs} runs of each in turn, wall-clock time')
+    section.notes.append(_describe_machine(torch.device(args.device).type))
+    return section
+
+
+def measure(cases: list[Case], args: argparse.Namespace) -> None:
+    """Runs the cases in turn, so that a busy machine is unfair to none of them.
+
+    torch.utils.benchmark.Timer runs everything twice before each measurement, which
+    takes minutes here; its clock, which waits for the GPU, is used.
+    """
+    for number in range(args.warmup + args.runs):
+        gc.collect()
+        for case in cases:
+            before = _memory(args.device, peak=False)
+            start = timer()
+            case.run()
+            seconds = timer() - start
+            peak = _memory(args.device, peak=True)
+            if number >= args.warmup:
+                case.seconds.append(seconds)
+                if peak and before:
+                    case.peak_bytes = max(peak - before, case.peak_bytes or 0)
+
+
+def _memory(device: str, peak: bool) -> int | None:
+    """Bytes held, or the most since that was asked for; None if it is not known."""
+    if torch.device(device).type == 'cuda':
+        if peak:
+            return torch.cuda.max_memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        return torch.cuda.memory_allocated()
+    try:
+        if not peak:
+            # Memory that was freed, but not given back, would be used unseen.
+            ctypes.CDLL(None).malloc_trim(0)
+            # Resets the high-water mark of this process.
+            Path('/proc/self/clear_refs').write_text('5')
+        status = Path('/proc/self/status').read_text()
+    except (OSError, AttributeError):  # not Linux, or not glibc
+        return None
+    key = 'VmHWM' if peak else 'VmRSS'
+    return int(re.search(rf'^{key}:\s*(\d+) kB', status, re.MULTILINE)[1]) * 1024
+
+
+def _describe_machine(device: str) -> str:
+    """What a time depends on besides the code."""
+    cpuinfo = Path('/proc/cpuinfo')
+    text = cpuinfo.read_text() if cpuinfo.is_file() else ''
+    named = re.search(r'^model name\s*: (.*)$', text, re.MULTILINE)
+    processor = named[1] if named else platform.processor() or platform.machine()
+    facts = {
+        'processor': f'{os.cpu_count()} x {processor}',
+        'threads': torch.get_num_threads(),
+        'torch': torch.__version__,
+        'python': platform.python_version(),
+        'compiled operators': 'no' if compiled_ops_problem(device) else 'yes',
+    }
+    if device == 'cuda':
+        facts['GPU'] = torch.cuda.get_device_name()
+    elif hasattr(os, 'getloadavg'):
+        # Above the number of threads, other processes got in the way.
+        facts['load of the machine at the end'] = f'{os.getloadavg()[0]:.1f}'
+    return ', '.join(f'{key}: {value}' for key, value in facts.items())
 
 
 def table_rows(section: Section) -> list[tuple[str, ...]]:
@@ -71,91 +139,13 @@ def _duration(seconds: float) -> str:
     return f'{seconds * 1e3:.3g} ms' if seconds < 1 else f'{seconds:.3g} s'
 
 
-def measure(cases: list[Case], args: argparse.Namespace) -> None:
-    """Runs the cases in turn, so that a busy machine is unfair to none of them.
-
-    torch.utils.benchmark.Timer runs everything twice before each measurement, which
-    takes minutes here; its clock, which waits for the GPU, is used.
-    """
-    for number in range(args.warmup + args.runs):
-        gc.collect()
-        for case in cases:
-            before = _memory(args.device, peak=False)
-            start = timer()
-            case.run()
-            seconds = timer() - start
-            peak = _memory(args.device, peak=True)
-            if number >= args.warmup:
-                case.seconds.append(seconds)
-                if peak and before:
-                    case.peak_bytes = max(peak - before, case.peak_bytes or 0)
-
-
-def _memory(device: str, peak: bool) -> int | None:
-    """Bytes held, or the most since that was asked for; None if it is not known."""
-    if torch.device(device).type == 'cuda':
-        if peak:
-            return torch.cuda.max_memory_allocated()
-        torch.cuda.reset_peak_memory_stats()
-        return torch.cuda.memory_allocated()
-    if sys.platform != 'linux':
-        return None
-    if not peak:
-        if hasattr(libc := ctypes.CDLL(None), 'malloc_trim'):
-            # Memory that was freed, but not given back, would be used unseen.
-            libc.malloc_trim(0)
-        try:
-            # Resets the high-water mark of this process.
-            Path('/proc/self/clear_refs').write_text('5')
-        except OSError:
-            return None
-    status = Path('/proc/self/status').read_text()
-    key = 'VmHWM' if peak else 'VmRSS'
-    return int(re.search(rf'^{key}:\s*(\d+) kB', status, re.MULTILINE)[1]) * 1024
-
-
-def run_benchmark(name: str, args: argparse.Namespace) -> Section:
-    """Runs one of :data:`BENCHMARKS`, and notes how and on what machine."""
-    if torch.device(args.device).type == 'cuda' and not torch.cuda.is_available():
-        raise UserError(
-            f'--device {args.device}: torch sees no GPU. Remedy: --device cpu'
-        )
-    if args.runs < 1 or args.warmup < 0:
-        raise UserError(
-            f'--runs {args.runs} must be >= 1 and --warmup {args.warmup} >= 0'
-        )
-    with tempfile.TemporaryDirectory() as folder:
-        section = getattr(benchmark_cases, name)(args, Path(folder))
-        measure(section.cases, args)
-    for stage in section.stages:
-        del stage.seconds[: args.warmup]
-    if not section.stages:
-        section.notes.append(PLAIN_NOTE)
-    section.notes.append(f'{args.runs} runs of each in turn, wall-clock time')
-    section.notes.append(_describe_machine(args.device))
-    return section
-
-
-def _describe_machine(device: str) -> str:
-    """What a time depends on besides the code."""
-    cpuinfo = Path('/proc/cpuinfo')
-    text = cpuinfo.read_text() if cpuinfo.is_file() else ''
-    named = re.search(r'^model name\s*: (.*)$', text, re.MULTILINE)
-    processor = named[1] if named else platform.processor() or platform.machine()
-    problem = compiled_ops_problem(torch.device(device).type)
-    facts = {
-        'processor': f'{os.cpu_count()} x {processor}',
-        'threads': torch.get_num_threads(),
-        'torch': torch.__version__,
-        'python': platform.python_version(),
-        'compiled operators': 'no' if problem else 'yes',
-    }
-    if torch.device(device).type == 'cuda':
-        facts['GPU'] = torch.cuda.get_device_name()
-    elif hasattr(os, 'getloadavg'):
-        # Above the number of threads, other processes got in the way.
-        facts['load of the machine at the end'] = f'{os.getloadavg()[0]:.1f}'
-    return ', '.join(f'{key}: {value}' for key, value in facts.items())
+def markdown(section: Section) -> str:
+    """Title, table and notes."""
+    header, *rows = (f'| {" | ".join(row)} |' for row in table_rows(section))
+    rule = '| --- ' * (len(COLUMNS) + 1) + '|'
+    title = f'{section.title}. Times are per {section.unit}.'
+    notes = [f'- {note}' for note in section.notes]
+    return '\n'.join([title, '', header, rule, *rows, '', *notes])
 
 
 def update_page(path: str, name: str, section: Section) -> None:
@@ -163,15 +153,10 @@ def update_page(path: str, name: str, section: Section) -> None:
     page = Path(path)
     if not page.is_file():
         raise UserError(f'page {path} does not exist')
-    header, *rows = (f'| {" | ".join(row)} |' for row in table_rows(section))
-    rule = '| --- ' * (len(COLUMNS) + 1) + '|'
-    title = f'{section.title}. Times are per {section.unit}.'
-    notes = [f'- {note}' for note in section.notes]
     begin, end = f'<!-- benchmark: {name} -->', f'<!-- end of {name} -->'
-    lines = [begin, '', title, '', header, rule, *rows, '', *notes, '', end]
-    pattern = re.compile(f'{re.escape(begin)}.*?{re.escape(end)}', re.DOTALL)
-    old = page.read_text(encoding='utf-8')
-    text, found = pattern.subn(lambda _: '\n'.join(lines), old)
+    pattern = re.compile(f'({re.escape(begin)}).*?({re.escape(end)})', re.DOTALL)
+    new = f'{begin}\n\n{markdown(section)}\n\n{end}'
+    text, found = pattern.subn(lambda _: new, page.read_text(encoding='utf-8'))
     if found != 1:
         raise UserError(
             f'page {path} has {found} sections from {begin} to {end}; expected one'
@@ -190,13 +175,9 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     add('--runs', type=int, default=5, help='rounds that are kept')
     add('--warmup', type=int, default=1, help='rounds before that')
     add('--amp', action='store_true', help='networks under autocast')
-    add(
-        '--configs',
-        nargs='+',
-        default=[AFSD_CONFIG, TAL_MTS_CONFIG],
-        help='models of inference and train; end_to_end takes the last',
-    )
-    add('--baseline', default=AFSD_CONFIG, help='model that is run unoptimised')
+    text = 'models of inference and train; end_to_end takes the last'
+    add('--configs', nargs='+', default=[AFSD, TAL_MTS], help=text)
+    add('--baseline', default=AFSD, help='model that is run unoptimised')
     add('--clip-len', type=int, default=256, help='frames of a clip')
     add('--crop-size', type=int, default=96, help='side in pixels')
     add('--gigabytes', type=float, default=20.0, help='size of the data set of data')
@@ -212,19 +193,14 @@ def main() -> None:
     results = []
     for name in args.names:
         section = run_benchmark(name, args)
-        header, *rows = table_rows(section)
-        table = Table(*header, title=f'{section.title}, per {section.unit}')
-        for row in rows:
-            table.add_row(*row)
-        Console(soft_wrap=True).print(table, *section.notes, sep='\n')
+        result_console().print(Markdown(markdown(section)))
         # After each: the next one may take long.
         if args.json:
-            cases = [
-                {key: value for key, value in vars(case).items() if key != 'run'}
-                for case in section.stages or section.cases
-            ]
-            results.append(dict(name=name, title=section.title, cases=cases))
-            results[-1]['notes'] = section.notes
+            cases = [vars(case).copy() for case in section.stages or section.cases]
+            for case in cases:
+                del case['run']
+            facts = dict(name=name, title=section.title, notes=section.notes)
+            results.append(facts | dict(cases=cases))
             write_json(args.json, results)
         if args.page:
             update_page(args.page, name, section)

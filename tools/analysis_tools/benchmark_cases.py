@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import torch
@@ -32,6 +30,15 @@ from mmtal_mts.structures import Segments
 from mmtal_mts.structures.timebase import frames_to_seconds
 from mmtal_mts.utils import UserError, write_json
 
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / 'tests'))
+try:
+    import plain_baselines as plain
+except ImportError:
+    sys.exit(f'error: {ROOT}/tests is not there. Remedy: use a clone of the repository')
+
+AFSD = str(ROOT / 'configs/_base_/models/afsd_i3d_thumos14.py')
+TAL_MTS = str(ROOT / 'configs/_base_/models/tal-mts_i3d.py')
 SAMPLE_FPS = 10
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 NMS = dict(method='gaussian', sigma=0.5, min_score=0.001)
@@ -41,9 +48,10 @@ NMS = dict(method='gaussian', sigma=0.5, min_score=0.001)
 class Case:
     """One way to do the work, or one stage of it, and what was measured.
 
-    ``items`` is how much of the work a run does; a slow alternative may do less.
-    ``peak_bytes`` is the largest memory that a run took on top of what was held before
-    it (resident on a CPU, allocated on a GPU); None where the system does not tell.
+    Attributes:
+        items: How much of the work a run does; a slow alternative may do less.
+        peak_bytes: The largest memory that a run took on top of what was held before
+            it (resident on a CPU, allocated on a GPU); None where it is not known.
     """
 
     name: str
@@ -67,73 +75,57 @@ class Section:
     notes: list[str] = field(default_factory=list)
 
 
-def plain() -> ModuleType:
-    """The plain implementations, which only a clone of the repository has."""
-    path = Path(__file__).resolve().parents[2] / 'tests/plain_baselines.py'
-    if not path.is_file():
-        raise UserError(f'{path} does not exist. Remedy: use a clone of the repository')
-    if str(path.parent) not in sys.path:
-        sys.path.append(str(path.parent))
-    return importlib.import_module(path.stem)
-
-
-def build_model(config: str, device: str = 'cpu') -> nn.Module:
+def build_model(config: str, device: torch.device | str = 'cpu') -> nn.Module:
     """Builds the model of a config with random weights."""
     cfg = load_config(config)
     if 'model' not in cfg:
         raise UserError(f'config {config} has no model. Remedy: give another one')
     init_default_scope('mmaction')
-    if 'pretrained' in cfg.model.backbone:
-        cfg.model.backbone.pretrained = None
+    cfg.model.backbone.pop('pretrained', None)
     torch.manual_seed(0)
     return MODELS.build(cfg.model).to(device)
 
 
-def inference(args: argparse.Namespace, folder: Path, train: bool = False) -> Section:
+def networks(args: argparse.Namespace, folder: Path, *, train: bool) -> Section:
     """One clip through the plain network and ours; or a step: both ways and Adam."""
-    slow = plain().make_plain(build_model(args.baseline, args.device))
+    device = torch.device(args.device)
+    slow = plain.make_plain(build_model(args.baseline, device))
     models = {f'plain {Path(args.baseline).stem}': slow}
-    for config in args.configs:
-        models[Path(config).stem] = build_model(config, args.device)
-    kind = torch.device(args.device).type
+    models |= {Path(config).stem: build_model(config, device) for config in args.configs}
     # A short, a medium and a long action.
-    share = torch.tensor([[0.1, 0.15], [0.3, 0.5], [0.4, 0.95]], device=args.device)
-    labels = torch.zeros(3, dtype=torch.long, device=args.device)
+    share = torch.tensor([[0.1, 0.15], [0.3, 0.5], [0.4, 0.95]], device=device)
+    labels = torch.zeros(3, dtype=torch.long, device=device)
     sample = ActionDataSample()
     sample.gt_instances = InstanceData(segments=share * args.clip_len, labels=labels)
 
-    def run(model: nn.Module, frames: Tensor, optimizer: torch.optim.Adam) -> None:
-        if not train:
-            with torch.inference_mode(), torch.autocast(kind, enabled=args.amp):
-                model(frames)
-            return
-        with torch.autocast(kind, enabled=args.amp):
+    def infer(model: nn.Module, frames: Tensor) -> None:
+        with torch.inference_mode(), torch.autocast(device.type, enabled=args.amp):
+            model(frames)
+
+    def step(model: nn.Module, frames: Tensor, optimizer: torch.optim.Adam) -> None:
+        with torch.autocast(device.type, enabled=args.amp):
             losses = model(frames, [sample], mode='loss')
         sum(losses.values()).backward()
         optimizer.step()
         # Not held while another model has its turn.
         optimizer.zero_grad(set_to_none=True)
 
-    unit, items = ('step', 1) if train else ('frame', args.clip_len)
     size = (args.clip_len, args.crop_size, args.crop_size)
     cases = []
     for name, model in models.items():
-        shape = (1, model.backbone.in_channels, *size)
+        shape = (1, model.train(train).backbone.in_channels, *size)
         frames = torch.rand(shape, generator=torch.Generator().manual_seed(0))
-        frames = (frames * 2 - 1).to(args.device)
-        parameters = [p for p in model.parameters() if p.requires_grad]
-        optimizer = torch.optim.Adam(parameters, lr=1e-5, weight_decay=1e-3)
-        work = partial(run, model.train(train), frames, optimizer)
-        cases.append(Case(name, work, items))
+        frames = (frames * 2 - 1).to(device)
+        work = partial(infer, model, frames)
+        if train:
+            parameters = [p for p in model.parameters() if p.requires_grad]
+            optimizer = torch.optim.Adam(parameters, lr=1e-5, weight_decay=1e-3)
+            work = partial(step, model, frames, optimizer)
+        cases.append(Case(name, work, 1 if train else args.clip_len))
     what = 'Training step without consistency loss' if train else 'Forward pass'
-    clip = f'one clip of {"x".join(map(str, size))}'
-    title = f'{what} on {clip}{" under autocast" if args.amp else ""}'
-    return Section(title, unit, cases)
-
-
-def train(args: argparse.Namespace, folder: Path) -> Section:
-    """A step of training: forward, backward, Adam."""
-    return inference(args, folder, train=True)
+    amp = ' under autocast' if args.amp else ''
+    title = f'{what} on one clip of {"x".join(map(str, size))}{amp}'
+    return Section(title, 'step' if train else 'frame', cases)
 
 
 def boundary_pooling(args: argparse.Namespace, folder: Path) -> Section:
@@ -153,7 +145,7 @@ def boundary_pooling(args: argparse.Namespace, folder: Path) -> Section:
         pool(features, segments).backward(weight)
 
     ways = {
-        'loop over the segments': plain().pool_segment_by_segment,
+        'loop over the segments': plain.pool_segment_by_segment,
         'vectorised torch': pooling.vectorized_max_pooling,
     }
     if compiled_ops_problem(torch.device(args.device).type) is None:
@@ -177,10 +169,12 @@ def soft_nms(args: argparse.Namespace, folder: Path) -> Section:
     )
     first = found[found.labels == 0]
     inputs = first.segments.tolist(), first.scores.tolist()
-    slow = partial(plain().soft_nms_in_python, *inputs)
-    test_cfg = dict(nms=NMS, clamp=False)
-    ours = partial(post_processing.merge_windows, [found], None, test_cfg)
-    cases = [Case('Python loop', slow), Case('ours, all classes', ours, num_classes)]
+    settings = dict(nms=NMS, clamp=False)
+    ours = partial(post_processing.merge_windows, [found], None, settings)
+    cases = [
+        Case('Python loop', partial(plain.soft_nms_in_python, *inputs)),
+        Case('ours, all classes', ours, num_classes),
+    ]
     title = (
         f'Gaussian soft-NMS of {num_segments:,} segments of each of {num_classes} '
         f'classes over {duration_s} s'
@@ -191,10 +185,10 @@ def soft_nms(args: argparse.Namespace, folder: Path) -> Section:
 
 def evaluation(args: argparse.Namespace, folder: Path) -> Section:
     """Mean average precision of a whole data set of the size of THUMOS14's test set."""
-    truth, found = plain().random_results(42_227, 210, 3311, 20)
+    truth, found = plain.random_results(42_227, 210, 3311, 20)
     inputs = truth, found, 20, THRESHOLDS
     cases = [
-        Case('data frames', partial(plain().evaluate_data_frames, *inputs)),
+        Case('data frames', partial(plain.evaluate_data_frames, *inputs)),
         Case('ours', partial(mean_ap.mean_average_precision, *inputs)),
     ]
     title = 'mAP of 42,227 detections, 3,311 segments, 20 classes, 7 thresholds'
@@ -218,23 +212,17 @@ def data(args: argparse.Namespace, folder: Path, clips: int = 20) -> Section:
         np.lib.format.open_memmap(folder / f'{name}.npy', 'w+', np.uint8, shape)
     content = dict(version='1', classes=['action'], database=database)
     write_json(folder / 'annotations.json', content)
-    dataset = TALDataset(
-        'annotations.json',
-        str(folder),
-        source_type='npy',
-        sample_fps=SAMPLE_FPS,
-        clip_len=clip_len,
-        pipeline=[
-            dict(type='LoadClip', pad_value=0),
-            dict(type='RandomCrop', size=crop_size),
-            dict(type='FlipClip', flip_ratio=0.5),
-            dict(type='CutInsertBackground'),
-            dict(type='FormatShape', input_format='NCTHW'),
-            dict(type='PackTALInputs'),
-        ],
-    )
-    random = np.random.default_rng(0)
-    slow = plain().load_whole_array
+    settings = dict(source_type='npy', sample_fps=SAMPLE_FPS, clip_len=clip_len)
+    settings['pipeline'] = [
+        dict(type='LoadClip', pad_value=0),
+        dict(type='RandomCrop', size=crop_size),
+        dict(type='FlipClip', flip_ratio=0.5),
+        dict(type='CutInsertBackground'),
+        dict(type='FormatShape', input_format='NCTHW'),
+        dict(type='PackTALInputs'),
+    ]
+    dataset = TALDataset('annotations.json', str(folder), **settings)
+    random, slow = np.random.default_rng(0), plain.load_whole_array
 
     def load_windows() -> None:
         for index in random.integers(len(dataset), size=clips):
@@ -264,7 +252,7 @@ def end_to_end(args: argparse.Namespace, folder: Path) -> Section:
     if not Path(args.video).is_file():
         raise UserError(f'--video {args.video} does not exist')
     model = build_model(args.configs[-1], args.device).eval()
-    test_cfg = dict(nms=NMS, score_thr=0.0)
+    settings = dict(nms=NMS, score_thr=0.0)
     side = round(args.crop_size * 7 / 6)  # 112 pixels for a crop of 96
     load = Compose([dict(type='LoadClip')])
     prepare = Compose(
@@ -280,10 +268,8 @@ def end_to_end(args: argparse.Namespace, folder: Path) -> Section:
         return model.data_preprocessor(pseudo_collate([prepare(results)]), False)
 
     def decode(raw: dict, sample: ActionDataSample) -> Segments:
-        found = model.refine_head.predict_by_feat(
-            raw, args.clip_len, [sample], test_cfg
-        )
-        sample.pred_instances = found[0]
+        predict = model.refine_head.predict_by_feat
+        (sample.pred_instances,) = predict(raw, args.clip_len, [sample], settings)
         return post_processing.predicted_segments(sample)
 
     video = VideoReader(args.video)
@@ -300,8 +286,7 @@ def end_to_end(args: argparse.Namespace, folder: Path) -> Section:
     def detect() -> Segments:
         for stage in stages.values():
             stage.seconds.append(0.0)
-        reader = timed('decode', VideoReader, args.video)
-        parts = []
+        reader, parts = timed('decode', VideoReader, args.video), []
         for window in video_windows(
             reader, 'video', sample_fps=SAMPLE_FPS, clip_len=args.clip_len
         ):
@@ -310,12 +295,22 @@ def end_to_end(args: argparse.Namespace, folder: Path) -> Section:
             sample = batch['data_samples'][0]
             parts.append(timed('post-processing', decode, raw, sample))
         merge = post_processing.merge_windows
-        return timed('post-processing', merge, parts, video.duration_s, test_cfg)
+        return timed('post-processing', merge, parts, video.duration_s, settings)
 
     title = (
         f'{Path(args.configs[-1]).stem} on a video of {video.duration_s:.0f} s '
         f'({video.num_frames} frames), windows of '
         f'{args.clip_len}x{args.crop_size}x{args.crop_size} at {SAMPLE_FPS} frames/s'
     )
-    cases = [Case('all', detect)]
-    return Section(title, 'second', cases, tuple(stages.values()))
+    return Section(title, 'second', [Case('all', detect)], tuple(stages.values()))
+
+
+BENCHMARKS = {
+    'inference': partial(networks, train=False),
+    'train': partial(networks, train=True),
+    'boundary_pooling': boundary_pooling,
+    'soft_nms': soft_nms,
+    'evaluation': evaluation,
+    'data': data,
+    'end_to_end': end_to_end,
+}

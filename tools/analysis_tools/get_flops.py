@@ -60,8 +60,7 @@ def measure_model(
                 f'config {cfg.filename}: model {net.get("type")} has no backbone whose '
                 'operations could be counted'
             )
-        if 'pretrained' in net.backbone:
-            net.backbone.pretrained = None  # counts do not depend on the weights
+        net.backbone.pop('pretrained', None)  # counts do not depend on the weights
         channels += net.backbone.get('in_channels', 3)
     # Shapes are enough. On a processor, attention at inference is one fused operation
     # whose size PyTorch's counter does not know.
@@ -70,37 +69,38 @@ def measure_model(
     side = 1 if 'feature_channels' in cfg else cfg.crop_size
     frames, pixels = shape or (cfg.clip_len, side)
     clip = torch.zeros(1, channels, frames, pixels, pixels, device='meta')
-    counter = FlopCounterMode(display=False)
-    with counter, torch.no_grad():
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
         model(clip, mode='tensor')
     flops = counter.get_flop_counts()
     parts = []
     for stream in streams:
         prefix = '.'.join(filter(None, (type(model).__name__, stream)))
         for name, module in model.get_submodule(stream).named_children():
-            count = sum(p.numel() for p in module.parameters())
             done = sum(flops.get(f'{prefix}.{name}', {}).values())
-            if count:
+            if count := _num_parameters(module):
                 parts.append(PartSize(f'{stream} {name}'.strip(), count, done))
-    total = sum(p.numel() for p in model.parameters())
-    parts.append(PartSize('all', total, counter.get_total_flops()))
-    return parts, (frames, pixels)
+    total = _num_parameters(model), counter.get_total_flops()
+    return [*parts, PartSize('all', *total)], (frames, pixels)
+
+
+def _num_parameters(module: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
 
 
 def main() -> None:
-    """Print the table."""
+    """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    add = parser.add_argument
-    add('config', help='config file')
-    shape_help = "clip length and crop size (default: the config's)"
-    add('--shape', type=int, nargs=2, metavar=('FRAMES', 'PIXELS'), help=shape_help)
+    parser.add_argument('config', help='config file')
+    text = "clip length and crop size (default: the config's)"
+    names = ('FRAMES', 'PIXELS')
+    parser.add_argument('--shape', type=int, nargs=2, metavar=names, help=text)
     args = parser.parse_args()
     parts, (frames, pixels) = measure_model(load_config(args.config), args.shape)
     table = Table('module', 'parameters', 'GFLOPs', title=f'{frames}x{pixels}x{pixels}')
-    for part in parts:
-        flops = f'{part.num_flops / 1e9:.2f}'
-        style = 'bold' if part.name == 'all' else None
-        table.add_row(part.name, f'{part.num_parameters:,}', flops, style=style)
+    for name, num_parameters, num_flops in parts:
+        style = 'bold' if name == 'all' else None
+        numbers = f'{num_parameters:,}', f'{num_flops / 1e9:.2f}'
+        table.add_row(name, *numbers, style=style)
     Console().print(table)
 
 

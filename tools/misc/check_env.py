@@ -11,10 +11,7 @@ import sys
 from importlib import metadata
 
 CONTRIB = 'opencv-contrib-python'
-OPENCV_PACKAGES = (
-    *(CONTRIB, f'{CONTRIB}-headless'),
-    *('opencv-python', 'opencv-python-headless'),
-)
+OPENCV = (CONTRIB, f'{CONTRIB}-headless', 'opencv-python', 'opencv-python-headless')
 # What the full flavour must be able to do, in the order in which it is installed.
 FULL_CHECKS = (
     'import torch; from mmcv.ops import nms; '
@@ -23,11 +20,11 @@ FULL_CHECKS = (
     'from mmtal_mts.ops import compiled_ops_problem as problem; '
     'assert problem() is None, problem()',
 )
-VERSIONS = (
-    'import mmtal_mts, torch, mmengine, mmcv, mmaction, numpy, cv2; '
-    'print(*(f"{m.__name__} {m.__version__}" for m in '
-    '(mmtal_mts, torch, mmengine, mmcv, mmaction, numpy, cv2)), sep="\\n")'
-)
+VERSIONS = """
+import mmtal_mts, torch, mmengine, mmcv, mmaction, numpy, cv2
+for module in (mmtal_mts, torch, mmengine, mmcv, mmaction, numpy, cv2):
+    print(module.__name__, module.__version__)
+"""
 
 
 def failure(code: str) -> str | None:
@@ -43,7 +40,7 @@ def failure(code: str) -> str | None:
 def installed_opencv() -> list[str]:
     """The installed OpenCV packages; they all write the same folder."""
     names = {dist.metadata['Name'] for dist in metadata.distributions()}
-    return [package for package in OPENCV_PACKAGES if package in names]
+    return [package for package in OPENCV if package in names]
 
 
 def opencv_problem() -> str | None:
@@ -55,47 +52,35 @@ def opencv_problem() -> str | None:
     return None if reason is None else f'{packages[0]} does not work: {reason}'
 
 
-def reinstall_opencv(package: str) -> None:
-    """Leaves exactly this OpenCV package installed."""
+def fix_opencv() -> None:
+    """Leaves exactly one OpenCV package installed, with the contributed modules."""
     pip = [sys.executable, '-m', 'pip']
-    # All of them: removing one takes files of the others along.
-    if installed := installed_opencv():
-        subprocess.run([*pip, 'uninstall', '-y', *installed], check=True)
-    subprocess.run([*pip, 'install', '--no-deps', package], check=True)
-
-
-def find_problem(full: bool) -> str | None:
-    """Describes what is wrong, with the remedy."""
-    problem = opencv_problem()
-    if problem is not None:
-        return f'{problem}. Remedy: python {__file__} --fix'
-    for code in FULL_CHECKS if full else ():
-        reason = failure(code)
-        if reason is not None:
-            return (
-                f'this is not the full flavour: "{code}" fails: {reason}. '
-                'Remedy: bash tools/install_full.sh'
-            )
-    return None
+    # The headless one where the usual one does not import: many servers lack libGL.
+    for package in (CONTRIB, f'{CONTRIB}-headless'):
+        if problem := opencv_problem():
+            print(f'{problem}; installing {package}')
+            # All of them: removing one takes files of the others along.
+            if installed := installed_opencv():
+                subprocess.run([*pip, 'uninstall', '-y', *installed], check=True)
+            subprocess.run([*pip, 'install', '--no-deps', package], check=True)
 
 
 def main() -> int:
     """Prints what is wrong; the exit code is 0 if nothing is."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        '--fix', action='store_true', help='reinstall OpenCV if it does not work'
-    )
-    parser.add_argument(
-        '--full', action='store_true', help='check the full flavour as well'
-    )
+    add = parser.add_argument
+    add('--fix', action='store_true', help='reinstall OpenCV if it does not work')
+    add('--full', action='store_true', help='check the full flavour as well')
     args = parser.parse_args()
-    # The headless one where the usual one does not import: many servers lack libGL.
-    for package in (CONTRIB, f'{CONTRIB}-headless') if args.fix else ():
-        if problem := opencv_problem():
-            print(f'{problem}; installing {package}')
-            reinstall_opencv(package)
-    if problem := find_problem(args.full):
-        print(f'error: {problem}', file=sys.stderr)
+    if args.fix:
+        fix_opencv()
+    problem, remedy = opencv_problem(), f'python {__file__} --fix'
+    for code in FULL_CHECKS if args.full else ():
+        if problem is None and (reason := failure(code)):
+            problem = f'this is not the full flavour: "{code}" fails: {reason}'
+            remedy = 'bash tools/install_full.sh'
+    if problem is not None:
+        print(f'error: {problem}. Remedy: {remedy}', file=sys.stderr)
         return 1
     # In a fresh process as well: this one may have seen other packages.
     return subprocess.run([sys.executable, '-c', VERSIONS], check=False).returncode

@@ -6,8 +6,8 @@
 #   setup_env [PART...]      e.g. setup_env tests
 #
 # A part is a file of requirements/, or a function install_PART of the script that sources
-# this one (what it depends on is printed by inputs_of_PART). Afterwards $VENV_PYTHON is
-# the interpreter to use. Quick when nothing has changed.
+# this one. Afterwards $VENV_PYTHON is the interpreter to use. Quick when nothing has
+# changed.
 #
 # Environment:
 #   PYTHON       interpreter to create the environment with (3.10 to 3.13)
@@ -46,65 +46,43 @@ step() {
 }
 
 python_fits() {
-    command -v "$1" >/dev/null 2>&1 &&
-        "$1" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' \
-            >/dev/null 2>&1
+    "$1" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' \
+        >/dev/null 2>&1
 }
 
-find_python() {
+create_venv() {
     if [[ -n "${PYTHON:-}" ]]; then
         command -v "$PYTHON" >/dev/null 2>&1 || fail "PYTHON=$PYTHON does not exist"
         python_fits "$PYTHON" ||
             fail "PYTHON=$PYTHON is $("$PYTHON" --version 2>&1); needed is 3.10 to 3.13"
-        return
+    else
+        for PYTHON in python3 python3.{13,12,11,10} python ''; do
+            [[ -z "$PYTHON" ]] || ! python_fits "$PYTHON" || break
+        done
+        [[ -n "$PYTHON" ]] || fail "no Python 3.10 to 3.13 found. Install one, or name" \
+            "one: PYTHON=/path/to/python bash $0"
     fi
-    for PYTHON in python3 python3.13 python3.12 python3.11 python3.10 python; do
-        python_fits "$PYTHON" && return
-    done
-    fail "no Python 3.10 to 3.13 found. Install one, or name one:" \
-        "PYTHON=/path/to/python bash $0"
-}
-
-create_venv() {
-    find_python
     "$PYTHON" -c 'import venv, ensurepip' >/dev/null 2>&1 ||
         fail "$("$PYTHON" --version) has no venv module." \
             "On Debian and Ubuntu: apt install python3-venv"
     step "environment ($("$PYTHON" --version))" "$PYTHON" -m venv "$VENV"
 }
 
-install_torch() {
-    "$VENV_PYTHON" -c 'import torch' >/dev/null 2>&1 && return
-    local wanted=(${MMTAL_TORCH:-torch==2.13.0})
-    step "${wanted[0]}" pip_install "${wanted[@]}"
-}
-
 pip_install() {
     "$VENV_PYTHON" -m pip install --disable-pip-version-check "$@"
 }
 
-# Says what the state of a part of the environment depends on.
-fingerprint() {
-    {
-        "$VENV_PYTHON" --version
-        printf '%s\n' "$REPO_ROOT"
-        cat "$REPO_ROOT"/{setup.py,tools/misc/setup_env.sh,requirements/*.txt}
-        if declare -F "inputs_of_$1" >/dev/null; then "inputs_of_$1"; fi
-    } | "$VENV_PYTHON" -c \
-        'import hashlib, sys; print(hashlib.sha256(sys.stdin.buffer.read()).hexdigest())'
-}
-
 install_openmmlab() {
+    local kept='^$'
     # An installed full mmcv is kept.
-    if "$VENV_PYTHON" -m pip show -q mmcv >/dev/null 2>&1; then
-        pip_install --no-deps -r <(grep -v '^mmcv' requirements/mminstall.txt)
-    else
-        pip_install --no-deps -r requirements/mminstall.txt
-    fi
+    ! "$VENV_PYTHON" -m pip show -q mmcv >/dev/null 2>&1 || kept='^mmcv'
+    pip_install --no-deps -r <(grep -v "$kept" requirements/mminstall.txt)
 }
 
 install_base() {
-    install_torch
+    local wanted=(${MMTAL_TORCH:-torch==2.13.0})
+    "$VENV_PYTHON" -c 'import torch' >/dev/null 2>&1 ||
+        step "${wanted[0]}" pip_install "${wanted[@]}"
     step 'required packages' pip_install -r requirements/runtime.txt
     # Without their dependencies: see requirements/runtime.txt.
     step 'MMEngine, MMCV (lite), MMAction2' install_openmmlab
@@ -112,21 +90,30 @@ install_base() {
     step 'check' "$VENV_PYTHON" tools/misc/check_env.py --fix
 }
 
+# A number for all that an environment depends on.
+fingerprint() {
+    {
+        "$VENV_PYTHON" --version && pwd
+        compgen -G "$VENV/lib/python*/site-packages/torch-*.dist-info" || true
+        cat setup.py tools/{install_full,misc/setup_env}.sh requirements/*.txt
+        find mmtal_mts/ops/csrc -type f | LC_ALL=C sort | xargs cat
+    } | cksum
+}
+
 setup_env() {
-    local part stamp state
+    local part stamp
     mkdir -p "$(dirname "$INSTALL_LOG")"
     "$VENV_PYTHON" -m pip --version >/dev/null 2>&1 || create_venv
     pushd "$REPO_ROOT" >/dev/null
     for part in base "$@"; do
-        state="$(fingerprint "$part")"
         stamp="$VENV/.mmtal_mts_$part"
-        [[ -f "$stamp" && "$(cat "$stamp")" == "$state" ]] && continue
+        [[ -f "$stamp" && "$(cat "$stamp")" == "$(fingerprint)" ]] && continue
         if declare -F "install_$part" >/dev/null; then
             "install_$part"
         else
             step "packages for $part" pip_install -r "requirements/$part.txt"
         fi
-        printf '%s\n' "$state" >"$stamp"
+        fingerprint >"$stamp"
     done
     popd >/dev/null
 }
