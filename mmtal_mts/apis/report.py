@@ -156,7 +156,7 @@ def _thumbnails(result: VideoResult) -> tuple[list[str], list[list[int] | None]]
         # One by one, so that only one picture is held at its full size.
         for time in sorted(wanted):
             try:
-                (image,) = reader.at([time])
+                image = reader.at(time)
             except VideoReadError:  # a damaged end has no pictures
                 break
             pictures[wanted[time]] = _jpeg_url(shrink_image(image, _THUMBNAIL_HEIGHT))

@@ -16,8 +16,8 @@ from mmengine.infer import BaseInferencer
 from torch import nn
 
 from ..datasets.flow import build_flow
-from ..datasets.video import ArrayReader, VideoReader
-from ..datasets.windows import video_windows
+from ..datasets.video import VideoReader
+from ..datasets.windows import ArrayReader, video_windows
 from ..evaluation.functional.post_processing import merge_windows, predicted_segments
 from ..structures import Segments
 from ..utils import UserError
@@ -178,7 +178,7 @@ class TALInferencer(BaseInferencer):
             merge_windows(preds, reader.duration_s, self.model.test_cfg),
             self.classes,
             reader.duration_s,
-            reader.path if isinstance(reader, VideoReader) else None,
+            None if isinstance(reader, ArrayReader) else reader.path,
             warnings=tuple(reader.warnings),
             first_frame_s=reader.first_frame_s,
         )

@@ -9,7 +9,8 @@ from .transforms import (
     PackTALInputs,
     ShuffleFrames,
 )
-from .video import ArrayReader, VideoReader, VideoReadError
+from .video import VideoReader, VideoReadError
+from .windows import ArrayReader
 
 __all__ = [
     'ArrayReader',

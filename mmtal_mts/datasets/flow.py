@@ -1,46 +1,21 @@
-"""Optical flow between consecutive frames, as uint8."""
+"""Optical flow between consecutive frames of a video, as uint8."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
+from itertools import pairwise, takewhile
 
 import cv2
 import mmcv
 import numpy as np
 
-from .video import ArrayReader, VideoReader, VideoReadError
+from .video import Prepare, VideoReader, VideoReadError
 
-FlowEstimator = Callable[[np.ndarray, np.ndarray], np.ndarray]
-
-
-def _tvl1() -> FlowEstimator:
-    if not hasattr(getattr(cv2, 'optflow', None), 'DualTVL1OpticalFlow_create'):
-        raise ImportError(
-            'TV-L1 flow needs the contributed modules of OpenCV (cv2.optflow), which '
-            'are not there. Remedy: python tools/misc/check_env.py --fix, or another '
-            'flow method'
-        )
-    algorithm = cv2.optflow.DualTVL1OpticalFlow_create()
-    return lambda first, second: algorithm.calc(first, second, None)
+FLOW_METHODS = ('tvl1', 'dis', 'farneback')
 
 
-def _dis() -> FlowEstimator:
-    algorithm = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    return lambda first, second: algorithm.calc(first, second, None)
-
-
-def _farneback() -> FlowEstimator:
-    settings = dict(pyr_scale=0.5, levels=3, winsize=15, iterations=3, flags=0)
-    settings.update(poly_n=5, poly_sigma=1.2)
-    return partial(cv2.calcOpticalFlowFarneback, flow=None, **settings)
-
-
-_METHODS = {'tvl1': _tvl1, 'dis': _dis, 'farneback': _farneback}
-FLOW_METHODS = tuple(_METHODS)
-
-
-def build_flow(method: str) -> FlowEstimator:
+def build_flow(method: str) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
     """Builds an estimator of dense optical flow.
 
     Args:
@@ -55,9 +30,23 @@ def build_flow(method: str) -> FlowEstimator:
         ImportError: If OpenCV lacks the method.
         ValueError: If the method is unknown.
     """
-    if method not in _METHODS:
+    if method not in FLOW_METHODS:
         raise ValueError(f'flow method must be one of {FLOW_METHODS}, got {method!r}')
-    return _METHODS[method]()
+    if method == 'farneback':
+        settings = dict(pyr_scale=0.5, levels=3, winsize=15, iterations=3, flags=0)
+        settings.update(poly_n=5, poly_sigma=1.2)
+        return partial(cv2.calcOpticalFlowFarneback, flow=None, **settings)
+    if method == 'dis':
+        algorithm = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    elif hasattr(getattr(cv2, 'optflow', None), 'DualTVL1OpticalFlow_create'):
+        algorithm = cv2.optflow.DualTVL1OpticalFlow_create()
+    else:
+        raise ImportError(
+            'TV-L1 flow needs the contributed modules of OpenCV (cv2.optflow), which '
+            'are not there. Remedy: python tools/misc/check_env.py --fix, or another '
+            'flow method'
+        )
+    return partial(algorithm.calc, flow=None)
 
 
 def encode_flow(flow: np.ndarray, bound: float) -> np.ndarray:
@@ -96,10 +85,10 @@ class FlowReader:
 
     def __init__(
         self,
-        reader: VideoReader | ArrayReader,
+        reader: VideoReader,
         method: str = 'tvl1',
         bound: float = 20.0,
-        prepare: Callable[[np.ndarray], np.ndarray] | None = None,
+        prepare: Prepare | None = None,
     ) -> None:
         self.reader = reader
         self._estimate = build_flow(method)
@@ -107,47 +96,51 @@ class FlowReader:
         self._prepare = prepare
         self._kept: dict[tuple[int, int], np.ndarray] = {}
 
-    def read(self, firsts: Sequence[int], seconds: Sequence[int]) -> list[np.ndarray]:
-        """Returns the encoded movement from each frame to its successor.
+    def read(self, indices: np.ndarray, begin: int, count: int) -> list[np.ndarray]:
+        """Returns the encoded movement from sampled frames to the ones after them.
+
+        The last field of a video is repeated. A single frame does not move.
 
         Args:
-            firsts: (M,) source frames, ascending.
-            seconds: (M,) the frame after each of them, ascending.
+            indices: (M,) source frames of all sampled frames of the video, ascending.
+            begin: First of the sampled frames.
+            count: How many of them.
 
         Returns:
-            At most M arrays (H, W, 2) uint8; fewer where the video ends early.
+            Arrays (H, W, 2) uint8; fewer than ``count`` where the video ends early.
 
         Raises:
             VideoReadError: If the picture changes its size.
         """
-        pairs = [(int(i), int(j)) for i, j in zip(firsts, seconds, strict=True)]
-        needed = sorted({index for pair in pairs for index in pair})
+        first = max(min(begin, len(indices) - 2), 0)
+        indices = np.asarray(indices)[first : begin + count + 1]
+        needed = np.unique(indices).tolist()
         grey = dict(zip(needed, self.reader.read(needed, self._grey), strict=False))
-        fields: dict[tuple[int, int], np.ndarray] = {}
-        for first, second in dict.fromkeys(pairs):
-            if second not in grey:
-                break
-            found = self._kept.get((first, second))
-            if found is None:
-                found = self._between(grey[first], grey[second])
-            fields[first, second] = found
-        self._kept = fields
-        return [fields[pair] for pair in pairs if pair in fields]
-
-    def still(self, index: int) -> list[np.ndarray]:
-        """Returns the field of a frame that has no other one to move to."""
-        grey = self.reader.read([index], self._grey)
-        return [encode_flow(np.zeros((*g.shape, 2)), self._bound) for g in grey]
+        pairs = list(pairwise(indices.tolist()))
+        known = list(takewhile(lambda pair: pair[1] in grey, pairs))
+        self._kept = {
+            pair: self._kept[pair] if pair in self._kept else self._between(grey, *pair)
+            for pair in dict.fromkeys(known)
+        }
+        fields = [self._kept[pair] for pair in known]
+        if not pairs:
+            still = (np.zeros((*image.shape, 2)) for image in grey.values())
+            fields = [encode_flow(flow, self._bound) for flow in still]
+        missing = count - len(fields) if len(known) == len(pairs) else 0
+        return fields + fields[-1:] * missing
 
     def _grey(self, frame: np.ndarray) -> np.ndarray:
         if self._prepare is not None:
             frame = self._prepare(frame)
         return cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
 
-    def _between(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        if first.shape != second.shape:
+    def _between(
+        self, grey: dict[int, np.ndarray], first: int, second: int
+    ) -> np.ndarray:
+        shapes = grey[first].shape, grey[second].shape
+        if shapes[0] != shapes[1]:
             raise VideoReadError(
-                f'the picture changes its size from {first.shape} to {second.shape}, '
-                'and flow needs frames of one size. Remedy: --frame-size'
+                f'the picture changes its size from {shapes[0]} to {shapes[1]}, and '
+                'flow needs frames of one size. Remedy: --frame-size'
             )
-        return encode_flow(self._estimate(first, second), self._bound)
+        return encode_flow(self._estimate(grey[first], grey[second]), self._bound)

@@ -62,7 +62,6 @@ class SourceFinder:
             raise ValueError(
                 f'file_tmpl must contain {{video_id}}, got {self.file_tmpl!r}'
             )
-        self._names_by_stem: dict[str, dict[str, list[str]]] = {}
 
     def expected(self, video_id: str, file: str | None = None) -> str:
         """Where the source should be, given the annotation's "file" if it has one."""
@@ -72,14 +71,15 @@ class SourceFinder:
     def find(self, video_id: str, file: str | None = None) -> str | None:
         """The path of the source, None if there is none; see :meth:`expected`."""
         path = self.expected(video_id, file)
-        is_folder = self.source_type == 'frames'
-        if os.path.isdir(path) if is_folder else os.path.isfile(path):
-            return path
-        if is_folder or self._is_source(file):
-            return None
-        folder, name = os.path.split(path)
-        matches = self._index(folder).get(os.path.splitext(name)[0])
-        return os.path.join(folder, matches[0]) if matches else None
+        if self.source_type == 'frames':
+            return path if os.path.isdir(path) else None
+        paths = [path]
+        if not self._is_source(file):
+            stem = os.path.splitext(path)[0]
+            for extension in self._extensions:
+                cases = extension, extension.upper(), extension.title()
+                paths += [f'{stem}{case}' for case in cases]
+        return next(filter(os.path.isfile, paths), None)
 
     def _is_source(self, file: str | None) -> bool:
         """Whether a file name of the annotation may be one of this source type."""
@@ -89,20 +89,6 @@ class SourceFinder:
         if self.source_type == 'frames':
             return extension not in VIDEO_EXTENSIONS
         return extension in self._extensions
-
-    def _index(self, folder: str) -> dict[str, list[str]]:
-        """Lists a folder once: file names by their stem, the commonest type first."""
-        if folder not in self._names_by_stem:
-            found = []
-            for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
-                stem, extension = os.path.splitext(name)
-                if extension.lower() in self._extensions:
-                    rank = self._extensions.index(extension.lower())
-                    found.append((rank, stem, name))
-            by_stem = self._names_by_stem[folder] = {}
-            for _, stem, name in sorted(found):
-                by_stem.setdefault(stem, []).append(name)
-        return self._names_by_stem[folder]
 
 
 class VideoFile(NamedTuple):
@@ -120,9 +106,7 @@ class VideoFile(NamedTuple):
 
 
 def find_videos(
-    folder: str,
-    ann_file: str | None = None,
-    subsets: Sequence[str] | None = None,
+    folder: str, ann_file: str | None = None, subsets: Sequence[str] | None = None
 ) -> tuple[list[VideoFile], dict[str, str]]:
     """Lists the videos of an annotation file, or all video files of a folder.
 
@@ -153,16 +137,20 @@ def find_videos(
         return videos, missing
     if subsets:
         raise UserError(f'subsets {list(subsets)} need an annotation file')
-    for video_id, names in sorted(finder._index(folder).items()):
-        if len(names) > 1:
+    paths: dict[str, str] = {}
+    for name in sorted(os.listdir(folder)):
+        video_id, extension = os.path.splitext(name)
+        if extension.lower() not in VIDEO_EXTENSIONS:
+            continue
+        if video_id in paths:
             raise UserError(
-                f'{folder} holds {names[0]} and {names[1]}, which would both become '
-                f'{video_id}. Remove one, or name the files in an annotation'
+                f'{paths[video_id]} and {name} would both become {video_id}. Remove '
+                'one, or name the files in an annotation'
             )
-        videos.append(VideoFile(video_id, os.path.join(folder, names[0])))
-    if not videos:
+        paths[video_id] = os.path.join(folder, name)
+    if not paths:
         raise UserError(f'{folder} holds no video file ({", ".join(VIDEO_EXTENSIONS)})')
-    return videos, missing
+    return [VideoFile(*item) for item in sorted(paths.items())], missing
 
 
 @dataclass(frozen=True)
@@ -226,7 +214,7 @@ def claim_folder(
     Raises:
         UserError: If the folder holds something else.
     """
-    found = _read_settings(folder / name)
+    found, wanted = _read_settings(folder / name), json.loads(json.dumps(settings))
     if found is None:
         entries = os.listdir(folder) if folder.is_dir() else []
         if any(not entry.startswith('.') for entry in entries):
@@ -235,9 +223,8 @@ def claim_folder(
                 f'{_REMEDY}'
             )
         if not dry_run:
-            write_json(folder / name, dict(settings))
+            write_json(folder / name, wanted)
         return
-    wanted = json.loads(json.dumps(settings))  # tuples become lists
     differences = ', '.join(
         f'{key} was {found.get(key)!r} and is now {wanted.get(key)!r}'
         for key in sorted(set(found) | set(wanted))

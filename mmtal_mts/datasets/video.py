@@ -1,4 +1,4 @@
-"""Reading videos by exact frame numbers and times.
+"""Reading videos by exact frame numbers and times, and writing them, by PyAV.
 
 Frame i is the i-th frame in presentation order. Frames are upright (rotation flags
 applied) arrays (H, W, 3) of uint8 RGB.
@@ -8,48 +8,88 @@ from __future__ import annotations
 
 import bisect
 import os
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import count, takewhile
+from functools import lru_cache
+from itertools import takewhile
 from typing import Any
 
 import av
 import numpy as np
 from av.error import FFmpegError
 
-from ..structures.timebase import FrameTimes, length_tolerance_s
-from .video_file import (
-    VideoReadError,
-    one_line,
-    open_video,
-    scan_video,
-    write_video,
+from ..structures.timebase import (
+    FrameTimes,
+    exact_rate,
+    frames_to_seconds,
+    length_tolerance_s,
+    times_from_stamps,
+    unwrap_stamps,
 )
-
-__all__ = ['ArrayReader', 'VideoReadError', 'VideoReader', 'write_video']
+from ..utils.io import atomic_write
 
 Prepare = Callable[[np.ndarray], np.ndarray]
 
 # Up to this distance in frames, decoding on is cheaper than seeking.
 _SEEK_FROM = 64
-# Open files that a process got from its parent by being forked. Closing one would
-# wait for decoding threads that are not there.
-_INHERITED: list[Any] = []
 # Older PyAV takes no number of threads for the conversion of a frame.
 _HAS_THREADS = 'threads' in (av.VideoFrame.reformat.__doc__ or '')
+# Constant quality: visually clean, yet small files despite the sensor noise. Macroblock
+# trees of x264 make the bytes of small pictures differ from one process to the next.
+_X264 = {'crf': '20', 'preset': 'veryfast', 'threads': '1', 'mbtree': '0'}
 
 
-class _Reader:
-    """What readers have in common: times, and frames that are kept for a while."""
+class VideoReadError(ValueError):
+    """A video, frame folder or array that cannot be read as needed.
 
-    path: str
-    num_frames: int | None
-    times: FrameTimes
-    announced_s: float | None = None
-    first_frame_s: float = 0.0
+    Takes one finished message, so that it survives the way out of a data loader's
+    worker process.
+    """
 
-    def __init__(self) -> None:
-        self.warnings: list[str] = []
+
+class VideoReader:
+    """Reads a video file; goes on where the last call ended, seeks where that pays.
+
+    Opening reads the packets of the whole file once, without decoding them. What is
+    damaged is left out and noted in ``warnings``.
+
+    Args:
+        path: Video file.
+        num_threads: Decoding threads; 0 lets the library choose. One is best with
+            several data loader workers.
+        default_fps: Rate where the file does not tell its own.
+
+    Attributes:
+        path: As given.
+        num_frames: Number of frames.
+        times: When each of them is shown.
+        first_frame_s: When players show the first frame; later than 0 if the sound
+            begins before it.
+        warnings: What was wrong with the file, as far as it was read.
+
+    Raises:
+        VideoReadError: If it cannot be opened, has no video stream or tells no rate.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        num_threads: int = 1,
+        default_fps: float | None = None,
+    ) -> None:
+        self.path = os.fspath(path)
+        if not os.path.isfile(self.path):
+            raise VideoReadError(f'{self.path}: no such video file')
+        self._num_threads = num_threads
+        status = os.stat(self.path)
+        scan = _scan(self.path, status.st_mtime_ns, status.st_size, default_fps)
+        self.times, self._stamps, self._keys, self.first_frame_s, warnings = scan
+        self.num_frames: int | None = self.times.num_frames
+        self.warnings: list[str] = list(warnings)
         self._kept: dict[Prepare | None, dict[int, np.ndarray]] = {}
+        self._size: tuple[int, int] | None = None
+        self._container: Any = None
+        self.close()
 
     @property
     def fps(self) -> float:
@@ -86,9 +126,7 @@ class _Reader:
         for frames in self._kept.values():
             for index in set(frames).difference(range(unique[0], unique[-1] + 1)):
                 del frames[index]
-        for index in unique:
-            if index in kept:
-                continue
+        for index in [index for index in unique if index not in kept]:
             image = self._frame(index)
             if image is None:
                 break
@@ -98,106 +136,18 @@ class _Reader:
                     frames[index].flags.writeable = False
         return [kept[i] for i in takewhile(kept.__contains__, map(int, indices))]
 
-    def at(self, times_s: Sequence[float]) -> list[np.ndarray]:
-        """Reads the frames that are on screen at some times.
+    def at(self, time_s: float) -> np.ndarray:
+        """Reads the frame that is on screen at a time.
 
         Args:
-            times_s: (M,) ascending seconds since the first frame; at times after the
-                end it is the last frame.
-
-        Returns:
-            M arrays, fewer if the file is damaged.
+            time_s: Seconds since the first frame; after the end it is the last frame.
 
         Raises:
-            VideoReadError: If nothing can be decoded.
+            VideoReadError: If neither that frame nor a later one can be decoded.
         """
-        found: list[np.ndarray] = []
-        for index in self.times.shown_at(times_s):
-            found += self.read([index]) or found[-1:]
-        if not found and len(times_s):
-            raise VideoReadError(f'{self.path}: no frame can be decoded')
-        return found
-
-    def close(self) -> None:
-        """Closes what is open; it is opened again where needed."""
-
-    def _frame(self, index: int) -> np.ndarray | None:
-        """The frame, or the one that stands for it; None after the end."""
-        raise NotImplementedError
-
-
-class VideoReader(_Reader):
-    """Reads a video file; goes on where the last call ended, seeks where that pays.
-
-    Opening reads the packets of the whole file once, without decoding them. What is
-    damaged is left out and told in ``warnings``.
-
-    Args:
-        path: Video file.
-        num_threads: Decoding threads; 0 lets the library choose. One is best with
-            several data loader workers.
-        default_fps: Rate where the file does not tell its own.
-
-    Attributes:
-        path: As given.
-        num_frames: Number of frames.
-        times: When each of them is shown.
-        announced_s: Duration according to the file's header, if it has one.
-        first_frame_s: When players show the first frame; later than 0 if the sound
-            begins before it.
-        warnings: What was wrong with the file, as far as it was read.
-
-    Raises:
-        VideoReadError: If it cannot be opened, has no video stream or tells no rate.
-    """
-
-    def __init__(
-        self,
-        path: str | os.PathLike,
-        num_threads: int = 1,
-        default_fps: float | None = None,
-    ) -> None:
-        super().__init__()
-        self.path = os.fspath(path)
-        self._num_threads = num_threads
-        if not os.path.isfile(self.path):
-            raise VideoReadError(f'{self.path}: no such video file')
-        facts = os.stat(self.path)
-        self._scan = scan = scan_video(self.path, facts.st_mtime_ns, facts.st_size)
-        self.num_frames = scan.num_frames
-        if scan.times is None and default_fps is None:
-            raise VideoReadError(
-                f'{self.path}: the file does not tell its frame rate; add "fps" to its '
-                'entry in the annotation and give the annotation'
-            )
-        self.times = scan.times or FrameTimes(self.num_frames, default_fps)
-        self.announced_s, self.first_frame_s = scan.announced_s, scan.first_frame_s
-        self.warnings += scan.warnings
-        announced = self.announced_s or 0
-        if announced - self.duration_s > length_tolerance_s(announced):
-            self.warnings.append(
-                f'ends at {self.duration_s:.2f} s, though its header announces '
-                f'{announced:.2f} s'
-            )
-        self._container: Any = None
-        self._pid = os.getpid()
-        self._decoder: Iterator[tuple[int, Any]] = iter(())
-        self._current: tuple[int, Any] | None = None
-        self._size: tuple[int, int] | None = None
-
-    def close(self) -> None:
-        """Closes the file; it is opened again where needed."""
-        if self._container is not None:
-            if self._pid == os.getpid():
-                self._container.close()
-            else:
-                _INHERITED.append((self._container, self._decoder, self._current))
-        self._container, self._decoder, self._current = None, iter(()), None
-
-    def __del__(self) -> None:
-        """Closes the file; also where the garbage of a parent process is collected."""
-        if getattr(self, '_container', None) is not None:
-            self.close()
+        for image in self.read(self.times.shown_at([time_s])):
+            return image
+        raise VideoReadError(f'{self.path}: no frame can be decoded')
 
     def frames(self) -> Iterator[tuple[int, np.ndarray]]:
         """Yields number and picture of all frames that can be decoded; keeps none.
@@ -206,35 +156,37 @@ class VideoReader(_Reader):
             VideoReadError: If there is none.
         """
         self._start()
-        for index, frame in self._decoder:
-            yield index, self._picture(frame)
-        if self._current is None:
+        for index in self._decoder:
+            yield index, self._picture()
+        if self._at < 0:
             raise VideoReadError(f'{self.path}: no frame can be decoded')
 
+    def close(self) -> None:
+        """Closes the file; it is opened again where needed."""
+        if self._container is not None:
+            self._container.close()
+        self._container, self._decoder = None, iter(())
+        # The frame that was decoded last, and its number.
+        self._at, self._decoded = -1, None
+
     def _frame(self, index: int) -> np.ndarray | None:
+        """The frame, or the one that stands for it; None after the end."""
         if index >= self.num_frames:
             return None
-        if self._pid != os.getpid():
-            # The place in the file is shared with the process that opened it.
-            self.close()
-        at = -1 if self._current is None else self._current[0]
-        keys = self._scan.key_indices
-        nearest = bisect.bisect_right(keys, index) - 1
-        key = keys[nearest] if nearest >= 0 else 0
-        if self._container is None or index < at or key - at > _SEEK_FROM:
+        key = self._keys[bisect.bisect_right(self._keys, index) - 1]
+        if self._container is None or index < self._at or key - self._at > _SEEK_FROM:
             self._start(key)
             # Where decoding and presentation order differ, a container may seek to the
             # key frame after the one that was asked for.
-            if key and (self._current is None or self._current[0] > index):
+            if key and not 0 <= self._at <= index:
                 self._start()
-        while self._current is None or self._current[0] < index:
-            if next(self._decoder, None) is None:
-                return None
         # A frame that is damaged and missing is replaced by the one after it.
-        return self._picture(self._current[1])
+        found = self._at >= index or any(at >= index for at in self._decoder)
+        return self._picture() if found else None
 
-    def _picture(self, frame: Any) -> np.ndarray:
-        """A frame as upright RGB, scaled to the size of the first one."""
+    def _picture(self) -> np.ndarray:
+        """The decoded frame as upright RGB, scaled to the size of the first one."""
+        frame = self._decoded
         self._size = self._size or (frame.width, frame.height)
         threads = {'threads': self._num_threads} if _HAS_THREADS else {}
         frame = frame.reformat(*self._size, 'rgb24', **threads)
@@ -248,141 +200,201 @@ class VideoReader(_Reader):
         if not key:
             self.close()
         if self._container is None:
-            self._container, self._pid = open_video(self.path), os.getpid()
+            self._container = _open(self.path)
+            _OPEN.add(self)
             stream = self._container.streams.video[0]
             stream.codec_context.thread_count = self._num_threads
-            if self._num_threads != 1:
-                stream.thread_type = 'AUTO'
-        stream = self._container.streams.video[0]
-        self._current, self._decoder = None, self._decode(stream)
+            stream.codec_context.thread_type = 'AUTO'
+        self._at, self._decoder = -1, self._decode()
         if key:
+            stream, stamp = self._container.streams.video[0], int(self._stamps[key])
             try:
-                stamp = int(self._scan.stamps[key])
                 self._container.seek(stamp, stream=stream, backward=True)
             except FFmpegError:  # not every container can seek
                 self._start()
             else:
                 next(self._decoder, None)
 
-    def _decode(self, stream: Any) -> Iterator[tuple[int, Any]]:
-        """Yields what can be decoded, with its number, and tells of what cannot."""
-        number, damaged, stamps = 0, 0, self._scan.stamps
-        packets = self._container.demux(stream)
-        packet = stream
-        while packet is not None:
+    def _decode(self) -> Iterator[int]:
+        """Decodes what can be decoded, yields the numbers, and notes what cannot."""
+        number, num_damaged, stamps = 0, 0, self._stamps
+        for packet in _packets(self._container, self.warnings):
             try:
-                packet = next(packets, None)
-            except FFmpegError as error:
-                self._warn(f'reading stopped early: {one_line(error)}')
-                packet = None
-            # The last packet of demux() is empty: it empties the decoder.
-            try:
-                frames = stream.decode(packet)
+                frames = self._container.streams.video[0].decode(packet)
             except EOFError:
                 break
             except FFmpegError:
-                damaged += 1
-                frames = []
+                num_damaged += 1
+                continue
             for frame in frames:
                 index, number = number, number + 1
                 if stamps is not None:
                     if frame.pts is None or frame.pts < stamps[0]:
                         continue
                     index = int(np.searchsorted(stamps, frame.pts))
-                self._current = index, frame
-                yield self._current
-        if damaged:
-            self._warn('damaged packets were left out', f'{damaged} ')
-
-    def _warn(self, message: str, count: str = '') -> None:
-        """Notes what is wrong, once, however often that place is read."""
-        if not any(message in noted for noted in self.warnings):
-            self.warnings.append(f'{count}{message}')
+                self._at, self._decoded = index, frame
+                yield index
+        # Once, however often that place is read.
+        message = 'damaged packets were left out'
+        if num_damaged and not any(message in noted for noted in self.warnings):
+            self.warnings.append(f'{num_damaged} {message}')
 
 
-class ArrayReader(_Reader):
-    """Frames that are in memory already, or made one after another.
+# Files that a forked process got from its parent must stay open: closing one would wait
+# for decoding threads that are not there.
+_OPEN: weakref.WeakSet[VideoReader] = weakref.WeakSet()
+_INHERITED: list[dict[str, Any]] = []
+
+
+def _leave_to_parent() -> None:
+    """Lets the readers of a forked process open their files by themselves."""
+    for reader in list(_OPEN):
+        _INHERITED.append(dict(vars(reader)))
+        reader._container = None
+        reader.close()
+
+
+if hasattr(os, 'register_at_fork'):  # not on Windows
+    os.register_at_fork(after_in_child=_leave_to_parent)
+
+
+# Windows of the same video are asked for again and again, in every epoch.
+@lru_cache(maxsize=512)
+def _scan(path: str, modified: int, size: int, default_fps: float | None) -> tuple:
+    """Reads what the packets of a file tell without being decoded.
+
+    The time of writing and the size are what the cache goes by.
+
+    Returns:
+        Times, ascending stamps (None if frames can only be counted), the frames that
+        decoding may begin with, the seconds before the first frame, and warnings.
+    """
+    warnings: list[str] = []
+    first_frame_s, last_s, ordered, keys = 0.0, None, None, [0]
+    with _open(path) as container:
+        stream = container.streams.video[0]
+        average = stream.average_rate or stream.guessed_rate
+        rate, tick = exact_rate(float(average)) if average else None, stream.time_base
+        announced_s = _announced_s(container)
+        if stream.start_time and container.start_time is not None:
+            begin = float(stream.start_time * tick)
+            first_frame_s = max(begin - container.start_time / av.time_base, 0.0)
+        packets = [
+            (packet.pts, packet.dts, packet.duration, packet.is_keyframe)
+            for packet in _packets(container, warnings)
+            if packet and packet.size and not getattr(packet, 'is_discard', False)
+        ]
+    if not packets:
+        raise VideoReadError(f'{path}: no frame can be decoded')
+    stamps = [pts for pts, _, _, _ in packets]
+    decoding = [pts if dts is None else dts for pts, dts, _, _ in packets]
+    if None not in stamps and tick:
+        unwrapped = unwrap_stamps(stamps, decoding, tick, rate)
+        last = packets[int(np.argmax(unwrapped))][2]
+        last_s = last * tick if last else None
+        # Without unique time stamps frames can only be counted from the beginning.
+        if unwrapped == stamps and len(set(stamps)) == len(stamps):
+            ordered = np.sort(np.array(stamps, dtype=np.int64))
+            key_stamps = [pts for pts, _, _, is_key in packets if is_key]
+            keys += np.sort(np.searchsorted(ordered, key_stamps)).tolist()
+        stamps = unwrapped
+    times = times_from_stamps(stamps, tick, rate, last_s)
+    if times is None and default_fps is None:
+        raise VideoReadError(
+            f'{path}: the file does not tell its frame rate; add "fps" to its entry in '
+            'the annotation and give the annotation'
+        )
+    times = times or FrameTimes(len(packets), default_fps)
+    if announced_s - times.duration_s > length_tolerance_s(announced_s):
+        warnings.append(
+            f'ends at {times.duration_s:.2f} s, though its header announces '
+            f'{announced_s:.2f} s'
+        )
+    return times, ordered, keys, first_frame_s, warnings
+
+
+def _packets(container: Any, warnings: list[str]) -> Iterator[Any]:
+    """Yields the packets of the video; what is empty at the end empties a decoder."""
+    try:
+        yield from container.demux(container.streams.video[0])
+    except FFmpegError as error:
+        message = f'reading stopped early: {_one_line(error)}'
+        if message not in warnings:
+            warnings.append(message)
+        yield None
+
+
+def _open(path: str) -> Any:
+    """Opens a file that has a video stream; the caller closes the container."""
+    try:
+        container = av.open(path)
+    except (FFmpegError, OSError, ValueError) as error:
+        reason = _one_line(error) if os.path.getsize(path) else 'it is empty'
+        raise VideoReadError(
+            f'{path}: cannot be opened as a video ({reason}). Play or re-encode it, '
+            'for instance by "ffmpeg -i IN -c:v libx264 OUT.mp4"'
+        ) from error
+    if not container.streams.video:
+        container.close()
+        raise VideoReadError(f'{path}: has no video stream')
+    return container
+
+
+def _one_line(error: Exception) -> str:
+    text = getattr(error, 'strerror', None) or str(error).strip()
+    return text.split('\n')[0] or type(error).__name__
+
+
+def _announced_s(container: Any) -> float:
+    """The longest duration that the header tells; a cut file may tell two."""
+    stream, lengths = container.streams.video[0], [0.0]
+    if stream.duration and stream.time_base:
+        lengths.append(float(stream.duration * stream.time_base))
+    elif container.duration:
+        lengths.append(container.duration / av.time_base)
+    rate = stream.average_rate or stream.guessed_rate
+    if rate:
+        lengths.append(frames_to_seconds(stream.frames, float(rate)))
+    return max(lengths)
+
+
+def announced_duration_s(path: str) -> float:
+    """Reads the duration from the header; 0 if there is none or no video."""
+    try:
+        with _open(path) as container:
+            return _announced_s(container)
+    except (VideoReadError, OSError):
+        return 0.0
+
+
+def write_video(path: str | os.PathLike, frames: Iterable[np.ndarray], fps: int) -> int:
+    """Encodes frames as H.264 in an mp4 file with a key frame every second.
+
+    The file appears under its name only when it is complete. The bytes depend on the
+    frames alone (one encoder thread, no time stamps of the clock).
 
     Args:
-        frames: (H, W, 3) uint8 RGB each; an array (T, H, W, 3) is one possibility, a
-            generator another. Of a generator, the frames from the first one of the
-            latest call on are held.
-        fps: Their rate.
+        path: The mp4 file to write.
+        frames: (H, W, 3) uint8 RGB frames of one size, even in both directions.
+        fps: Frames per second.
 
-    Attributes:
-        num_frames: None until a generator has ended.
-
-    Raises:
-        ValueError: If the rate is not positive.
-        VideoReadError: If there is no frame.
+    Returns:
+        The number of frames written.
     """
-
-    path = 'frames'
-
-    def __init__(
-        self, frames: Sequence[np.ndarray] | Iterable[np.ndarray], fps: float
-    ) -> None:
-        super().__init__()
-        if not (np.isfinite(fps) and fps > 0):
-            raise ValueError(f'fps must be positive, got {fps}')
-        self._fps = fps
-        self._sequence = frames if hasattr(frames, '__len__') else None
-        self._iterator = iter(frames)
-        self._held: dict[int, np.ndarray] = {}
-        self._num_made = 0
-        self.num_frames = None if self._sequence is None else len(frames)
-        if not self.reaches(0):
-            raise VideoReadError('there is no frame')
-        self.announced_s = self.duration_s if self.num_frames else None
-
-    @property
-    def times(self) -> FrameTimes:
-        """When each frame is shown; of a generator those that were read so far."""
-        return FrameTimes(self.num_frames or self._num_made, self._fps)
-
-    def reaches(self, index: int) -> bool:
-        """Whether there is a frame of this number; a generator is read up to it."""
-        while self.num_frames is None and self._num_made <= index:
-            image = next(self._iterator, None)
-            if image is None:
-                self.num_frames = self._num_made
-            else:
-                self._held[self._num_made] = _checked(image, self._num_made)
-                self._num_made += 1
-        return self.num_frames is None or index < self.num_frames
-
-    def read(
-        self, indices: Sequence[int] | np.ndarray, prepare: Prepare | None = None
-    ) -> list[np.ndarray]:
-        """See :meth:`VideoReader.read`."""
-        first = min(indices, default=0)
-        self._held = {i: self._held[i] for i in self._held if i >= first}
-        return super().read(indices, prepare)
-
-    def frames(self) -> Iterator[tuple[int, np.ndarray]]:
-        """Yields number and picture of all frames, in order."""
-        for index in takewhile(self.reaches, count()):
-            yield index, self.read([index])[0]
-
-    def _frame(self, index: int) -> np.ndarray | None:
-        if not self.reaches(index):
-            return None
-        if self._sequence is not None:
-            return _checked(self._sequence[index], index).view()
-        if index not in self._held:
-            raise VideoReadError(
-                f'frame {index} of a generator cannot be had again; give an array'
-            )
-        return self._held[index].view()
-
-
-def _checked(image: Any, index: int) -> np.ndarray:
-    image = np.asarray(image)
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-        raise VideoReadError(
-            f'frame {index} is {image.dtype} {image.shape}, but frames must be '
-            'uint8 RGB pictures (H, W, 3)'
-        )
-    if not image.size:
-        raise VideoReadError(f'frame {index} is empty: {image.shape}')
-    return image
+    count = 0
+    with (
+        atomic_write(path) as temporary,
+        av.open(str(temporary), 'w', format='mp4') as container,
+    ):
+        stream = container.add_stream('libx264', rate=fps, options=dict(_X264))
+        stream.pix_fmt = 'yuv420p'
+        stream.codec_context.gop_size = fps
+        # Without reordered frames every decoder seeks exactly.
+        stream.codec_context.max_b_frames = 0
+        for count, frame in enumerate(frames, 1):
+            if count == 1:
+                stream.height, stream.width = frame.shape[:2]
+            picture = av.VideoFrame.from_ndarray(frame, format='rgb24')
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode(None))
+    return count

@@ -1,16 +1,23 @@
-"""Sliding windows over the sampled frames of a video."""
+"""Sliding windows over the sampled frames of a video, in a file or in memory."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from itertools import count
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..structures import Segments
-from ..structures.timebase import mean_rate, seconds_to_frames
-from .video import ArrayReader, VideoReader, VideoReadError
+from ..structures.timebase import (
+    FrameTimes,
+    frames_to_seconds,
+    length_tolerance_s,
+    mean_rate,
+    seconds_to_frames,
+)
+from .video import Prepare, VideoReader, VideoReadError
 
 
 class Window(NamedTuple):
@@ -18,8 +25,7 @@ class Window(NamedTuple):
 
     Attributes:
         offset: First sampled frame.
-        segments: (G, 2) sampled frames relative to the offset, clipped
-            to the window.
+        segments: (G, 2) sampled frames relative to the offset, clipped to the window.
         indices: (G,) int64, which of the video's actions they are.
     """
 
@@ -86,13 +92,11 @@ def training_windows(
     for name, value in (('keep_ioa', keep_ioa), ('min_ioa', min_ioa)):
         if not 0 < value <= 1:
             raise ValueError(f'{name} must be in (0, 1], got {value}')
-    first = 1 if one_based_window else 0
-    windows = []
-    for offset in window_offsets(num_frames, clip_len, stride):
-        window, best_ioa = _cut(offset, segments, clip_len, min_ioa, first)
-        if best_ioa >= keep_ioa and len(window.indices):
-            windows.append(window)
-    return windows
+    cut = (
+        _cut(offset, segments, clip_len, min_ioa, int(one_based_window))
+        for offset in window_offsets(num_frames, clip_len, stride)
+    )
+    return [window for window, ioa in cut if ioa >= keep_ioa and len(window.indices)]
 
 
 def _cut(
@@ -109,8 +113,7 @@ def _cut(
     inside = (segments[:, 0] >= offset + first) & (segments[:, 1] <= offset + clip_len)
     ioa[inside] = 1.0
     indices = np.flatnonzero(ioa >= min_ioa)
-    window = Window(offset, clipped[indices], indices.astype(np.int64))
-    return window, ioa.max(initial=0.0)
+    return Window(offset, clipped[indices], indices), ioa.max(initial=0.0)
 
 
 def cut_video(
@@ -120,9 +123,8 @@ def cut_video(
     stride: int,
     *,
     test_mode: bool = False,
-    keep_ioa: float = 1.0,
     min_ioa: float = 0.5,
-    one_based_window: bool = False,
+    **settings: Any,
 ) -> tuple[list[dict[str, Any]], int]:
     """Makes the items of a data set that belong to one video.
 
@@ -130,14 +132,12 @@ def cut_video(
         facts: The keys that are the same in the whole video, among them
             ``num_sampled_frames``, ``sample_fps`` and optionally ``grid_start_f``.
         actions: Actions in seconds of the video.
-        clip_len: Like all that follow but ``test_mode`` as of
-            :func:`training_windows`.
+        clip_len: Length of a window in sampled frames.
         stride: Distance of consecutive windows in sampled frames.
         test_mode: Windows that cover all of the video instead of those that hold an
             action.
-        keep_ioa: Fraction of an action that a window must hold.
         min_ioa: Fraction of an action from which on it is annotated.
-        one_based_window: Reproduce AFSD's windows.
+        **settings: Further ones of :func:`training_windows`.
 
     Returns:
         The facts with what is particular to each window (``min_segment_f`` is the
@@ -151,14 +151,17 @@ def cut_video(
     segments = np.clip(segments, 0, num_frames)
     valid = segments[:, 1] > segments[:, 0]
     segments, labels = segments[valid], actions.labels[valid]
-    layout = (num_frames, segments, clip_len, stride)
-    with_action = training_windows(*layout, min_ioa, min_ioa, one_based_window)
-    lengths = [float(np.diff(window.segments).min()) for window in with_action]
+    layout = dict(num_frames=num_frames, clip_len=clip_len, stride=stride)
+    cut = partial(training_windows, segments=segments, min_ioa=min_ioa, **layout)
+    lengths = [
+        float(np.diff(window.segments).min())
+        for window in cut(**dict(settings, keep_ioa=min_ioa))
+    ]
     if test_mode:
-        offsets = window_offsets(num_frames, clip_len, stride)
+        offsets = window_offsets(**layout)
         windows = [_cut(o, segments, clip_len, min_ioa)[0] for o in offsets]
     else:
-        windows = training_windows(*layout, keep_ioa, min_ioa, one_based_window)
+        windows = cut(**settings)
     items = [
         dict(
             facts,
@@ -172,8 +175,84 @@ def cut_video(
     return items, len({index for window in windows for index in window.indices})
 
 
+class ArrayReader(VideoReader):
+    """Reads frames that are in memory already, or made one after another.
+
+    Args:
+        frames: (H, W, 3) uint8 RGB each; an array (T, H, W, 3) is one possibility, a
+            generator another. Of a generator, the frames from the first one of the
+            latest call on are held.
+        fps: Their rate.
+
+    Attributes:
+        num_frames: None until a generator has ended.
+
+    Raises:
+        ValueError: If the rate is not positive.
+        VideoReadError: If there is no frame.
+    """
+
+    path, first_frame_s = 'frames', 0.0
+
+    def __init__(
+        self, frames: Sequence[np.ndarray] | Iterable[np.ndarray], fps: float
+    ) -> None:
+        if not (np.isfinite(fps) and fps > 0):
+            raise ValueError(f'fps must be positive, got {fps}')
+        self.warnings, self._kept, self._container = [], {}, None
+        self._fps = fps
+        self.num_frames = len(frames) if hasattr(frames, '__len__') else None
+        # By number; of a generator those that are held.
+        self._images: Any = {} if self.num_frames is None else frames
+        self._iterator, self._num_made = iter(frames), 0
+        if not self.reaches(0):
+            raise VideoReadError('there is no frame')
+
+    @property
+    def times(self) -> FrameTimes:
+        """When each frame is shown; of a generator those that were read so far."""
+        return FrameTimes(self.num_frames or self._num_made, self._fps)
+
+    def reaches(self, index: int) -> bool:
+        """Whether there is a frame of this number; a generator is read up to it."""
+        while self.num_frames is None and self._num_made <= index:
+            image = next(self._iterator, None)
+            if image is None:
+                self.num_frames = self._num_made
+            else:
+                self._images[self._num_made] = image
+                self._num_made += 1
+        return self.num_frames is None or index < self.num_frames
+
+    def read(
+        self, indices: Sequence[int] | np.ndarray, prepare: Prepare | None = None
+    ) -> list[np.ndarray]:
+        """See :meth:`.VideoReader.read`."""
+        if isinstance(self._images, dict):
+            first = min(indices, default=0)
+            self._images = {i: x for i, x in self._images.items() if i >= first}
+        return super().read(indices, prepare)
+
+    def _frame(self, index: int) -> np.ndarray | None:
+        if not self.reaches(index):
+            return None
+        try:
+            image = np.asarray(self._images[index])
+        except KeyError:
+            raise VideoReadError(
+                f'frame {index} of a generator cannot be had again; give an array'
+            ) from None
+        is_rgb = image.ndim == 3 and image.shape[2] == 3 and image.dtype == np.uint8
+        if not (is_rgb and image.size):
+            raise VideoReadError(
+                f'frame {index} is {image.dtype} {image.shape}, but frames must be '
+                'uint8 RGB pictures (H, W, 3)'
+            )
+        return image.view()
+
+
 def video_windows(
-    reader: VideoReader | ArrayReader,
+    reader: VideoReader,
     video_id: str,
     *,
     sample_fps: float = 10,
@@ -260,3 +339,22 @@ def video_windows(
     for offset in window_offsets(num_frames, clip_len, stride):
         if offset > done:
             yield item(offset, num_frames)
+
+
+def complete_frames(
+    frames: Sequence[np.ndarray], indices: np.ndarray, times: FrameTimes, path: str
+) -> list[np.ndarray]:
+    """Repeats the last frame where a file lacks a few of the ``indices`` at its end.
+
+    More than a second, or 2 % of the video, is an error.
+    """
+    found = len(frames)
+    if found == len(indices):
+        return list(frames)
+    lacking_s = frames_to_seconds(int(indices[-1] - indices[found - 1]), times.fps)
+    if not found or lacking_s > length_tolerance_s(times.duration_s):
+        raise VideoReadError(
+            f'{path}: damaged or cut off at frame {indices[found]} of '
+            f'{times.num_frames}'
+        )
+    return [*frames, *frames[-1:] * (len(indices) - found)]

@@ -16,7 +16,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import (
     BrokenExecutor,
-    Future,
     ProcessPoolExecutor,
     ThreadPoolExecutor,
     as_completed,
@@ -64,42 +63,31 @@ def run_jobs(
         Job, and what the function returned or raised, in the order in which they end;
         a ChildProcessError if its process died.
     """
-    lost = []
-    with _pool(min(workers, max(len(jobs), 1))) as pool:
-        futures = {pool.submit(function, job): job for job in jobs}
-        try:
-            for future in as_completed(futures):
-                if isinstance(future.exception(), BrokenExecutor):
-                    lost.append(futures[future])
-                else:
-                    yield futures[future], _outcome(future)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    # A process that dies takes its pool along; alone, each job fails only by itself.
-    for job in lost:
-        with _pool(1) as pool:
-            yield job, _outcome(pool.submit(function, job))
-
-
-def _outcome(future: Future) -> Any:
-    error = future.exception()
-    if isinstance(error, BrokenExecutor):
-        return ChildProcessError(
-            'its process died; the file may be damaged, or the memory too small for '
-            'so many workers'
-        )
-    return error or future.result()
-
-
-def _pool(workers: int) -> ProcessPoolExecutor:
     # A forked process starts at once; a new interpreter imports everything again.
     method = 'fork' if sys.platform.startswith('linux') else 'spawn'
     context = multiprocessing.get_context(method)
-    return ProcessPoolExecutor(workers, context, _exit_with_parent)
+    # A process that dies takes its pool along; alone, each job fails only by itself.
+    rounds = [list(jobs)] if jobs else []
+    for batch in rounds:
+        pool = ProcessPoolExecutor(min(workers, len(batch)), context, _end_with_parent)
+        try:
+            futures = {pool.submit(function, job): job for job in batch}
+            for future in as_completed(futures):
+                job, error = futures[future], future.exception()
+                if isinstance(error, BrokenExecutor):
+                    if len(batch) > 1:
+                        rounds.append([job])
+                        continue
+                    error = ChildProcessError(
+                        'its process died; the file may be damaged, or the memory too '
+                        'small for so many workers'
+                    )
+                yield job, error or future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
-def _exit_with_parent() -> None:
+def _end_with_parent() -> None:
     """Makes this process end when its parent is killed, instead of waiting forever."""
 
     def watch() -> None:

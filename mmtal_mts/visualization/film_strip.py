@@ -33,12 +33,12 @@ def read_strip(
     """
     reader = VideoReader(path)
     try:
-        height, width = reader.at([0.0])[0].shape[:2]
+        height, width = reader.at(0.0).shape[:2]
         count = int(np.clip(round(strip_aspect * height / width), 4, 32))
         strip = []
         for time in (np.arange(count) + 0.5) * duration_s / count:
             # One at a time: large pictures are scaled down before the next is read.
-            strip += [(float(time), shrink_image(image)) for image in reader.at([time])]
+            strip.append((float(time), shrink_image(reader.at(time))))
         return strip
     finally:
         reader.close()

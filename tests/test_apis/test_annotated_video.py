@@ -66,11 +66,11 @@ def test_annotated_video_shows_what_happens(tmp_path, make_video):
     path = make_video(tmp_path / 'v.mp4', 40, 20, size=(48, 32))
     out = tmp_path / 'out.mp4'
     AnnotatedVideoWriter(Selection()).write(result(path, 2.0), out)
-    before, during = VideoReader(out).at([0.25, 0.75])
+    before, during = map(VideoReader(out).at, [0.25, 0.75])
     # Enlarged, and with a panel below.
     assert before.shape == during.shape and before.shape[1] == 480
     assert before.shape[0] > 320
-    plain_before, plain = VideoReader(path).at([0.25, 0.75])
+    plain_before, plain = map(VideoReader(path).at, [0.25, 0.75])
     corner, rest = np.s_[8:24, 10:60], np.s_[100:300, 20:200]
     # The label covers the corner with a dark ground, and only while it happens.
     assert abs(before[corner].mean() - plain_before[:, :20].mean()) < 12
@@ -115,4 +115,4 @@ def test_what_browsers_play(tmp_path, make_video):
         preview = Path(source).with_suffix('.preview.mp4')
         write_preview(source, preview)
         assert is_playable(preview)
-    assert VideoReader(preview).at([0])[0].shape == (480, 640, 3)
+    assert VideoReader(preview).at(0).shape == (480, 640, 3)

@@ -17,8 +17,8 @@ from mmtal_mts.apis.tal_inferencer import (
     video_dataset_cfg,
     window_settings,
 )
-from mmtal_mts.datasets.video import ArrayReader, VideoReader, VideoReadError
-from mmtal_mts.datasets.windows import video_windows
+from mmtal_mts.datasets.video import VideoReader, VideoReadError
+from mmtal_mts.datasets.windows import ArrayReader, video_windows
 from mmtal_mts.utils import UserError
 
 

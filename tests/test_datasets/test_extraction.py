@@ -20,14 +20,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmtal_mts.datasets import ArrayReader, TALDataset, VideoReader, VideoReadError
-from mmtal_mts.datasets.extraction import (
-    ExtractionSettings,
-    Job,
-    extract_video,
-    plan_extraction,
-    remove_leftovers,
-    sampled_clips,
-)
 from mmtal_mts.datasets.flow import FlowReader, build_flow, encode_flow
 from mmtal_mts.datasets.sources import VideoFile, find_videos
 from mmtal_mts.datasets.windows import video_windows
@@ -36,7 +28,8 @@ from mmtal_mts.utils import UserError
 
 SOURCE = Path(__file__).parents[1] / 'data' / 'index_brightness.mp4'
 SIDE = 32  # that of the video: nothing is scaled
-BOTH = ExtractionSettings(('RGB', 'Flow'), side=SIDE, flow_method='dis')
+RGB = ['--side', str(SIDE)]
+BOTH = [*RGB, '--flow-method', 'dis', '--modalities', 'RGB', 'Flow']
 
 
 def write_video(path, num_frames, side=SIDE):
@@ -52,8 +45,21 @@ def write_video(path, num_frames, side=SIDE):
 
 
 @pytest.fixture(scope='module')
-def extract_clips(load_tool):
-    return load_tool('dataset_converters/extract_clips.py').extract_clips
+def tool(load_tool):
+    return load_tool('dataset_converters/extract_clips.py')
+
+
+@pytest.fixture(scope='module')
+def parse(tool):
+    """The options of the tool for a folder of videos and one to write."""
+    return lambda videos, out, *options: tool.parse_args(
+        [str(videos), str(out), *map(str, options)]
+    )
+
+
+@pytest.fixture(scope='module')
+def extract(tool, parse):
+    return lambda *options: tool.extract_clips(parse(*options))
 
 
 @pytest.fixture(scope='module')
@@ -75,14 +81,19 @@ def videos(tmp_path_factory):
 
 
 @pytest.fixture(scope='module')
-def extracted(videos, extract_clips, tmp_path_factory):
+def annotated(videos):
+    return ['--ann', videos / 'ann.json']
+
+
+@pytest.fixture(scope='module')
+def extracted(videos, annotated, extract, tmp_path_factory):
     out = tmp_path_factory.mktemp('out')
-    ann = str(videos / 'ann.json')
-    assert extract_clips(str(videos), out, BOTH, ann_file=ann, workers=2) == {}
+    assert extract(videos, out, *BOTH, *annotated, '--workers', 2) == {}
     return out
 
 
-def dataset(videos, folder, **more):
+def windows(videos, folder, **more):
+    """The frames of all windows by video and offset, from a data set."""
     arguments = dict(
         ann_file=str(videos / 'ann.json'),
         data_prefix=dict(video=str(folder)),
@@ -91,34 +102,29 @@ def dataset(videos, folder, **more):
         pipeline=[dict(type='LoadClip')],
         test_mode=True,
     )
-    return TALDataset(**{**arguments, **more})
+    dataset = TALDataset(**{**arguments, **more})
+    items = (dataset[index] for index in range(len(dataset)))
+    return {(i['video_id'], i['window_offset']): np.stack(i['imgs']) for i in items}
 
 
-def windows(dataset):
-    return {
-        (item['video_id'], item['window_offset']): np.stack(item['imgs'])
-        for item in (dataset[i] for i in range(len(dataset)))
-    }
+def levels(frames):
+    return [round((float(frame.mean()) - 20) / 5) for frame in frames]
 
 
 def test_arrays_hold_the_same_windows_as_the_videos(videos, extracted):
-    direct = windows(dataset(videos, videos))
-    arrays = windows(dataset(videos, extracted / 'rgb_npy', source_type='npy'))
+    direct = windows(videos, videos)
+    arrays = windows(videos, extracted / 'rgb_npy', source_type='npy')
     assert list(arrays) == list(direct) and len(arrays) == 3 + 4
     for key, frames in arrays.items():
         np.testing.assert_array_equal(frames, direct[key])
 
 
 def test_flow_is_between_sampled_frames(videos, extracted):
-    flow = windows(
-        dataset(videos, extracted / 'flow_npy', source_type='npy', modality='Flow')
-    )
+    kind = dict(source_type='npy', modality='Flow')
+    flow = windows(videos, extracted / 'flow_npy', **kind)
     assert {clip.shape for clip in flow.values()} == {(8, SIDE, SIDE, 2)}
-    reader = VideoReader(videos / 'square.avi')
-    grey = [
-        cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
-        for frame in reader.read(range(2, 60, 3))
-    ]
+    frames = VideoReader(videos / 'square.avi').read(range(2, 60, 3))
+    grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
     estimate = build_flow('dis')
     fields = [
         encode_flow(estimate(*pair), 20) for pair in zip(grey, grey[1:], strict=False)
@@ -130,87 +136,59 @@ def test_flow_is_between_sampled_frames(videos, extracted):
     assert abs(np.median(moved) - (127.5 + 3 * 255 / 40)) < 3
 
 
-def test_image_folders_are_read(videos, tmp_path, extract_clips):
-    settings = ExtractionSettings(
-        ('RGB', 'Flow'), layout='frames', side=SIDE, flow_method='dis'
-    )
-    ann = str(videos / 'ann.json')
-    assert extract_clips(str(videos), tmp_path, settings, ann_file=ann) == {}
+def test_image_folders_are_read(videos, annotated, tmp_path, extract):
+    options = [*BOTH, *annotated, '--layout', 'frames']
+    assert extract(videos, tmp_path, *options) == {}
     names = sorted(p.name for p in (tmp_path / 'rgb_frames' / 'grey').iterdir())
     assert names == [f'img_{number:05}.jpg' for number in range(1, 14)]
-    rgb = dict(source_type='frames', source_fps=10)
-    grey = windows(dataset(videos, tmp_path / 'rgb_frames', **rgb))['grey', 4]
-    levels = [round((float(img.mean()) - 20) / 5) for img in grey]
-    assert levels == list(range(14, 38, 3))
-    flow = windows(dataset(videos, tmp_path / 'flow_frames', modality='Flow', **rgb))[
-        'square', 4
-    ]
-    assert flow.shape == (8, SIDE, SIDE, 2)
-    assert np.median(flow[1][11:17, 12:17, 0]) == pytest.approx(147, abs=6)
+    kind = dict(source_type='frames', source_fps=10)
+    rgb = windows(videos, tmp_path / 'rgb_frames', **kind)
+    assert levels(rgb['grey', 4]) == list(range(14, 38, 3))
+    flow = windows(videos, tmp_path / 'flow_frames', modality='Flow', **kind)
+    assert flow['square', 4].shape == (8, SIDE, SIDE, 2)
+    moved = flow['square', 4][1][11:17, 12:17, 0]
+    assert np.median(moved) == pytest.approx(147, abs=6)
+    assert extract(videos, tmp_path, *options, '--dry-run') == {}
 
 
 def test_fixed_number_of_frames_is_one_window_per_video(
-    videos, tmp_path, extract_clips
+    videos, annotated, tmp_path, extract
 ):
-    settings = ExtractionSettings(fps=None, num_frames=24, side=SIDE)
-    ann = str(videos / 'ann.json')
-    assert extract_clips(str(videos), tmp_path, settings, ann_file=ann) == {}
-    both = windows(
-        dataset(
-            videos,
-            tmp_path / 'rgb_npy',
-            source_type='npy',
-            num_frames_per_video=24,
-            clip_len=24,
-        )
-    )
+    assert extract(videos, tmp_path, *RGB, *annotated, '--num-frames', 24) == {}
+    kind = dict(source_type='npy', num_frames_per_video=24, clip_len=24)
+    both = windows(videos, tmp_path / 'rgb_npy', **kind)
     assert list(both) == [('grey', 0), ('square', 0)]
-    levels = [round((float(img.mean()) - 20) / 5) for img in both['grey', 0]]
-    assert levels == [-(-(k + 1) * 40 // 24) - 1 for k in range(24)]
+    expected = [-(-(k + 1) * 40 // 24) - 1 for k in range(24)]
+    assert levels(both['grey', 0]) == expected
 
 
 def test_only_what_is_missing_or_damaged_is_done(
-    videos, extracted, tmp_path, capsys, extract_clips
+    videos, annotated, extracted, tmp_path, capsys, extract
 ):
     out = tmp_path / 'out'
     shutil.copytree(extracted, out)
-    whole = out / 'rgb_npy' / 'square.npy'
-    torn = out / 'rgb_npy' / 'grey.npy'
+    whole, torn = (out / 'rgb_npy' / f'{name}.npy' for name in ('square', 'grey'))
     torn.write_bytes(torn.read_bytes()[:-1])
     before = whole.stat().st_mtime_ns
-    ann = str(videos / 'ann.json')
-    assert extract_clips(str(videos), out, BOTH, ann_file=ann) == {}
-    assert (
-        '1 are there already; to do: 1 videos, about 13 frames'
-        in capsys.readouterr().out
-    )
+    assert extract(videos, out, *BOTH, *annotated) == {}
+    expected = '1 are there already; to do: 1 videos, about 13 frames'
+    assert expected in capsys.readouterr().out
     assert whole.stat().st_mtime_ns == before
     assert torn.read_bytes() == (extracted / 'rgb_npy' / 'grey.npy').read_bytes()
 
 
 def test_failures_are_listed_and_the_rest_is_done(
-    videos, tmp_path, capsys, extract_clips
+    videos, tmp_path, tool, monkeypatch, capsys
 ):
-    failed = extract_clips(str(videos), tmp_path, ExtractionSettings(side=SIDE))
-    assert list(failed) == ['broken']
-    assert 'broken.mp4: cannot be opened as a video' in failed['broken']
-    output = capsys.readouterr().out
-    assert '1 of 3 videos failed:' in output
-    made = sorted(path.name for path in (tmp_path / 'rgb_npy').iterdir())
-    assert made == ['extraction.json', 'grey.npy', 'square.npy']
-
-
-def test_the_tool_says_by_its_exit_status_whether_videos_failed(
-    videos, tmp_path, load_tool, monkeypatch, capsys
-):
-    tool = load_tool('dataset_converters/extract_clips.py')
-    command = ['extract_clips.py', str(videos), str(tmp_path / 'out'), '--side', '16']
-    monkeypatch.setattr(sys, 'argv', command)
+    monkeypatch.setattr(sys, 'argv', ['tool', str(videos), str(tmp_path), *RGB])
     with pytest.raises(SystemExit) as error:
         tool.main()
     assert error.value.code == 1
-    assert 'broken: ' in capsys.readouterr().out
-    assert (tmp_path / 'out' / 'rgb_npy' / 'grey.npy').is_file()
+    output = capsys.readouterr().out
+    assert '1 of 3 videos failed:\n  broken: ' in output
+    assert 'broken.mp4: cannot be opened as a video' in output
+    made = sorted(path.name for path in (tmp_path / 'rgb_npy').iterdir())
+    assert made == ['extraction.json', 'grey.npy', 'square.npy']
 
 
 def is_running(pid):
@@ -220,21 +198,21 @@ def is_running(pid):
         return False
 
 
-def test_a_killed_extraction_leaves_nothing_that_looks_whole(tmp_path, extract_clips):
+def test_a_killed_extraction_leaves_nothing_that_looks_whole(tmp_path, tool, parse):
     videos, out = tmp_path / 'videos', tmp_path / 'out'
     videos.mkdir()
     write_video(videos / 'long.avi', 120, side=96)
     # Slow enough to be hit in the middle.
-    settings = ExtractionSettings(('RGB', 'Flow'), fps=30, side=96, flow_method='tvl1')
+    args = parse(videos, out, *BOTH, '--fps', 30, '--side', 96, '--flow-method', 'tvl1')
     process = multiprocessing.get_context('fork').Process(
-        target=extract_clips, args=(str(videos), out, settings)
+        target=tool.extract_clips, args=(args,)
     )
     process.start()
     deadline = time.monotonic() + 60
     while len(partial := sorted(out.glob('*/.*.partial'))) < 2:
         assert process.is_alive() and time.monotonic() < deadline
         time.sleep(0.01)
-    pid = int(partial[0].name.split('-')[-1].split('.')[0])
+    host, _, pid = partial[0].name.split('.')[1].rpartition('-')
     assert is_running(pid)
     os.kill(process.pid, signal.SIGKILL)
     process.join()
@@ -243,84 +221,68 @@ def test_a_killed_extraction_leaves_nothing_that_looks_whole(tmp_path, extract_c
     while is_running(pid):
         assert time.monotonic() < deadline
         time.sleep(0.01)
-
-    assert len(plan_extraction(find_videos(str(videos))[0], out, settings)) == 1
+    assert len(tool.plan(args, find_videos(str(videos))[0], 1)) == 1
+    # Leftovers of living processes and of other machines stay.
+    others = [f'.{host}-{os.getpid()}.x.partial', '.othermachine-1.x.partial']
+    for name in others:
+        (out / 'rgb_npy' / name).mkdir()
     for path in partial:
         # As if the machine had been restarted: the process is gone.
-        path.rename(path.with_name(path.name.replace(f'-{pid}.', '-999999999.')))
-    for modality in settings.modalities:
-        remove_leftovers(settings.folder(out, modality))
-    assert not list(out.glob('*/.*.partial'))
+        path.rename(path.with_name(f'.{host}-999999999.x.partial'))
+    tool.remove_leftovers(args)
+    left = sorted(path.name for path in out.glob('*/.*.partial'))
+    assert left == sorted(others)
 
 
-def test_partial_files_of_living_processes_and_other_machines_stay(videos, tmp_path):
-    host = os.uname().nodename.split('.')[0]
-    names = {
-        'living': f'.a.npy.{host}-{os.getpid()}.partial',
-        'elsewhere': '.b.npy.othermachine-1.partial',
-        'gone': f'.c.npy.{host}-999999999.partial',
-    }
-    for name in names.values():
-        (tmp_path / name).touch()
-    remove_leftovers(tmp_path)
-    left = {path.name for path in tmp_path.iterdir()}
-    assert left == {names['living'], names['elsewhere']}
-
-
-def test_a_failure_in_the_middle_leaves_nothing(videos, tmp_path, monkeypatch):
-    job = Job(VideoFile('square', str(videos / 'square.avi')), ('RGB', 'Flow'), 20, 0)
-
-    def torn(reader, *args):
+def test_a_failure_in_the_middle_leaves_nothing(
+    videos, tmp_path, tool, parse, monkeypatch
+):
+    def torn(*_):
         raise VideoReadError('torn')
 
-    monkeypatch.setattr('mmtal_mts.datasets.extraction.sampled_clips', torn)
+    monkeypatch.setattr(tool, 'sampled_clips', torn)
+    job = VideoFile('square', str(videos / 'square.avi')), ['RGB', 'Flow']
     with pytest.raises(VideoReadError, match='torn'):
-        extract_video(job, tmp_path, BOTH)
-    assert not [path for path in tmp_path.rglob('*') if path.is_file()]
+        tool.extract_video(job, parse(videos, tmp_path, *BOTH))
+    assert not list(tmp_path.glob('*/*')) and not list(tmp_path.glob('*/.*'))
 
 
 def test_other_settings_and_unknown_files_are_refused(
-    videos, extracted, tmp_path, extract_clips
+    videos, annotated, extracted, tmp_path, extract
 ):
-    ann = str(videos / 'ann.json')
-    other = ExtractionSettings(('Flow',), side=SIDE, flow_method='farneback')
+    other = [*RGB, '--modalities', 'Flow', '--flow-method', 'farneback', '--dry-run']
     # Nothing would have to be done, and yet it is not what was asked for.
     with pytest.raises(UserError, match="flow_method was 'dis' and is now 'farneback'"):
-        extract_clips(str(videos), extracted, other, ann_file=ann, dry_run=True)
+        extract(videos, extracted, *other, *annotated)
     (tmp_path / 'rgb_npy').mkdir()
     (tmp_path / 'rgb_npy' / 'grey.npy').touch()
     with pytest.raises(UserError, match=r'no extraction\.json'):
-        extract_clips(str(videos), tmp_path, ExtractionSettings(side=SIDE))
+        extract(videos, tmp_path, *RGB)
 
 
 def test_dry_run_writes_nothing_and_the_estimate_is_exact(
-    videos, extracted, capsys, extract_clips
+    videos, annotated, extracted, capsys, tool, parse
 ):
-    ann = str(videos / 'ann.json')
-    out = extracted.parent / 'never'
-    assert extract_clips(str(videos), out, BOTH, ann_file=ann, dry_run=True) == {}
-    assert not out.exists()
+    args = parse(videos, extracted.parent / 'never', *BOTH, *annotated, '--dry-run')
+    assert tool.extract_clips(args) == {}
+    assert not args.out.exists()
     assert 'about 33 frames, 0.2 MB' in capsys.readouterr().out
-    jobs = plan_extraction(find_videos(str(videos), ann)[0], out, BOTH)
     arrays = sorted(extracted.glob('*/*.npy'))
-    num_bytes = sum(job.num_bytes for job in jobs)
-    assert num_bytes == sum(path.stat().st_size for path in arrays)
-    assert len(arrays) == 4
+    estimates = [tool.num_bytes(args, m, n) for m in ('Flow', 'RGB') for n in (13, 20)]
+    assert [path.stat().st_size for path in arrays] == estimates
 
 
-def test_full_disk_is_told_before_the_start(load_tool, tmp_path):
-    tool = load_tool('dataset_converters/extract_clips.py')
-    with pytest.raises(UserError, match='1000000000.0 GB are needed'):
-        tool.check_disk_space(10**18, tmp_path / 'not' / 'yet')
+def test_full_disk_is_told_before_the_start(videos, tmp_path, tool, extract):
+    with pytest.raises(UserError, match=r'\d{6,}\.\d GB are needed'):
+        extract(videos, tmp_path / 'not' / 'yet', '--num-frames', 10**12)
+    assert not list(tmp_path.iterdir())
 
 
-def test_annotated_videos_that_are_missing_are_failures(
-    videos, tmp_path, extract_clips
-):
+def test_annotated_videos_that_are_missing_are_failures(videos, tmp_path, extract):
     database = {'gone': dict(duration=1.0, subset='training', annotations=[])}
     ann = tmp_path / 'ann.json'
     ann.write_text(json.dumps(dict(database=database, classes=['move'])))
-    failed = extract_clips(str(videos), tmp_path / 'out', BOTH, ann_file=str(ann))
+    failed = extract(videos, tmp_path / 'out', '--ann', ann)
     assert list(failed) == ['gone'] and 'gone.mp4: no such video file' in failed['gone']
 
 
@@ -334,53 +296,56 @@ def test_which_videos(videos, tmp_path):
     empty.mkdir()
     for name in ('a.mp4', 'a.avi'):
         (tmp_path / name).touch()
-    with pytest.raises(UserError, match=r'a\.mp4 and a\.avi.*both become a'):
-        find_videos(str(tmp_path))
-    with pytest.raises(UserError, match='no video file'):
-        find_videos(str(empty))
-    with pytest.raises(UserError, match='no such folder'):
-        find_videos(str(tmp_path / 'nothing'))
-    with pytest.raises(UserError, match='need an annotation'):
-        find_videos(str(videos), subsets=['test'])
+    for folder, more, message in (
+        (tmp_path, {}, r'a\.avi and a\.mp4.*both become a'),
+        (empty, {}, 'no video file'),
+        (tmp_path / 'nothing', {}, 'no such folder'),
+        (videos, dict(subsets=['test']), 'need an annotation'),
+    ):
+        with pytest.raises(UserError, match=message):
+            find_videos(str(folder), **more)
 
 
-def test_ids_stay_in_their_folder(tmp_path):
-    settings = ExtractionSettings()
-    inside = settings.target(tmp_path, 'RGB', 'part/video')
+def test_ids_stay_in_their_folder(tmp_path, tool, parse):
+    args = parse('videos', tmp_path)
+    inside = tool.target(args, 'RGB', 'part/video')
     assert inside == tmp_path / 'rgb_npy' / 'part' / 'video.npy'
     for video_id in ('../video', '../../etc/video', '/etc/video'):
         with pytest.raises(UserError, match='leads out of'):
-            settings.target(tmp_path, 'RGB', video_id)
+            tool.target(args, 'RGB', video_id)
 
 
 @pytest.mark.parametrize(
-    'setting',
+    'options',
     [
-        dict(modalities=()),
-        dict(modalities=('Depth',)),
-        dict(layout='mp4'),
-        dict(side=8),
-        dict(flow_method='raft'),
-        dict(flow_bound=0),
-        dict(fps=None),
-        dict(fps=10, num_frames=5),
-        dict(fps=0),
-        dict(fps=None, num_frames=0),
-        dict(fps=float('nan')),
+        '--side 8',
+        '--flow-bound 0',
+        '--fps 0',
+        '--fps nan',
+        '--num-frames 0',
+        '--workers 0',
+        '--modalities',
+        '--modalities Depth',
+        '--layout mp4',
+        '--flow-method raft',
+        '--fps 10 --num-frames 5',
     ],
 )
-def test_impossible_settings(setting):
-    with pytest.raises(ValueError, match=next(iter(setting))):
-        ExtractionSettings(**setting)
+def test_impossible_settings(options, parse, capsys):
+    name = options.split()[0]
+    with pytest.raises((UserError, SystemExit)) as error:
+        parse('videos', 'out', *options.split())
+    message = f'{error.value} {capsys.readouterr().err}'
+    assert name.strip('-').replace('-', '_') in message.replace('-', '_')
 
 
-def _peak_memory(extract_clips, videos, out):
-    extract_clips(str(videos), out, BOTH)
+def _peak_memory(extract, videos, out):
+    extract(videos, out, *BOTH)
     children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     (out / 'peak_kib').write_text(str(children))
 
 
-def test_memory_does_not_grow_with_the_length(tmp_path, extract_clips):
+def test_memory_does_not_grow_with_the_length(tmp_path, extract):
     peaks = []
     for num_frames in (150, 2000):
         videos, out = tmp_path / f'videos{num_frames}', tmp_path / f'out{num_frames}'
@@ -388,7 +353,7 @@ def test_memory_does_not_grow_with_the_length(tmp_path, extract_clips):
         write_video(videos / 'v.avi', num_frames, side=128)
         # In a process of its own, whose children are the workers of this run only.
         process = multiprocessing.get_context('fork').Process(
-            target=_peak_memory, args=(extract_clips, videos, out)
+            target=_peak_memory, args=(extract, videos, out)
         )
         process.start()
         process.join(100)
@@ -398,17 +363,17 @@ def test_memory_does_not_grow_with_the_length(tmp_path, extract_clips):
     assert peaks[1] - peaks[0] < 12 * 1024
 
 
-def _extract_small_files_only(extract_clips, videos, out):
+def _extract_small_files_only(extract, out, *options):
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
-    failed = extract_clips(str(videos), out, BOTH, ann_file=str(videos / 'ann.json'))
-    (out / 'failed.json').write_text(json.dumps(failed))
+    (out / 'failed.json').write_text(json.dumps(extract(*options)))
 
 
 def test_what_cannot_be_written_is_told_and_leaves_nothing(
-    videos, tmp_path, extract_clips
+    videos, annotated, tmp_path, extract
 ):
     process = multiprocessing.get_context('fork').Process(
-        target=_extract_small_files_only, args=(extract_clips, videos, tmp_path)
+        target=_extract_small_files_only,
+        args=(extract, tmp_path, videos, tmp_path, *BOTH, *annotated),
     )
     process.start()
     process.join(60)
@@ -416,7 +381,7 @@ def test_what_cannot_be_written_is_told_and_leaves_nothing(
     assert sorted(failed) == ['grey', 'square']
     for reason in failed.values():
         assert 'File too large' in reason and 'decoded' not in reason
-    left = sorted(path.name for path in tmp_path.glob('*/*') if path.is_file())
+    left = sorted(path.name for path in tmp_path.glob('*/*'))
     assert left == ['extraction.json'] * 2
 
 
@@ -437,70 +402,92 @@ def accumulate(num_frames, fps, sample_fps):
     return kept
 
 
-def sampled(reader, settings):
-    """Grey levels, or numbers, of the extracted frames."""
-    indices = settings.indices(reader.times)
-    clips = sampled_clips(reader, indices, settings, ['RGB'])
-    return [frame for clip in clips for frame in clip['RGB']]
+@pytest.fixture(scope='module')
+def indices(tool, parse):
+    """The source frames of the sampled ones, given times and options."""
+    return lambda times, *options: tool.sampled_indices(
+        parse('videos', 'out', *options), times
+    )
 
 
-def levels(frames):
-    return [round((float(frame.mean()) - 20) / 5) for frame in frames]
+@pytest.fixture(scope='module')
+def sampled(tool, parse):
+    """The extracted frames of a video, given options."""
+
+    def read(path, *options):
+        reader, args = VideoReader(path), parse('videos', 'out', *options)
+        found = tool.sampled_indices(args, reader.times)
+        clips = tool.sampled_clips(args, reader, found, ['RGB'])
+        return [frame for _, clip in clips for frame in clip]
+
+    return read
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(10, 3000), st.sampled_from(RATES), st.sampled_from([5, 10]))
-def test_frames_and_counts_are_those_of_afsd(num_frames, fps, sample_fps):
-    kept = accumulate(num_frames, fps, sample_fps)
+@given(
+    num_frames=st.integers(10, 3000),
+    fps=st.sampled_from(RATES),
+    sample_fps=st.sampled_from([5, 10]),
+)
+def test_frames_and_counts_are_those_of_afsd(indices, num_frames, fps, sample_fps):
     times = FrameTimes(num_frames, float(fps))
-    indices = ExtractionSettings(fps=float(sample_fps)).indices(times)
+    found = indices(times, '--fps', sample_fps).tolist()
     # A video shorter than one interval still has one frame.
-    assert indices.tolist() == kept or [num_frames - 1]
-
-
-def fixed(num_frames, **more):
-    return ExtractionSettings(fps=None, num_frames=num_frames, **more)
+    assert found == accumulate(num_frames, fps, sample_fps) or [num_frames - 1]
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(1, 5000), st.integers(1, 900))
-def test_fixed_number_of_frames_covers_every_video_evenly(num_source, num_frames):
-    indices = fixed(num_frames).indices(FrameTimes(num_source, 29.97))
-    assert len(indices) == num_frames
-    assert indices[0] >= 0 and indices[-1] == num_source - 1
-    steps = np.diff(indices)
-    ratio = num_source / num_frames
+@given(num_source=st.integers(1, 5000), num_frames=st.integers(1, 900))
+def test_fixed_number_of_frames_covers_every_video_evenly(
+    indices, num_source, num_frames
+):
+    found = indices(FrameTimes(num_source, 29.97), '--num-frames', num_frames)
+    assert len(found) == num_frames
+    assert found[0] >= 0 and found[-1] == num_source - 1
+    steps, ratio = np.diff(found), num_source / num_frames
     assert ((steps >= np.floor(ratio)) & (steps <= np.ceil(ratio))).all()
 
 
-def test_fixed_number_closed_forms():
-    assert fixed(6).indices(FrameTimes(3, 25.0)).tolist() == [0, 0, 1, 1, 2, 2]
-    indices = fixed(768).indices(FrameTimes(1536, 25.0))
-    assert indices.tolist() == list(range(1, 1536, 2))
+def test_fixed_number_closed_forms(indices):
+    found = indices(FrameTimes(3, 25.0), '--num-frames', 6)
+    assert found.tolist() == [0, 0, 1, 1, 2, 2]
+    found = indices(FrameTimes(1536, 25.0), '--num-frames', 768)
+    assert found.tolist() == list(range(1, 1536, 2))
 
 
-def test_video_is_read_at_the_rate():
-    frames = sampled(VideoReader(SOURCE), ExtractionSettings(side=16))
+def test_video_is_read_at_the_rate(indices, sampled):
+    frames = sampled(SOURCE, '--side', 16)
     assert levels(frames) == list(range(2, 40, 3))
     assert {frame.shape for frame in frames} == {(16, 16, 3)}
     for count in (1, 7, 40, 100):
-        made = fixed(count, side=16)
-        expected = made.indices(FrameTimes(40, 30.0)).tolist()
-        assert levels(sampled(VideoReader(SOURCE), made)) == expected
+        expected = indices(FrameTimes(40, 30.0), '--num-frames', count).tolist()
+        frames = sampled(SOURCE, '--side', 16, '--num-frames', count)
+        assert levels(frames) == expected
 
 
-def test_a_varying_rate_is_sampled_by_time(make_video, number_of, tmp_path):
+def test_a_varying_rate_is_sampled_by_time(sampled, make_video, number_of, tmp_path):
     # Frame 0 stays for a second, the others for 0.1 s each, the last for no time.
     times = [0.0, *(1.0 + 0.1 * k for k in range(9))]
     path = make_video(tmp_path / 'v.mp4', 10, times=times, size=(64, 48))
-
-    def numbers(settings):
-        return [number_of(frame) for frame in sampled(VideoReader(path), settings)]
-
-    at_10_fps = ExtractionSettings(fps=10, side=32)
-    assert numbers(at_10_fps) == [0] * 10 + list(range(1, 9))
+    found = [number_of(frame) for frame in sampled(path, *RGB)]
+    assert found == [0] * 10 + list(range(1, 9))
     # Evenly over the 1.8 seconds, not over the ten frames.
-    assert numbers(fixed(4, side=32)) == [0, 0, 4, 9]
+    found = [number_of(frame) for frame in sampled(path, *RGB, '--num-frames', 4)]
+    assert found == [0, 0, 4, 9]
+
+
+def test_a_cut_video_is_filled_up_or_refused(sampled, monkeypatch):
+    original, end = VideoReader._frame, 0
+    monkeypatch.setattr(
+        VideoReader, '_frame', lambda self, i: original(self, i) if i < end else None
+    )
+    # Of 40 frames at 30 fps, in pieces of 32 sampled frames.
+    for end in (16, 34, 35):
+        found = sampled(SOURCE, *RGB, '--num-frames', 40)
+        assert levels(found) == [*range(end), *[end - 1] * (40 - end)]
+    end = 5
+    with pytest.raises(VideoReadError, match='cut off at frame 5 of 40'):
+        sampled(SOURCE, *RGB, '--num-frames', 40)
 
 
 # Windows of a video are those of what was extracted from it
@@ -530,15 +517,14 @@ KINDS = {
 
 
 @pytest.fixture(scope='module')
-def root(tmp_path_factory, make_video):
+def root(tmp_path_factory, make_video, extract):
     """A video of 64 sampled frames, and what is extracted from it."""
     root = tmp_path_factory.mktemp('root')
-    path = make_video(root / 'v.mp4', 160, 25, size=(60, 44))
+    make_video(root / 'v.mp4', 160, 25, size=(60, 44))
     entry = dict(duration=6.4, annotations=[dict(segment=[1, 2], label='a')])
     (root / 'ann.json').write_text(json.dumps(dict(database=dict(v=entry))))
-    made = ExtractionSettings(('RGB', 'Flow'), side=SIDE, flow_method='farneback')
-    (job,) = plan_extraction([VideoFile('v', path)], root, made)
-    extract_video(job, root, made)
+    options = ['--ann', root / 'ann.json', *BOTH, '--flow-method', 'farneback']
+    assert extract(root, root, *options) == {}
     return root
 
 

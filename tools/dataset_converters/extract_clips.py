@@ -10,176 +10,326 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import socket
 import sys
-from collections.abc import Sequence
-from contextlib import closing
-from dataclasses import fields
+from argparse import Namespace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 try:
     import cv2
-    from rich.console import Console
+    import mmcv
+    import numpy as np
     from rich.progress import track
 
-    from mmtal_mts.datasets.extraction import (
-        LAYOUTS,
-        ExtractionSettings,
-        Job,
-        extract_video,
-        plan_extraction,
-        remove_leftovers,
-    )
-    from mmtal_mts.datasets.flow import FLOW_METHODS, build_flow
-    from mmtal_mts.datasets.sources import claim_folder, find_videos
+    from mmtal_mts.datasets import VideoReader, VideoReadError, flow, video
+    from mmtal_mts.datasets.sources import VideoFile, claim_folder, find_videos
+    from mmtal_mts.datasets.stored import CHANNELS, open_array
+    from mmtal_mts.datasets.windows import complete_frames
+    from mmtal_mts.structures import timebase
     from mmtal_mts.utils import UserError, run_tool
     from mmtal_mts.utils.errors import error_message, is_input_error
     from mmtal_mts.utils.processes import run_jobs
 except ImportError as error:
     sys.exit(f'error: {error}')
 
+# Frames that are held at a time.
+_CHUNK = 32
+_BLOCK = 4096
+# Bytes per pixel and channel of JPEG images, rounded up from measured ones.
+_JPEG_BYTES = 0.15
+_HOST = socket.gethostname().split('.')[0]
 
-def extract_clips(
-    video_dir: str,
-    out_dir: Path,
-    settings: ExtractionSettings,
-    *,
-    ann_file: str | None = None,
-    subsets: Sequence[str] | None = None,
-    workers: int = 1,
-    dry_run: bool = False,
-) -> dict[str, str]:
-    """Extracts the videos of a folder or of an annotation file, and reports progress.
-
-    What is there already is kept, so that the same call goes on after an interruption.
-    Every video has a process of its own.
-
-    Returns:
-        Why each failed or missing video failed, by id.
-
-    Raises:
-        ImportError: If OpenCV lacks the flow method.
-        UserError: If the input is unusable, the disk is too small, or the folder holds
-            what other settings made.
-        ValueError: If ``workers`` is not positive.
-    """
-    if workers < 1:
-        raise ValueError(f'workers must be at least 1, got {workers}')
-    console = Console(highlight=False, soft_wrap=True, markup=False)
-    videos, failed = find_videos(video_dir, ann_file, subsets)
-    num_videos = len(videos) + len(failed)
-    folders = {m: settings.folder(out_dir, m) for m in settings.modalities}
-    for modality, folder in folders.items():
-        claim_folder(folder, settings.record(modality), dry_run=True)
-    jobs = plan_extraction(videos, out_dir, settings)
-    num_bytes = sum(job.num_bytes for job in jobs)
-    unit, size = ('GB', 1e9) if num_bytes >= 1e9 else ('MB', 1e6)
-    console.print(
-        f'{num_videos} videos, of which {len(videos) - len(jobs)} are there already; '
-        f'to do: {len(jobs)} videos, about {sum(job.num_frames for job in jobs)} '
-        f'frames, {num_bytes / size:.1f} {unit}'
-    )
-    check_disk_space(num_bytes, out_dir)
-    if not dry_run and jobs:
-        if 'Flow' in settings.modalities:
-            build_flow(settings.flow_method)
-        for modality, folder in folders.items():
-            claim_folder(folder, settings.record(modality))
-            remove_leftovers(folder)
-        try:
-            extract = partial(extract_video, out_dir=out_dir, settings=settings)
-            failed.update(_run(extract, jobs, workers, console))
-        finally:  # of processes that crashed or were interrupted
-            for folder in folders.values():
-                remove_leftovers(folder)
-    if failed:
-        console.print(f'{len(failed)} of {num_videos} videos failed:')
-        for video_id, reason in failed.items():
-            console.print(f'  {video_id}: {reason}')
-    elif not dry_run:
-        console.print(f'All videos are in {", ".join(map(str, folders.values()))}')
-    return failed
+# A video, and the modalities that are still to be extracted from it.
+Job = tuple[VideoFile, list[str]]
 
 
-def check_disk_space(num_bytes: int, out_dir: Path) -> None:
-    """Raises a UserError if so much does not fit on the disk."""
-    existing = next(p for p in (out_dir, *out_dir.absolute().parents) if p.exists())
-    free = shutil.disk_usage(existing).free
-    if num_bytes > free:
-        raise UserError(
-            f'{out_dir}: {num_bytes / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB '
-            'are free. Remedy: another disk, a smaller side, or fewer videos (--ann)'
-        )
-
-
-def _run(
-    extract: partial[int], jobs: Sequence[Job], workers: int, console: Console
-) -> dict[str, str]:
-    """Extracts with a bar on a terminal, a line per video elsewhere."""
-    failed: dict[str, str] = {}
-    # No thread that refreshes: it could hold a lock while a process is forked. For the
-    # same reason OpenCV must not have threads.
-    num_threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    quiet = not console.is_terminal
-    shown = dict(auto_refresh=False, console=console, disable=quiet)
-    try:
-        with closing(run_jobs(extract, jobs, workers)) as results:
-            done = track(results, 'Extracting', len(jobs), **shown)
-            for number, (job, result) in enumerate(done, 1):
-                name, outcome = job.video.video_id, f'{result} frames'
-                if isinstance(result, BaseException):
-                    reason = error_message(result)
-                    if not is_input_error(result):
-                        reason = f'{type(result).__name__}: {reason}'
-                    failed[name], outcome = reason, f'failed: {reason}'
-                if quiet:
-                    console.print(f'[{number}/{len(jobs)}] {name}: {outcome}')
-    finally:
-        cv2.setNumThreads(num_threads)
-    return failed
-
-
-def parse_args() -> argparse.Namespace:
-    """Parses the command line."""
+def parse_args(argv: Sequence[str] | None = None) -> Namespace:
+    """Parses the command line and checks the numbers."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    add = parser.add_argument
+    add, rate = parser.add_argument, parser.add_mutually_exclusive_group()
     add('videos', help='folder of the video files')
     add('out', type=Path, help='folder to write')
     add('--ann', metavar='FILE.json', help='only the videos of this annotation file')
     add('--subsets', nargs='+', help='only these subsets of it')
     add('--modalities', nargs='+', choices=['RGB', 'Flow'], default=['RGB'])
-    add('--layout', choices=LAYOUTS, default='npy')
-    add('--fps', type=float, help='sampled frames per second (default: 10)')
-    add('--num-frames', type=int, help='instead: per video, e.g. 768 for ActivityNet')
+    add('--layout', choices=['npy', 'frames'], default='npy')
+    rate.add_argument(
+        '--fps', type=float, help='sampled frames per second (default: 10)'
+    )
+    number_help = 'instead: per video, e.g. 768 for ActivityNet'
+    rate.add_argument('--num-frames', type=int, help=number_help)
     add('--side', type=int, default=112, help='height and width (default: 112)')
-    add('--flow-method', choices=FLOW_METHODS, default='tvl1', help='default: tvl1')
+    add(
+        '--flow-method', choices=flow.FLOW_METHODS, default='tvl1', help='default: tvl1'
+    )
     add('--flow-bound', type=float, default=20, help='pixels that become 0 and 255')
     add('--workers', type=int, default=os.cpu_count() or 1, help='videos at a time')
     add('--dry-run', action='store_true', help='only say what there is to do')
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     if args.fps is None and args.num_frames is None:
         args.fps = 10.0
-    args.modalities = tuple(dict.fromkeys(args.modalities))
+    args.modalities = list(dict.fromkeys(args.modalities))
+    lowest = dict(fps=0, num_frames=0, flow_bound=0, workers=0, side=15)
+    for name, bound in lowest.items():
+        value = getattr(args, name)
+        if value is not None and not bound < value < float('inf'):
+            raise UserError(f'{name} must be more than {bound}, got {value}')
     return args
+
+
+# What is to be done
+
+
+def folder_of(args: Namespace, modality: str) -> Path:
+    """The folder of a modality, for example ``OUT/flow_npy``."""
+    return args.out / f'{modality.lower()}_{args.layout}'
+
+
+def target(args: Namespace, modality: str, video_id: str) -> Path:
+    """The file or folder of a video, where a data set looks for it."""
+    folder = folder_of(args, modality)
+    name = f'{video_id}.npy' if args.layout == 'npy' else video_id
+    path = Path(os.path.normpath(folder / name))
+    if Path(os.path.normpath(folder)) not in path.parents:
+        raise UserError(f'video id {video_id!r} leads out of {folder}')
+    return path
+
+
+def claim_folders(args: Namespace, dry_run: bool) -> None:
+    """Records everything that the files of each modality depend on."""
+    for modality in args.modalities:
+        keys = ['fps', 'num_frames', 'side', 'layout']
+        keys += ['flow_method', 'flow_bound'] if modality == 'Flow' else []
+        settings = dict({key: getattr(args, key) for key in keys}, modality=modality)
+        claim_folder(folder_of(args, modality), settings, dry_run=dry_run)
+
+
+def is_whole(args: Namespace, modality: str, video_id: str) -> bool:
+    """Whether a video is there already, whole and of the right shape."""
+    path = target(args, modality, video_id)
+    if args.layout == 'frames':
+        # Folders get their name when they are complete.
+        return path.is_dir()
+    try:
+        array = open_array(str(path), modality)
+    except VideoReadError:
+        return False
+    shape = (args.side, args.side, CHANNELS[modality])
+    return array.shape[1:] == shape and args.num_frames in (None, len(array))
+
+
+def num_bytes(args: Namespace, modality: str, num_frames: int) -> int:
+    """Estimates the disk space of a video; exact for arrays."""
+    values = args.side * args.side * CHANNELS[modality]
+    if args.layout == 'npy':
+        return num_frames * values + 128
+    images = 1 if modality == 'RGB' else 2
+    blocks = -(-values * _JPEG_BYTES // (images * _BLOCK))
+    return int(num_frames * images * blocks * _BLOCK)
+
+
+def plan(args: Namespace, videos: Sequence[VideoFile], num_videos: int) -> list[Job]:
+    """Lists and prints what is missing; raises a UserError if the disk is too small."""
+    jobs, total_frames, total = [], 0, 0
+    for item in videos:
+        missing = [m for m in args.modalities if not is_whole(args, m, item.video_id)]
+        if missing:
+            jobs.append((item, missing))
+            length_s = video.announced_duration_s(item.path)
+            count = args.num_frames or 0
+            if length_s and not count:
+                count = timebase.num_sampled_frames(args.fps, length_s)
+            total_frames += count
+            total += sum(num_bytes(args, modality, count) for modality in missing)
+    unit, size = ('GB', 1e9) if total >= 1e9 else ('MB', 1e6)
+    print(
+        f'{num_videos} videos, of which {len(videos) - len(jobs)} are there already; '
+        f'to do: {len(jobs)} videos, about {total_frames} frames, '
+        f'{total / size:.1f} {unit}'
+    )
+    existing = next(p for p in (args.out, *args.out.absolute().parents) if p.exists())
+    free = shutil.disk_usage(existing).free
+    if total > free:
+        raise UserError(
+            f'{args.out}: {total / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are '
+            'free. Remedy: another disk, a smaller side, or fewer videos (--ann)'
+        )
+    return jobs
+
+
+# One video
+
+
+def sampled_indices(args: Namespace, times: timebase.FrameTimes) -> np.ndarray:
+    """(M,) source frames of the sampled frames, the last of each interval."""
+    count = args.num_frames or times.count(args.fps)
+    if args.num_frames is None:
+        indices = times.indices(0, count, args.fps)
+    elif times.starts_s is None:
+        # Of a constant rate only its ratio to the other one matters.
+        indices = timebase.source_frame_indices(0, count, times.num_frames, count)
+    else:
+        indices = times.indices(0, count, timebase.mean_rate(count, times.duration_s))
+    return np.minimum(indices, times.num_frames - 1)
+
+
+def sampled_clips(
+    args: Namespace, reader: VideoReader, indices: np.ndarray, modalities: Sequence[str]
+) -> Iterator[tuple[str, list[np.ndarray]]]:
+    """Yields modality and scaled frames, or the flow between them, in pieces."""
+    scale = partial(flow.scale_frame, width=args.side, height=args.side)
+    fields = flow.FlowReader(reader, args.flow_method, args.flow_bound, scale)
+    last: dict[str, list[np.ndarray]] = {}
+    for begin in range(0, len(indices), _CHUNK):
+        piece = indices[begin : begin + _CHUNK]
+        for modality in modalities:
+            if modality == 'RGB':
+                frames = reader.read(piece, scale)
+            else:
+                frames = fields.read(indices, begin, len(piece))
+            if len(frames) < len(piece):
+                # With the frame before it, for all that lacks up to the end.
+                known = last.get(modality, [])
+                rest = indices[begin - len(known) :]
+                whole = complete_frames(known + frames, rest, reader.times, reader.path)
+                frames = whole[len(known) :][: len(piece)]
+            last[modality] = frames[-1:]
+            yield modality, frames
+
+
+def extract_video(job: Job, args: Namespace) -> int:
+    """Extracts one video and returns the number of sampled frames."""
+    item, modalities = job
+    with ExitStack() as stack:
+        reader = VideoReader(item.path, default_fps=item.annotated_fps)
+        stack.enter_context(closing(reader))
+        indices = sampled_indices(args, reader.times)
+        writers = {
+            m: stack.enter_context(_writer(args, m, item.video_id, len(indices)))
+            for m in modalities
+        }
+        for modality, frames in sampled_clips(args, reader, indices, modalities):
+            for frame in frames:
+                writers[modality](frame)
+    return len(indices)
+
+
+@contextmanager
+def _writer(
+    args: Namespace, modality: str, video_id: str, num_frames: int
+) -> Iterator[Callable[[np.ndarray], object]]:
+    """Yields what writes the next frame; the result gets its name when it is whole."""
+    folder, path = folder_of(args, modality), target(args, modality, video_id)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    prefix = f'.{_HOST}-{os.getpid()}.'
+    with TemporaryDirectory('.partial', prefix, folder) as temporary:
+        made = Path(temporary, path.name)
+        if args.layout == 'npy':
+            # Plain writes, not a memory map: a full disk is an error there, and not a
+            # signal that ends the process.
+            with open(made, 'wb') as file:
+                shape = (num_frames, args.side, args.side, CHANNELS[modality])
+                header = dict(descr='|u1', fortran_order=False, shape=shape)
+                np.lib.format.write_array_header_1_0(file, header)
+                yield lambda frame: file.write(np.ascontiguousarray(frame).data)
+                file.flush()
+                os.fsync(file.fileno())
+        else:
+            made.mkdir()
+            numbers = iter(range(1, num_frames + 1))
+            yield lambda frame: _write_images(made, frame, next(numbers))
+        # Replaces a damaged file; a folder cannot be replaced.
+        if path.is_dir():
+            shutil.rmtree(path)
+        os.replace(made, path)
+
+
+def _write_images(folder: Path, frame: np.ndarray, number: int) -> None:
+    """Writes ``img_00001.jpg``, or ``x_`` and ``y_`` for flow."""
+    if frame.shape[2] == CHANNELS['Flow']:
+        images = dict(x=frame[..., 0], y=frame[..., 1])
+    else:
+        images = dict(img=mmcv.rgb2bgr(frame))
+    for name, image in images.items():
+        path = folder / f'{name}_{number:05}.jpg'
+        if not mmcv.imwrite(np.ascontiguousarray(image), str(path)):
+            raise OSError(f'{path}: cannot be written; the disk may be full')
+
+
+# All videos
+
+
+def remove_leftovers(args: Namespace) -> None:
+    """Removes the unfinished files of processes of this machine that are gone."""
+    for modality in args.modalities:
+        for path in folder_of(args, modality).glob('.*.partial'):
+            host, _, pid = path.name.split('.')[1].rpartition('-')
+            is_known = host == _HOST and os.path.isdir('/proc/self')
+            if is_known and not os.path.isdir(f'/proc/{pid}'):
+                shutil.rmtree(path)
+
+
+def extract_clips(args: Namespace) -> dict[str, str]:
+    """Extracts all videos, prints the progress, and returns by id why some failed.
+
+    What is there already is kept, so that the same call goes on after an interruption.
+    Every video has a process of its own.
+    """
+    videos, failed = find_videos(args.videos, args.ann, args.subsets)
+    num_videos = len(videos) + len(failed)
+    claim_folders(args, dry_run=True)
+    jobs = plan(args, videos, num_videos)
+    if not args.dry_run and jobs:
+        if 'Flow' in args.modalities:
+            flow.build_flow(args.flow_method)
+        claim_folders(args, dry_run=False)
+        remove_leftovers(args)
+        try:
+            failed |= _run(jobs, args)
+        finally:  # of processes that crashed or were interrupted
+            remove_leftovers(args)
+    if failed:
+        print(f'{len(failed)} of {num_videos} videos failed:')
+        for video_id, reason in failed.items():
+            print(f'  {video_id}: {reason}')
+    elif not args.dry_run:
+        folders = [str(folder_of(args, modality)) for modality in args.modalities]
+        print(f'All videos are in {", ".join(folders)}')
+    return failed
+
+
+def _run(jobs: Sequence[Job], args: Namespace) -> dict[str, str]:
+    """Extracts with a bar on a terminal, a line per video elsewhere."""
+    failed: dict[str, str] = {}
+    # No thread that refreshes: it could hold a lock while a process is forked. For the
+    # same reason OpenCV must not have threads.
+    cv2.setNumThreads(1)
+    quiet = not sys.stdout.isatty()
+    shown = dict(total=len(jobs), auto_refresh=False, disable=quiet)
+    extract = partial(extract_video, args=args)
+    with closing(run_jobs(extract, jobs, args.workers)) as results:
+        done = track(results, 'Extracting', **shown)
+        for number, ((item, _), result) in enumerate(done, 1):
+            outcome = f'{result} frames'
+            if isinstance(result, BaseException):
+                reason = error_message(result)
+                if not is_input_error(result):
+                    reason = f'{type(result).__name__}: {reason}'
+                failed[item.video_id], outcome = reason, f'failed: {reason}'
+            if quiet:
+                print(f'[{number}/{len(jobs)}] {item.video_id}: {outcome}', flush=True)
+    return failed
 
 
 def main() -> None:
     """Extracts."""
-    args = parse_args()
-    names = [field.name for field in fields(ExtractionSettings)]
-    failed = extract_clips(
-        args.videos,
-        args.out,
-        ExtractionSettings(**{name: getattr(args, name) for name in names}),
-        ann_file=args.ann,
-        subsets=args.subsets,
-        workers=args.workers,
-        dry_run=args.dry_run,
-    )
-    if failed:
+    if extract_clips(parse_args()):
         sys.exit(1)
 
 

@@ -22,18 +22,11 @@ from ...structures.timebase import (
 from ..flow import FlowReader, scale_frame
 from ..sources import SourceFinder, read_record
 from ..stored import CHANNELS, ImageFolder, open_array
-from ..video import ArrayReader, VideoReader, VideoReadError
-from ..video_file import complete_frames
+from ..video import VideoReader, VideoReadError
+from ..windows import complete_frames
 
-Images = list[np.ndarray]
-Reader = VideoReader | ArrayReader
-
-# Height and width of the grey frames that stand in for an unreadable video.
-_BROKEN_SHAPE = (256, 256)
-_LEAVE_OUT = (
-    ". Leave the video out of the annotation, or set on_bad_video='skip' in the data "
-    'set'
-)
+# Width and height of the grey frames that stand in for an unreadable video.
+_BROKEN_SIZE = (256, 256)
 
 
 @TRANSFORMS.register_module()
@@ -100,7 +93,7 @@ class LoadClip(BaseTransform):
             self.scale = tuple(self.scale)
         self._warned: set[str] = set()
         self._frame_size: tuple[int, int] | None = None
-        self._reader: Reader | None = None
+        self._reader: VideoReader | None = None
         self._flow: tuple[tuple, FlowReader] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -113,34 +106,35 @@ class LoadClip(BaseTransform):
         self._frame_size = (size, size) if isinstance(size, int) else size
         indices, imgs = np.zeros(0, dtype=np.int64), []
         if not results.get('broken'):
-            indices, imgs = self._read(results)
-        if not imgs:
-            channels = CHANNELS[results['modality']]
-            frame = self._filler((*_BROKEN_SHAPE, channels))
-            imgs = [self._resize(self._extracted(frame))]
+            try:
+                indices, imgs = self._read(results)
+            except VideoReadError as error:
+                if results.get('reader') is not None:
+                    raise
+                raise VideoReadError(
+                    f'{error}. Leave the video out of the annotation, or set '
+                    "on_bad_video='skip' in the data set"
+                ) from error
         shapes = {img.shape for img in imgs}
         if len(shapes) > 1:
             raise VideoReadError(
                 f'{results["source"]}: the pictures of a window differ in size '
                 f'({sorted(shapes)}). Remedy: LoadClip(scale=(width, height))'
             )
-        missing = results['clip_len'] - len(imgs)
-        results['imgs'] = imgs + [self._filler(imgs[0].shape)] * missing
-        results['img_shape'] = results['original_shape'] = imgs[0].shape[:2]
+        width, height = self.scale or self._frame_size or _BROKEN_SIZE
+        shape = (height, width, CHANNELS[results['modality']])
+        shape = shapes.pop() if shapes else shape
+        filler = np.full(shape, self.pad_value, dtype=np.uint8)
+        results['imgs'] = imgs + [filler] * (results['clip_len'] - len(imgs))
+        results['img_shape'] = results['original_shape'] = shape[:2]
         results['num_clips'] = 1
         results['frame_inds'] = indices
         return results
 
-    def _filler(self, shape: tuple[int, ...]) -> np.ndarray:
-        return np.full(shape, self.pad_value, dtype=np.uint8)
-
     def _extracted(self, frame: np.ndarray) -> np.ndarray:
         """A frame as an extraction would have stored it."""
-        if self._frame_size is None:
-            return frame
-        if frame.shape[2] == CHANNELS['RGB']:
-            return scale_frame(frame, *self._frame_size)
-        return mmcv.imresize(frame, self._frame_size)
+        size = self._frame_size
+        return frame if size is None else scale_frame(frame, *size)
 
     def _resize(self, frame: np.ndarray) -> np.ndarray:
         return frame if self.scale is None else mmcv.imresize(frame, self.scale)
@@ -148,64 +142,66 @@ class LoadClip(BaseTransform):
     def _prepare(self, frame: np.ndarray) -> np.ndarray:
         return self._resize(self._extracted(frame))
 
-    def _read(self, results: dict) -> tuple[np.ndarray, Images]:
+    def _read(self, results: dict) -> tuple[np.ndarray, list[np.ndarray]]:
         """Source frames and pictures of the window, without what is filled up."""
-        source, fps = results['source'], results.get('source_fps')
-        if results['source_type'] == 'video':
-            return self._read_video(results, fps)
+        source, modality = results['source'], results['modality']
+        fps, sample_fps = results.get('source_fps'), results['sample_fps']
         if results['source_type'] == 'frames':
             template, start = results['filename_tmpl'], results['start_index']
-            folder = ImageFolder(source, template, results['modality'], start)
+            folder = ImageFolder(source, template, modality, start)
             count, read = folder.count(), folder.read
-            fps = fps or mean_rate(count, results['duration'])
+            times = FrameTimes(count, fps or mean_rate(count, results['duration']))
+        elif results['source_type'] == 'npy':
+            array = open_array(source, modality)
+            times = FrameTimes(len(array), fps or sample_fps)
+            read = array.__getitem__
         else:
-            array = open_array(source, results['modality'])
-            count, read = len(array), lambda indices: np.asarray(array[indices])
-            fps = fps or results['sample_fps']
-        indices = self._plan(results, FrameTimes(count, fps))
-        return indices, [self._resize(frame) for frame in read(indices)]
-
-    def _read_video(
-        self, results: dict, fps: float | None
-    ) -> tuple[np.ndarray, Images]:
-        own = results.get('reader') is not None
-        reader = results['reader'] if own else self._open(results)
-        times = FrameTimes(reader.num_frames, fps) if fps else reader.times
+            reader = self._open(results)
+            times = FrameTimes(reader.num_frames, fps) if fps else reader.times
         indices = self._plan(results, times)
-        if results['modality'] == 'Flow':
-            frames = self._read_flow(results, reader, times, indices)
-        else:
+        if results['source_type'] != 'video':
+            return indices, [self._resize(np.asarray(img)) for img in read(indices)]
+        if modality == 'RGB':
             frames = reader.read(indices, self._prepare)
+        else:
+            method = results.get('flow_method', 'tvl1')
+            key = (reader, method, self._frame_size)
+            if self._flow is None or self._flow[0] != key:
+                self._flow = key, FlowReader(reader, method, prepare=self._extracted)
+            sampled = times.indices(0, results['num_sampled_frames'], sample_fps)
+            sampled = np.minimum(sampled, times.num_frames - 1)
+            place = results['window_offset'], len(indices)
+            frames = list(map(self._resize, self._flow[1].read(sampled, *place)))
         try:
             # The end of a file may lack a few frames; more is damage.
-            frames = complete_frames(frames, indices, times, results['source'])
-        except VideoReadError as error:
-            if not own and not (frames and results.get('on_bad_video') == 'skip'):
-                raise VideoReadError(f'{error}{_LEAVE_OUT}') from error
+            frames = complete_frames(frames, indices, times, source)
+        except VideoReadError:
+            is_partial = frames and results.get('on_bad_video') == 'skip'
+            if not is_partial and results.get('reader') is None:
+                raise
         return indices[: len(frames)], frames
 
-    def _open(self, results: dict) -> Reader:
-        """The file of the item, which stays open."""
+    def _open(self, results: dict) -> VideoReader:
+        """The video of the item; a file stays open."""
+        if results.get('reader') is not None:
+            return results['reader']
         source = results['source']
         if self._reader is None or self._reader.path != source:
             self._reader = self._flow = None
             fps = results.get('annotated_fps')
-            try:
-                self._reader = VideoReader(source, self.num_threads, fps)
-            except VideoReadError as error:
-                raise VideoReadError(f'{error}{_LEAVE_OUT}') from error
+            self._reader = VideoReader(source, self.num_threads, fps)
         return self._reader
 
     def _plan(self, results: dict, times: FrameTimes) -> np.ndarray:
         """Finds the (M,) source frames of the window, and checks that they exist."""
-        offset = results['window_offset']
+        offset, source = results['window_offset'], results['source']
         count = min(results['clip_len'], results['num_sampled_frames'] - offset)
         indices = times.indices(offset, count, results['sample_fps'])
-        source, duration = results['source'], results['duration']
-        tolerance_s, end = length_tolerance_s(duration), times.num_frames
+        duration, end = results['duration'], times.num_frames
+        tolerance_s = length_tolerance_s(duration)
         # The duration of an open video is its own.
-        own = results.get('reader') is not None
-        if not own and abs(times.duration_s - duration) > tolerance_s:
+        is_file = results.get('reader') is None
+        if is_file and abs(times.duration_s - duration) > tolerance_s:
             message = (
                 f'{source}: holds {end} frames at {times.fps:.3f} fps = '
                 f'{times.duration_s:.2f} s, but its annotated "duration" is '
@@ -216,46 +212,19 @@ class LoadClip(BaseTransform):
                 'frames were extracted at another one'
             )
             available = indices[: np.searchsorted(indices, end)]
-            beyond = int(indices[-1]) + 1 - end
-            if frames_to_seconds(beyond, times.fps) <= tolerance_s:
-                self._warn_once(source, f'{message}; {remedy}')
-            elif results.get('on_bad_video') == 'skip' and len(available):
-                self._warn_once(source, f'{message}; the rest is filled up')
-                return available
-            else:
-                raise VideoReadError(
-                    f'{message}, so the window from sampled frame {offset} on cannot '
-                    f'be filled; {remedy}.'
-                )
+            beyond_s = frames_to_seconds(int(indices[-1]) + 1 - end, times.fps)
+            if beyond_s > tolerance_s:
+                if results.get('on_bad_video') != 'skip' or not len(available):
+                    raise VideoReadError(
+                        f'{message}, so the window from sampled frame {offset} on '
+                        f'cannot be filled; {remedy}'
+                    )
+                indices = available
+            if source not in self._warned:
+                self._warned.add(source)
+                message += f'; what lacks is filled up; {remedy}'
+                print_log(message, logger='current', level=logging.WARNING)
         return np.minimum(indices, end - 1)
-
-    def _warn_once(self, source: str, message: str) -> None:
-        if source not in self._warned:
-            self._warned.add(source)
-            print_log(message, logger='current', level=logging.WARNING)
-
-    def _read_flow(
-        self, results: dict, reader: Reader, times: FrameTimes, indices: np.ndarray
-    ) -> Images:
-        """Flow from each sampled frame to the next; the last field is repeated."""
-        method = results.get('flow_method', 'tvl1')
-        key = (reader, method, self._frame_size)
-        if self._flow is None or self._flow[0] != key:
-            self._flow = key, FlowReader(reader, method, prepare=self._extracted)
-        flow = self._flow[1]
-        last = max(results['num_sampled_frames'] - 2, 0)
-        numbers = np.arange(len(indices)) + results['window_offset']
-        numbers = np.minimum(numbers, last)  # k: the field from frame k to frame k + 1
-        first = int(numbers[0])
-        count = int(numbers[-1]) - first + 2
-        sources = times.indices(first, count, results['sample_fps'])
-        sources = np.minimum(sources, times.num_frames - 1)
-        if results['num_sampled_frames'] == 1:
-            fields = flow.still(int(indices[0]))
-        else:
-            places = numbers - first
-            fields = flow.read(sources[places], sources[places + 1])
-        return [self._resize(field) for field in fields]
 
 
 @TRANSFORMS.register_module()
@@ -319,21 +288,17 @@ class AppendClip(BaseTransform):
         """Appends the second clip."""
         size = results['imgs'][0].shape[:2]
         second = self.load(dict(results, **self._source(results, size)))
-        own_size = second['imgs'][0].shape[:2]
+        imgs, own_size = second['imgs'], second['img_shape']
         if results.get('broken'):
-            second['imgs'] = [
-                np.resize(img, (*size, img.shape[2])) for img in second['imgs']
-            ]
+            imgs = [np.resize(img, (*size, img.shape[2])) for img in imgs]
         elif size != own_size:
             raise ValueError(
                 f'video {results["video_id"]}: frames are {size}, those of '
                 f'{second["source"]} are {own_size} (height, width). Put a Resize to '
                 f'{own_size} before AppendClip, or extract at the other size'
             )
-        results['imgs'] = [
-            np.concatenate(pair, axis=2)
-            for pair in zip(results['imgs'], second['imgs'], strict=True)
-        ]
+        pairs = zip(results['imgs'], imgs, strict=True)
+        results['imgs'] = [np.concatenate(pair, axis=2) for pair in pairs]
         return results
 
     def _source(self, results: dict, size: tuple[int, int]) -> dict[str, Any]:
@@ -346,20 +311,15 @@ class AppendClip(BaseTransform):
                     'and Flow can'
                 )
             return dict(modality='Flow', frame_size=size[::-1])
-        video_id = results['video_id']
+        video_id, fps = results['video_id'], self.source_fps
         source = self.finder.find(video_id)
         if source is None:
             raise VideoReadError(
                 f'{self.finder.expected(video_id)}: missing second source of video '
                 f'{video_id}'
             )
-        source_fps = self.source_fps
-        if source_fps is None and self.source['source_type'] != 'video':
-            source_fps = results['sample_fps']
-            if self.record is not None:
-                source_fps = self.record.rate(results['duration'])
-        return dict(self.source, source=source, source_fps=source_fps)
-
-    def __repr__(self) -> str:
-        settings = dict(self.source, source_fps=self.source_fps)
-        return f'{self.__class__.__name__}({self.finder.folder!r}, {settings})'
+        if fps is None and self.record is not None:
+            fps = self.record.rate(results['duration'])
+        elif fps is None and self.source['source_type'] != 'video':
+            fps = results['sample_fps']
+        return dict(self.source, source=source, source_fps=fps)
