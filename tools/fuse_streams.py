@@ -12,8 +12,6 @@ import sys
 from collections.abc import Sequence
 
 try:
-    import numpy as np
-    import torch
     from mmaction.structures import ActionDataSample
     from mmengine.config import Config
     from mmengine.evaluator import Evaluator
@@ -22,7 +20,7 @@ try:
 
     from mmtal_mts.apis import CfgOptionsAction, load_config, merge_options
     from mmtal_mts.evaluation.functional.detections import some_names
-    from mmtal_mts.evaluation.metrics.raw_outputs import RawOutputFolder, RawWindow
+    from mmtal_mts.evaluation.metrics import RawOutputs, load_raw_outputs
     from mmtal_mts.models.dense_heads import complete_test_cfg
     from mmtal_mts.models.detectors import (
         check_weights,
@@ -34,8 +32,8 @@ except ImportError as error:
     sys.exit(f'error: {error}')
 
 
-def parse_args() -> argparse.Namespace:
-    """Parses the command line."""
+def main() -> None:
+    """Fuses."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -53,12 +51,7 @@ def parse_args() -> argparse.Namespace:
         help='override settings of the config, e.g. '
         'test_evaluator.dump_path=detections.json model.test_cfg.nms.sigma=0.3',
     )
-    return parser.parse_args()
-
-
-def main() -> None:
-    """Fuses."""
-    args = parse_args()
+    args = parser.parse_args()
     cfg = merge_options(load_config(args.config), args.cfg_options)
     metrics = fuse_streams(cfg, args.raw, args.weights)
     print('  '.join(f'{name}: {value:.4f}' for name, value in metrics.items()))
@@ -83,73 +76,53 @@ def fuse_streams(
     test_cfg = cfg.model.get('test_cfg') or cfg.model.get('rgb', {}).get('test_cfg')
     test_cfg = complete_test_cfg(test_cfg)
     weights = check_weights(weights, len(folders))
-    streams = [RawOutputFolder(folder) for folder in folders]
-    check_windows(streams)
-    evaluator = Evaluator(cfg.test_evaluator)
-    evaluator.dataset_meta = streams[0].dataset_meta
-    for key in track(streams[0].keys, 'Fusing'):
-        windows = [stream.load(key) for stream in streams]
-        for window, stream in zip(windows[1:], streams[1:], strict=True):
-            if found := differences(windows[0], window):
-                raise UserError(
-                    f'window {key} does not match in {streams[0].path} and '
-                    f'{stream.path}: {"; ".join(found)}'
-                )
-        facts = dict(windows[0].facts, video_id=key.video_id)
-        facts.setdefault('window_offset', key.window_offset)
-        facts['broken'] = any(window.facts['broken'] for window in windows)
-        sample = ActionDataSample(metainfo=facts)
-        raw = [
-            {
-                name: torch.from_numpy(value if name == 'points' else value[None])
-                for name, value in window.outputs.items()
-            }
-            for window in windows
-        ]
-        predict_streams(head, raw, facts['num_frames'], [sample], test_cfg, weights)
-        evaluator.process(data_samples=[sample], data_batch=None)
-    return evaluator.evaluate(len(streams[0].keys))
-
-
-def check_windows(streams: Sequence[RawOutputFolder]) -> None:
-    """Raises a ``UserError`` unless all networks saw the same windows and classes."""
-    first, *others = streams
-    problems = []
-    for other in others:
-        paths = f'{first.path} and {other.path}'
-        metas = f'{first.dataset_meta} and {other.dataset_meta}'
-        if other.dataset_meta != first.dataset_meta:
-            problems.append(f'{paths} were made with different classes: {metas}')
-        for one, two in ((first, other), (other, first)):
-            if lacking := sorted(set(one.keys) - set(two.keys)):
-                problems.append(
-                    f'{len(lacking)} windows of {one.path} are missing in '
-                    f'{two.path}: {some_names(lacking, 10)}'
-                )
+    streams = [load_raw_outputs(folder) for folder in folders]
+    facts, problems = [describe_windows(stream) for stream in streams], []
+    for folder, own in zip(folders[1:], facts[1:], strict=True):
+        for one, other, only in (
+            (folders[0], folder, facts[0] - own),
+            (folder, folders[0], own - facts[0]),
+        ):
+            if only:
+                text = some_names(sorted(only), 10)
+                problems.append(f'{len(only)} of {one} are not in {other}: {text}')
     if problems:
         raise UserError(
             '\n'.join(problems) + '\nRemedy: test all networks with the same '
             'annotation, subset, clip_len, window_stride and sample_fps'
         )
+    evaluator = Evaluator(cfg.test_evaluator)
+    evaluator.dataset_meta = streams[0].classes
+    windows = streams[0].windows
+    for row, window in enumerate(track(windows, 'Fusing')):
+        broken = any(stream.windows[row]['broken'] for stream in streams)
+        sample = ActionDataSample(metainfo=dict(window, broken=broken))
+        raw = [
+            {
+                name: value[row] if name == 'points' else value[row, None]
+                for name, value in stream.outputs.items()
+            }
+            for stream in streams
+        ]
+        predict_streams(head, raw, window['num_frames'], [sample], test_cfg, weights)
+        evaluator.process(data_samples=[sample], data_batch=None)
+    return evaluator.evaluate(len(windows))
 
 
-def differences(first: RawWindow, other: RawWindow) -> list[str]:
-    """One text per reason why two networks cannot have seen the same window."""
-    found = []
-    for name in ('num_frames', 'sample_fps', 'duration'):
-        one, two = first.facts.get(name), other.facts.get(name)
-        values = np.array([one, two], dtype=np.float64)  # NaN in place of None
-        if not np.isclose(*values, rtol=1e-6, equal_nan=True):
-            texts = ('None' if value is None else f'{value:g}' for value in (one, two))
-            found.append(f'{name} {" and ".join(texts)}')
-    for name, value in first.outputs.items():
-        shape = other.outputs[name].shape
-        if value.shape != shape:
-            found.append(f'{name} of shape {value.shape} and {shape}')
-    points = (window.outputs['points'] for window in (first, other))
-    if not found and not np.array_equal(*points):
-        found.append('other location centres')
-    return found
+def describe_windows(raw: RawOutputs) -> set[str]:
+    """What must be equal for all networks, a text for each window, class list, ..."""
+    texts = {f'{name} {names}' for name, names in raw.classes.items()}
+    for name, value in raw.outputs.items():
+        texts.add(f'{name} of shape {tuple(value.shape[1:])}')
+    texts.add(f'location centres with the sum {raw.outputs["points"][0].sum():g}')
+    for w in raw.windows:
+        duration = 'unknown' if w['duration'] is None else f'{w["duration"]:g} s'
+        texts.add(
+            f'window {w["video_id"]} at sampled frame {int(w["window_offset"])} '
+            f'(num_frames {w["num_frames"]}, sample_fps {w["sample_fps"]:g}, '
+            f'duration {duration})'
+        )
+    return texts
 
 
 if __name__ == '__main__':

@@ -8,7 +8,6 @@ import os
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
 
 import matplotlib
 import numpy as np
@@ -17,7 +16,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from rich.console import Console
 
-from ..evaluation.diagnosis import Diagnosis
+from ..evaluation.diagnosis import BucketTable, Diagnosis
 from ..evaluation.functional.mean_ap import describe_counts, percent_table
 from ..utils import result_console
 from ..utils.io import atomic_write, write_json
@@ -61,6 +60,22 @@ _CHARACTERISTICS = {
     'coverage': 'coverage of the video',
     'instances': 'segments of the class in the video',
 }
+_STYLE = {
+    # Names come from files: a dollar sign is not the start of a formula.
+    'text.parse_math': False,
+    'font.size': 9.5,
+    'text.color': INK,
+    **{f'axes.spines.{side}': False for side in ('top', 'right', 'left')},
+    **{f'axes.{part}color': INK for part in ('label', 'title')},
+    'axes.titlesize': 10.5,
+    'axes.edgecolor': GRID,
+    'axes.axisbelow': True,
+    **{f'{axis}tick.color': INK for axis in 'xy'},
+    **{f'{axis}tick.labelsize': 8.5 for axis in 'xy'},
+    **{f'{axis}tick.major.size': 0 for axis in 'xy'},
+    'legend.frameon': False,
+    'legend.fontsize': 8.5,
+}
 
 
 def write_diagnosis(
@@ -101,55 +116,47 @@ def print_diagnosis(diagnosis: Diagnosis, console: Console | None = None) -> Non
         diagnosis: What to print.
         console: Where to. None: standard output.
     """
-    console = console or result_console()
-
-    def show(title: str, head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-        if rows:
-            console.print(percent_table(title, head, rows))
-
-    tious = [f'{t:g}' for t in diagnosis.tiou_thresholds]
-    main, at = diagnosis.main, f'at tIoU {diagnosis.main_tiou:g}'
-    mean, total = diagnosis.mean_ap, int(diagnosis.segments.sum())
-
-    present = np.flatnonzero(diagnosis.segments)
-    present = present[np.argsort(-diagnosis.ap[main, present])]
-    rows = [
-        (diagnosis.classes[k], *_with_mean(diagnosis.ap[:, k]), diagnosis.segments[k])
-        for k in present
-    ]
-    rows += [(), ('mAP', *_with_mean(mean), total)]
-    head = ['class', *tious, 'average', 'segments']
-    show('AP in % by tIoU', head, rows)
-
-    rows = [(_spaced(kind), *counts) for kind, counts in diagnosis.kinds.items()]
-    show('Detections', ['kind', *tious], rows)
-
-    fixed = {'as it is': mean, **diagnosis.fixed}
-    rows = [(_spaced(kind), *_with_mean(values)) for kind, values in fixed.items()]
-    title = 'mAP in % with one kind put right'
-    show(title, ['kind', *tious, 'average'], rows)
-
+    console, d = console or result_console(), diagnosis
+    at, tious = f'at tIoU {d.main_tiou:g}', [f'{t:g}' for t in d.tiou_thresholds]
+    spans, by = [*tious, 'average'], ['by', 'bucket', 'segments']
+    present = sorted(np.flatnonzero(d.segments), key=lambda k: -d.ap[d.main, k])
+    classes = [(d.classes[k], *_with_mean(d.ap[:, k]), d.segments[k]) for k in present]
+    total = d.segments.sum()
+    classes += [(), ('mAP', *_with_mean(d.mean_ap), total)]
+    kinds = [(_spaced(kind), *counts) for kind, counts in d.kinds.items()]
+    fixed = {'as it is': d.mean_ap, **d.fixed}.items()
+    fixed = [(_spaced(kind), *_with_mean(values)) for kind, values in fixed]
     missed, ranges = [], []
-    by_bucket = [('all', '', total, *_with_mean(diagnosis.buckets[0].overall), ''), ()]
-    for one in diagnosis.buckets:
-        changes = [f'{100 * x:+.0f} %' if x == x else '-' for x in one.relative_change]
-        for row, name in enumerate(one.buckets):
-            cells = one.characteristic, name, one.total[row]
-            lost = one.missed[main, row]
-            share = lost / one.total[row] if one.total[row] else np.nan
-            missed.append((*cells, lost, float(share)))
-            by_bucket.append((*cells, *_with_mean(one.mean_ap[:, row]), changes[row]))
+    by_bucket = [('all', '', total, *_with_mean(d.buckets[0].overall), ''), ()]
+    for table in d.buckets:
+        for row, name in enumerate(table.buckets):
+            cells = table.characteristic, name, table.total[row]
+            share, change = _missed(table, d.main)[row], table.relative_change[row]
+            missed.append((*cells, table.missed[d.main, row], share))
+            change = '-' if np.isnan(change) else f'{100 * change:+.0f} %'
+            by_bucket.append((*cells, *_with_mean(table.mean_ap[:, row]), change))
         missed.append(())
         by_bucket.append(())
-        ranges.append((one.characteristic, one.sensitivity, one.impact))
-    by = ['by', 'bucket', 'segments']
-    show(f'Missed segments {at}', [*by, 'missed', '%'], missed)
-    title = 'Normalised mAP in % by what the segments are like'
-    show(title, [*by, *tious, 'average', 'change'], by_bucket)
-    show('Sensitivity in %', ['by', 'sensitivity', 'impact'], ranges)
-    mixed_up = diagnosis.mixed_up[:10]
-    title = f'Classes taken for each other {at}'
-    show(title, ['true', 'detected', ''], mixed_up)
+        ranges.append((table.characteristic, table.sensitivity, table.impact))
+    for title, head, rows in (
+        ('AP in % by tIoU', ['class', *spans, 'segments'], classes),
+        ('Detections', ['kind', *tious], kinds),
+        ('mAP in % with one kind put right', ['kind', *spans], fixed),
+        (f'Missed segments {at}', [*by, 'missed', '%'], missed),
+        (
+            'Normalised mAP in % by what the segments are like',
+            [*by, *spans, 'change'],
+            by_bucket,
+        ),
+        ('Sensitivity in %', ['by', 'sensitivity', 'impact'], ranges),
+        (
+            f'Classes taken for each other {at}',
+            ['true', 'detected', ''],
+            d.mixed_up[:10],
+        ),
+    ):
+        if rows:
+            console.print(percent_table(title, head, rows))
 
 
 def _spaced(name: str) -> str:
@@ -158,6 +165,11 @@ def _spaced(name: str) -> str:
 
 def _with_mean(values: np.ndarray) -> list[float]:
     return [*values, values.mean()]
+
+
+def _missed(table: BucketTable, level: int) -> np.ndarray:
+    """Share (B,) of the segments that are missed at a threshold; NaN without any."""
+    return table.missed[level] / np.where(table.total, table.total, np.nan)
 
 
 def _draw(diagnosis: Diagnosis) -> bytes:
@@ -169,76 +181,55 @@ def _draw(diagnosis: Diagnosis) -> bytes:
     """
     main, tables = diagnosis.main, diagnosis.buckets
     heights = [4.4, 3.5, 3.5]
-    # Names come from files: a dollar sign is not the start of a formula.
-    with matplotlib.rc_context({'text.parse_math': False, 'font.size': 9.5}):
+    with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(13, sum(heights)), dpi=100, layout='constrained')
-        rows = figure.subfigures(len(heights), 1, height_ratios=heights, hspace=0.02)
-        left, right = rows[0].subplots(1, 2)
+        top, *rows = figure.subfigures(3, 1, height_ratios=heights, hspace=0.02)
+        left, right = top.subplots(1, 2)
         _plot_fixes(left, diagnosis)
         _plot_profile(right, list(diagnosis.kinds), diagnosis.profile[main])
-        columns = [row.subplots(1, len(tables), sharey=True) for row in rows[1:]]
+        above, below = (row.subplots(1, len(tables), sharey=True) for row in rows)
         overall = 100 * tables[0].overall.mean()
-        for missed, normalised, table in zip(*columns, tables, strict=True):
-            _plot_buckets(
-                missed, table, table.missed[main] / np.maximum(table.total, 1)
-            )
-            _plot_buckets(normalised, table, table.average, overall)
+        for axes, other, table in zip(above, below, tables, strict=True):
+            _plot_buckets(axes, table, _missed(table, main))
+            _plot_buckets(other, table, table.average, overall)
         label = f'missed in % at tIoU {diagnosis.main_tiou:g}; on top: segments'
-        columns[0][0].set_ylabel(label, color=INK)
-        label = 'normalised mAP in %; on top: segments'
-        columns[1][0].set_ylabel(label, color=INK)
+        above[0].set_ylabel(label)
+        below[0].set_ylabel('normalised mAP in %; on top: segments')
         png = io.BytesIO()
         FigureCanvasAgg(figure).print_png(png)
     return png.getvalue()
-
-
-def _clean(axes: Axes, title: str = '') -> None:
-    """Leaves only the lines that help to read."""
-    for side in ('top', 'right', 'left'):
-        axes.spines[side].set_visible(False)
-    axes.spines['bottom'].set_color(GRID)
-    axes.tick_params(colors=INK, labelsize=8.5, length=0)
-    axes.set_axisbelow(True)
-    axes.set_title(title, fontsize=10.5, color=INK)
 
 
 def _plot_fixes(axes: Axes, diagnosis: Diagnosis) -> None:
     """What the mAP gains if one kind of error is put right."""
     main, now = diagnosis.main, diagnosis.mean_ap[diagnosis.main]
     gains = [100 * (values[main] - now) for values in diagnosis.fixed.values()]
-    bars = axes.barh(
-        [name.replace('_', ' ') for name in diagnosis.fixed], gains, 0.6, color=_BAR
-    )
-    axes.bar_label(bars, fmt=' +%.1f', fontsize=8, color=INK)
+    bars = axes.barh([*map(_spaced, diagnosis.fixed)], gains, 0.6, color=_BAR)
+    axes.bar_label(bars, fmt=' +%.1f', fontsize=8)
     axes.invert_yaxis()
     axes.set_xlim(0, max(1.0, *gains) * 1.12)
     title = f'mAP gained above {100 * now:.1f} % at tIoU {diagnosis.main_tiou:g}, '
-    _clean(axes, title + 'if one kind is put right')
+    axes.set_title(title + 'if one kind is put right')
 
 
 def _plot_profile(axes: Axes, kinds: Sequence[str], counts: np.ndarray) -> None:
     """Share of each kind of detection by its place in the ranking."""
-    total = counts.sum(axis=1, keepdims=True)
-    shares = 100 * np.divide(counts, total, out=np.zeros(counts.shape), where=total > 0)
+    shares = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     names = [f'{band + 1}G' for band in range(len(counts))]
     bottom = np.zeros(len(counts))
     for kind, share, color in zip(kinds, shares.T, _KIND_COLORS, strict=True):
-        bars = axes.bar(
-            names, share, 0.78, bottom, color=color, label=kind.replace('_', ' ')
-        )
+        bars = axes.bar(names, share, 0.78, bottom, color=color, label=_spaced(kind))
         texts = [f'{value:.0f}' if value >= 6 else '' for value in share]
         axes.bar_label(bars, texts, label_type='center', fontsize=8, color='white')
         bottom += share
-    axes.set(ylim=(0, 100), xlim=(-0.6, len(counts) - 0.4))
-    axes.set_xlabel('place in the ranking (G: segments of the class)', color=INK)
-    axes.set_ylabel('detections in %', color=INK)
-    style = dict(frameon=False, fontsize=8.5, labelcolor=INK, ncols=3)
-    axes.legend(loc='lower center', bbox_to_anchor=(0.47, 1), handlelength=1, **style)
-    _clean(axes)
+    axes.set(ylim=(0, 100), xlim=(-0.6, len(counts) - 0.4), ylabel='detections in %')
+    axes.set_xlabel('place in the ranking (G: segments of the class)')
+    place = dict(loc='lower center', bbox_to_anchor=(0.47, 1), ncols=3, handlelength=1)
+    axes.legend(**place)
 
 
 def _plot_buckets(
-    axes: Axes, table: Any, shares: np.ndarray, overall: float | None = None
+    axes: Axes, table: BucketTable, shares: np.ndarray, overall: float | None = None
 ) -> None:
     """Bars from 0 to 100 % of the buckets, and their change against ``overall``."""
     percent, places = 100 * shares, range(len(table.buckets))
@@ -250,13 +241,11 @@ def _plot_buckets(
         changes = 100 * np.nan_to_num(table.relative_change)
         pairs = zip(percent, changes, strict=True)
         texts = [f'{value:.1f}\n{change:+.0f} %' for value, change in pairs]
-    texts = [
-        '' if np.isnan(x) else text for x, text in zip(percent, texts, strict=True)
-    ]
+    texts = np.where(np.isnan(percent), '', texts)
     box = dict(facecolor='white', edgecolor='none', pad=0.2)
-    axes.bar_label(bars, texts, padding=2, fontsize=8, color=INK, bbox=box)
+    axes.bar_label(bars, texts, padding=2, fontsize=8, bbox=box)
     for place, count in zip(places, table.total, strict=True):
         axes.text(place, 123, f'{count}', color=FAINT, ha='center', fontsize=8)
     axes.set_xticks(places, table.buckets, rotation=25, ha='right')
     axes.set(ylim=(0, 130), yticks=range(0, 101, 20))
-    _clean(axes, _CHARACTERISTICS[table.characteristic])
+    axes.set_title(_CHARACTERISTICS[table.characteristic])

@@ -18,7 +18,7 @@ from mmaction.registry import RUNNERS
 from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
-from ..evaluation.metrics.raw_outputs import is_raw_folder
+from ..evaluation.metrics import RAW_FILE
 from ..utils import UserError, latest_checkpoint
 from ..utils.checkpoint import check_checkpoint
 
@@ -246,7 +246,7 @@ def prepare_test_config(
             raise UserError(f'--dump {dump} must end with .pkl or .pickle')
         metrics.append(dict(type='DumpResults', out_file_path=dump))
     if dump_raw is not None:
-        if is_raw_folder(dump_raw):
+        if Path(dump_raw, RAW_FILE).is_file():
             raise UserError(
                 f'--dump-raw {dump_raw} holds the raw outputs of another run. Remedy: '
                 'choose another folder, or remove this one'

@@ -16,10 +16,16 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from ..structures import Segments, VideoAnnotation, pairwise_tiou
-from .functional.matching import UNMATCHED, Matching, match_videos
-from .functional.mean_ap import average_precision
+from ..structures import Segments, VideoAnnotation
+from .functional.mean_ap import (
+    UNMATCHED,
+    MeanAPResult,
+    average_precision,
+    mean_average_precision,
+    overlapping_pairs,
+)
 
 KINDS = (
     'true_positive',
@@ -175,62 +181,60 @@ def diagnose(
 
     Raises:
         ValueError: ``main_tiou`` is not among the thresholds, ``background_tiou`` is
-            not in (0, 1), edges are not ascending, or see :func:`.match_videos`.
+            not in (0, 1), edges are not ascending, or see
+            :func:`.mean_average_precision`.
     """
     if not 0 < background_tiou < 1:
         raise ValueError(f'background_tiou must be in (0, 1), got {background_tiou}')
     actions = {name: video.actions for name, video in ground_truth.items()}
-    matching = match_videos(actions, detections, len(classes), tiou_thresholds)
-    thresholds = matching.tiou_thresholds
-    main = int(np.abs(thresholds - (main_tiou or 0.5)).argmin())
-    if abs(thresholds[main] - (main_tiou or 0.5)) > 1e-6:
-        if main_tiou is not None:
-            raise ValueError(
-                f'tIoU {main_tiou:g} is not among the evaluated thresholds '
-                f'{thresholds.tolist()}'
-            )
-        main = len(thresholds) // 2
-    truth, found = matching.truth, matching.found
-    own, own_tiou, other, other_tiou = _best_overlaps(matching)
-    kinds = []
-    for hits, threshold in zip(matching.hits, thresholds, strict=True):
-        fits = [hits, own_tiou >= threshold, other_tiou >= threshold]
-        fits += [own_tiou >= background_tiou, other_tiou >= background_tiou]
-        kinds.append(np.select(fits, range(5), default=5))  # (S,) rows of KINDS
-    goals = {'wrong_label': other, 'localization': own, 'confusion': other}
-    rows = zip(matching.matched, kinds, strict=True)
-    fixed = np.array([_mean_ap_if_fixed(matching, *row, goals) for row in rows])
+    result = mean_average_precision(actions, detections, len(classes), tiou_thresholds)
+    thresholds = np.array(result.tiou_thresholds)
+    is_main = np.abs(thresholds - (main_tiou or 0.5)) < 1e-6
+    if main_tiou is not None and not is_main.any():
+        raise ValueError(
+            f'tIoU {main_tiou:g} is not among the evaluated thresholds '
+            f'{thresholds.tolist()}'
+        )
+    main = int(is_main.argmax()) if is_main.any() else len(thresholds) // 2
+    truth, labels = result.truth.labels, result.found.labels
+    hits = result.matched != UNMATCHED  # (M, S)
+    (own, other), (own_tiou, other_tiou) = _best_overlaps(result)
+    enough = thresholds[:, None]
+    fits = [hits, own_tiou >= enough, other_tiou >= enough]
+    fits += [own_tiou >= background_tiou, other_tiou >= background_tiou]
+    kinds = np.select(fits, range(5), default=5)  # (M, S) rows of KINDS
+    positives = np.bincount(truth, minlength=len(classes))
     # Place of each detection among those of its class, in units of the positives.
-    bands = np.zeros(len(found), dtype=np.int64)
-    for label, count in enumerate(matching.positives):
-        places = np.flatnonzero(found.labels == label)
-        bands[places] = np.arange(len(places)) // max(count, 1)
+    bands = pd.Series(labels).groupby(labels).cumcount().to_numpy() // positives[labels]
     near = bands < _NUM_BANDS
-    profile = np.zeros((len(kinds), _NUM_BANDS, len(KINDS)), dtype=np.int64)
-    for counts, kind in zip(profile, kinds, strict=True):
-        np.add.at(counts, (bands[near], kind[near]), 1)
+    profile = np.zeros((len(thresholds), _NUM_BANDS, len(KINDS)), dtype=np.int64)
+    levels = np.arange(len(thresholds))[:, None]
+    np.add.at(profile, (levels, bands[near], kinds[:, near]), 1)
+    totals = (kinds == np.arange(len(KINDS))[:, None, None]).sum(axis=2)  # (6, M)
+    goals = {'wrong_label': other, 'localization': own, 'confusion': other}
+    rows = zip(result.matched, kinds, strict=True)
+    fixed = np.array([_mean_ap_if_fixed(result, *row, goals) for row in rows])
     wrong = near & (kinds[main] == KINDS.index('wrong_label'))
-    pairs = (truth.labels[other[wrong]].tolist(), found.labels[wrong].tolist())
-    mixed_up = sorted(Counter(zip(*pairs, strict=True)).items())
-    ap = average_precision(matching.hits, found.labels, matching.positives)
-    totals = np.stack([np.bincount(kind, minlength=len(KINDS)) for kind in kinds])
+    pairs = truth[other[wrong]].tolist(), labels[wrong].tolist()
+    mixed_up = Counter(sorted(zip(*pairs, strict=True)))
     return Diagnosis(
         classes=tuple(classes),
-        tiou_thresholds=tuple(thresholds.tolist()),
-        main_tiou=float(thresholds[main]),
-        ap=ap,
-        mean_ap=np.nanmean(ap, axis=1),
-        segments=matching.positives,
-        counts=matching.counts,
-        kinds=dict(zip(KINDS, totals.T, strict=True)),
+        tiou_thresholds=result.tiou_thresholds,
+        main_tiou=result.tiou_thresholds[main],
+        ap=result.ap,
+        mean_ap=result.mean_ap,
+        segments=positives,
+        counts=result.counts,
+        kinds=dict(zip(KINDS, totals, strict=True)),
         profile=profile,
         fixed=dict(zip(FIXES, fixed.T, strict=True)),
-        recall=matching.hits.sum(axis=1) / len(truth),
+        recall=hits.sum(axis=1) / len(truth),
         mixed_up=[
             (classes[true], classes[label], count)
-            for (true, label), count in sorted(mixed_up, key=lambda item: -item[1])
+            # Equally frequent pairs stay in order of the classes.
+            for (true, label), count in mixed_up.most_common()
         ],
-        buckets=_bucket_tables(matching, ground_truth, edges),
+        buckets=_bucket_tables(result, ground_truth, edges),
     )
 
 
@@ -239,93 +243,96 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, np.ndarray):
-        return np.where(np.isnan(value), None, value).tolist()
+        value = value.tolist()
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     return None if isinstance(value, float) and np.isnan(value) else value
 
 
-def _best_overlaps(matching: Matching) -> tuple[np.ndarray, ...]:
-    """The segment (S,) that each detection overlaps most, and its tIoU (S,).
+def _best_overlaps(result: MeanAPResult) -> tuple[np.ndarray, np.ndarray]:
+    """The segments (2, S) that each detection overlaps most, and their tIoU (2, S).
 
     First of its own class, then of the others; ``UNMATCHED`` and 0 without one.
     """
-    found, truth = matching.found, matching.truth
-    index = np.full((2, len(found)), UNMATCHED)
-    best = np.zeros((2, len(found)))
-    for video in np.unique(matching.truth_video):
-        rows = np.flatnonzero(matching.video == video)
-        columns = np.flatnonzero(matching.truth_video == video)
-        tiou = pairwise_tiou(found.segments[rows], truth.segments[columns])
-        same = found.labels[rows][:, None] == truth.labels[columns]
-        for side, mask in enumerate((same, ~same)):
-            masked = np.where(mask, tiou, 0.0)
-            column = masked.argmax(axis=1)
-            best[side, rows] = value = masked[np.arange(len(rows)), column]
-            index[side, rows] = np.where(value > 0, columns[column], UNMATCHED)
-    return index[0], best[0], index[1], best[1]
+    found, truth = result.found, result.truth
+    videos, least = (result.video, result.truth_video), np.nextafter(0, 1)
+    row, target, tiou = overlapping_pairs(
+        found.segments, videos[0], truth.segments, videos[1], least
+    )
+    # The best of a detection comes first; of equally good ones the first segment.
+    order = np.lexsort((target, -tiou, row))
+    row, target, tiou = row[order], target[order], tiou[order]
+    index, best = np.full((2, len(found)), UNMATCHED), np.zeros((2, len(found)))
+    same = found.labels[row] == truth.labels[target]
+    for side, pairs in enumerate((np.flatnonzero(same), np.flatnonzero(~same))):
+        rows, first = np.unique(row[pairs], return_index=True)
+        index[side, rows] = target[pairs[first]]
+        best[side, rows] = tiou[pairs[first]]
+    return index, best
 
 
 def _mean_ap_if_fixed(
-    matching: Matching,
+    result: MeanAPResult,
     matched: np.ndarray,
     kinds: np.ndarray,
     goals: Mapping[str, np.ndarray],
 ) -> list[float]:
-    """The mAP at one threshold with each of ``FIXES``."""
-    hits, own_labels, truth = kinds == 0, matching.found.labels, matching.truth
-    found = np.isin(np.arange(len(truth)), matched)
+    """The mAP at one threshold with each of ``FIXES``.
+
+    ``goals`` are, by kind, the segments (S,) that detections of it should find.
+    """
+    truth, own = result.truth.labels, result.found.labels
+    hits, is_open = kinds == 0, ~np.isin(np.arange(len(truth)), matched)
     cases = []
     for number, kind in enumerate(KINDS[1:], 1):
-        labels, new_hits = own_labels.copy(), hits.copy()
+        labels, right = own.copy(), hits.copy()
         if kind in goals:
             wrong = np.flatnonzero(kinds == number)
-            goal = goals[kind][wrong]
-            wrong, goal = wrong[~found[goal]], goal[~found[goal]]
+            wrong = wrong[is_open[goals[kind][wrong]]]
             # Detections are in order of their scores: the best gets the segment.
-            goal, first = np.unique(goal, return_index=True)
-            new_hits[wrong[first]] = True
-            labels[wrong[first]] = truth.labels[goal]
-        keep = (kinds != number) | new_hits
-        cases.append((new_hits[keep], labels[keep]))
-    missed = truth.labels[~found]
-    with_missed = np.concatenate([np.ones(len(missed), dtype=bool), hits])
-    cases.append((with_missed, np.concatenate([missed, own_labels])))
-    cases.append((hits[hits], own_labels[hits]))
-    positives = matching.positives
+            goal, first = np.unique(goals[kind][wrong], return_index=True)
+            right[wrong[first]] = True
+            labels[wrong[first]] = truth[goal]
+        keep = (kinds != number) | right
+        cases.append((right[keep], labels[keep]))
+    missed = truth[is_open]
+    with_missed = np.append(np.ones(len(missed), dtype=bool), hits)
+    cases += [(with_missed, np.append(missed, own)), (hits[hits], own[hits])]
+    positives = np.bincount(truth, minlength=result.ap.shape[1])
     return [
-        np.nanmean(average_precision(case_hits[None], labels, positives))
-        for case_hits, labels in cases
+        np.nanmean(average_precision(right[None], labels, positives))
+        for right, labels in cases
     ]
 
 
 def _bucket_tables(
-    matching: Matching, videos: Mapping[str, VideoAnnotation], edges: Edges
+    result: MeanAPResult, videos: Mapping[str, VideoAnnotation], edges: Edges
 ) -> list[BucketTable]:
     """A table for each characteristic; without coverage if a duration is unknown."""
     for name, values in edges.items():
         if not (len(values) and (np.diff(values) > 0).all()):
             raise ValueError(f'{name} edges {list(values)} are not ascending')
-    length = np.diff(matching.truth.segments, axis=1)[:, 0]
-    seconds = [videos[name].duration or np.nan for name in matching.video_ids]
-    coverage = length / np.array(seconds, dtype=float)[matching.truth_video]
-    key = matching.truth_video * matching.num_classes + matching.truth.labels
-    _, inverse, counts = np.unique(key, return_inverse=True, return_counts=True)
-    columns = [('length', length, edges.get('length'), ' s')]
-    if np.isfinite(coverage).all():
-        in_percent = [100 * edge for edge in edges.get('coverage', ())] or None
-        columns.append(('coverage', 100 * coverage, in_percent, ' %'))
-    instances = counts[inverse].astype(float)
-    columns.append(('instances', instances, edges.get('instances'), ''))
-    rows = np.arange(len(matching.truth))
-    missed = np.stack([~np.isin(rows, matched) for matched in matching.matched])
-    overall = _normalized_mean_ap(matching, rows >= 0)
-    tables = []
-    for name, values, own_edges, unit in columns:
-        names, bucket = _sort(values, own_edges, unit)
+    edges = {**edges, 'coverage': [100 * edge for edge in edges.get('coverage', ())]}
+    video = result.truth_video
+    length = np.diff(result.truth.segments, axis=1)[:, 0]
+    seconds = np.array([one.duration or np.nan for one in videos.values()])
+    label = pd.Series(result.truth.labels)
+    instances = label.groupby([video, label]).transform('size').to_numpy(float)
+    rows = np.arange(len(video))
+    missed = np.stack([~np.isin(rows, matched) for matched in result.matched])
+    overall = _normalized_mean_ap(result, rows >= 0)
+    total, tables = overall.mean(), []
+    for name, values, unit in (
+        ('length', length, ' s'),
+        ('coverage', 100 * (length / seconds[video]), ' %'),
+        ('instances', instances, ''),
+    ):
+        if np.isnan(values).any():
+            continue
+        names, bucket = _sort(values, edges.get(name), unit)
         inside = bucket == np.arange(len(names))[:, None]  # (B, G)
-        mean_ap = np.stack([_normalized_mean_ap(matching, own) for own in inside], 1)
-        average, total = mean_ap.mean(axis=0), overall.mean()
+        mean_ap = np.stack([_normalized_mean_ap(result, own) for own in inside], axis=1)
+        average = mean_ap.mean(axis=0)
         tables.append(
             BucketTable(
                 name,
@@ -343,7 +350,7 @@ def _bucket_tables(
     return tables
 
 
-def _normalized_mean_ap(matching: Matching, segments: np.ndarray) -> np.ndarray:
+def _normalized_mean_ap(result: MeanAPResult, segments: np.ndarray) -> np.ndarray:
     """The mAP (M,) on chosen segments (G,), as if every class had equally many.
 
     Precision depends on how many segments there are to find: ``R N / (R N + F)`` with
@@ -352,17 +359,17 @@ def _normalized_mean_ap(matching: Matching, segments: np.ndarray) -> np.ndarray:
     numbers comparable. A detection that finds a segment that is not among the chosen
     ones is left out; one that finds nothing is a false positive.
     """
-    labels = matching.truth.labels[segments]
-    positives = np.bincount(labels, minlength=matching.num_classes)
+    truth, found = result.truth.labels, result.found.labels
+    positives = np.bincount(truth[segments], minlength=result.ap.shape[1])
     if not positives.any():
-        return np.full(len(matching.matched), np.nan)
-    usual = len(matching.truth) / np.count_nonzero(matching.positives)
+        return np.full(len(result.matched), np.nan)
+    usual = len(truth) / len(np.unique(truth))
     values = []
-    for matched, hits in zip(matching.matched, matching.hits, strict=True):
+    for matched in result.matched:
+        hits = matched != UNMATCHED
         # UNMATCHED picks any segment, which does not matter to what is no hit.
         keep = ~hits | segments[matched]
-        labels = matching.found.labels[keep]
-        ap = average_precision(hits[None, keep], labels, positives, usual)
+        ap = average_precision(hits[None, keep], found[keep], positives, usual)
         values.append(np.nanmean(ap))
     return np.array(values)
 
@@ -371,23 +378,24 @@ def _sort(
     values: np.ndarray, edges: Sequence[float] | None, unit: str
 ) -> tuple[tuple[str, ...], np.ndarray]:
     """Names of the buckets, and the bucket (G,) of each value (G,)."""
-    if edges is None:
-        quantiles = np.quantile(values, np.arange(1, _NUM_BUCKETS) / _NUM_BUCKETS)
-        edges = np.array([float(f'{quantile:.2g}') for quantile in quantiles])
-        edges = np.unique(edges if unit else np.floor(edges))
+    chosen = edges
+    if not chosen:
+        shares = np.arange(1, _NUM_BUCKETS) / _NUM_BUCKETS
+        edges = [float(f'{quantile:.2g}') for quantile in np.quantile(values, shares)]
+    # Without a unit they are counts, which are whole numbers.
+    edges = np.unique(edges if unit else np.floor(edges))
+    if not chosen:
         edges = edges[(edges >= values.min()) & (edges < values.max())]
-    edges = np.asarray(edges, dtype=float)
+    names = []
+    for a, b in pairwise([-np.inf, *edges, np.inf]):
+        name = f'<= {b:g}{unit}' if a < 0 else f'{a:g} - {b:g}{unit}'
+        if not unit:
+            first = max(a, 0) + 1
+            name = f'{b:g}' if b == first else f'{first:g} - {b:g}'
+        names.append(f'> {a:g}{unit}' if b == np.inf else name)
     if not len(edges):
         names = ['all']
-    elif unit:
-        names = [f'{a:g} - {b:g}{unit}' for a, b in pairwise(edges)]
-        names = [f'<= {edges[0]:g}{unit}', *names, f'> {edges[-1]:g}{unit}']
-    else:
-        # Counts are whole numbers.
-        ends = [0, *edges.astype(int).tolist()]
-        names = [f'{b}' if b == a + 1 else f'{a + 1} - {b}' for a, b in pairwise(ends)]
-        names.append(f'> {ends[-1]}')
-    if 1 < len(names) <= len(_SIZES):
+    elif len(names) <= len(_SIZES):
         names = [f'{size}: {name}' for size, name in zip(_SIZES, names, strict=False)]
     bucket = np.digitize(values, edges, right=True)
     first, last = bucket.min(), bucket.max()

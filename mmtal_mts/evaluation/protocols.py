@@ -1,15 +1,23 @@
-"""Named ways in which published numbers were computed, and their ground truth."""
+"""What is evaluated: ground truth, detections, and the rules of published numbers."""
 
 from __future__ import annotations
 
+import argparse
 import logging
+import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import Any, NamedTuple
 
+import numpy as np
 from mmengine.logging import print_log
 
-from ..structures import VideoAnnotation, load_annotations
+from ..structures import Segments, VideoAnnotation, load_annotations
+from ..structures.annotations import ON_INVALID
+from ..utils import UserError
+from .functional.detections import load_detections, some_names
+from .functional.mean_ap import MeanAPResult, mean_average_precision
 
 _THUMOS14 = (0.3, 0.4, 0.5, 0.6, 0.7)
 _ACTIVITYNET = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
@@ -22,43 +30,43 @@ class EvaluationProtocol:
     Attributes:
         tiou_thresholds: Thresholds whose mAP is averaged.
         exclude_videos: Videos that are left out.
-        num_videos: Number of videos of the published numbers.
-        num_segments: Number of their segments.
+        counts: Numbers of the videos and of their segments that published numbers
+            rest on.
         on_invalid: What to do about segments that are not (wholly) in their video,
             see :func:`mmtal_mts.structures.load_annotations`.
     """
 
     tiou_thresholds: tuple[float, ...]
     exclude_videos: tuple[str, ...] = ()
-    num_videos: int | None = None
-    num_segments: int | None = None
+    counts: tuple[int, int] | None = None
     on_invalid: str = 'keep'
 
 
 PROTOCOLS: Mapping[str, EvaluationProtocol] = MappingProxyType(
     {
         # Test videos with a segment of the 20 classes: 212 in the official files.
-        'thumos14': EvaluationProtocol(_THUMOS14, num_videos=212, num_segments=3358),
+        'thumos14': EvaluationProtocol(_THUMOS14, counts=(212, 3358)),
         'thumos14-afsd': EvaluationProtocol(
             _THUMOS14,
             ('video_test_0000270', 'video_test_0001292', 'video_test_0001496'),
-            210,
-            3311,
+            (210, 3311),
         ),
         # Without the four segments of other videos that end behind their video.
         'thumos14-opentad': EvaluationProtocol(
-            _THUMOS14, ('video_test_0000270',), 211, 3325, on_invalid='drop'
+            _THUMOS14, ('video_test_0000270',), (211, 3325), on_invalid='drop'
         ),
         'activitynet': EvaluationProtocol(_ACTIVITYNET),
     }
 )
 """By name. 'thumos14' is that of ActionFormer."""
 
+_NO_PROTOCOL = EvaluationProtocol(_THUMOS14, on_invalid='error')
+
 
 def load_ground_truth(
-    ann_file: str,
+    ann_file: str | os.PathLike,
     classes: Sequence[str] | None = None,
-    subsets: str | Sequence[str] | None = None,
+    subset: str | Sequence[str] | None = None,
     on_invalid: str | None = None,
     protocol: str | None = None,
     exclude_videos: Collection[str] = (),
@@ -67,9 +75,9 @@ def load_ground_truth(
     """Reads the ground truth that detections are compared with.
 
     Args:
-        ann_file: Native annotation file.
+        ann_file: Native annotation file; may be gzipped.
         classes: Class names in label order. None: those of the file.
-        subsets: Subset(s) to evaluate. None: all.
+        subset: Subset(s) to evaluate. None: all.
         on_invalid: See :func:`mmtal_mts.structures.load_annotations`. None: as the
             protocol does, and 'error' without one.
         protocol: Name of one of :data:`PROTOCOLS`. The number of its videos and
@@ -86,10 +94,10 @@ def load_ground_truth(
     """
     if protocol is not None and protocol not in PROTOCOLS:
         raise ValueError(f'protocol={protocol!r}: choose from {sorted(PROTOCOLS)}')
-    rules = EvaluationProtocol(()) if protocol is None else PROTOCOLS[protocol]
-    if on_invalid is None:
-        on_invalid = 'error' if protocol is None else rules.on_invalid
-    annotations = load_annotations(ann_file, classes, subsets, on_invalid)
+    rules = PROTOCOLS.get(protocol, _NO_PROTOCOL)
+    annotations = load_annotations(
+        os.fspath(ann_file), classes, subset, on_invalid or rules.on_invalid
+    )
     names, videos = tuple(annotations.classes), annotations.videos
     strange = sorted(set(exclude_videos) - set(videos))
     if strange:
@@ -98,28 +106,160 @@ def load_ground_truth(
     videos = {name: video for name, video in videos.items() if name not in excluded}
     if class_agnostic:
         names = ('action',)
-        videos = {
-            name: replace(
-                video, actions=replace(video.actions, labels=0 * video.actions.labels)
-            )
-            for name, video in videos.items()
-        }
+        for name, video in videos.items():
+            actions = replace(video.actions, labels=0 * video.actions.labels)
+            videos[name] = replace(video, actions=actions)
     num_segments = sum(len(video.actions) for video in videos.values())
     if not num_segments:
         raise ValueError(
             f'{ann_file}: no segment in the {len(videos)} video(s) of subset '
-            f'{subsets}; nothing to evaluate'
+            f'{subset}; nothing to evaluate'
         )
     if protocol is not None:
-        num_videos = sum(len(video.actions) > 0 for video in videos.values())
-        text = f'protocol {protocol}: {num_segments} segments in {num_videos} videos'
-        expected = (rules.num_videos, rules.num_segments)
-        differs = None not in expected and (num_videos, num_segments) != expected
-        if differs:
+        counts = sum(len(video.actions) > 0 for video in videos.values()), num_segments
+        text = f'protocol {protocol}: {counts[1]} segments in {counts[0]} videos'
+        level = logging.INFO
+        if rules.counts not in (None, counts):
+            level = logging.WARNING
             text += (
-                f', but published numbers rest on {expected[1]} in {expected[0]}: '
-                'both are not on the same scale'
+                ', but published numbers rest on {1} in {0}: both are not on the same '
+                'scale'.format(*rules.counts)
             )
-        level = logging.WARNING if differs else logging.INFO
         print_log(text, logger='current', level=level)
     return names, videos
+
+
+class EvaluationData(NamedTuple):
+    """Class names, ground truth and detections by video id, and tIoU thresholds."""
+
+    classes: Sequence[str]
+    ground_truth: Mapping[str, VideoAnnotation]
+    detections: Mapping[str, Segments]
+    tiou_thresholds: Sequence[float]
+
+    def evaluate(self) -> MeanAPResult:
+        """Computes the mAP."""
+        truth = {name: video.actions for name, video in self.ground_truth.items()}
+        return mean_average_precision(
+            truth, self.detections, len(self.classes), self.tiou_thresholds
+        )
+
+
+def load_evaluation_data(
+    ann_file: str | os.PathLike,
+    detection_file: str | os.PathLike,
+    *,
+    tiou_thresholds: Sequence[float] | None = None,
+    protocol: str | None = None,
+    exclude_videos: Collection[str] = (),
+    count_unknown_videos: bool = False,
+    **options: Any,
+) -> EvaluationData:
+    """Reads both files, and warns of what cannot be evaluated of the detections.
+
+    Args:
+        ann_file: See :func:`load_ground_truth`.
+        detection_file: Detections in the format of the ActivityNet challenge; may be
+            gzipped.
+        tiou_thresholds: By default those of the protocol, else 0.3, 0.4, ..., 0.7.
+        protocol: See :func:`load_ground_truth`; of its videos only those count that
+            have a segment.
+        exclude_videos: See :func:`load_ground_truth`.
+        count_unknown_videos: Detections in videos that are not in the ground truth
+            are false positives, as in the code of the ActivityNet challenge, instead
+            of left out, as in AFSD.
+        **options: Others of :func:`load_ground_truth`.
+
+    Returns:
+        What is evaluated.
+
+    Raises:
+        UserError: The files have no video in common.
+        ValueError: A file or a setting is invalid.
+    """
+    options.update(protocol=protocol, exclude_videos=exclude_videos)
+    classes, truth = load_ground_truth(ann_file, **options)
+    rules = PROTOCOLS.get(protocol, _NO_PROTOCOL)
+    if protocol is not None:
+        truth = {name: video for name, video in truth.items() if len(video.actions)}
+    detections = load_detections(detection_file, classes)
+    if not set(truth) & set(detections):
+        examples = (next(iter(detections), None), next(iter(truth), None))
+        raise UserError(
+            f'{detection_file} and {ann_file} have no video in common: the ids are '
+            f'e.g. {examples[0]!r} and {examples[1]!r}. Check the subset, and whether '
+            'one of them adds a prefix'
+        )
+    missing = [name for name in truth if name not in detections]
+    known = {*truth, *exclude_videos, *rules.exclude_videos}
+    strange = [name for name, f in detections.items() if len(f) and name not in known]
+    fate = 'count as false positives' if count_unknown_videos else 'are left out'
+    of_truth = f'of {len(truth)} videos have no detection'
+    for names, problem in (
+        (missing, f'{of_truth}, their segments count as missed'),
+        (strange, f'videos with detections are not in the ground truth, they {fate}'),
+    ):
+        if names:
+            text = f'{len(names)} {problem}: {some_names(names)}'
+            print_log(text, logger='current', level=logging.WARNING)
+    if count_unknown_videos:
+        for name in strange:
+            truth[name] = VideoAnnotation(name, '', None, None, None, Segments.empty())
+    thresholds = tuple(tiou_thresholds or rules.tiou_thresholds)
+    return EvaluationData(classes, truth, detections, thresholds)
+
+
+def parse_thresholds(text: str) -> tuple[float, ...]:
+    """Reads tIoU thresholds as a person writes them.
+
+    Args:
+        text: ``'0.5'``, ``'0.3,0.5,0.7'``, or ``'FIRST:LAST:STEP'`` with both ends
+            included, e.g. ``'0.1:0.7:0.1'``.
+
+    Returns:
+        The thresholds.
+
+    Raises:
+        ArgumentTypeError: It is neither, or not in (0, 1].
+    """
+    try:
+        if ':' in text:
+            first, last, step = (float(part) for part in text.split(':'))
+            if not (step > 0 and first <= last):
+                raise ValueError('the step is not positive or the range is empty')
+            count = int(np.floor((last - first) / step + 1e-6)) + 1
+            values = [round(first + step * index, 10) for index in range(count)]
+        else:
+            values = [float(part) for part in text.split(',')]
+        if not all(0 < value <= 1 for value in values):
+            raise ValueError('not in (0, 1]')
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f'tIoU thresholds {text!r}: {error}. Write e.g. 0.3,0.5,0.7, or '
+            '0.1:0.7:0.1 for all from 0.1 to 0.7 in steps of 0.1'
+        ) from error
+    return tuple(values)
+
+
+def add_evaluation_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of :func:`load_evaluation_data` to the parser of a tool."""
+    add, text = parser.add_argument, 'JSON file, may be gzipped'
+    add('ann_file', metavar='ground_truth', help=f'annotation {text}')
+    add('detection_file', metavar='predictions', help=f'detection {text}')
+    add('--subset', nargs='+', help='subsets to evaluate; default: all')
+    add(
+        '--tious',
+        dest='tiou_thresholds',
+        type=parse_thresholds,
+        metavar='0.1:0.7:0.1',
+        help='tIoU thresholds; or 0.3,0.5,0.7',
+    )
+    text = 'leave out the videos, and take the thresholds, of published numbers'
+    add('--protocol', choices=sorted(PROTOCOLS), help=text)
+    add('--exclude-videos', nargs='+', default=(), help='videos to leave out')
+    text = 'detections in videos without ground truth are false positives, as in the '
+    text += 'code of the ActivityNet challenge'
+    add('--count-unknown-videos', action='store_true', help=text)
+    text = 'what to do about ground-truth segments that are invalid (default: what the '
+    text += 'protocol does, else error)'
+    add('--on-invalid', choices=ON_INVALID, help=text)

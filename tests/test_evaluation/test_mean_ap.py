@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmtal_mts.evaluation import mean_average_precision
-from mmtal_mts.evaluation.functional import matching
-from mmtal_mts.evaluation.functional.matching import UNMATCHED, match_detections
+from mmtal_mts.evaluation.functional import mean_ap
+from mmtal_mts.evaluation.functional.mean_ap import UNMATCHED, match_detections
 from mmtal_mts.structures import Segments, pairwise_tiou
 
 GOLDENS = Path(__file__).parent.parent / 'data' / 'goldens'
@@ -276,7 +276,7 @@ def test_equals_matching_one_by_one(chunk, data):
     segments, groups = draw_segments(data, 20)
     targets, target_groups = draw_segments(data, 8)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(matching, '_CHUNK', chunk)
+        patch.setattr(mean_ap, '_CHUNK', chunk)
         found = match_detections(segments, groups, targets, target_groups, THRESHOLDS)
     expected = match_one_by_one(segments, groups, targets, target_groups)
     assert np.array_equal(found, expected)

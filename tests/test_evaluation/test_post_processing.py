@@ -12,7 +12,7 @@ import pytest
 
 from mmtal_mts.evaluation import dump_detections, load_detections, merge_windows
 from mmtal_mts.evaluation.functional.detections import dump_windows, load_windows
-from mmtal_mts.evaluation.functional.post_processing import VideoWindows, check_test_cfg
+from mmtal_mts.evaluation.functional.post_processing import check_test_cfg
 from mmtal_mts.structures import Segments
 
 GOLDENS = Path(__file__).parent.parent / 'data' / 'goldens'
@@ -180,33 +180,23 @@ def test_a_bad_file_is_named(tmp_path, text, message):
         load_detections(tmp_path / 'none.json', CLASSES)
 
 
-@pytest.fixture
-def windows():
-    return {
-        'v': VideoWindows(
-            30.0,
-            [
-                Segments([[0, 10], [0, 5]], [0, 1], [0.9, 0.6]),
-                Segments([[0, 9.5], [20, 33]], [0, 0], [0.8, 0.7]),
-            ],
-        ),
-        'empty': VideoWindows(None, [Segments.empty(with_scores=True)]),
-        'last': VideoWindows(5.0, [Segments([[1, 2]], [1], [0.5])]),
+def test_written_windows_are_read(tmp_path):
+    segments = [[0, 10], [0, 5], [0, 9.5], [20, 33]]
+    windows = {
+        'v': Segments(segments, [0, 1, 0, 0], [0.9, 0.6, 0.8, 0.7]),
+        'empty': Segments.empty(with_scores=True),
+        'last': Segments([[1, 2]], [1], [0.5]),
     }
-
-
-def test_written_windows_are_read(windows, tmp_path):
-    dump_windows(tmp_path / 'w.npz', windows, CLASSES)
-    videos, classes = load_windows(tmp_path / 'w.npz')
-    assert classes == CLASSES
-    assert list(videos) == ['v', 'empty', 'last']
-    assert [video.duration_s for video in videos.values()] == [30.0, None, 5.0]
-    for found, expected in zip(videos.values(), windows.values(), strict=True):
-        (joined,), expected = found.windows, Segments.concatenate(expected.windows)
-        for name, value in vars(expected).items():
-            np.testing.assert_array_equal(getattr(joined, name), value)
-    dump_windows(tmp_path / 'none.npz', {}, CLASSES)
-    assert load_windows(tmp_path / 'none.npz') == ({}, CLASSES)
+    lengths = {'v': 30.0, 'empty': None, 'last': 5.0}
+    dump_windows(tmp_path / 'w.npz', windows, lengths, CLASSES)
+    videos, durations, classes = load_windows(tmp_path / 'w.npz')
+    assert classes == CLASSES and durations == lengths
+    assert list(videos) == list(durations) == ['v', 'empty', 'last']
+    for name, expected in windows.items():
+        for field, value in vars(expected).items():
+            np.testing.assert_array_equal(getattr(videos[name], field), value)
+    dump_windows(tmp_path / 'none.npz', {}, {}, CLASSES)
+    assert load_windows(tmp_path / 'none.npz') == ({}, {}, CLASSES)
 
 
 def test_a_pickle_is_not_loaded(tmp_path):

@@ -155,7 +155,7 @@ def lines(monkeypatch):
     """Level and text of what the metric logs."""
     found = []
     monkeypatch.setattr(
-        'mmtal_mts.evaluation.metrics.tal_metric.print_log',
+        'mmtal_mts.evaluation.metrics.print_log',
         lambda text, logger=None, level=logging.INFO: found.append((level, text)),
     )
     return found
@@ -241,9 +241,9 @@ def test_the_windows_can_be_written_and_merged_again(build, tmp_path):
     metric = build(windows_path=str(path))
     broken = window('2', 64, 10.0, [], broken=True)
     metrics = evaluate(metric, [*reversed(windows()), broken])
-    videos, classes = load_windows(path)
+    *videos, classes = load_windows(path)
     assert classes == CLASSES
-    detections = merge_videos(videos, TEST_CFG)
+    detections = merge_videos(*videos, TEST_CFG)
     truth = {name: video.actions for name, video in metric.ground_truth.items()}
     again = mean_average_precision(truth, detections, 2)
     assert again.average() == metrics['mAP']

@@ -12,7 +12,6 @@ import pytest
 from mmtal_mts.apis.timeline import plot_timelines
 from mmtal_mts.evaluation import dump_detections
 from mmtal_mts.evaluation.functional.detections import dump_windows
-from mmtal_mts.evaluation.functional.post_processing import VideoWindows
 from mmtal_mts.structures import Segments
 
 
@@ -32,7 +31,7 @@ def run_tool(repo_root, monkeypatch):
 
 @pytest.fixture
 def files(tmp_path):
-    """Ground truth, detections, and the same detections in two windows."""
+    """Ground truth, detections, and the same as those of windows."""
     found = Segments([[0, 10], [0, 9.5], [20, 30]], [0, 0, 0], [0.9, 0.8, 0.7])
     truth = tmp_path / 'gt.json'
     segments = ([0, 10], [20, 30])
@@ -40,8 +39,7 @@ def files(tmp_path):
     database = {'v': {'duration': 30, 'annotations': annotations}}
     truth.write_text(json.dumps({'database': database}))
     dump_detections(tmp_path / 'pred.json', {'v': found}, ['a'])
-    windows = {'v': VideoWindows(30.0, [found[:1], found[1:]])}
-    dump_windows(tmp_path / 'windows.npz', windows, ['a'])
+    dump_windows(tmp_path / 'windows.npz', {'v': found}, {'v': 30.0}, ['a'])
     return truth, tmp_path / 'pred.json', tmp_path / 'windows.npz'
 
 
@@ -52,6 +50,11 @@ def test_evaluate_prints_a_table(files, run_tool, capsys):
     assert text.count('83.33') == 8
     assert 'average over tIoU 0.5, 0.7' in text
     assert '3 detections, 2 segments, 1 videos' in text
+    # Nothing but JSON goes to standard output.
+    assert run_tool('evaluate.py', *files[:2], '--tious', '0.5', '--json') == 0
+    content = json.loads(capsys.readouterr().out)
+    assert content['mAP'] == [pytest.approx(5 / 6)] and content['average_over'] == [0.5]
+    assert content['counts']['videos'] == 1 and content['protocol'] is None
 
 
 def test_analyze_prints_and_writes(files, run_tool, capsys, tmp_path):
@@ -82,10 +85,10 @@ def test_the_map_of_each_setting_is_the_one_computed_by_hand(files, load_tool):
     settings = tool.nms_settings(['none', 'hard', 'gaussian'], [0.5, 1e-3], [0.5, 0.96])
     assert len(settings) == 5
     truth, windows = str(files[0]), files[2]
-    rows = list(tool.sweep_nms(truth, windows, settings, tiou_thresholds=[0.5]))
+    rows = tool.sweep_nms(truth, windows, settings, tiou_thresholds=[0.5])
     # Found at rank 1 and, behind the double detection, 3: (1 + 2/3) / 2.
     double = (1 + 2 / 3) / 2
-    assert [(nms, result.average()) for nms, result in rows] == [
+    assert [(row['nms'], row['average']) for row in rows] == [
         (None, double),
         ({'method': 'hard', 'iou_threshold': 0.5, 'min_score': 0.001}, 1.0),
         # The tIoU of the two is 0.95.
@@ -106,7 +109,7 @@ def test_unusable_sweeps_are_refused_before_anything_runs(files, load_tool, tmp_
     content = {'database': {'w': {'duration': 1, 'annotations': annotations}}}
     (tmp_path / 'other.json').write_text(json.dumps(content))
     with pytest.raises(ValueError, match='no video in common'):
-        list(tool.sweep_nms(str(tmp_path / 'other.json'), files[2], [None]))
+        tool.sweep_nms(str(tmp_path / 'other.json'), files[2], [None])
 
 
 def test_bad_input_is_one_message(files, run_tool, capsys):

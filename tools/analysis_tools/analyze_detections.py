@@ -8,12 +8,14 @@ from pathlib import Path
 
 try:
     from mmtal_mts.apis.diagnosis_report import print_diagnosis, write_diagnosis
-    from mmtal_mts.apis.evaluation import add_evaluation_arguments, load_by_arguments
     from mmtal_mts.evaluation.diagnosis import PAPER_EDGES, diagnose
+    from mmtal_mts.evaluation.protocols import (
+        add_evaluation_arguments,
+        load_evaluation_data,
+    )
     from mmtal_mts.utils import run_tool
 except ImportError as error:
     sys.exit(f'error: {error}')
-
 
 _EDGES = {
     'length': 'seconds',
@@ -22,8 +24,8 @@ _EDGES = {
 }
 
 
-def parse_args() -> argparse.Namespace:
-    """Parses the command line."""
+def main() -> None:
+    """Analyzes."""
     parser = argparse.ArgumentParser(description=__doc__)
     add_evaluation_arguments(parser)
     add = parser.add_argument
@@ -37,24 +39,18 @@ def parse_args() -> argparse.Namespace:
         text = f'edges of the buckets, {unit}; default: those of --buckets'
         add(f'--{name}-edges', nargs='+', type=float, metavar='EDGE', help=text)
     add('--title', help='title of the page; default: the file names')
-    return parser.parse_args()
-
-
-def main() -> None:
-    """Analyzes."""
-    args = parse_args()
-    edges = dict(PAPER_EDGES.get(args.buckets, {}))
-    for name in _EDGES:
-        if (given := getattr(args, f'{name}_edges')) is not None:
-            edges[name] = given
-    data = load_by_arguments(args)
-    options = (data.tiou_thresholds, args.tiou, args.background_tiou, edges)
-    diagnosis = diagnose(data.classes, data.ground_truth, data.detections, *options)
+    args = vars(parser.parse_args())
+    out, tiou, background = map(args.pop, ('out', 'tiou', 'background_tiou'))
+    edges, title = dict(PAPER_EDGES.get(args.pop('buckets'), {})), args.pop('title')
+    given = {name: args.pop(f'{name}_edges') for name in _EDGES}
+    edges |= {name: own for name, own in given.items() if own is not None}
+    data = load_evaluation_data(**args)
+    diagnosis = diagnose(*data, tiou, background, edges)
     print_diagnosis(diagnosis)
-    if args.out is not None:
-        names = [Path(name).name for name in (args.detection_file, args.ann_file)]
-        title = args.title or ' against '.join(names)
-        paths = write_diagnosis(args.out, diagnosis, title, args.background_tiou)
+    if out is not None:
+        names = [Path(args[name]).name for name in ('detection_file', 'ann_file')]
+        title = title or ' against '.join(names)
+        paths = write_diagnosis(out, diagnosis, title, background)
         print('\n'.join(f'wrote {path}' for path in paths))
 
 

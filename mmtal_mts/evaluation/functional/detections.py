@@ -8,7 +8,6 @@ import os
 import zipfile
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ from mmengine.logging import print_log
 
 from ...structures import Segments
 from ...utils.io import atomic_write, read_json
-from .post_processing import VideoWindows
+from .post_processing import join_videos, split_videos
 
 UNKNOWN_LABEL = -1
 """Label index of a detection whose class name is not in the class list."""
@@ -111,38 +110,42 @@ def load_detections(
 
 
 def dump_windows(
-    path: str | os.PathLike, videos: Mapping[str, VideoWindows], classes: Sequence[str]
+    path: str | os.PathLike,
+    videos: Mapping[str, Segments],
+    durations_s: Mapping[str, float | None],
+    classes: Sequence[str],
 ) -> None:
     """Writes the detections of windows to an NPZ file, whole or not at all.
 
     Args:
         path: File to write.
-        videos: By video id.
+        videos: Detections of all windows of a video, by video id.
+        durations_s: Lengths of these videos; None where it is not known.
         classes: Names of the labels 0..K-1.
     """
-    parts = [Segments.concatenate(video.windows) for video in videos.values()]
-    durations = [video.duration_s or np.nan for video in videos.values()]
+    found, video = join_videos(videos)
     with atomic_write(path) as temporary, open(temporary, 'wb') as file:
         np.savez_compressed(
             file,
             classes=np.array(list(classes), dtype=str),
             video_ids=np.array(list(videos), dtype=str),
-            durations=np.array(durations, dtype=np.float64),
-            video=np.repeat(np.arange(len(parts)), np.array([*map(len, parts)], int)),
-            **vars(Segments.concatenate(parts)),
+            # None becomes NaN.
+            durations=np.array([durations_s[name] for name in videos], dtype=float),
+            video=video,
+            **vars(found),
         )
 
 
 def load_windows(
     path: str | os.PathLike,
-) -> tuple[dict[str, VideoWindows], tuple[str, ...]]:
+) -> tuple[dict[str, Segments], dict[str, float | None], tuple[str, ...]]:
     """Reads what :func:`dump_windows` wrote.
 
     Args:
         path: NPZ file.
 
     Returns:
-        Windows by video id, those of a video joined to one, and the class names.
+        Detections and durations by video id, and the class names.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -153,21 +156,15 @@ def load_windows(
     try:
         with np.load(path, allow_pickle=False) as arrays:
             found = Segments(*(arrays[key] for key in ('segments', 'labels', 'scores')))
-            classes, ids, durations, rows = (
-                arrays[key] for key in ('classes', 'video_ids', 'durations', 'video')
-            )
+            keys = ('classes', 'video_ids', 'durations', 'video')
+            classes, ids, durations, video = (arrays[key].tolist() for key in keys)
     except (ValueError, KeyError, OSError, TypeError, zipfile.BadZipFile) as error:
         raise ValueError(
             f'{path}: not a file of raw detections, as the test metric writes it with '
             'test_evaluator.windows_path=FILE.npz (the pickle of tools/test.py --dump '
             'is not read)'
         ) from error
-    bounds = np.searchsorted(rows, np.arange(len(ids) + 1))
-    durations = [None if np.isnan(value) else float(value) for value in durations]
-    videos = {
-        str(name): VideoWindows(duration, [found[first:last]])
-        for name, duration, (first, last) in zip(
-            ids, durations, pairwise(bounds), strict=True
-        )
-    }
-    return videos, tuple(map(str, classes))
+    # Only NaN differs from itself.
+    known = (None if value != value else value for value in durations)
+    known = dict(zip(ids, known, strict=True))
+    return split_videos(ids, found, video), known, tuple(classes)

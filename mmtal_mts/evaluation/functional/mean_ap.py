@@ -1,4 +1,7 @@
-"""Mean average precision of temporal action detection, as ActivityNet defines it."""
+"""Mean average precision of temporal action detection, as ActivityNet defines it.
+
+G segments, S detections, P pairs of both that overlap, M tIoU thresholds, K classes.
+"""
 
 from __future__ import annotations
 
@@ -7,26 +10,47 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ...structures import Segments
-from .matching import match_videos
+from ...structures import Segments, aligned_tiou
+from .post_processing import join_videos
+
+UNMATCHED = -1
+"""In place of a segment: the detection is a false positive."""
+
+# Detections that are compared with the segments of their group at once.
+_CHUNK = 1 << 12
 
 
 @dataclass(frozen=True)
 class MeanAPResult:
-    """Average precision by threshold and class, and what it was computed on.
+    """Average precision, and which detection finds which segment.
 
     Attributes:
         tiou_thresholds: M thresholds.
         ap: (M, K) in [0, 1]; NaN for a class without ground truth.
-        counts: See :class:`.Matching`.
+        counts: ``videos``, ``segments`` and ``detections`` that are compared;
+            ``unknown_video`` and ``unknown_class``, detections that are left out
+            because no ground truth knows their video or class.
+        truth: All segments (G), in seconds, by video.
+        truth_video: (G,) positions of their videos in the ground truth, ascending.
+        found: All detections (S) of labels that occur in the ground truth, ordered by
+            descending score, all videos and classes together.
+        video: (S,) positions of their videos in the ground truth.
+        matched: (M, S) position of the segment that a detection finds at a threshold,
+            or ``UNMATCHED``.
     """
 
     tiou_thresholds: tuple[float, ...]
     ap: np.ndarray
     counts: dict[str, int]
+    truth: Segments
+    truth_video: np.ndarray
+    found: Segments
+    video: np.ndarray
+    matched: np.ndarray
 
     @property
     def mean_ap(self) -> np.ndarray:
@@ -76,10 +100,10 @@ def mean_average_precision(
 ) -> MeanAPResult:
     """Average precision per class and tIoU threshold.
 
-    A detection that finds a segment (see :func:`.match_videos`) is a true
-    positive, any other a false one. AP is the area under the precision-recall curve
-    with precision made monotone. The numbers are those of the official ActivityNet
-    evaluation, except:
+    For each class the detections of all videos are taken by descending score. One that
+    finds a segment (see :func:`match_detections`) is a true positive, any other a false
+    one. AP is the area under the precision-recall curve with precision made monotone.
+    The numbers are those of the official ActivityNet evaluation, except:
 
     - equal scores are taken in the given order (there: in no defined order);
     - detections in videos without ground truth are left out, as in AFSD (there: they
@@ -95,18 +119,139 @@ def mean_average_precision(
         tiou_thresholds: M thresholds in (0, 1].
 
     Returns:
-        AP of every threshold and class.
+        AP of every threshold and class, and what it rests on.
 
     Raises:
         ValueError: A threshold is out of range, the ground truth holds no
             segment, a label is out of range, or a detection is not finite.
     """
-    matching = match_videos(ground_truth, detections, num_classes, tiou_thresholds)
-    return MeanAPResult(
-        tuple(matching.tiou_thresholds.tolist()),
-        average_precision(matching.hits, matching.found.labels, matching.positives),
-        matching.counts,
+    thresholds = np.asarray(tiou_thresholds, dtype=np.float64)
+    if not thresholds.size or not ((thresholds > 0) & (thresholds <= 1)).all():
+        raise ValueError(
+            f'tIoU thresholds must be in (0, 1], got {list(tiou_thresholds)}'
+        )
+    ids = list(ground_truth)
+    truth, truth_video = join_videos(ground_truth)
+    if not len(truth):
+        raise ValueError(
+            f'the ground truth ({len(ids)} videos) holds no segment: '
+            'nothing to evaluate; check the annotation file and the subset'
+        )
+    strange = (truth.labels < 0) | (truth.labels >= num_classes)
+    if strange.any():
+        raise ValueError(
+            f'ground truth of video {ids[truth_video[strange.argmax()]]}: label '
+            f'outside 0..{num_classes - 1}'
+        )
+    for video_id, one in detections.items():
+        if not (np.isfinite(one.segments).all() and np.isfinite(one.scores).all()):
+            raise ValueError(
+                f'detections of video {video_id} hold NaN or infinite numbers'
+            )
+    known = {name: one for name, one in detections.items() if name in ground_truth}
+    found, video = join_videos(known)
+    places = {name: place for place, name in enumerate(ids)}
+    video = np.array([places[name] for name in known], dtype=int)[video]
+    occurs = np.isin(found.labels, truth.labels)
+    order = np.flatnonzero(occurs)
+    order = order[np.argsort(-found.scores[order], kind='stable')]
+    found, video = found[order], video[order]
+    matched = match_detections(
+        found.segments,
+        video * num_classes + found.labels,
+        truth.segments,
+        truth_video * num_classes + truth.labels,
+        thresholds,
     )
+    positives = np.bincount(truth.labels, minlength=num_classes)
+    ap = average_precision(matched != UNMATCHED, found.labels, positives)
+    counts = dict(
+        unknown_video=sum(map(len, detections.values())) - len(occurs),
+        unknown_class=int((~occurs).sum()),
+        videos=len(ids),
+        segments=len(truth),
+        detections=len(found),
+    )
+    thresholds = tuple(thresholds.tolist())
+    return MeanAPResult(
+        thresholds, ap, counts, truth, truth_video, found, video, matched
+    )
+
+
+def match_detections(
+    segments: np.ndarray,
+    groups: np.ndarray,
+    targets: np.ndarray,
+    target_groups: np.ndarray,
+    thresholds: np.ndarray,
+) -> np.ndarray:
+    """Finds the segment of every true positive at every tIoU threshold.
+
+    Within a group (a class in a video), each detection in turn takes the segment that
+    it overlaps most among those not taken yet, if the tIoU reaches the threshold. Of
+    equally good segments it takes the last, as the official evaluation does.
+
+    All detections ask at the same time: each asks for the best segment that it was not
+    refused yet, and a segment keeps the first detection that asks for it and refuses
+    the others. In the end every detection has what it would have taken in its turn
+    (the stable matching of Gale and Shapley).
+
+    Takes detections (S, 2) by descending score and their groups (S,), segments (G, 2)
+    and their groups (G,), and thresholds (M,); gives :attr:`MeanAPResult.matched`.
+    """
+    matched = np.full((len(thresholds), len(segments)), UNMATCHED, dtype=np.int64)
+    row, target, tiou = overlapping_pairs(
+        segments, groups, targets, target_groups, thresholds.min()
+    )
+    keeps = np.empty(len(targets), dtype=np.int64)
+    for own, threshold in zip(matched, thresholds, strict=True):
+        enough = tiou >= threshold
+        rows, goals = row[enough], target[enough]
+        # The pair that each detection asks for.
+        asks = np.flatnonzero(np.diff(rows, prepend=-1))
+        while True:
+            # Of several values for one place the last one stays: the first detection.
+            keeps[goals[asks][::-1]] = rows[asks][::-1]
+            refused = keeps[goals[asks]] != rows[asks]
+            if not refused.any():
+                break
+            # On to the next pair, if it is of the same detection.
+            after = np.append(rows, -1)[asks + refused]
+            asks = (asks + refused)[after == rows[asks]]
+        own[rows[asks]] = goals[asks]
+    return matched
+
+
+def overlapping_pairs(
+    segments: np.ndarray,
+    groups: np.ndarray,
+    targets: np.ndarray,
+    target_groups: np.ndarray,
+    min_tiou: float,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Detections, segments and tIoU (P,) of pairs in a group that overlap enough.
+
+    They are sorted by detection; of a detection, by descending tIoU, the last segment
+    first where that is equal.
+    """
+    order = np.argsort(target_groups, kind='stable')
+    sizes = np.bincount(target_groups, minlength=groups.max(initial=0) + 1)
+    ends = np.cumsum(sizes)
+    parts = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
+    for first in range(0, len(segments), _CHUNK):
+        group = groups[first : first + _CHUNK]
+        size = sizes[group]
+        row = np.repeat(np.arange(len(group)), size)
+        # 0, 1, ... within the pairs of each detection.
+        place = np.arange(len(row)) - np.repeat(np.cumsum(size) - size, size)
+        target = order[ends[group][row] - 1 - place]
+        row += first
+        tiou = aligned_tiou(segments[row], targets[target])
+        enough = tiou >= min_tiou
+        parts.append((row[enough], target[enough], tiou[enough]))
+    row, target, tiou = (np.concatenate(column) for column in zip(*parts, strict=True))
+    best = np.lexsort((-tiou, row))
+    return row[best], target[best], tiou[best]
 
 
 def average_precision(
@@ -141,20 +286,19 @@ def average_precision(
     return ap
 
 
-def mean_ap_table(
+def print_mean_ap(
+    console: Console,
     result: MeanAPResult,
     average_over: Sequence[float] | None = None,
     classes: Sequence[str] = (),
-) -> tuple[Table, list[str]]:
-    """The result for a person.
+) -> None:
+    """Prints a table in percent, and what it rests on.
 
     Args:
+        console: Where to.
         result: The result.
         average_over: Thresholds that the average is over. None: all.
         classes: K names, to show the AP of each class.
-
-    Returns:
-        A table in percent, and notes on what it rests on.
     """
     over = threshold_rows(result.tiou_thresholds, average_over)
     names = [f'{threshold:g}' for threshold in result.tiou_thresholds]
@@ -163,10 +307,12 @@ def mean_ap_table(
         for name, ap in zip(classes, result.ap.T, strict=bool(classes))
     ]
     rows += [(), ('mAP', *result.mean_ap, result.average(average_over))]
+    head = ['tIoU', *names, 'average']
+    console.print(percent_table('mAP in %', head, rows, 2))
     notes = describe_counts(result.counts)
     if len(over) < len(names):
         notes.append(f'average over tIoU {", ".join(names[row] for row in over)}')
-    return percent_table('mAP in %', ['tIoU', *names, 'average'], rows, 2), notes
+    console.print(*notes, sep='\n', highlight=False, soft_wrap=True)
 
 
 def percent_table(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,18 +13,6 @@ from ...ops import soft_nms_1d
 from ...structures import Segments
 
 _SETTINGS = ('score_thr', 'nms', 'max_per_video', 'clamp', 'fusion')
-
-
-class VideoWindows(NamedTuple):
-    """What was predicted in the windows of one video.
-
-    Attributes:
-        duration_s: Length of the video; None where it is not known.
-        windows: Detections of each window, in seconds of the video.
-    """
-
-    duration_s: float | None
-    windows: list[Segments]
 
 
 def merge_windows(
@@ -40,35 +28,64 @@ def merge_windows(
     Returns:
         By descending score; equal scores by label, start and end.
     """
-    video = VideoWindows(duration_s, list(windows))
-    return merge_videos({'': video}, test_cfg)['']
+    found = Segments.concatenate(windows)
+    return merge_videos({'': found}, {'': duration_s}, test_cfg)['']
 
 
 def merge_videos(
-    videos: Mapping[str, VideoWindows], test_cfg: Mapping[str, Any]
+    videos: Mapping[str, Segments],
+    durations_s: Mapping[str, float | None],
+    test_cfg: Mapping[str, Any],
 ) -> dict[str, Segments]:
     """:func:`merge_windows` of several videos, in one pass of the suppression.
 
     Args:
-        videos: By video id.
+        videos: Detections of all windows of a video, by video id.
+        durations_s: Lengths of these videos; None where it is not known.
         test_cfg: ``model.test_cfg``, see :func:`check_test_cfg`.
 
     Returns:
         Detections by video id.
     """
     check_test_cfg(test_cfg)
-    merged = [Segments.concatenate(video.windows) for video in videos.values()]
+    found, video = join_videos(videos)
     if test_cfg.get('clamp', True):
-        durations = [video.duration_s for video in videos.values()]
-        merged = [_clamp(*pair) for pair in zip(merged, durations, strict=True)]
+        known = [durations_s[name] for name in videos]
+        ends = np.array([np.inf if end is None else end for end in known])
+        segments = np.clip(found.segments, 0.0, ends[video, None])
+        left = segments[:, 1] > segments[:, 0]
+        found = Segments(segments, found.labels, found.scores)[left]
+        video = video[left]
     if test_cfg.get('nms') is not None:
-        merged = _suppress(merged, test_cfg['nms'])
-    best = {}
-    for name, found in zip(videos, merged, strict=True):
-        start, end = found.segments.T
-        order = np.lexsort((end, start, found.labels, -found.scores))
-        best[name] = found[order[: test_cfg.get('max_per_video')]]
-    return best
+        # A label may be UNKNOWN_LABEL, which is -1.
+        groups = video * (found.labels.max(initial=0) + 2) + found.labels + 1
+        segments, scores, kept = soft_nms_1d(
+            found.segments, found.scores, groups, **test_cfg['nms']
+        )
+        found, video = Segments(segments, found.labels[kept], scores), video[kept]
+    start, end = found.segments.T
+    order = np.lexsort((end, start, found.labels, -found.scores, video))
+    merged = split_videos(videos, found[order], video[order])
+    limit = test_cfg.get('max_per_video')
+    return {name: found[:limit] for name, found in merged.items()}
+
+
+def join_videos(videos: Mapping[str, Segments]) -> tuple[Segments, np.ndarray]:
+    """All segments of several videos, and the position (S,) of the video of each."""
+    counts = np.array([len(found) for found in videos.values()], dtype=int)
+    together = Segments.concatenate(videos.values())
+    return together, np.repeat(np.arange(len(videos)), counts)
+
+
+def split_videos(
+    video_ids: Collection[str], found: Segments, video: np.ndarray
+) -> dict[str, Segments]:
+    """By video id what :func:`join_videos` joined; ``video`` is ascending."""
+    bounds = pairwise(np.searchsorted(video, np.arange(len(video_ids) + 1)))
+    return {
+        name: found[first:last]
+        for name, (first, last) in zip(video_ids, bounds, strict=True)
+    }
 
 
 def check_test_cfg(test_cfg: Mapping[str, Any]) -> None:
@@ -137,8 +154,13 @@ def predicted_segments(sample: Any) -> Segments:
     if predicted is None:
         raise ValueError(f"{place}: no pred_instances; run the model in mode 'predict'")
     try:
+        columns = (predicted[key] for key in ('segments', 'labels', 'scores'))
+        # numpy knows neither other devices nor bfloat16.
         found = Segments(
-            *(_to_numpy(predicted[key]) for key in ('segments', 'labels', 'scores'))
+            *(
+                column.detach().cpu().double() if torch.is_tensor(column) else column
+                for column in columns
+            )
         )
     except (KeyError, AttributeError, ValueError) as error:
         raise ValueError(f'{place}: unusable pred_instances: {error}') from error
@@ -148,35 +170,3 @@ def predicted_segments(sample: Any) -> Segments:
             'may come from a training that diverged'
         )
     return found
-
-
-def _to_numpy(value: Any) -> np.ndarray:
-    """A tensor on any device, an array or a list, as an array."""
-    if isinstance(value, torch.Tensor):
-        value = value.detach().cpu()
-        # numpy has no bfloat16
-        return value.double().numpy() if value.is_floating_point() else value.numpy()
-    return np.asarray(value)
-
-
-def _clamp(found: Segments, duration_s: float | None) -> Segments:
-    """Detections cut to the video, without those of which nothing is left."""
-    limit = np.inf if duration_s is None else duration_s
-    segments = np.clip(found.segments, 0.0, limit)
-    found = Segments(segments, found.labels, found.scores)
-    return found[segments[:, 1] > segments[:, 0]]
-
-
-def _suppress(videos: list[Segments], nms: Mapping[str, Any]) -> list[Segments]:
-    """Soft-NMS of each class of each video."""
-    together = Segments.concatenate(videos)
-    counts = np.array([len(found) for found in videos], dtype=int)
-    video = np.repeat(np.arange(len(videos)), counts)
-    # A label may be UNKNOWN_LABEL, which is -1.
-    groups = video * (together.labels.max(initial=0) + 2) + together.labels + 1
-    segments, scores, kept = soft_nms_1d(
-        together.segments, together.scores, groups, **nms
-    )
-    found = Segments(segments, together.labels[kept], scores)
-    bounds = np.searchsorted(video[kept], np.arange(len(videos) + 1))
-    return [found[first:last] for first, last in pairwise(bounds)]

@@ -12,8 +12,7 @@ from mmaction.registry import METRICS, MODELS
 from tiny_models import SIZE, T, clip_sample, reduced
 
 from mmtal_mts.apis import load_config, prepare_test_config
-from mmtal_mts.evaluation import RawOutputWriter
-from mmtal_mts.evaluation.metrics.raw_outputs import RawOutputFolder
+from mmtal_mts.evaluation.metrics import RAW_FILE, RawOutputWriter, load_raw_outputs
 from mmtal_mts.utils import UserError
 
 STEM = 'configs/tal_mts/tal-mts_i3d-tiny_1xb4-128x48x48_synthetic'
@@ -148,18 +147,17 @@ def test_raw_outputs_of_the_joint_run_are_those_of_tensor_mode(cfg, tmp_path):
     cfg.model.keep_raw = True
     model = build(cfg)
     run_test(model, slice(0, 5), RawOutputWriter(str(tmp_path / 'raw')))
-    raw = RawOutputFolder(tmp_path / 'raw')
-    assert raw.keys == WINDOWS and raw.dataset_meta == dict(classes=list(CLASSES))
+    raw = load_raw_outputs(tmp_path / 'raw')
+    assert [(w['video_id'], w['window_offset']) for w in raw.windows] == WINDOWS
+    assert raw.classes == dict(classes=list(CLASSES))
     data = model.data_preprocessor(batch(2, 3, slice(0, 5)))
     with torch.no_grad():
         outputs = model(data['inputs'])
-    saved = raw.load(raw.keys[2])
-    assert saved.facts['num_frames'] == T and saved.facts['duration'] == 3.0
+    assert raw.windows[2]['num_frames'] == T and raw.windows[2]['duration'] == 3.0
     for key, value in outputs.items():
         wanted = value if key == 'points' else value[0]
-        torch.testing.assert_close(
-            torch.from_numpy(saved.outputs[key]), wanted, atol=1e-5, rtol=1e-5
-        )
+        saved = raw.outputs[key][2]
+        torch.testing.assert_close(saved, wanted, atol=1e-5, rtol=1e-5)
 
 
 def test_decoding_one_stream_again_is_its_own_test(cfg, tmp_path, fuse_streams):
@@ -168,35 +166,6 @@ def test_decoding_one_stream_again_is_its_own_test(cfg, tmp_path, fuse_streams):
     folders = dump(model, tmp_path)
     assert fuse_streams(cfg, folders[1:]) == pytest.approx(wanted, abs=1e-9)
     assert fuse_streams(cfg, folders, (0, 2)) == pytest.approx(wanted, abs=1e-9)
-
-
-def test_windows_that_do_not_match_are_named(cfg, tmp_path, fuse_streams):
-    rgb, flow = dump(build(cfg), tmp_path)
-    index = json.loads((flow / 'index.json').read_text())
-    windows = index['windows']
-    index['windows'] = [['a', 0], ['a', 20], ['c', 0]]
-    (flow / 'index.json').write_text(json.dumps(index))
-    with pytest.raises(UserError) as caught:
-        fuse_streams(cfg, [rgb, flow])
-    for one, other, first in ((rgb, flow, '16, b'), (flow, rgb, '20, c')):
-        missing = f'2 windows of {one} are missing in {other}: a at sampled frame '
-        assert missing + first in str(caught.value)
-    index.update(windows=windows, dataset_meta=dict(classes=CLASSES[:-1]))
-    (flow / 'index.json').write_text(json.dumps(index))
-    with pytest.raises(UserError, match='were made with different classes'):
-        fuse_streams(cfg, [rgb, flow])
-
-
-def test_a_window_of_another_rate_is_named(cfg, tmp_path, fuse_streams):
-    model = build(cfg)
-    rgb, flow = dump(model, tmp_path)
-    data = batch(1, 2, slice(3, 5))
-    data['data_samples'][0].set_metainfo(dict(sample_fps=12.5))
-    writer = RawOutputWriter(str(flow))
-    with torch.no_grad():
-        writer.process(None, [s.to_dict() for s in model.flow.test_step(data)])
-    with pytest.raises(UserError, match='window a at sampled frame 16.*10 and 12.5'):
-        fuse_streams(cfg, [rgb, flow])
 
 
 @pytest.mark.parametrize('weights', [(1,), (1, -1), (0, 0), (1, float('nan'))])
@@ -221,12 +190,6 @@ def test_what_the_detector_refuses(cfg):
         cfg.model.flow[head].num_classes = 2
     with pytest.raises(ValueError, match='num_classes=6, flow has num_classes=2'):
         build(cfg)
-
-
-def test_the_writer_needs_raw_outputs(tmp_path):
-    writer = RawOutputWriter(str(tmp_path))
-    with pytest.raises(ValueError, match='model.keep_raw=True'):
-        writer.process(None, [dict(video_id='v', window_offset=0)])
 
 
 def test_checkpoints_are_joined(cfg, tmp_path):
@@ -261,6 +224,6 @@ def test_dump_raw_is_an_option_of_a_test(cfg, tmp_path):
     kinds = [metric['type'] for metric in prepared.test_evaluator]
     assert kinds == ['TALMetric', 'RawOutputWriter']
     folder.mkdir()
-    (folder / 'index.json').write_text('{}')
+    (folder / RAW_FILE).touch()
     with pytest.raises(UserError, match='holds the raw outputs of another run'):
         prepare_test_config(cfg, checkpoint='x.pth', dump_raw=str(folder))

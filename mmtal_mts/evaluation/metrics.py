@@ -1,4 +1,4 @@
-"""Mean average precision of temporal action localization, for a runner."""
+"""Metrics for the evaluator of a runner: the mAP, and a file of raw outputs."""
 
 from __future__ import annotations
 
@@ -6,27 +6,39 @@ import io
 import logging
 import os
 from collections.abc import Sequence
-from typing import Any
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from mmaction.registry import METRICS
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from rich.console import Console
 
-from ..functional.detections import dump_detections, dump_windows, some_names
-from ..functional.mean_ap import (
-    mean_ap_table,
-    mean_average_precision,
-    threshold_rows,
-)
-from ..functional.post_processing import (
-    VideoWindows,
-    check_test_cfg,
-    merge_videos,
-    predicted_segments,
-)
-from ..protocols import load_ground_truth
+from ..structures import Segments
+from ..utils.checkpoint import load_checkpoint
+from ..utils.io import atomic_write
+from .functional.detections import dump_detections, dump_windows, some_names
+from .functional.mean_ap import print_mean_ap, threshold_rows
+from .functional.post_processing import check_test_cfg, merge_videos, predicted_segments
+from .protocols import EvaluationData, load_ground_truth
+
+
+def _facts(sample: Any) -> dict[str, Any]:
+    """What both metrics keep of the data sample of a window."""
+    names = ('window_offset', 'sample_fps', 'duration', 'broken', 'video_scores')
+    facts = {name: sample.get(name) for name in names}
+    return dict(facts, video_id=str(sample.get('video_id')))
+
+
+def _sorted_windows(results: Sequence[dict]) -> list[dict]:
+    """Windows by video and offset; one that a sampler repeated counts once."""
+    keys = [(one['video_id'], int(one['window_offset'] or 0)) for one in results]
+    unique = dict(zip(reversed(keys), reversed(results), strict=True))
+    return [unique[key] for key in sorted(unique)]
 
 
 @METRICS.register_module()
@@ -90,9 +102,7 @@ class TALMetric(BaseMetric):
         prefix: str | None = None,
         collect_dir: str | None = None,
     ) -> None:
-        super().__init__(
-            collect_device=collect_device, prefix=prefix, collect_dir=collect_dir
-        )
+        super().__init__(collect_device, prefix, collect_dir)
         self.ann_file = ann_file
         self.tiou_thresholds = tuple(tiou_thresholds)
         self.average_over = average_over
@@ -103,19 +113,14 @@ class TALMetric(BaseMetric):
         self.class_agnostic = class_agnostic
         self._source = dict(
             ann_file=ann_file,
-            subsets=subset,
+            subset=subset,
             on_invalid=on_invalid,
             protocol=protocol,
             class_agnostic=class_agnostic,
         )
         self.classes, self.ground_truth = load_ground_truth(**self._source)
 
-    @property
-    def dataset_meta(self) -> dict | None:
-        """Meta information of the data set, with its classes."""
-        return self._dataset_meta
-
-    @dataset_meta.setter
+    @BaseMetric.dataset_meta.setter
     def dataset_meta(self, dataset_meta: dict | None) -> None:
         """Takes over the class order, and checks the ground truth against it."""
         self._dataset_meta = dataset_meta
@@ -151,43 +156,34 @@ class TALMetric(BaseMetric):
         Raises:
             ValueError: A sample lacks something or holds unusable values.
         """
-        needs_classes = (
-            not self.class_agnostic
-            and (self._dataset_meta or {}).get('video_classes') is not None
-        )
+        meta, count = self._dataset_meta or {}, len(self.classes)
+        needs_classes = meta.get('video_classes') and not self.class_agnostic
         for sample in data_samples:
             found = predicted_segments(sample)
-            video_id, test_cfg = sample.get('video_id'), sample.get('test_cfg')
-            broken = bool(sample.get('broken', False))
-            if test_cfg is None and not broken:
+            test_cfg = sample.get('test_cfg')
+            kept = dict(_facts(sample), detections=found, test_cfg=test_cfg)
+            place = f'video {kept["video_id"]}'
+            if test_cfg is None and not kept['broken']:
                 raise ValueError(
-                    f'video {video_id}: the predictions carry no test_cfg; a model '
+                    f'{place}: the predictions carry no test_cfg; a model '
                     'puts its model.test_cfg (score_thr, nms, ...) into the metainfo '
                     'of each sample that it predicts, as TALMTS does'
                 )
             if not self.results and test_cfg is not None:
                 # Unusable settings stop a run at its start, not at its end.
                 check_test_cfg(test_cfg)
-            if needs_classes and sample.get('video_scores') is None:
+            if needs_classes and kept['video_scores'] is None:
                 raise ValueError(
-                    f'video {video_id}: detections without a class, because the data '
+                    f'{place}: detections without a class, because the data '
                     'set is class_agnostic; put LoadVideoScores into the test '
                     'pipeline, or evaluate with class_agnostic=True'
                 )
-            count = len(self.classes)
             if ((found.labels < 0) | (found.labels >= count)).any():
                 raise ValueError(
-                    f'video {video_id}: predicted labels {found.labels.min()}..'
+                    f'{place}: predicted labels {found.labels.min()}..'
                     f'{found.labels.max()}, but there are {count} classes; '
                     f'num_classes of the model does not fit {self.ann_file}'
                 )
-            duration = sample.get('duration')
-            kept = dict(
-                video_id=str(video_id),
-                window_offset=int(sample.get('window_offset') or 0),
-                duration=None if duration is None else float(duration),
-            )
-            kept.update(broken=broken, detections=found, test_cfg=test_cfg)
             self.results.append(kept)
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
@@ -199,25 +195,39 @@ class TALMetric(BaseMetric):
         Returns:
             Values by name, fractions of 1.
         """
-        videos = self._videos(results)
+        windows = _sorted_windows(results)
+        found, durations = {}, {}
+        for video_id, group in groupby(windows, itemgetter('video_id')):
+            own = list(group)
+            found[video_id] = Segments.concatenate(one['detections'] for one in own)
+            durations[video_id] = own[0]['duration']
+            if durations[video_id] is None and video_id in self.ground_truth:
+                durations[video_id] = self.ground_truth[video_id].duration
+        _warn(
+            'could not be read; evaluated without (all of) their detections',
+            sorted({one['video_id'] for one in windows if one['broken']}),
+        )
+        _warn(
+            'of the ground truth got no prediction at all, their segments count as '
+            'missed',
+            sorted(set(self.ground_truth) - set(found)),
+        )
         if self.windows_path is not None:
-            dump_windows(self.windows_path, videos, self.classes)
+            dump_windows(self.windows_path, found, durations, self.classes)
             print_log(f'Windows are written to {self.windows_path}', logger='current')
         # All windows come from one model.
         settings = (one['test_cfg'] for one in results if one['test_cfg'] is not None)
-        detections = merge_videos(videos, next(settings, {}))
+        detections = merge_videos(found, durations, next(settings, {}))
         if self.dump_path is not None:
             dump_detections(self.dump_path, detections, self.classes)
             print_log(f'Detections are written to {self.dump_path}', logger='current')
-        truth = {name: video.actions for name, video in self.ground_truth.items()}
-        result = mean_average_precision(
-            truth, detections, len(self.classes), self.tiou_thresholds
-        )
-        classes = self.classes if self.classwise else ()
-        table, notes = mean_ap_table(result, self.average_over, classes)
+        truth, thresholds = self.ground_truth, self.tiou_thresholds
+        data = EvaluationData(self.classes, truth, detections, thresholds)
+        result = data.evaluate()
         # Wide enough for ten thresholds and long class names.
         console = Console(file=io.StringIO(), width=160, color_system=None)
-        console.print(table, *notes, sep='\n', highlight=False)
+        classes = self.classes if self.classwise else ()
+        print_mean_ap(console, result, self.average_over, classes)
         report = f'{os.path.basename(self.ann_file)}\n{console.file.getvalue()}'
         print_log(report.rstrip(), logger='current')
         values = zip(self.tiou_thresholds, result.mean_ap.tolist(), strict=True)
@@ -230,31 +240,111 @@ class TALMetric(BaseMetric):
                 metrics[f'AP/{self.classes[label]}'] = float(values[label])
         return metrics
 
-    def _videos(self, results: list[dict]) -> dict[str, VideoWindows]:
-        """Windows by video, in the order of the video ids and offsets."""
-        unique = {(r['video_id'], r['window_offset']): r for r in reversed(results)}
-        by_video: dict[str, list[dict]] = {}
-        for key in sorted(unique):
-            by_video.setdefault(key[0], []).append(unique[key])
-        broken = sorted({r['video_id'] for r in unique.values() if r['broken']})
-        _warn('could not be read; evaluated without (all of) their detections', broken)
-        _warn(
-            'of the ground truth got no prediction at all, their segments count as '
-            'missed',
-            sorted(set(self.ground_truth) - set(by_video)),
-        )
-        videos = {}
-        for video_id, windows in by_video.items():
-            duration = windows[0]['duration']
-            if duration is None and video_id in self.ground_truth:
-                duration = self.ground_truth[video_id].duration
-            found = [w['detections'] for w in windows if not w['broken']]
-            videos[video_id] = VideoWindows(duration, found)
-        return videos
-
 
 def _warn(message: str, videos: Sequence[str]) -> None:
     """Names the videos of a warning, if there is any."""
     if videos:
         text = f'{len(videos)} video(s) {message}: {some_names(videos, 10)}'
         print_log(text, logger='current', level=logging.WARNING)
+
+
+RAW_FILE = 'raw_outputs.pth'
+"""Name of the file in the folder of :class:`RawOutputWriter`."""
+
+
+class RawOutputs(NamedTuple):
+    """What a model says about W windows, before any decoding.
+
+    Attributes:
+        outputs: float32 tensors by the names of ``TALMTS.forward(mode='tensor')``,
+            each with W in front: (W, P), (W, P, 2) or (W, P, K+1).
+        windows: By video and offset, the facts of each: ``num_frames`` (T of the clip)
+            and, as in its data sample or None, ``video_id``, ``window_offset``,
+            ``sample_fps``, ``duration`` (seconds), ``broken`` and ``video_scores``.
+        classes: Class names in label order, as the metric takes them.
+    """
+
+    outputs: dict[str, torch.Tensor]
+    windows: list[dict[str, Any]]
+    classes: dict[str, list[str]]
+
+
+@METRICS.register_module()
+class RawOutputWriter(BaseMetric):
+    """Writes what the model says about each window to a file, before any decoding.
+
+    The model needs ``keep_raw=True``. The file can be fused with that of another
+    network, or decoded again with other settings, by ``tools/fuse_streams.py``.
+
+    Args:
+        folder: Folder to write to. The file appears there when all windows are done,
+            whole or not at all.
+        collect_device: 'cpu' or 'gpu', for gathering from the processes.
+        collect_dir: Folder for gathering on the CPU.
+    """
+
+    default_prefix: str | None = ''
+
+    def __init__(
+        self, folder: str, collect_device: str = 'cpu', collect_dir: str | None = None
+    ) -> None:
+        super().__init__(collect_device=collect_device, collect_dir=collect_dir)
+        self.folder = folder
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Keeps the raw outputs of one batch of windows.
+
+        Args:
+            data_batch: Not used.
+            data_samples: Windows with ``raw_outputs``.
+
+        Raises:
+            ValueError: The predictions carry no raw outputs.
+        """
+        for sample in data_samples:
+            if sample.get('raw_outputs') is None:
+                raise ValueError(
+                    'the model keeps no raw outputs; set model.keep_raw=True'
+                )
+            raw = dict(sample['raw_outputs'])
+            facts = dict(_facts(sample), num_frames=raw.pop('num_frames'))
+            outputs = {
+                name: value.detach().float().cpu() for name, value in raw.items()
+            }
+            self.results.append(dict(facts, outputs=outputs))
+
+    def compute_metrics(self, results: list[dict]) -> dict[str, float]:
+        """Writes the windows of all processes; there are no values."""
+        windows = _sorted_windows(results)
+        parts = [window.pop('outputs') for window in windows]
+        outputs = {
+            name: torch.stack([part[name] for part in parts]) for name in parts[0]
+        }
+        meta = self.dataset_meta or {}
+        # Of a class-agnostic data set, the second are those of a video classifier.
+        names = [name for name in ('classes', 'video_classes') if meta.get(name)]
+        raw = RawOutputs(outputs, windows, {name: list(meta[name]) for name in names})
+        path = Path(self.folder) / RAW_FILE
+        with atomic_write(path) as temporary:
+            torch.save(raw._asdict(), temporary)
+        print_log(f'Raw outputs are written to {path}', logger='current')
+        return {}
+
+
+def load_raw_outputs(folder: str | os.PathLike) -> RawOutputs:
+    """Reads what :class:`RawOutputWriter` wrote.
+
+    Raises:
+        FileNotFoundError: There is no finished run in the folder.
+        ValueError: The file is damaged, or is not one of raw outputs.
+    """
+    path = Path(folder) / RAW_FILE
+    if not path.is_file():
+        raise FileNotFoundError(
+            f'{folder} holds no raw outputs of a finished run ({RAW_FILE} is missing). '
+            'Remedy: tools/test.py CONFIG CHECKPOINT --dump-raw FOLDER'
+        )
+    content = load_checkpoint(path)
+    if set(content) != set(RawOutputs._fields):
+        raise ValueError(f'{path} was not written by tools/test.py --dump-raw')
+    return RawOutputs(**content)
