@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import subprocess
 import sys
@@ -31,15 +32,12 @@ def test_mmaction_imports_with_the_repair_only(child_env, repair, message):
 
 
 @lacks_drn
-def test_drn_is_provided_once_and_says_what_is_wrong():
+def test_drn_is_provided_once_and_only_where_it_lacks(tmp_path, monkeypatch):
     before = sys.modules[DRN]
     compat._provide_drn()
     assert sys.modules[DRN] is before
     with pytest.raises(NotImplementedError, match='missing .* mmaction2 wheel'):
         MODELS.build(dict(type='DRN'))
-
-
-def test_present_drn_is_left_alone(tmp_path, monkeypatch):
     (tmp_path / 'models' / 'localizers' / 'drn').mkdir(parents=True)
     monkeypatch.delitem(sys.modules, DRN, raising=False)
     monkeypatch.setattr(compat, '_folder', lambda name: tmp_path)
@@ -63,31 +61,25 @@ def test_present_drn_is_left_alone(tmp_path, monkeypatch):
     ],
 )
 def test_another_version_names_the_remedy(monkeypatch, package, version, fits):
-    real = compat.importlib.metadata.version
+    real, metadata = importlib.metadata.version, compat.importlib.metadata
     monkeypatch.setattr(
-        compat.importlib.metadata,
-        'version',
-        lambda name: version if name == package else real(name),
+        metadata, 'version', lambda name: version if name == package else real(name)
     )
     if fits:
         compat._check_versions()
         return
+    wanted = next(x for x in compat.REQUIREMENTS.values() if x.startswith(package))
     with pytest.raises(compat.StackError) as error:
         compat._check_versions()
-    wanted = next(x for x in compat.REQUIREMENTS.values() if x.startswith(package))
-    assert f' {version} is installed' in str(error.value)
-    assert f"mmtal_mts needs {wanted}. Remedy: pip install '{wanted}'" in str(
-        error.value
-    )
+    needs = f"mmtal_mts needs {wanted}. Remedy: pip install '{wanted}'"
+    assert f' {version} is installed, but {needs}' in str(error.value)
 
 
 @pytest.mark.parametrize('module', compat.REQUIREMENTS)
 def test_a_missing_package_names_the_remedy(monkeypatch, module):
-    real = importlib.util.find_spec
+    real, util = importlib.util.find_spec, compat.importlib.util
     monkeypatch.setattr(
-        compat.importlib.util,
-        'find_spec',
-        lambda name: None if name == module else real(name),
+        util, 'find_spec', lambda name: None if name == module else real(name)
     )
     message = f"{module} is not installed. Remedy: pip install '{module[:5]}"
     with pytest.raises(compat.StackError, match=message.replace('_', '.')):
@@ -112,8 +104,12 @@ def test_broken_opencv_names_the_remedy(monkeypatch, error, remedy):
         compat._check_opencv()
 
 
-def test_packages_are_found_without_pkg_resources(monkeypatch):
+def test_packages_are_found_without_pkg_resources(tmp_path, monkeypatch):
     """setuptools 82 removed it; here it is hidden where an older one is installed."""
+    # Mmengine reads a base config that is named by package.
+    config = tmp_path / 'config.py'
+    config.write_text("_base_ = 'mmaction::_base_/default_runtime.py'\n")
+    assert Config.fromfile(str(config)).default_scope == 'mmaction'
     import mmengine.utils.package_utils as installed
 
     name = 'mmengine.fresh_package_utils'
@@ -123,28 +119,21 @@ def test_packages_are_found_without_pkg_resources(monkeypatch):
     monkeypatch.setitem(sys.modules, 'pkg_resources', None)
     with pytest.raises(ModuleNotFoundError, match='pkg_resources'):
         fresh.is_installed('mmaction')
-    assert compat.is_installed('mmaction2') and compat.is_installed('mmaction')
-    assert not compat.is_installed('no_such_package')
-    assert compat.get_installed_path('mmaction2').endswith('mmaction')
+    for name, module in dict(mmaction2='mmaction', mmaction='mmaction').items():
+        assert compat.is_installed(name)
+        assert compat.get_installed_path(name).endswith(module)
     assert compat.get_installed_path('mmengine').endswith('mmengine')
+    assert not compat.is_installed('no_such_package')
     with pytest.raises(ModuleNotFoundError, match='pip install no_such_package'):
         compat.get_installed_path('no_such_package')
-
-
-def test_a_base_config_of_a_package_can_be_read(tmp_path):
-    config = tmp_path / 'config.py'
-    config.write_text("_base_ = 'mmaction::_base_/default_runtime.py'\n")
-    assert Config.fromfile(str(config)).default_scope == 'mmaction'
 
 
 def test_the_warning_of_mmcv_lite_is_silenced():
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter('always')
         compat.apply()
-        warnings.warn(
-            'Fail to import ``MultiScaleDeformableAttention`` from', stacklevel=1
-        )
-        warnings.warn('another', stacklevel=1)
+        for text in ('Fail to import ``MultiScaleDeformableAttention``', 'another'):
+            warnings.warn(text, stacklevel=1)
     assert [str(warning.message) for warning in caught] == ['another']
 
 

@@ -6,11 +6,7 @@ import re
 
 import mmaction.registry as registries
 
-import mmtal_mts
-import mmtal_mts.datasets
-import mmtal_mts.engine
-import mmtal_mts.evaluation
-import mmtal_mts.models  # noqa: F401
+import mmtal_mts  # noqa: F401
 
 REGISTRIES = (
     *('DATASETS', 'TRANSFORMS', 'MODELS', 'TASK_UTILS'),

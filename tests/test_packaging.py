@@ -35,17 +35,13 @@ for command in json.loads(sys.argv[1]):
 """
 
 
-def python(code: str, *args: str, cwd: Path, path: Path | str = '') -> str:
+def python(code: str, argument: str, cwd: Path, path: str = '') -> str:
     """Runs code in another process and returns what it printed."""
+    env = dict(PYTHONPATH=path, OMP_NUM_THREADS='1', CUDA_VISIBLE_DEVICES='-1')
     result = subprocess.run(
-        (sys.executable, '-c', code, *args),
+        (sys.executable, '-c', code, argument),
         cwd=cwd,
-        env={
-            **os.environ,
-            'PYTHONPATH': str(path),
-            'OMP_NUM_THREADS': '1',
-            'CUDA_VISIBLE_DEVICES': '-1',
-        },
+        env=os.environ | env,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -60,14 +56,12 @@ def dist(tmp_path_factory):
     """Folder with the sdist and the wheel of this tree."""
     pytest.importorskip('setuptools', minversion='70.1')
     # Building writes into the tree.
-    tree = tmp_path_factory.mktemp('tree')
+    tree, out = tmp_path_factory.mktemp('tree'), tmp_path_factory.mktemp('dist')
     ignored = shutil.ignore_patterns('__pycache__', '*.egg-info', '.mim', '*.so')
     for name in 'mmtal_mts configs tools requirements examples docs'.split():
         shutil.copytree(ROOT / name, tree / name, ignore=ignored)
-    for file in ROOT.iterdir():
-        if file.is_file():
-            shutil.copy(file, tree)
-    out = tmp_path_factory.mktemp('dist')
+    for file in filter(Path.is_file, ROOT.iterdir()):
+        shutil.copy(file, tree)
     python(BUILD, str(out), cwd=tree)
     return out
 
@@ -81,38 +75,33 @@ def installed(dist, tmp_path_factory):
     return folder
 
 
-def files(folder: Path, *suffixes: str) -> set[str]:
+def files(folder: Path, root: Path, *suffixes: str) -> set[str]:
+    """Paths of all files, relative to ``root``; without suffixes all kinds."""
     return {
-        str(file.relative_to(ROOT))
+        str(file.relative_to(root))
         for file in folder.rglob('*')
-        if file.suffix in suffixes and '__pycache__' not in file.parts
+        if file.is_file() and '__pycache__' not in file.parts
+        if not suffixes or file.suffix in suffixes
     }
 
 
 def test_wheel_is_complete(installed):
-    package = files(
-        ROOT / 'mmtal_mts', '.py', '.cpp', '.cu', '.h', '.html', '.css', '.js'
-    )
-    assert {name for name in package if not (installed / name).is_file()} == set()
-    wanted = files(ROOT / 'configs', '.py', '.md', '.yml', '.json')
-    wanted |= files(ROOT / 'tools', '.py', '.md') | {'model-index.yml'}
+    kinds = ('.py', '.cpp', '.cu', '.h', '.html', '.css', '.js')
+    package = files(ROOT / 'mmtal_mts', ROOT, *kinds)
+    assert package - files(installed / 'mmtal_mts', installed) == set()
+    wanted = files(ROOT / 'configs', ROOT, '.py', '.md', '.yml', '.json')
+    wanted |= files(ROOT / 'tools', ROOT, '.py', '.md') | {'model-index.yml'}
     mim = installed / 'mmtal_mts/.mim'
-    found = {str(p.relative_to(mim)) for p in mim.rglob('*') if p.is_file()}
-    assert wanted - found == {'tools/quickstart.py'}
-    assert {Path(name).name for name in found - wanted} == {
-        *('dist_train.sh', 'dist_test.sh', 'slurm_train.sh', 'slurm_test.sh')
-    }
+    assert wanted - files(mim, mim) == {'tools/quickstart.py'}
+    scripts = ('dist_train.sh', 'dist_test.sh', 'slurm_train.sh', 'slurm_test.sh')
+    assert files(mim, mim) - wanted == {f'tools/{name}' for name in scripts}
 
 
 def test_sdist_can_build_the_wheel(dist, installed):
     with tarfile.open(next(dist.glob('*.tar.gz'))) as sdist:
         names = {name.partition('/')[2] for name in sdist.getnames()}
-    wanted = {
-        str(path.relative_to(installed)).replace('mmtal_mts/.mim/', '')
-        for path in installed.rglob('*')
-        if path.is_file() and '.dist-info' not in str(path)
-    }
-    assert wanted - names == set()
+    wheel = files(installed / 'mmtal_mts', installed)
+    assert {name.replace('mmtal_mts/.mim/', '') for name in wheel} - names == set()
     assert {'setup.py', 'pyproject.toml', 'CHANGELOG.md', 'LICENSE'} <= names
 
 
@@ -126,25 +115,18 @@ def test_changelog_has_the_version_first(installed):
 def test_mmaction2s_own_tools_run_the_example_with_the_wheel(installed, tmp_path):
     project = tmp_path / 'project'
     shutil.copytree(ROOT / 'examples/mmaction2_project', project)
-    ours = installed / 'mmtal_mts/.mim/tools'
+    synthetic = installed / 'mmtal_mts/.mim/tools/dataset_converters'
     theirs = Path(mmaction.__file__).parent / '.mim/tools'
     config = 'configs/tal-mts_shapes.py'
-    options = ('--cfg-options', 'train_cfg.max_epochs=1', 'train_cfg.val_interval=2')
+    options = '--cfg-options train_cfg.max_epochs=1 train_cfg.val_interval=2'
     data = '--num-train 2 --num-test 1 --duration 9 10 --size 48 --fps 20 --workers 1'
     commands = [
-        [
-            *(str(ours / 'dataset_converters/generate_synthetic.py'), 'data/shapes'),
-            *data.split(),
-        ],
-        [str(theirs / 'train.py'), config, *options],
-        [str(theirs / 'test.py'), config, 'work_dirs/tal-mts_shapes/epoch_1.pth'],
+        [f'{synthetic}/generate_synthetic.py', 'data/shapes', *data.split()],
+        [f'{theirs}/train.py', config, *options.split()],
+        [f'{theirs}/test.py', config, 'work_dirs/tal-mts_shapes/epoch_1.pth'],
     ]
-    output = python(
-        RUN_ALL,
-        json.dumps(commands),
-        cwd=project,
-        path=f'{project}{os.pathsep}{installed}',
-    )
+    path = f'{project}{os.pathsep}{installed}'
+    output = python(RUN_ALL, json.dumps(commands), cwd=project, path=path)
     assert 'loss_quality:' in output
     assert 'Epoch(test)' in output.splitlines()[-1]
     assert 'mAP@0.50:' in output.splitlines()[-1]

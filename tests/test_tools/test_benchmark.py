@@ -22,12 +22,12 @@ TINY = 'configs/tal_mts/tal-mts_i3d-tiny_1xb4-128x48x48_synthetic.py'
 @pytest.fixture
 def options(repo_root):
     """Settings of one short run of a tiny network."""
+    tiny = str(repo_root / TINY)
+    short = dict(runs=1, warmup=0, clip_len=128, crop_size=48)
 
     def make(name, **changes):
         args = parse_args([name])
-        tiny = str(repo_root / TINY)
-        vars(args).update(runs=1, warmup=0, clip_len=128, crop_size=48)
-        vars(args).update(dict(configs=[tiny], baseline=tiny) | changes)
+        vars(args).update(short | dict(configs=[tiny], baseline=tiny) | changes)
         return args
 
     return make
@@ -49,8 +49,7 @@ def test_plain_network(repo_root):
             value.uniform_(0.5, 1.5)
     frames = torch.rand(1, 3, 128, 48, 48) * 2 - 1
     with torch.inference_mode():
-        expected = model(frames)
-        outputs = make_plain(model)(frames)
+        expected, outputs = model(frames), make_plain(model)(frames)
     assert type(model.backbone.Mixed_4f.b0).__name__ == '_PlainUnit3D'
     for key, value in expected.items():
         torch.testing.assert_close(outputs[key], value, rtol=1e-3, atol=1e-3)
@@ -114,10 +113,10 @@ def test_page_gets_the_new_table_and_keeps_the_rest(tmp_path):
     text = page.read_text()
     assert text.startswith('before\n') and text.endswith('\nx') and '- Note.' in text
     assert 'old' not in text and text.count('| fast | 150 ms |') == 1
-    with pytest.raises(ValueError, match='0 sections from <!-- benchmark: data -->'):
-        update_page(page, 'data', section())
-    with pytest.raises(ValueError, match='does not exist'):
-        update_page(tmp_path / 'missing.md', 'data', section())
+    messages = {'page.md': '0 sections from <!-- benchmark: data -->'}
+    for name, message in (messages | {'missing.md': 'does not exist'}).items():
+        with pytest.raises(ValueError, match=message):
+            update_page(tmp_path / name, 'data', section())
     assert [path.name for path in tmp_path.iterdir()] == ['page.md']
 
 
@@ -150,15 +149,11 @@ def test_end_to_end_on_a_file(tmp_path, options, make_video):
         ('train', dict(configs=['none.py']), 'none.py does not exist'),
         ('data', dict(runs=0), '--runs 0'),
         ('data', dict(warmup=-1), '--warmup -1'),
-        pytest.param(
-            'train',
-            dict(device='cuda'),
-            'sees no GPU',
-            marks=pytest.mark.skipif(torch.cuda.is_available(), reason='has a GPU'),
-        ),
+        ('train', dict(device='cuda'), 'sees no GPU'),
     ],
 )
-def test_bad_settings_are_named(name, settings, message, options):
+def test_bad_settings_are_named(name, settings, message, options, monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
     with pytest.raises(ValueError, match=message):
         run_benchmark(name, options(name, **settings))
 

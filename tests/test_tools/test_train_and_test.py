@@ -5,7 +5,6 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -16,17 +15,16 @@ TOY = 'toy_config.py'
 
 @pytest.fixture
 def run(repo_root, child_env, tmp_path):
-    """Runs a tool in an empty folder; returns its exit code and its output."""
+    """Runs a tool in a folder with the toy config; returns its exit code and output."""
     toy = repo_root / 'tests' / 'data' / 'toy_project'
-    config = tmp_path / TOY
     base = repo_root / 'configs' / '_base_' / 'default_runtime.py'
     lines = (toy / TOY).read_text().splitlines()[1:]
-    config.write_text('\n'.join([f'_base_ = {str(base)!r}', *lines]) + '\n')
+    (tmp_path / TOY).write_text('\n'.join([f'_base_ = {str(base)!r}', *lines]) + '\n')
     child_env['PYTHONPATH'] += f':{toy}'
 
-    def run_command(*command: str) -> tuple[int, str]:
+    def run_command(program: str, path: str, *args: str) -> tuple[int, str]:
         result = subprocess.run(
-            command,
+            [program, str(repo_root / path), *args],
             cwd=tmp_path,
             env=child_env,
             stdout=subprocess.PIPE,
@@ -52,57 +50,41 @@ def in_process(run, load_tool, monkeypatch, tmp_path, repo_root):
     return run_in_process
 
 
-@pytest.fixture
-def tools(repo_root) -> Path:
-    return repo_root / 'tools'
-
-
 def test_train_and_test(in_process, tmp_path, capsys):
     assert in_process('train.py', TOY, '--seed', '3', '--work-dir', 'work') == 0
     assert 'toy/count: 5' in capsys.readouterr().out
-    checkpoint = tmp_path / 'work/epoch_2.pth'
-    assert in_process('test.py', TOY, str(checkpoint), '--dump', 'out.pkl') == 0
+    assert in_process('test.py', TOY, 'work/epoch_2.pth', '--dump', 'out.pkl') == 0
     assert 'toy/count: 5' in capsys.readouterr().out
     assert len(pickle.loads((tmp_path / 'out.pkl').read_bytes())) == 5
 
 
-def test_resume_is_exact_wherever_a_training_is_killed(run, tools):
-    # Together with what else has a state: averaged weights, gradients that add up,
-    # clipping, warm-up of the learning rate.
+def test_resume_is_exact_wherever_a_training_is_killed(run):
     code, output = run(
-        *(
-            sys.executable,
-            str(tools.parent / '.dev_scripts/try_resume.py'),
-            TOY,
-            'trial',
-        ),
+        *(sys.executable, '.dev_scripts/try_resume.py', TOY, 'trial'),
         # While and right after a checkpoint is written, in validation, and later.
-        *('--points', '1', '2', '4', '7'),
-        *('--cfg-options', 'optim_wrapper.accumulative_counts=2'),
-        'optim_wrapper.clip_grad.max_norm=0.5',
+        *('--points', '1', '2', '4', '7', '--cfg-options'),
+        # What else has a state: averaged weights, gradients that add up, clipping,
+        # warm-up of the learning rate.
         *('default_hooks.ema.type=EMAHook', 'default_hooks.ema.momentum=0.1'),
+        *('optim_wrapper.accumulative_counts=2', 'param_scheduler.end=6'),
+        'optim_wrapper.clip_grad.max_norm=0.5',
         *('param_scheduler.type=LinearLR', 'param_scheduler.by_epoch=False'),
-        'param_scheduler.end=6',
     )
     assert code == 0, output
     verdicts = [line.split()[-1] for line in output.splitlines() if 'killed ' in line]
     assert verdicts == ['equal'] * 4
 
 
-def test_a_lost_process_ends_the_job(run, tools):
-    code, output = run(
-        *('bash', str(tools / 'dist_train.sh'), TOY, '2', '--cfg-options'),
-        'default_hooks.loss_of_a_peer.type=LosePeerHook',
-    )
+def test_a_lost_process_ends_the_job(run):
+    option = 'default_hooks.loss_of_a_peer.type=LosePeerHook'
+    code, output = run('bash', 'tools/dist_train.sh', TOY, '2', '--cfg-options', option)
     assert code != 0
     assert 'another process of the job was lost' in output or 'Signal 9' in output
 
 
-def test_two_processes_without_gpu(run, tools, tmp_path):
-    code, output = run(
-        *('bash', str(tools / 'dist_train.sh'), TOY, '2'),
-        *('--work-dir', 'work', '--cfg-options', 'train_cfg.max_epochs=1'),
-    )
+def test_two_processes_without_gpu(run, tmp_path):
+    options = ('--work-dir', 'work', '--cfg-options', 'train_cfg.max_epochs=1')
+    code, output = run('bash', 'tools/dist_train.sh', TOY, '2', *options)
     assert code == 0, output
     # Each of 5 samples counts once, though 2 processes share them.
     assert 'toy/count: 5' in output
@@ -110,20 +92,20 @@ def test_two_processes_without_gpu(run, tools, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ('arguments', 'message'),
+    ('command', 'message'),
     [
-        (('train.py', 'toy_confi.py'), 'error: config toy_confi.py does not'),
+        ('train.py toy_confi.py', 'config toy_confi.py does not exist'),
         (
-            ('train.py', TOY, '--cfg-options', 'train_dataloader.dataset.size=9'),
-            'error: clip 8 of toy.json cannot be read: too large',
+            f'train.py {TOY} --cfg-options train_dataloader.dataset.size=9',
+            'clip 8 of toy.json cannot be read: too large',
         ),
-        (('test.py', TOY, 'no.pth'), 'error: checkpoint no.pth does not exist'),
+        (f'test.py {TOY} no.pth', 'checkpoint no.pth does not exist'),
         (
-            ('train.py', TOY, '--cfg-options', 'model.type=NoModel'),
-            'error: NoModel is not in the mmaction::model registry',
+            f'train.py {TOY} --cfg-options model.type=NoModel',
+            'NoModel is not in the mmaction::model registry',
         ),
     ],
 )
-def test_bad_input_is_one_message(in_process, arguments, message, capsys):
-    assert in_process(*arguments) == 2
-    assert message in capsys.readouterr().err
+def test_bad_input_is_one_message(in_process, command, message, capsys):
+    assert in_process(*command.split()) == 2
+    assert f'error: {message}' in capsys.readouterr().err
