@@ -9,6 +9,8 @@ from torch import Tensor
 
 from .compiled import compiled_ops_problem, takes_compiled
 
+Pair = tuple[Tensor, Tensor]
+
 
 def boundary_max_pooling(features: Tensor, segments: Tensor) -> Tensor:
     """Maximum of the features over a start region and an end region per segment.
@@ -87,17 +89,9 @@ def vectorized_max_pooling(features: Tensor, segments: Tensor) -> Tensor:
 
     A sparse table holds the maxima over 1, 2, 4, ... positions from each position on;
     two of them cover any range, so the cost per segment does not depend on its length.
-
-    Args:
-        features: (N, C, T).
-        segments: (N, S, 4).
-
-    Returns:
-        (N, C, S).
     """
     n, channels = features.shape[:2]
-    # The table depends on the length, which is a tensor while torch.jit traces.
-    length = int(features.shape[2])
+    length = int(features.shape[2])  # a tensor while torch.jit traces
     # Starts and ends side by side: (2N, C/2, T) and (2N, S, 2).
     halves = features.reshape(2 * n, channels // 2, length)
     bounds = _clamp_bounds(segments, length).unflatten(-1, (2, 2))
@@ -134,8 +128,7 @@ def _places_in_table(bounds: Tensor, length: int) -> tuple[Tensor, Tensor]:
     """
     left, right = bounds.unbind(-1)
     right = torch.maximum(left, right)
-    size = torch.ones_like(left)
-    row = torch.zeros_like(left)
+    size, row = torch.ones_like(left), torch.zeros_like(left)
     for k in range(1, length.bit_length()):
         # Row k - 1 of the table, with length - 2**(k - 1) + 1 entries, is skipped.
         longer = right - left + 1 >= 2**k
@@ -155,23 +148,21 @@ def _first_maxima(x: Tensor, first: Tensor, second: Tensor) -> Tensor:
 
     ``first`` and ``second`` (B, C, S) are the places in the table of its two blocks.
     """
+
+    def best(a: Pair, b: Pair) -> Pair:
+        """Values and positions; of equal values, and of NaN, those of ``a``."""
+        keep = (a[0] >= b[0]) | (a[0] != a[0])
+        return torch.where(keep, a[0], b[0]), torch.where(keep, a[1], b[1])
+
     length = int(x.shape[2])
     positions = torch.arange(length, device=x.device, dtype=torch.int32)
-    values, indices = [x], [positions.expand_as(x)]
+    rows = [(x, positions.expand_as(x))]
     for k in range(length.bit_length() - 1):
-        a, b = _neighbours(values[-1], 2**k)
-        index_a, index_b = _neighbours(indices[-1], 2**k)
-        keep = _is_first(a, b)
-        values.append(torch.where(keep, a, b))
-        indices.append(torch.where(keep, index_a, index_b))
-    value, index = torch.cat(values, dim=2), torch.cat(indices, dim=2)
-    keep = _is_first(value.gather(2, first), value.gather(2, second))
-    return torch.where(keep, index.gather(2, first), index.gather(2, second)).long()
-
-
-def _is_first(a: Tensor, b: Tensor) -> Tensor:
-    """Whether ``a``, which comes first, is the maximum of both; NaN is."""
-    return (a >= b) | (a != a)
+        values, places = (_neighbours(part, 2**k) for part in rows[-1])
+        rows.append(best(*zip(values, places, strict=True)))
+    value, place = (torch.cat(parts, dim=2) for parts in zip(*rows, strict=True))
+    blocks = [(value.gather(2, at), place.gather(2, at)) for at in (first, second)]
+    return best(*blocks)[1].long()
 
 
 def _register_with_torch() -> None:

@@ -32,12 +32,21 @@ def _load() -> str | None:
         warnings.warn(f'{problem}. Until then torch is used.', stacklevel=2)
         return problem
     missing = [name for name in _OPERATORS if not hasattr(torch.ops.mmtal_mts, name)]
-    if missing:
-        return (
-            f'{_MODULE} was built from another source, without {missing}. '
-            f'Build it again: {_BUILD}'
-        )
-    return None
+    return missing and (
+        f'{_MODULE} was built from another source, without {missing}. Build it again: '
+        f'{_BUILD}'
+    )
+
+
+_PROBLEM = _load() or None
+_DEVICES = [
+    key.lower()
+    for key in ('CPU', 'CUDA')
+    if _PROBLEM is None
+    and torch._C._dispatch_has_kernel_for_dispatch_key(
+        'mmtal_mts::boundary_max_pooling', key
+    )
+]
 
 
 def compiled_ops_problem(device: str = 'cpu') -> str | None:
@@ -50,27 +59,12 @@ def compiled_ops_problem(device: str = 'cpu') -> str | None:
         The reason, or None where they are used.
     """
     if _PROBLEM is None and device not in _DEVICES:
-        return f'the compiled operators were built for {sorted(_DEVICES)}, not {device}'
+        return f'the compiled operators were built for {_DEVICES}, not {device}'
     return _PROBLEM
 
 
 def takes_compiled(x: Tensor) -> bool:
-    """Whether the compiled operators were built for tensors of this kind."""
-    return (
-        _PROBLEM is None
-        and x.device.type in _DEVICES
-        and x.is_floating_point()
-        # Other runtimes do not know these operators.
-        and not torch.onnx.is_in_onnx_export()
-    )
-
-
-_PROBLEM = _load()
-_DEVICES = frozenset(
-    key.lower()
-    for key in ('CPU', 'CUDA')
-    if _PROBLEM is None
-    and torch._C._dispatch_has_kernel_for_dispatch_key(
-        'mmtal_mts::boundary_max_pooling', key
-    )
-)
+    """Whether the compiled operators are used for a tensor."""
+    # Runtimes of ONNX do not know them.
+    exported = torch.onnx.is_in_onnx_export()
+    return x.device.type in _DEVICES and x.is_floating_point() and not exported

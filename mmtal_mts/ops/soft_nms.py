@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -10,7 +12,6 @@ import torch
 from .compiled import compiled_ops_problem
 
 Array = np.ndarray | torch.Tensor
-Decay = Callable[[np.ndarray], np.ndarray]
 
 METHODS = ('gaussian', 'linear', 'hard')
 _SUPPRESSED = -1.0
@@ -65,24 +66,28 @@ def soft_nms_1d(
     Raises:
         ValueError: A shape, a value or a setting is unusable.
     """
-    decay = _decay(method, sigma, iou_threshold)
-    if not min_score >= 0:
-        raise ValueError(f'soft_nms_1d: min_score must be >= 0, got {min_score}')
-    if max_keep is not None and max_keep < 0:
-        raise ValueError(f'soft_nms_1d: max_keep must be >= 0 or None, got {max_keep}')
+    by_sigma = method == 'gaussian'
+    for setting, fits in {
+        f'method must be one of {METHODS}, got {method!r}': method in METHODS,
+        f'sigma must be > 0, got {sigma}': sigma > 0 or not by_sigma,
+        f'iou_threshold must be in [0, 1], got {iou_threshold}': (
+            0 <= iou_threshold <= 1 or by_sigma
+        ),
+        f'min_score must be >= 0, got {min_score}': min_score >= 0,
+        f'max_keep must be >= 0 or None, got {max_keep}': (max_keep or 0) >= 0,
+    }.items():
+        if not fits:
+            raise ValueError(f'soft_nms_1d: {setting}')
     boxes, values = _checked(segments, scores)
-    if isinstance(groups, torch.Tensor):
-        groups = groups.cpu().numpy()
     count = len(values)
-    group = np.zeros(count, np.int64) if groups is None else np.asarray(groups)
+    group = _as_numpy([0] * count if groups is None else groups)
     if group.shape != (count,) or (count and group.dtype.kind not in 'iu'):
         raise ValueError(
             f'soft_nms_1d: expected groups ({count},) of integers, got '
             f'{group.shape} of {group.dtype}'
         )
     order = np.lexsort((boxes[:, 1], boxes[:, 0], group))
-    begins = np.flatnonzero(np.diff(group[order])) + 1
-    bounds = np.array([0, *begins, len(order)])
+    bounds = np.array([0, *np.flatnonzero(np.diff(group[order])) + 1, count])
     boxes, values = boxes[order], values[order]
     if compiled_ops_problem() is None:
         inputs = map(torch.from_numpy, (boxes, values, bounds))
@@ -92,12 +97,14 @@ def soft_nms_1d(
         )
         picked, lowered = (part.numpy() for part in found)
     else:
-        parts = []
-        for first, last in zip(bounds[:-1], bounds[1:], strict=True):
+        factor = partial(_factor, method, sigma, iou_threshold)
+        picked, lowered = [], []
+        for first, last in pairwise(bounds):
             own, live = boxes[first:last], values[first:last]
-            kept, scores_left = _suppress(own, live, decay, min_score, max_keep)
-            parts.append((first + kept, scores_left))
-        picked, lowered = map(np.concatenate, zip(*parts, strict=True))
+            kept, scores_left = _suppress(own, live, factor, min_score, max_keep)
+            picked += [first + place for place in kept]
+            lowered += scores_left
+        picked, lowered = np.array(picked, np.int64), np.array(lowered, np.float64)
     kept = order[picked]
     if isinstance(segments, torch.Tensor):
         index = torch.from_numpy(kept).to(segments.device)
@@ -107,63 +114,56 @@ def soft_nms_1d(
     return segments[kept], lowered.astype(dtype), kept
 
 
-def _decay(method: str, sigma: float, iou_threshold: float) -> Decay:
-    """The factor by which a score is lowered, as a function of the tIoU."""
-    if method not in METHODS:
-        raise ValueError(
-            f'soft_nms_1d: method must be one of {METHODS}, got {method!r}'
-        )
+def _factor(
+    method: str, sigma: float, iou_threshold: float, tiou: np.ndarray
+) -> np.ndarray:
+    """What the scores of segments with a tIoU (M,) are multiplied by."""
     if method == 'gaussian':
-        if not sigma > 0:
-            raise ValueError(f'soft_nms_1d: sigma must be > 0, got {sigma}')
-        return lambda tiou: np.exp(tiou * tiou / -sigma)
-    if not 0 <= iou_threshold <= 1:
-        raise ValueError(
-            f'soft_nms_1d: iou_threshold must be in [0, 1], got {iou_threshold}'
-        )
-    if method == 'linear':
-        return lambda tiou: np.where(tiou > iou_threshold, 1 - tiou, 1.0)
-    return lambda tiou: np.where(tiou > iou_threshold, 0.0, 1.0)
+        return np.exp(tiou * tiou / -sigma)
+    lowered = 1 - tiou if method == 'linear' else 0.0
+    return np.where(tiou > iou_threshold, lowered, 1.0)
+
+
+def _as_numpy(values: Array) -> np.ndarray:
+    """The values in numpy, from any device; floating point in double precision."""
+    if isinstance(values, torch.Tensor):
+        values = values.detach().cpu()
+        values = values.double() if values.is_floating_point() else values
+    return np.asarray(values)
 
 
 def _checked(segments: Array, scores: Array) -> tuple[np.ndarray, np.ndarray]:
-    """Both inputs as float64 copies in numpy, or a ValueError that says why not."""
+    """Both inputs as float64 in numpy, or a ValueError that says why not."""
     if isinstance(segments, torch.Tensor) != isinstance(scores, torch.Tensor):
         raise ValueError('soft_nms_1d: give segments and scores as the same type')
-    if isinstance(segments, torch.Tensor):
-        segments = segments.detach().double().cpu().numpy()
-        scores = scores.detach().double().cpu().numpy()
-    boxes = np.array(segments, dtype=np.float64)
-    values = np.array(scores, dtype=np.float64)
+    boxes, values = (_as_numpy(x).astype(np.float64) for x in (segments, scores))
     if values.ndim != 1 or boxes.size != 2 * values.size:
         raise ValueError(
             'soft_nms_1d: expected segments (S, 2) and scores (S,), got '
             f'{boxes.shape} and {values.shape}'
         )
     boxes = boxes.reshape(-1, 2)
-    bad = np.flatnonzero(~np.isfinite(boxes).all(axis=1))
-    if bad.size:
-        raise ValueError(
-            f'soft_nms_1d: segment {bad[0]} is {boxes[bad[0]].tolist()} '
-            f'({bad.size} in all are not finite); remove them or look for the '
-            'step that made them'
-        )
-    bad = np.flatnonzero(~(np.isfinite(values) & (values >= 0)))
-    if bad.size:
-        raise ValueError(
-            f'soft_nms_1d: score {bad[0]} is {values[bad[0]]} ({bad.size} in all are '
-            'NaN, infinite or negative); scores must be finite and >= 0'
-        )
+    for name, rows, fits in (
+        ('segment', boxes, np.isfinite(boxes).all(axis=1)),
+        ('score', values, np.isfinite(values) & (values >= 0)),
+    ):
+        if not fits.all():
+            bad = np.flatnonzero(~fits)
+            raise ValueError(
+                f'soft_nms_1d: {name} {bad[0]} is {rows[bad[0]].tolist()} ({bad.size} '
+                'in all are NaN, infinite, or scores below 0); remove them or look for '
+                'the step that made them'
+            )
     return boxes, values
 
 
 def _suppress(
     boxes: np.ndarray,
     live: np.ndarray,
-    decay: Decay,
+    factor: Callable[[np.ndarray], np.ndarray],
     min_score: float,
     max_keep: int | None,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[list[int], list[float]]:
     """The suppression loop; ``boxes`` are sorted by start, ``live`` is changed."""
     start, end = np.ascontiguousarray(boxes.T)
     length = np.maximum(end - start, 0.0)
@@ -172,15 +172,13 @@ def _suppress(
     first = np.searchsorted(np.maximum.accumulate(end), start, side='right')
     last = np.searchsorted(start, end, side='left')
     live[live < min_score] = _SUPPRESSED
-    limit = len(live) if max_keep is None else min(max_keep, len(live))
     picked, lowered = [], []
-    while len(picked) < limit:
+    while len(picked) < (len(live) if max_keep is None else min(max_keep, len(live))):
         best = int(live.argmax())
-        score = live[best]
-        if score < 0:
+        if live[best] < 0:
             break
         picked.append(best)
-        lowered.append(score)
+        lowered.append(live[best])
         live[best] = _SUPPRESSED
         if length[best] == 0:
             continue
@@ -188,8 +186,8 @@ def _suppress(
         overlap = np.minimum(end[near], end[best])
         overlap -= np.maximum(start[near], start[best])
         np.maximum(overlap, 0.0, out=overlap)
-        factor = decay(overlap / (length[near] + length[best] - overlap))
+        by = factor(overlap / (length[near] + length[best] - overlap))
         remaining = live[near]
-        np.multiply(remaining, factor, out=remaining, where=remaining > 0)
-        remaining[(remaining < min_score) | (factor == 0)] = _SUPPRESSED
-    return np.array(picked, dtype=np.int64), np.array(lowered, dtype=np.float64)
+        np.multiply(remaining, by, out=remaining, where=remaining > 0)
+        remaining[(remaining < min_score) | (by == 0)] = _SUPPRESSED
+    return picked, lowered

@@ -31,19 +31,17 @@ class Segments:
 
     def __post_init__(self) -> None:
         """Brings the arrays to their dtypes and shapes."""
-        # The class is frozen for its users; this is its constructor.
-        set_field = object.__setattr__
-        set_field(
-            self, 'segments', np.asarray(self.segments, np.float64).reshape(-1, 2)
+        arrays = dict(
+            segments=np.asarray(self.segments, np.float64).reshape(-1, 2),
+            labels=np.asarray(self.labels, np.int64).reshape(-1),
         )
-        set_field(self, 'labels', np.asarray(self.labels, np.int64).reshape(-1))
         if self.scores is not None:
-            set_field(self, 'scores', np.asarray(self.scores, np.float64).reshape(-1))
-        lengths = {
-            name: len(value) for name, value in vars(self).items() if value is not None
-        }
+            arrays['scores'] = np.asarray(self.scores, np.float64).reshape(-1)
+        lengths = {name: len(value) for name, value in arrays.items()}
         if len(set(lengths.values())) > 1:
             raise ValueError(f'as many of each are needed per segment, got {lengths}')
+        # The class is frozen for its users; this is its constructor.
+        vars(self).update(arrays)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -69,16 +67,15 @@ class Segments:
         Raises:
             ValueError: Some parts have scores and some have none.
         """
-        parts = list(parts)
-        if not parts:
-            return cls.empty(with_scores=True)
-        scored = {part.scores is not None for part in parts}
-        if len(scored) > 1:
+        parts = list(parts) or [cls.empty(with_scores=True)]
+        columns = zip(*((p.segments, p.labels, p.scores) for p in parts), strict=True)
+        segments, labels, scores = columns
+        if len({part is None for part in scores}) > 1:
             raise ValueError('segments with and without scores cannot be joined')
         return cls(
-            np.concatenate([part.segments for part in parts]),
-            np.concatenate([part.labels for part in parts]),
-            np.concatenate([part.scores for part in parts]) if scored.pop() else None,
+            np.concatenate(segments),
+            np.concatenate(labels),
+            None if scores[0] is None else np.concatenate(scores),
         )
 
 
@@ -95,9 +92,8 @@ def pairwise_tiou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     Returns:
         tIoU (A, B), float64, in [0, 1].
     """
-    a = np.asarray(a, dtype=np.float64).reshape(-1, 2)
-    b = np.asarray(b, dtype=np.float64).reshape(-1, 2)
-    return _tiou(a[:, None], b[None, :])
+    a, b = (np.asarray(x, dtype=np.float64).reshape(-1, 2) for x in (a, b))
+    return aligned_tiou(a[:, None], b)
 
 
 def aligned_tiou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -110,13 +106,8 @@ def aligned_tiou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     Returns:
         tIoU (A,), float64, in [0, 1].
     """
-    return _tiou(np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64))
-
-
-def _tiou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """TIoU of segments (..., 2) that broadcast."""
-    left = np.maximum(a[..., 0], b[..., 0])
-    right = np.minimum(a[..., 1], b[..., 1])
+    a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    left, right = np.maximum(a[..., 0], b[..., 0]), np.minimum(a[..., 1], b[..., 1])
     overlap = np.maximum(right - left, 0.0)
     union = (a[..., 1] - a[..., 0]) + (b[..., 1] - b[..., 0]) - overlap
     # A positive overlap implies two positive lengths, hence a positive union.

@@ -28,6 +28,13 @@ _BN = ('weight', 'bias', 'running_mean', 'running_var', 'num_batches_tracked')
 _BRANCH = dict(
     cur_point_conv='own', lr_conv='level', roi_conv='frame', proposal_conv='fuse'
 )
+_LAYERS = dict(
+    loc_head='coarse_head.loc_conv',
+    conf_head='coarse_head.cls_conv',
+    prop_loc_head='refine_head.offset_conv',
+    prop_conf_head='refine_head.cls_conv',
+    center_head='refine_head.quality_conv',
+)
 # Layers whose rows are classes, background first there and last here.
 _CLASSIFIERS = ('conf_head', 'prop_conf_head')
 
@@ -53,11 +60,8 @@ def convert_afsd_state_dict(state_dict: Mapping[str, Tensor]) -> dict[str, Tenso
     """
     source = {key.removeprefix('module.'): value for key, value in state_dict.items()}
     names = afsd_key_map(source)
-    missing = [
-        key
-        for key in names
-        if key not in source and not key.endswith('num_batches_tracked')
-    ]
+    absent = [key for key in names if key not in source]
+    missing = [key for key in absent if not key.endswith('num_batches_tracked')]
     problems = {
         'missing': missing,
         'unknown': [key for key in source if key not in names],
@@ -91,11 +95,8 @@ def afsd_key_map(state_dict: Mapping[str, object]) -> dict[str, str]:
     """
     units = [*_STEMS, *(f'Mixed_{m}.{unit}' for m in _MIXED for unit in _UNITS)]
     layers = ['conv3d.weight', *(f'bn.{name}' for name in _BN)]
-    names = {
-        f'{_BACKBONE}{unit}.{layer}': f'backbone.{unit}.{layer}'
-        for unit in units
-        for layer in layers
-    }
+    keys = [f'{unit}.{layer}' for unit in units for layer in layers]
+    names = {f'{_BACKBONE}{key}': f'backbone.{key}' for key in keys}
     from_backbone = 2 if f'{_HEAD}pyramids.1.0.conv3d.weight' in state_dict else 1
     for i in range(_NUM_LEVELS):
         if i < from_backbone:
@@ -112,13 +113,11 @@ def afsd_key_map(state_dict: Mapping[str, object]) -> dict[str, str]:
     for theirs, ours in (('loc', 'loc'), ('conf', 'cls')):
         for i in range(2):
             names.update(_unit(f'{theirs}_tower.{i}', f'coarse_head.{ours}_tower.{i}'))
-        names.update(_layer(f'{theirs}_head.conv1d', f'coarse_head.{ours}_conv'))
         for layer, name in _BRANCH.items():
             source = f'{theirs}_proposal_branch.{layer}'
             names.update(_unit(source, f'refine_head.{ours}_branch.{name}'))
-    names.update(_layer('prop_loc_head.conv1d', 'refine_head.offset_conv'))
-    names.update(_layer('prop_conf_head.conv1d', 'refine_head.cls_conv'))
-    names.update(_layer('center_head.conv1d', 'refine_head.quality_conv'))
+    for theirs, ours in _LAYERS.items():
+        names.update(_layer(f'{theirs}.conv1d', ours))
     return names
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Any, NamedTuple
@@ -22,13 +22,13 @@ from .pretrained import load_pretrained
 
 
 class MapFacts(NamedTuple):
-    """What a neck has to know of a map, and how the map comes about.
+    """What a neck has to know about a map, and how the map is made.
 
     Attributes:
         channels: Channels C_i.
         stride: Frames per position in time.
         size: Cells H_i = W_i on a side.
-        index: Which output of the backbone it is made of.
+        index: Output of the backbone that it is made of.
         kernel: Positions in time, rows and columns that are averaged into one.
     """
 
@@ -76,7 +76,7 @@ class BackboneAdapter(BaseModule):
 
     Attributes:
         maps (tuple[MapFacts, ...]): What :meth:`forward` returns.
-        report (str): What was found and is done, as the log has it.
+        report (str): What was found and is done, as in the log.
 
     Raises:
         ValueError: The backbone cannot take such clips, returns nothing usable, or is
@@ -126,14 +126,14 @@ class BackboneAdapter(BaseModule):
                 'with_cp=True of BackboneAdapter computes chunk after chunk again and '
                 'needs chunk_len; or set with_cp=True of the backbone, if it has it'
             )
-        clip = (1, in_channels, clip_len, crop_size, crop_size)
+        clip = (in_channels, clip_len, crop_size, crop_size)
         shapes, unused = self._probe(clip)
         self.maps = self._plan(shapes, clip_len, first_stride, max_size, outputs)
         for key in unused:
             # Or distributed training would wait for their gradients.
             self.backbone.get_parameter(key).requires_grad_(False)
         self._freeze()
-        self.report = self._explain(clip, unused)
+        self.report = self._report(clip, unused)
         MMLogger.get_current_instance().info(self.report)
 
     def init_weights(self) -> None:
@@ -154,14 +154,13 @@ class BackboneAdapter(BaseModule):
         """
         super().train(mode)
         self._freeze()
-        if mode and self.with_cp:
-            for key, module in self.backbone.named_modules():
-                if isinstance(module, _BatchNorm) and module.training:
-                    raise ValueError(
-                        f'with_cp=True of BackboneAdapter runs {key} of the backbone '
-                        'twice, which would update its running statistics once more; '
-                        'set norm_eval=True of the backbone'
-                    )
+        for key, module in self.backbone.named_modules() if self.with_cp else ():
+            if isinstance(module, _BatchNorm) and module.training:
+                raise ValueError(
+                    f'with_cp=True of BackboneAdapter runs {key} of the backbone '
+                    'twice, which would update its running statistics once more; '
+                    'set norm_eval=True of the backbone'
+                )
         return self
 
     def _freeze(self) -> None:
@@ -209,8 +208,8 @@ class BackboneAdapter(BaseModule):
         chunks = frames.unflatten(2, (t // length, length))
         chunks = chunks.transpose(1, 2).flatten(0, 1)  # (N*chunks, C, length, H, W)
         chunks = chunks.squeeze(2) if self.per_frame else chunks
-        tensors = list(_flatten(_run_layers(backbone, self.layers, chunks)))
-        for x in tensors or [None]:
+        found = _run_layers(backbone, self.layers, chunks)
+        for x in found or [None]:
             if not isinstance(x, Tensor) or x.ndim not in (2, 5 - self.per_frame):
                 shape = f' of shape {tuple(x.shape)}' if isinstance(x, Tensor) else ''
                 raise ValueError(
@@ -220,34 +219,26 @@ class BackboneAdapter(BaseModule):
                     'the option of the backbone that returns maps (VisionTransformer: '
                     'return_feat_map=True)'
                 )
-        maps = []
         # Vectors are used only where there are no maps.
-        for x in [x for x in tensors if x.ndim > 2] or tensors:
-            x = x[..., None, None] if x.ndim == 2 else x
-            x = x[:, :, None] if x.ndim == 4 else x
-            # (N*chunks, C, t, h, w) -> (N, C, chunks*t, h, w)
-            maps.append(x.unflatten(0, (n, t // length)).transpose(1, 2).flatten(2, 3))
-        return maps
+        maps = [x for x in found if x.ndim > 2] or [x[..., None, None] for x in found]
+        maps = [x[:, :, None] if x.ndim == 4 else x for x in maps]
+        # (N*chunks, C, t, h, w) -> (N, C, chunks*t, h, w)
+        whole = (x.unflatten(0, (n, t // length)).transpose(1, 2) for x in maps)
+        return [x.flatten(2, 3) for x in whole]
 
-    def _probe(self, clip: Sequence[int]) -> tuple[list[tuple[int, ...]], list[str]]:
+    def _probe(self, clip: tuple[int, ...]) -> tuple[list[tuple[int, ...]], list[str]]:
         """Finds whether frames go in one by one; shapes of maps, unused parameters."""
         errors = {}
-        # Without values (torch's meta device) it takes milliseconds for any size. A
-        # backbone that looks at values may work with them; if not, that error counts.
+        # Without values (torch's meta device) it takes milliseconds for any size. What
+        # has no such version runs with values; if it fails, that error counts.
         for self.per_frame, device in itertools.product((False, True), ('meta', 'cpu')):
-            twin = copy.deepcopy(self.backbone)
+            twin = copy.deepcopy(self.backbone).to(device)
             twin.eval()
-            twin.to(device)
             for module in twin.modules():
-                if getattr(module, 'with_cp', False):
-                    module.with_cp = False
-                for name, value in list(vars(module).items()):
-                    # Neither parameter nor buffer, so that .to() does not know it.
-                    if isinstance(value, Tensor):
-                        setattr(module, name, value.to(device))
+                module.with_cp = False  # checkpoints may hide who gets a gradient
             wanted = {n: p for n, p in twin.named_parameters() if p.requires_grad}
             try:
-                maps = self._run(twin, torch.zeros(*clip, device=device))
+                maps = self._run(twin, torch.zeros(1, *clip, device=device))
                 if wanted:
                     sum(x.sum() for x in maps).backward()
             # Libraries raise all kinds of errors about a shape.
@@ -257,7 +248,7 @@ class BackboneAdapter(BaseModule):
             else:
                 unused = [name for name, p in wanted.items() if p.grad is None]
                 return [tuple(x.shape) for x in maps], unused
-        _, _, t, h, w = clip
+        _, t, h, w = clip
         raise ValueError(
             f'{self.name} takes neither a clip of {t} frames of {h}x{w} pixels '
             f'({errors[False]}) nor its frames one by one ({errors[True]}). A backbone '
@@ -285,11 +276,11 @@ class BackboneAdapter(BaseModule):
         chosen = sorted(outputs, key=lambda i: -shapes[i][2])  # stable
 
         def least_stride(positions: int) -> int:
-            # A power of two that leaves at most so many positions.
+            """The least power of two that leaves at most so many positions."""
             return 1 << (-(-clip_len // positions) - 1).bit_length()
 
         if first_stride is None:
-            # The most positions that the first map can have.
+            # As many positions as every map allows the first one.
             first_stride = least_stride(
                 min(shapes[i][2] * 2**level for level, i in enumerate(chosen))
             )
@@ -300,23 +291,16 @@ class BackboneAdapter(BaseModule):
         maps = []
         for level, index in enumerate(chosen):
             _, channels, found, height, width = shapes[index]
-            stride = first_stride * 2**level
-            length = clip_len // stride
-            which = f'map {index} of {self.name}'
-            if length < 1 or clip_len % stride:
+            stride, which = first_stride * 2**level, f'map {index} of {self.name}'
+            length, rest = divmod(clip_len, stride)
+            if rest or length < 1 or found % length:
                 raise ValueError(
-                    f'a clip of {clip_len} frames is too short or no multiple of the '
-                    f'{stride} frames per position that {which} should have: enlarge '
-                    'clip_len, or lower first_stride of BackboneAdapter'
-                )
-            if found < length or found % length:
-                raise ValueError(
-                    f'{which} has {found} positions in time for {clip_len} frames, '
-                    f'from which no mean gives the {length} positions of its level '
-                    f'(one per {stride} frames): set first_stride of BackboneAdapter '
-                    f'to None or to at least {least_stride(found)}, take a finer layer '
-                    'by layers=(...) or outputs=(...), or lower the stride of the '
-                    'backbone in time'
+                    f'{which} has {found} positions in time for a clip of {clip_len} '
+                    f'frames, from which no mean gives one per {stride} frames: let '
+                    'clip_len be a multiple of that, set first_stride of '
+                    f'BackboneAdapter to None or to at least {least_stride(found)}, '
+                    'take a finer layer by layers=(...) or outputs=(...), or lower the '
+                    'stride of the backbone in time'
                 )
             if height != width:
                 raise ValueError(
@@ -329,51 +313,37 @@ class BackboneAdapter(BaseModule):
             maps.append(MapFacts(channels, stride, height // shrink, index, kernel))
         return tuple(maps)
 
-    def _explain(self, clip: Sequence[int], unused: Sequence[str]) -> str:
-        _, _, t, h, w = clip
-        how = 'whole'
-        if self.per_frame:
-            how = 'frame by frame'
-        elif self.chunk_len is not None:
+    def _report(self, clip: tuple[int, ...], unused: Sequence[str]) -> str:
+        """The report: how clips go in, and how each map is made."""
+        _, t, h, w = clip
+        how = 'frame by frame' if self.per_frame else 'whole'
+        if self.chunk_len is not None and not self.per_frame:
             how = f'in {t // self.chunk_len} chunks of {self.chunk_len} frames'
-        lines = [
-            f'BackboneAdapter: {self.name} takes a clip of {t} frames {h}x{w} {how}'
-        ]
+        text = f'BackboneAdapter: {self.name} takes a clip of {t} frames {h}x{w} {how}'
         for level, m in enumerate(self.maps):
             length, (kt, kh, kw) = t // m.stride, m.kernel
             mean = f', mean of {kt}x{kh}x{kw}' if m.kernel != (1, 1, 1) else ''
-            lines.append(
-                f'  level {level}: output {m.index}, {m.channels} channels, '
+            text += (
+                f'\n  level {level}: output {m.index}, {m.channels} channels, '
                 f'{length * kt}x{m.size * kh}x{m.size * kw}{mean} -> '
                 f'{length}x{m.size}x{m.size}, one position per {m.stride} frames'
             )
         if self.frozen:
-            lines.append(f'  frozen: {", ".join(self.frozen) or "everything"}')
+            text += f'\n  frozen: {", ".join(self.frozen) or "everything"}'
         if unused:
-            lines.append(
-                f'  {len(unused)} tensors are in no map and do not train: '
-                f'{", ".join(unused[:4])}{", ..." if len(unused) > 4 else ""}'
-            )
-        return '\n'.join(lines)
-
-
-def _flatten(found: Any) -> Iterator[Any]:
-    """What a backbone returns, without its lists and without None."""
-    if isinstance(found, (tuple, list)):
-        for item in found:
-            yield from _flatten(item)
-    elif found is not None:
-        yield found
+            text += f'\n  {len(unused)} tensors are in no map and do not train: '
+            text += ', '.join(unused[:4]) + ', ...' * (len(unused) > 4)
+        return text
 
 
 class _Enough(Exception):
     """All wanted layers have run; what follows is not needed."""
 
 
-def _run_layers(backbone: nn.Module, names: Sequence[str], clips: Tensor) -> Any:
-    """What the backbone returns, or the outputs of some of its layers."""
+def _run_layers(backbone: nn.Module, names: Sequence[str], clips: Tensor) -> list:
+    """What the backbone returns, or the outputs of some of its layers, as one list."""
     if not names:
-        return backbone(clips)
+        return _flatten(backbone(clips))
     found: dict[str, Any] = {}
 
     def keep(name: str, module: nn.Module, inputs: Any, output: Any) -> None:
@@ -392,4 +362,11 @@ def _run_layers(backbone: nn.Module, names: Sequence[str], clips: Tensor) -> Any
         raise ValueError(
             f'layers={list(names)}: {missing} did not run in the forward pass'
         )
-    return [found[name] for name in names]
+    return _flatten([found[name] for name in names])
+
+
+def _flatten(found: Any) -> list:
+    """What a backbone returns, without its lists and without None."""
+    if isinstance(found, (tuple, list)):
+        return [x for item in found for x in _flatten(item)]
+    return [] if found is None else [found]

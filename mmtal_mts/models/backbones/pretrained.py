@@ -11,16 +11,13 @@ from ...utils.errors import UserError
 _PREFIX = 'backbone.'
 
 
-def load_pretrained(backbone: nn.Module, path: str) -> list[str]:
+def load_pretrained(backbone: nn.Module, path: str) -> None:
     """Loads weights by name; the log says what was found.
 
     Args:
-        backbone: Where to.
+        backbone: Where to. Parameters that the file does not have stay as they are.
         path: File or URL. Where keys begin with ``backbone.``, as those of MMAction2's
             recognisers do, only these are taken.
-
-    Returns:
-        The parameters that the file does not have. They stay as they are.
 
     Raises:
         UserError: The file is unusable, a tensor has another shape, or fewer than half
@@ -29,8 +26,7 @@ def load_pretrained(backbone: nn.Module, path: str) -> list[str]:
     found = load_weights(path)
     if any(key.startswith(_PREFIX) for key in found):
         found = load_weights(path, _PREFIX)
-    own = backbone.state_dict()
-    name = type(backbone).__name__
+    own, name = backbone.state_dict(), type(backbone).__name__
     wrong = [
         f'{key}: {tuple(found[key].shape)} there, {tuple(value.shape)} here'
         for key, value in own.items()
@@ -50,8 +46,7 @@ def load_pretrained(backbone: nn.Module, path: str) -> list[str]:
         )
     backbone.load_state_dict(found, strict=False)
     MMLogger.get_current_instance().info(
-        f'{name}: {len(set(found) & set(own))} of {len(own)} tensors loaded from '
+        f'{name}: {len(found.keys() & own.keys())} of {len(own)} tensors loaded from '
         f'{path}; not found: {missing or "none"}; unused: '
-        f'{sorted(set(found) - set(own)) or "none"}'
+        f'{sorted(found.keys() - own.keys()) or "none"}'
     )
-    return missing

@@ -32,25 +32,77 @@ def check_heads_agree(**heads: BaseModule) -> None:
             )
 
 
-def as_clips(inputs: Tensor) -> Tensor:
-    """Takes MMAction2's (N, 1, C, T, H, W) for (N, C, T, H, W), and features too.
+class BaseTALDetector(BaseModel):
+    """Inputs, modes, and the settings behind the network: one network or several.
 
-    Features (N, C, T) become frames of one pixel; a ValueError names another shape.
+    Args:
+        data_preprocessor: Config of the data preprocessor; by default frames in
+            0..255 are mapped to [-1, 1].
+        test_cfg: See :class:`TALMTS`.
+        keep_raw: See :class:`TALMTS`.
+        init_cfg: MMEngine initialisation config.
     """
-    if inputs.ndim == 6 and inputs.shape[1] == 1:
-        inputs = inputs[:, 0]
-    if inputs.ndim == 3:
-        inputs = inputs[..., None, None]
-    if inputs.ndim != 5:
-        raise ValueError(
-            f'inputs has shape {tuple(inputs.shape)}; expected (N, C, T, H, W), '
-            '(N, 1, C, T, H, W) with one clip per sample, or features (N, C, T)'
-        )
-    return inputs
+
+    def __init__(
+        self,
+        data_preprocessor: dict | None,
+        test_cfg: dict | None,
+        keep_raw: bool,
+        init_cfg: dict | None,
+    ) -> None:
+        super().__init__(MODELS.build(data_preprocessor or DATA_PREPROCESSOR), init_cfg)
+        self.test_cfg = complete_test_cfg(test_cfg)
+        self.keep_raw = keep_raw
+
+    def forward(
+        self,
+        inputs: Tensor,
+        data_samples: Sequence[ActionDataSample] | None = None,
+        mode: str = 'tensor',
+    ) -> dict[str, Tensor] | list[ActionDataSample]:
+        """Runs the model in one of three modes.
+
+        Args:
+            inputs: (N, C, T, H, W) normalised frames; MMAction2's (N, 1, C, T, H, W)
+                of one clip per sample is taken too, and features (N, C, T) with
+                :class:`~mmtal_mts.models.FeatureEmbedding` as the backbone.
+            data_samples: Per clip ``gt_instances`` and optionally the metainfo
+                ``consistency`` (``loss``), or the metainfo ``window_offset``,
+                ``sample_fps`` and optionally ``video_scores`` (``predict``).
+            mode: ``'loss'``, ``'predict'`` or ``'tensor'``.
+
+        Returns:
+            - ``'loss'``: the terms of eq. 7 and the optional ones, already weighted;
+              while ``warming_up``, those of ``warmup_head`` alone.
+            - ``'predict'``: the data samples with ``pred_instances``: ``segments``
+              (S, 2) in seconds of the video, ``scores``, ``labels``, before NMS.
+            - ``'tensor'``: :func:`~mmtal_mts.models.dense_heads.raw_outputs`.
+
+        Raises:
+            ValueError: Another mode, or inputs of another shape.
+        """
+        frames = inputs
+        if frames.ndim == 6 and frames.shape[1] == 1:
+            frames = frames[:, 0]
+        if frames.ndim == 3:
+            frames = frames[..., None, None]  # frames of one pixel
+        if frames.ndim != 5:
+            raise ValueError(
+                f'inputs has shape {tuple(inputs.shape)}; expected (N, C, T, H, W), '
+                '(N, 1, C, T, H, W) with one clip per sample, or features (N, C, T)'
+            )
+        match mode:
+            case 'loss':
+                return self.loss(frames, data_samples)
+            case 'predict':
+                return self.predict(frames, data_samples)
+            case 'tensor':
+                return self._forward(frames)
+        raise ValueError(f"mode={mode!r}: choose 'loss', 'predict' or 'tensor'")
 
 
 @MODELS.register_module()
-class TALMTS(BaseModel):
+class TALMTS(BaseTALDetector):
     """Temporal action localization with multi-temporal scales (Fig. 2).
 
     With ``neck.stt`` and ``refine_head.fsa`` off and ``neck.rfp`` set to one merge it
@@ -96,55 +148,16 @@ class TALMTS(BaseModel):
         keep_raw: bool = False,
         init_cfg: dict | None = None,
     ) -> None:
-        super().__init__(MODELS.build(data_preprocessor or DATA_PREPROCESSOR), init_cfg)
+        super().__init__(data_preprocessor, test_cfg, keep_raw, init_cfg)
         self.backbone = MODELS.build(backbone)
         self.neck = MODELS.build(fit_neck(neck, self.backbone))
         self.coarse_head = MODELS.build(coarse_head)
         self.refine_head = MODELS.build(refine_head)
         check_heads_agree(coarse_head=self.coarse_head, refine_head=self.refine_head)
-        self.test_cfg = complete_test_cfg(test_cfg)
         self.warmup_head = None
         if warmup_head is not None:
             self.warmup_head = MODELS.build(fit_warmup_head(warmup_head, self.backbone))
         self.warming_up = False
-        self.keep_raw = keep_raw
-
-    def forward(
-        self,
-        inputs: Tensor,
-        data_samples: Sequence[ActionDataSample] | None = None,
-        mode: str = 'tensor',
-    ) -> dict[str, Tensor] | list[ActionDataSample]:
-        """Runs the model in one of three modes.
-
-        Args:
-            inputs: (N, C, T, H, W) normalised frames; MMAction2's (N, 1, C, T, H, W)
-                of one clip per sample is taken too, and features (N, C, T) with
-                :class:`~mmtal_mts.models.FeatureEmbedding` as the backbone.
-            data_samples: Per clip ``gt_instances`` and optionally the metainfo
-                ``consistency`` (``loss``), or the metainfo ``window_offset``,
-                ``sample_fps`` and optionally ``video_scores`` (``predict``).
-            mode: ``'loss'``, ``'predict'`` or ``'tensor'``.
-
-        Returns:
-            - ``'loss'``: the terms of eq. 7 and the optional ones, already weighted;
-              while ``warming_up``, those of ``warmup_head`` alone.
-            - ``'predict'``: the data samples with ``pred_instances``: ``segments``
-              (S, 2) in seconds of the video, ``scores``, ``labels``, before NMS.
-            - ``'tensor'``: :func:`~mmtal_mts.models.dense_heads.raw_outputs`.
-
-        Raises:
-            ValueError: Another mode, or inputs of another shape.
-        """
-        frames = as_clips(inputs)
-        match mode:
-            case 'loss':
-                return self.loss(frames, data_samples)
-            case 'predict':
-                return self.predict(frames, data_samples)
-            case 'tensor':
-                return self._forward(frames)
-        raise ValueError(f"mode={mode!r}: choose 'loss', 'predict' or 'tensor'")
 
     def extract_feat(self, frames: Tensor) -> NeckFeatures:
         """Runs backbone and neck on (N, C, T, H, W) frames."""
@@ -180,9 +193,9 @@ class TALMTS(BaseModel):
         found, raw = self.refine_head.predict(
             features, self.coarse_head(features), data_samples, self.test_cfg
         )
-        kept = raw if self.keep_raw else None
+        raw = raw if self.keep_raw else None
         return add_pred_to_datasample(
-            data_samples, found, self.test_cfg, kept, frames.shape[2]
+            data_samples, found, self.test_cfg, raw, frames.shape[2]
         )
 
     def parse_losses(
@@ -206,19 +219,19 @@ class TALMTS(BaseModel):
         The augmented clip has the frames of the clip in another order, so that only
         the order had to travel here.
         """
-        found = [sample.get('consistency') for sample in data_samples]
-        chosen = [i for i, item in enumerate(found) if item is not None]
+        given = [sample.get('consistency') for sample in data_samples]
+        chosen = [i for i, item in enumerate(given) if item is not None]
         # All processes take part, also those without such a clip.
         share = len(chosen) / mean_count(frames.new_tensor(len(chosen)))
         if not chosen:
             return frames.new_zeros(())
-        clips, segments = [], []
-        for i in chosen:
-            order = torch.as_tensor(found[i]['frame_order'], device=frames.device)
-            clips.append(frames[i].index_select(1, order))
-            segments.append(torch.as_tensor(found[i]['segments']).float())
-        augmented = torch.stack(clips)
-        features = self.extract_feat(augmented)
+        orders = (torch.as_tensor(given[i]['frame_order']) for i in chosen)
+        clips = [
+            frames[i].index_select(1, order.to(frames.device))
+            for i, order in zip(chosen, orders, strict=True)
+        ]
+        segments = [torch.as_tensor(given[i]['segments']).float() for i in chosen]
+        features = self.extract_feat(torch.stack(clips))
         boundary = self.refine_head.boundary_features(
             features, self.coarse_head(features)
         )

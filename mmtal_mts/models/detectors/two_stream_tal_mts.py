@@ -8,16 +8,10 @@ from collections.abc import Sequence
 import torch
 from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
-from mmengine.model import BaseModel
 from torch import Tensor
 
-from ..dense_heads import (
-    RAW_OUTPUTS,
-    BoundaryRefineHead,
-    add_pred_to_datasample,
-    complete_test_cfg,
-)
-from .tal_mts import DATA_PREPROCESSOR, as_clips, check_heads_agree
+from ..dense_heads import RAW_OUTPUTS, BoundaryRefineHead, add_pred_to_datasample
+from .tal_mts import BaseTALDetector, check_heads_agree
 
 
 def check_weights(weights: Sequence[float] | None, num_streams: int) -> list[float]:
@@ -42,12 +36,9 @@ def mean_raw_outputs(
             with equal points.
         weights: Weight of each stream; ``None`` weighs all the same.
     """
-    weights = check_weights(weights, len(streams))
+    pairs = list(zip(check_weights(weights, len(streams)), streams, strict=True))
     mean = {
-        key: sum(
-            weight * stream[key].float()
-            for weight, stream in zip(weights, streams, strict=True)
-        )
+        key: sum(weight * stream[key].float() for weight, stream in pairs)
         for key in RAW_OUTPUTS[1:]
     }
     return dict(points=streams[0]['points'], **mean)
@@ -110,7 +101,7 @@ def refine_head_without_weights(model: dict) -> BoundaryRefineHead:
 
 
 @MODELS.register_module()
-class TwoStreamTALMTS(BaseModel):
+class TwoStreamTALMTS(BaseTALDetector):
     """Two networks, RGB and flow, whose raw outputs are averaged and decoded once.
 
     For testing: each network is trained by a config of its own, and
@@ -138,46 +129,16 @@ class TwoStreamTALMTS(BaseModel):
         keep_raw: bool = False,
         init_cfg: dict | None = None,
     ) -> None:
-        super().__init__(
-            MODELS.build(rgb.get('data_preprocessor') or DATA_PREPROCESSOR), init_cfg
-        )
+        test_cfg = test_cfg or rgb.get('test_cfg')
+        super().__init__(rgb.get('data_preprocessor'), test_cfg, keep_raw, init_cfg)
         self.rgb = MODELS.build(rgb)
         self.flow = MODELS.build(flow)
         check_heads_agree(rgb=self.rgb.coarse_head, flow=self.flow.coarse_head)
         self.channels = tuple(channels)
         self.weights = check_weights(weights, 2)
-        self.test_cfg = complete_test_cfg(test_cfg or self.rgb.test_cfg)
-        self.keep_raw = keep_raw
 
-    def forward(
-        self,
-        inputs: Tensor,
-        data_samples: Sequence[ActionDataSample] | None = None,
-        mode: str = 'tensor',
-    ) -> dict[str, Tensor] | list[ActionDataSample]:
-        """Runs both networks; see :meth:`TALMTS.forward`.
-
-        Args:
-            inputs: (N, C, T, H, W) normalised frames, the channels of both streams
-                one after the other.
-            data_samples: For ``'predict'``.
-            mode: ``'predict'`` or ``'tensor'``, for the averaged raw outputs.
-        """
-        frames = as_clips(inputs)
-        if mode == 'tensor':
-            return mean_raw_outputs(self._forward(frames), self.weights)
-        if mode == 'predict':
-            return self.predict(frames, data_samples)
-        if mode == 'loss':
-            raise ValueError(
-                'TwoStreamTALMTS does not train: train its networks by the configs of '
-                'the streams, then join the checkpoints with '
-                'tools/model_converters/join_streams.py'
-            )
-        raise ValueError(f"mode={mode!r}: choose 'predict' or 'tensor'")
-
-    def _forward(self, frames: Tensor) -> list[dict[str, Tensor]]:
-        """The raw outputs of each network about (N, C, T, H, W) frames."""
+    def _streams(self, frames: Tensor) -> list[dict[str, Tensor]]:
+        """Raw outputs of each network; the channels of both follow each other."""
         if frames.shape[1] != sum(self.channels):
             raise ValueError(
                 f'inputs have {frames.shape[1]} channels, but the streams take '
@@ -190,13 +151,25 @@ class TwoStreamTALMTS(BaseModel):
             for net, clip in zip((self.rgb, self.flow), clips, strict=True)
         ]
 
+    def _forward(self, frames: Tensor) -> dict[str, Tensor]:
+        """The averaged raw outputs of (N, C, T, H, W) frames."""
+        return mean_raw_outputs(self._streams(frames), self.weights)
+
+    def loss(self, frames: Tensor, data_samples: Sequence[ActionDataSample]) -> None:
+        """There is none: a ValueError says how to train."""
+        raise ValueError(
+            'TwoStreamTALMTS does not train: train its networks by the configs of '
+            'the streams, then join the checkpoints with '
+            'tools/model_converters/join_streams.py'
+        )
+
     def predict(
         self, frames: Tensor, data_samples: Sequence[ActionDataSample]
     ) -> list[ActionDataSample]:
         """Detections of the average of both; see :meth:`TALMTS.forward`."""
         return predict_streams(
             self.rgb.refine_head,
-            self._forward(frames),
+            self._streams(frames),
             frames.shape[2],
             data_samples,
             self.test_cfg,

@@ -15,9 +15,8 @@ import numpy as np
 import torch
 from afsd_to_mmtal import convert_afsd_state_dict
 from mmaction.registry import MODELS
-from mmaction.structures import ActionDataSample
 from mmengine.config import Config
-from mmengine.structures import InstanceData
+from tiny_models import clip_sample
 
 ROOT = Path(__file__).resolve().parents[3]
 GOLDENS = ROOT / 'tests' / 'data' / 'goldens'
@@ -26,6 +25,14 @@ CONFIGS = {
     'thumos14_in2': 'afsd_i3d_1xb1-256x96x96-16e_thumos14-flow.py',
     'anet_in3': 'afsd_i3d_1xb1-768x96x96-16e_activitynet-rgb.py',
     'anet_in2': 'afsd_i3d_1xb1-768x96x96-16e_activitynet-flow.py',
+}
+# AFSD's name of a loss, ours, and the weight that is part of ours on THUMOS14.
+DETECTION_LOSSES = {
+    'loss_l': ('loss_coarse_loc', 10),
+    'loss_c': ('loss_coarse_cls', 1),
+    'loss_prop_l': ('loss_refine_loc', 10),
+    'loss_prop_c': ('loss_refine_cls', 1),
+    'loss_ct': ('loss_quality', 1),
 }
 LOC_HEAD = 'coarse_pyramid_detection.loc_head.conv1d.'
 
@@ -40,17 +47,15 @@ def load_json(name):
 
 
 @functools.cache
-def _weight(name, shape):
-    """Kept for the other variant, which has most tensors in common."""
-    return afsd_weight(name, shape)
-
-
 def afsd_weight(name, shape):
-    """The weight of AFSD's state-dict entry ``name``: noise seeded by the name."""
+    """The weight of AFSD's state-dict entry ``name``: noise seeded by the name.
+
+    Kept for the other variant, which has most tensors in common.
+    """
     if name.endswith('num_batches_tracked'):
         return np.zeros(shape, np.int64)
     seed = zlib.crc32(name.encode())
-    noise = np.random.RandomState(seed).standard_normal(tuple(shape))
+    noise = np.random.RandomState(seed).standard_normal(shape)
     if name.endswith('running_mean'):
         value = 0.1 * noise
     elif name.endswith('running_var'):
@@ -72,9 +77,7 @@ def afsd_weight(name, shape):
 def afsd_state_dict(variant):
     """A whole AFSD checkpoint with the reference weights."""
     shapes = load_json('g_keys.json')[variant]['state_dict']
-    return {
-        key: torch.tensor(_weight(key, tuple(shape))) for key, shape in shapes.items()
-    }
+    return {k: torch.tensor(afsd_weight(k, tuple(s))) for k, s in shapes.items()}
 
 
 def reference_clip(channels=3, frames=256, size=96, seed=2020):
@@ -127,15 +130,8 @@ def background_last(array, axis=-1):
 
 def clip_samples(targets, labels_from=1):
     """Data samples from rows (start, end, AFSD's class) in sampled frames."""
-    samples = []
-    for rows in targets:
-        rows = torch.as_tensor(rows, dtype=torch.float32).reshape(-1, 3)
-        sample = ActionDataSample()
-        sample.gt_instances = InstanceData(
-            segments=rows[:, :2], labels=rows[:, 2].long() - labels_from
-        )
-        samples.append(sample)
-    return samples
+    tables = (np.float32(rows).reshape(-1, 3) for rows in targets)
+    return [clip_sample(rows[:, :2], rows[:, 2] - labels_from) for rows in tables]
 
 
 def summarise(name, gradient):

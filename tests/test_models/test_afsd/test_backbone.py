@@ -10,13 +10,7 @@ from afsd_to_mmtal import afsd_key_map
 from mmtal_mts.models import InceptionI3D
 from mmtal_mts.models.backbones.inception_i3d import _STAGES
 
-from .reference import (
-    afsd_weight,
-    as_input,
-    load_arrays,
-    load_json,
-    reference_clip,
-)
+from .reference import afsd_weight, as_input, load_arrays, load_json, reference_clip
 
 GOLDEN = load_arrays('g_i3d_small.npz')
 CASES = {'rgb_32x48x48': 3, 'rgb_odd_29x45x47': 3, 'flow_32x48x48': 2}
@@ -28,16 +22,12 @@ def backbones():
     for channels in (3, 2):
         shapes = load_json('g_keys.json')[f'thumos14_in{channels}']['state_dict']
         network = InceptionI3D(in_channels=channels, out_indices=_STAGES)
-        network.load_state_dict(
-            {
-                name[len('backbone.') :]: torch.from_numpy(
-                    np.asarray(afsd_weight(key, shapes[key]))
-                )
-                for key, name in afsd_key_map({}).items()
-                if name.startswith('backbone.')
-            },
-            strict=True,
-        )
+        weights = {
+            name.removeprefix('backbone.'): afsd_weight(key, tuple(shapes[key]))
+            for key, name in afsd_key_map({}).items()
+            if name.startswith('backbone.')
+        }
+        network.load_state_dict({k: torch.tensor(v) for k, v in weights.items()})
         networks[channels] = network.eval()
     return networks
 
@@ -54,11 +44,9 @@ def test_every_endpoint(backbones, case, channels_last):
     with torch.no_grad():
         outputs = network(clip)
     for name, output in zip(_STAGES, outputs, strict=True):
-        assert tuple(output.shape) == tuple(GOLDEN[f'{case}/{name}/shape']), name
-        np.testing.assert_allclose(
-            output.contiguous().flatten()[GOLDEN[f'{case}/{name}/idx']].numpy(),
-            GOLDEN[f'{case}/{name}/values'],
-            rtol=0,
-            atol=1e-4,
-            err_msg=name,
+        shape, idx, values = (
+            GOLDEN[f'{case}/{name}/{key}'] for key in ('shape', 'idx', 'values')
         )
+        assert tuple(output.shape) == tuple(shape), name
+        found = output.contiguous().flatten()[idx].numpy()
+        np.testing.assert_allclose(found, values, rtol=0, atol=1e-4, err_msg=name)

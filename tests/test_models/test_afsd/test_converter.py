@@ -17,14 +17,8 @@ def empty_state_dict(variant):
     """The keys and shapes of a checkpoint, without memory behind them."""
     shapes = load_json('g_keys.json')[variant]['state_dict']
     state = {key: torch.zeros(1).expand(shape or [1]) for key, shape in shapes.items()}
-    state.update(
-        {
-            key: torch.zeros((), dtype=torch.long)
-            for key in state
-            if key.endswith('num_batches_tracked')
-        }
-    )
-    return state
+    counters = (key for key in state if key.endswith('num_batches_tracked'))
+    return state | dict.fromkeys(counters, torch.zeros((), dtype=torch.long))
 
 
 @pytest.mark.parametrize('variant', CONFIGS)
@@ -59,33 +53,27 @@ def test_background_moves_to_the_end_and_scales_lose_their_axis():
 
 
 def test_wrong_state_dicts_are_refused_with_what_does_not_fit():
-    good = empty_state_dict('thumos14_in3')
-    with pytest.raises(ValueError, match='missing.*1 unknown: strange'):
-        convert_afsd_state_dict({'strange': torch.zeros(1)})
-    lacking = dict(good)
-    del lacking['coarse_pyramid_detection.deconv.3.conv1d.bias']
-    with pytest.raises(ValueError, match='1 missing: .*deconv.3.conv1d.bias'):
-        convert_afsd_state_dict(lacking)
-    with pytest.raises(ValueError, match='1 unknown: extra'):
-        convert_afsd_state_dict({**good, 'extra': torch.zeros(1)})
-    key = 'coarse_pyramid_detection.center_head.conv1d.weight'
-    with pytest.raises(ValueError, match=r'1 of another shape: .*center_head.*\(2, '):
-        convert_afsd_state_dict({**good, key: torch.zeros(2, 512, 3)})
-    kinetics = {
-        key[len('backbone._model.') :]: value
-        for key, value in good.items()
-        if key.startswith('backbone')
-    }
-    with pytest.raises(ValueError, match='pretrained'):
-        convert_afsd_state_dict(kinetics)
+    good, prefix = empty_state_dict('thumos14_in3'), 'backbone._model.'
+    bias = 'coarse_pyramid_detection.deconv.3.conv1d.bias'
+    center = 'coarse_pyramid_detection.center_head.conv1d.weight'
+    kinetics = {k[len(prefix) :]: v for k, v in good.items() if k.startswith(prefix)}
+    for state, message in (
+        ({'strange': torch.zeros(1)}, 'missing.*1 unknown: strange'),
+        ({k: v for k, v in good.items() if k != bias}, f'1 missing: {bias}'),
+        ({**good, 'extra': torch.zeros(1)}, '1 unknown: extra'),
+        (
+            {**good, center: torch.zeros(2, 512, 3)},
+            r'1 of another shape: .*center_head.*\(2, ',
+        ),
+        (kinetics, 'pretrained'),
+    ):
+        with pytest.raises(ValueError, match=message):
+            convert_afsd_state_dict(state)
 
 
 def test_counters_of_old_checkpoints_may_be_missing():
-    source = {
-        key: value
-        for key, value in empty_state_dict('anet_in3').items()
-        if not key.endswith('num_batches_tracked')
-    }
+    source = empty_state_dict('anet_in3').items()
+    source = {k: v for k, v in source if not k.endswith('num_batches_tracked')}
     assert len(convert_afsd_state_dict(source)) == len(source)
 
 
@@ -102,16 +90,17 @@ def tool(load_tool, monkeypatch):
 
 
 def test_tool_refuses_wrong_files(tool, tmp_path, capsys):
-    assert tool(tmp_path / 'no.pth', tmp_path / 'out.pth') == 2
-    assert 'does not exist' in capsys.readouterr().err
     path = tmp_path / 'wrong.pth'
-    torch.save({'state_dict': {'a': torch.zeros(1)}}, path)
-    assert tool(path, tmp_path / 'out.pth') == 2
-    assert 'wrong.pth: not a state dict of AFSD' in capsys.readouterr().err
-    path.write_bytes(b'not a checkpoint')
-    assert tool(path, tmp_path / 'out.pth') == 2
-    assert 'wrong.pth holds something else' in capsys.readouterr().err
-    torch.save([1, 2], path)
-    assert tool(path, tmp_path / 'out.pth') == 2
-    assert 'holds a list, not a dict' in capsys.readouterr().err
+    for content, message in (
+        (None, 'wrong.pth does not exist'),
+        ({'state_dict': {'a': torch.zeros(1)}}, 'wrong.pth: not a state dict of AFSD'),
+        (b'not a checkpoint', 'wrong.pth holds something else'),
+        ([1, 2], 'holds a list, not a dict'),
+    ):
+        if isinstance(content, bytes):
+            path.write_bytes(content)
+        elif content is not None:
+            torch.save(content, path)
+        assert tool(path, tmp_path / 'out.pth') == 2
+        assert message in capsys.readouterr().err
     assert [p.name for p in tmp_path.iterdir()] == ['wrong.pth']

@@ -16,21 +16,24 @@ from .reference import background_last, load_arrays
 
 THUMOS = load_arrays('f_decode.npz')
 ANET = load_arrays('f_decode_anet.npz')
+OUTPUTS = dict(
+    loc='coarse_distances',
+    conf='coarse_logits',
+    prop_loc='refine_offsets',
+    prop_conf='refine_logits',
+    center='quality_logits',
+)
+STREAMS = dict(rgb=['rgb'], fusion=['rgb', 'flow'])
 HEAD = BoundaryRefineHead(20, 8, num_groups=2)  # decodes; its weights are not used
 
 
 def raw_outputs(golden, prefix, points):
-    def tensor(name):
-        return torch.from_numpy(golden[f'{prefix}/{name}'])
-
-    return dict(
-        points=points,
-        coarse_distances=tensor('loc'),
-        coarse_logits=torch.from_numpy(background_last(golden[f'{prefix}/conf'])),
-        refine_offsets=tensor('prop_loc'),
-        refine_logits=torch.from_numpy(background_last(golden[f'{prefix}/prop_conf'])),
-        quality_logits=tensor('center')[..., 0],
-    )
+    values = {name: golden[f'{prefix}/{name}'] for name in OUTPUTS}
+    for name in ('conf', 'prop_conf'):
+        values[name] = background_last(values[name])
+    values['center'] = values['center'][..., 0]
+    found = {ours: torch.from_numpy(values[name]) for name, ours in OUTPUTS.items()}
+    return dict(points=points, **found)
 
 
 def points(golden, num_frames):
@@ -77,12 +80,11 @@ def test_decoded_windows():
 @pytest.mark.parametrize('case', ['rgb_sigma0.5', 'rgb_sigma0.3', 'fusion_sigma0.5'])
 def test_final_detections_of_three_windows(case):
     streams, sigma = case.split('_sigma')
-    names = ['rgb'] if streams == 'rgb' else ['rgb', 'flow']
     test_cfg = settings(score_thr=0.01, nms=dict(sigma=float(sigma)))
     windows = []
     for i, offset in enumerate(THUMOS['offsets'].tolist()):
         found, test_cfg = predictions(
-            [f'{name}{i}' for name in names],
+            [f'{name}{i}' for name in STREAMS[streams]],
             THUMOS,
             256,
             test_cfg,
@@ -99,19 +101,16 @@ def test_final_detections_of_three_windows(case):
         assert_same_detections(ours, theirs, 1e-5)
 
 
-@pytest.mark.parametrize('case', ['rgb', 'fusion'])
-def test_final_detections_of_activitynet(case):
-    score_thr = {'rgb': 1e-9, 'fusion': 0.0}[case]
-    min_score = {'rgb': 1e-9, 'fusion': 1e-18}[case]
+@pytest.mark.parametrize(
+    'case, score_thr, min_score', [('rgb', 1e-9, 1e-9), ('fusion', 0.0, 1e-18)]
+)
+def test_final_detections_of_activitynet(case, score_thr, min_score):
+    nms = dict(sigma=float(ANET['sigma']), min_score=min_score)
     found, test_cfg = predictions(
-        {'rgb': ['rgb'], 'fusion': ['rgb', 'flow']}[case],
+        STREAMS[case],
         ANET,
         768,
-        settings(
-            score_thr=score_thr,
-            nms=dict(sigma=float(ANET['sigma']), min_score=min_score),
-            fusion='geometric',
-        ),
+        settings(score_thr=score_thr, nms=nms, fusion='geometric'),
         window_offset=0,
         sample_fps=float(ANET['fps']),
         video_scores=dict(labels=[7], scores=[float(ANET['cls_score'])]),

@@ -8,21 +8,16 @@ import torch
 
 from mmtal_mts.models.dense_heads import CoarseOutputs, RefineOutputs
 
-from .reference import background_last, build_config_model, clip_samples, load_arrays
+from .reference import (
+    DETECTION_LOSSES,
+    background_last,
+    build_config_model,
+    clip_samples,
+    load_arrays,
+)
 
-# AFSD's name of a loss, ours, and the weight that is part of ours.
-LOSSES = {
-    'thumos14_in3': {
-        'loss_l': ('loss_coarse_loc', 10),
-        'loss_c': ('loss_coarse_cls', 1),
-        'loss_prop_l': ('loss_refine_loc', 10),
-        'loss_prop_c': ('loss_refine_cls', 1),
-        'loss_ct': ('loss_quality', 1),
-    }
-}
-LOSSES['anet_in3'] = {
-    key: (name, 1) for key, (name, _) in LOSSES['thumos14_in3'].items()
-}
+LOSSES = {'thumos14_in3': DETECTION_LOSSES}
+LOSSES['anet_in3'] = {key: (name, 1) for key, (name, _) in DETECTION_LOSSES.items()}
 FILES = {
     'thumos14_in3': load_arrays('b_multisegment_loss.npz'),
     'anet_in3': load_arrays('b_multisegment_loss_anet.npz'),
@@ -103,12 +98,10 @@ def test_values_and_gradients(models, variant, case):
             value, list(inputs.values()), retain_graph=True, allow_unused=True
         )
         for (name, tensor), grad in zip(inputs.items(), grads, strict=True):
-            wanted = data.get(f'{case}/grad/{theirs}/{name}')
             grad = torch.zeros_like(tensor) if grad is None else grad
-            if wanted is None:  # not recorded: all zero
-                wanted = np.zeros(tensor.shape, np.float32)
-            elif 'conf' in name:
-                wanted = background_last(wanted)
+            # Not recorded: all zero.
+            wanted = data.get(f'{case}/grad/{theirs}/{name}', np.zeros(tensor.shape))
+            wanted = background_last(wanted) if 'conf' in name else wanted
             scale = max(np.abs(wanted).max(), 1e-30)
             np.testing.assert_allclose(
                 grad.numpy() / scale, wanted / scale, rtol=0, atol=1e-5, err_msg=name

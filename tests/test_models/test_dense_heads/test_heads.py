@@ -1,9 +1,14 @@
+"""Both heads against eq. 2-6, and their losses location by location."""
+
+from __future__ import annotations
+
 import math
 
 import pytest
 import torch
 from plain_baselines import pool_segment_by_segment
 from tiny_models import instances
+from torch.testing import assert_close
 
 from mmtal_mts.models.dense_heads import BoundaryRefineHead, CoarseHead
 from mmtal_mts.models.necks import NeckFeatures
@@ -37,14 +42,10 @@ def test_coarse_distances_are_exp_of_the_scaled_convolution():
     head.scales[1].scale.data.fill_(0.5)
     head.loc_conv.weight.data.zero_()
     head.loc_conv.bias.data.copy_(torch.tensor([1.0, 2.0]))
-    distances = head(features()).distances
-    torch.testing.assert_close(
-        distances[0], torch.tensor([math.e, math.e**2]).expand(1, 4, 2)
-    )
-    torch.testing.assert_close(
-        distances[1], 2 * torch.tensor([math.exp(0.5), math.e]).expand(1, 2, 2)
-    )
-    assert distances[2][0, 0, 0].item() == pytest.approx(5 * math.e)
+    found = [d.unique(dim=1).squeeze().tolist() for d in head(features()).distances]
+    e = math.e
+    expected = [(e, e**2), (2 * e**0.5, 2 * e), (5 * e, 5 * e**2)]
+    assert found == [pytest.approx(pair, rel=1e-5) for pair in expected]
 
 
 def test_context_reaches_classification_only():
@@ -67,17 +68,23 @@ def test_coarse_misfits_are_named():
         coarse_head(distance_factors=(1.0,))
 
 
+def targets_of(head, *clips):
+    return head.get_targets(POINTS, [instances(*clip) for clip in clips])
+
+
+NOTHING = ([], [])
+
+
 def test_coarse_loss_without_positives_divides_by_one():
     head = coarse_head()
     outputs = head(features(batch=2))
-    targets = head.get_targets(POINTS, [instances([], []), instances([], [])])
+    targets = targets_of(head, NOTHING, NOTHING)
     assert (targets.labels == K).all()
     losses = head.loss_by_feat(outputs, targets)
     assert losses['loss_coarse_loc'] == 0
-    logits = torch.cat(outputs.logits, 1).flatten(0, 1)
-    p = logits.softmax(-1)[:, K] + 1e-6
+    p = torch.cat(outputs.logits, 1).flatten(0, 1).softmax(-1)[:, K] + 1e-6
     expected = (0.25 * (1 - p) ** 2 * -p.log()).sum()
-    torch.testing.assert_close(losses['loss_coarse_cls'], expected)
+    assert_close(losses['loss_coarse_cls'], expected)
 
 
 def tiou(a, b):
@@ -89,9 +96,7 @@ def tiou(a, b):
 def test_coarse_loss_is_divided_by_the_positives_of_the_batch():
     head = coarse_head()
     outputs = head(features(batch=2))
-    targets = head.get_targets(
-        POINTS, [instances([[0, 16]], [1]), instances([[5, 9]], [2])]
-    )
+    targets = targets_of(head, ([[0, 16]], [1]), ([[5, 9]], [2]))
     # Clip 0: all 7 locations; clip 1: points 6 (level 0) and 8 (level 2).
     assert (targets.labels < K).sum(1).tolist() == [7, 2]
     losses = head.loss_by_feat(outputs, targets)
@@ -109,9 +114,9 @@ def test_fsa_is_equation_5_frame_by_frame_fused_back_and_off_by_none():
     tokens = head.fsa.patch_embedding(inputs.frames)[0, 3]  # (Z, E) with position
     attended = head.fsa.encoder[0](tokens[None])[0]
     expected = torch.stack([head.fsa.linear(token) for token in attended]).mean(0)
-    torch.testing.assert_close(feature[0, :, 3], expected)
+    assert_close(feature[0, :, 3], expected)
     both = torch.cat([inputs.frame_level, feature], 1)
-    torch.testing.assert_close(head.frame_level(inputs), head.frame_fuse(both))
+    assert_close(head.frame_level(inputs), head.frame_fuse(both))
     plain = refine_head()
     assert plain.frame_level(inputs) is inputs.frame_level
     assert not any('fsa' in name or 'frame_fuse' in name for name in plain.state_dict())
@@ -138,7 +143,7 @@ def test_refine_head_equation_6_location_by_location():
         )
         parts = [branch.frame(on_frame), on_level, branch.own(feats)]
         expected.append(head.offset_conv(branch.fuse(torch.cat(parts, 1))).mT)
-    torch.testing.assert_close(outputs.offsets, torch.cat(expected, 1))
+    assert_close(outputs.offsets, torch.cat(expected, 1))
 
 
 def test_no_gradient_flows_through_the_regions():
@@ -152,12 +157,11 @@ def test_refine_loss_by_hand():
     head = refine_head()
     outputs, coarse, _ = run_refine(head)
     distances = torch.cat(coarse.distances, 1)
-    module = coarse_head()
     # One segment around point 8 (level 2) that equals its coarse segment, so that
     # location is refined; the others reach whatever they reach.
     d = distances[0, 6]
     segment = [8 - d[0].item(), 8 + d[1].item()]
-    targets = module.get_targets(POINTS, [instances([segment], [2])])
+    targets = targets_of(coarse_head(), ([segment], [2]))
     losses = head.loss_by_feat(outputs, coarse, targets)
 
     wanted = targets.distances
@@ -183,7 +187,7 @@ def test_refine_loss_by_hand():
 def test_refine_loss_without_refined_positives():
     head = refine_head()
     outputs, coarse, _ = run_refine(head)
-    targets = coarse_head().get_targets(POINTS, [instances([], [])])
+    targets = targets_of(coarse_head(), NOTHING)
     losses = head.loss_by_feat(outputs, coarse, targets)
     assert losses['loss_refine_loc'] == 0 and losses['loss_quality'] == 0
     assert losses['loss_refine_cls'] > 0
@@ -191,30 +195,27 @@ def test_refine_loss_without_refined_positives():
 
 
 def test_quality_over_all_coarse_positives_and_its_gradient():
-    outputs, coarse, _ = run_refine(refine_head())
-    targets = coarse_head().get_targets(POINTS, [instances([[0, 16]], [0])])
-    refined = refine_head(refine_iou_thr=2.0)
-    assert refined.loss_by_feat(outputs, coarse, targets)['loss_quality'] == 0
-    head = refine_head(quality_over='coarse', refine_iou_thr=2.0)
-    loss = head.loss_by_feat(outputs, coarse, targets)['loss_quality']
-    assert loss > 0
-    (grad,) = torch.autograd.grad(loss, outputs.offsets, allow_unused=True)
-    assert grad is None
-    outputs, coarse, _ = run_refine(refine_head())
-    head = refine_head(quality_over='coarse', quality_target_grad=True)
-    loss = head.loss_by_feat(outputs, coarse, targets)['loss_quality']
-    (grad,) = torch.autograd.grad(loss, outputs.offsets)
+    targets = targets_of(coarse_head(), ([[0, 16]], [0]))
+
+    def quality(**options):
+        """The loss if nothing is refined, and its gradient for the offsets."""
+        head = refine_head(refine_iou_thr=2.0, **options)
+        outputs, coarse, _ = run_refine(head)
+        loss = head.loss_by_feat(outputs, coarse, targets)['loss_quality']
+        return loss, torch.autograd.grad(loss, outputs.offsets, allow_unused=True)[0]
+
+    assert quality()[0] == 0
+    loss, grad = quality(quality_over='coarse')
+    assert loss > 0 and grad is None
+    grad = quality(quality_over='coarse', quality_target_grad=True)[1]
     assert grad.abs().sum() > 0
     with pytest.raises(ValueError, match='quality_over'):
         refine_head(quality_over='all')
 
 
 def test_only_the_first_classification_layer_grows():
-    with_context, without = coarse_head(), coarse_head(with_context=False)
-    sizes = [
-        {name: p.shape for name, p in head.named_parameters()}
-        for head in (with_context, without)
-    ]
-    differing = [name for name in sizes[0] if sizes[0][name] != sizes[1][name]]
-    assert differing == ['cls_tower.0.conv.weight']
-    assert sizes[0][differing[0]][1] == 2 * sizes[1][differing[0]][1]
+    heads = coarse_head(), coarse_head(with_context=False)
+    first, second = ({k: p.shape for k, p in h.named_parameters()} for h in heads)
+    (differing,) = [name for name in first if first[name] != second[name]]
+    assert differing == 'cls_tower.0.conv.weight'
+    assert first[differing][1] == 2 * second[differing][1]

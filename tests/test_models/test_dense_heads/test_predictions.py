@@ -13,6 +13,7 @@ from mmaction.registry import MODELS
 from mmengine.config import Config
 from tiny_models import clip_sample as sample
 from torch import nn
+from torch.testing import assert_close
 
 from mmtal_mts.models import BoundaryRefineHead, CoarseHead, mean_raw_outputs
 from mmtal_mts.models.dense_heads import (
@@ -40,21 +41,19 @@ def raw(offsets=(0.0, 0.0)):
 
 
 def predict(score_thr, *, offsets=(0.0, 0.0), **metainfo):
-    head = BoundaryRefineHead(2, 8, num_groups=2)
-    clips, test_cfg = [sample(**metainfo)], dict(score_thr=score_thr)
-    (found,) = head.predict_by_feat(raw(offsets), 100, clips, test_cfg)
-    return found
+    head, clips = BoundaryRefineHead(2, 8, num_groups=2), [sample(**metainfo)]
+    return head.predict_by_feat(raw(offsets), 100, clips, dict(score_thr=score_thr))[0]
 
 
 def test_scores_of_equation_13_by_hand():
     segments, scores = BoundaryRefineHead(2, 8, num_groups=2).decode(raw(), 100)
     assert segments.tolist() == [[[6.0, 16.0]]]
-    torch.testing.assert_close(scores, torch.tensor([[[0.2, 0.1]]]))  # quality 0.5
+    assert_close(scores, torch.tensor([[[0.2, 0.1]]]))  # quality 0.5
 
 
 def test_detections_are_in_seconds_of_the_video():
     found = predict(0.15, offset=50)
-    torch.testing.assert_close(found.segments, torch.tensor([[5.6, 6.6]]))
+    assert_close(found.segments, torch.tensor([[5.6, 6.6]]))
     assert found.labels.tolist() == [0]
     assert found.scores.tolist() == pytest.approx([0.2])
 
@@ -75,7 +74,7 @@ def test_video_scores_turn_detections_into_classes():
     found = select_detections(segments, scores, clip, dict(score_thr=0.1))
     assert found.labels.tolist() == [3, 3, 9, 9]
     assert found.segments.tolist() == [[5, 7], [6, 8]] * 2
-    torch.testing.assert_close(found.scores, torch.tensor([0.4, 0.16, 0.05, 0.02]))
+    assert_close(found.scores, torch.tensor([0.4, 0.16, 0.05, 0.02]))
     with pytest.raises(ValueError, match='num_classes=2'):
         select_detections(segments, scores.repeat(1, 2), clip, dict(score_thr=0.1))
 
@@ -142,34 +141,30 @@ def test_at_the_start_every_class_is_improbable():
         head.init_weights()
         # Everything else is what the config says.
         assert (head.get_submodule(name).bias == 0.5).all()
-        torch.testing.assert_close(head.cls_conv.bias.sigmoid(), torch.full((K,), 0.01))
+        assert_close(head.cls_conv.bias.sigmoid(), torch.full((K,), 0.01))
 
 
 def test_decoding_of_sigmoids_by_hand():
-    outputs = dict(
-        points=torch.tensor([8.0]),
-        coarse_distances=torch.tensor([[[2.0, 4.0]]]),
-        refine_offsets=torch.zeros(1, 1, 2),
-        coarse_logits=torch.tensor([[[0.0, math.log(3.0)]]]),
-        refine_logits=torch.tensor([[[0.0, -math.log(3.0)]]]),
-        quality_logits=torch.tensor([[math.log(4.0)]]),
-    )
+    def outputs(coarse):
+        """Logits of two classes, the first one 0."""
+        coarse, refined = ([[[0.0, x]]] for x in (coarse, -math.log(3.0)))
+        changed = dict(coarse_logits=coarse, refine_logits=refined)
+        changed['quality_logits'] = [[math.log(4.0)]]
+        return raw() | {key: torch.tensor(value) for key, value in changed.items()}
+
     head = BoundaryRefineHead(2, 8, num_groups=2, loss_cls=SIGMOID)
-    segments, scores = head.decode(outputs, 16)
-    assert segments.tolist() == [[[6.0, 12.0]]]
-    torch.testing.assert_close(scores, 0.8 * torch.tensor([[[0.5, 0.5]]]))
+    segments, scores = head.decode(outputs(math.log(3.0)), 16)
+    assert segments.tolist() == [[[6.0, 16.0]]]
+    assert_close(scores, 0.8 * torch.tensor([[[0.5, 0.5]]]))
     # Two streams: the logits are averaged, then decoded the same way.
-    other = dict(outputs, coarse_logits=torch.tensor([[[0.0, -math.log(3.0)]]]))
-    scores = head.decode(mean_raw_outputs([outputs, other]), 16)[1]
-    torch.testing.assert_close(scores, 0.8 * torch.tensor([[[0.5, 0.375]]]))
+    both = mean_raw_outputs([outputs(math.log(3.0)), outputs(-math.log(3.0))])
+    assert_close(head.decode(both, 16)[1], 0.8 * torch.tensor([[[0.5, 0.375]]]))
 
 
 def test_heads_and_streams_must_agree(repo_root):
     model = Config.fromfile(str(repo_root / CONFIG)).model
     model.coarse_head.loss_cls = SIGMOID
-    with pytest.raises(
-        ValueError, match='use_sigmoid=True, refine_head has use_sigmoid=False: let'
-    ):
+    with pytest.raises(ValueError, match='use_sigmoid=True, refine_head has .*False: '):
         MODELS.build(model)
     model.refine_head.loss_cls = SIGMOID
     assert MODELS.build(model).refine_head.use_sigmoid

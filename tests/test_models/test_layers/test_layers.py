@@ -1,8 +1,14 @@
+"""Convolutions, patches and attention written out, and layouts in memory."""
+
+from __future__ import annotations
+
 import math
 
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.autograd import grad
+from torch.testing import assert_close
 
 from mmtal_mts.models.backbones.inception_i3d import InceptionBlock
 from mmtal_mts.models.layers import (
@@ -43,10 +49,9 @@ def test_conv_norm_relu_is_conv_then_group_norm_then_relu():
     x = torch.randn(2, 4, 5)
     y = F.conv1d(x, unit.conv.weight, unit.conv.bias, padding=1)
     grouped = y.reshape(2, 2, -1)
-    mean = grouped.mean(-1, keepdim=True)
-    var = grouped.var(-1, unbiased=False, keepdim=True)
+    var, mean = torch.var_mean(grouped, -1, correction=0, keepdim=True)
     expected = ((grouped - mean) / (var + 1e-5).sqrt()).reshape(2, 8, 5).relu()
-    torch.testing.assert_close(unit(x), expected)
+    assert_close(unit(x), expected)
 
 
 def test_patches_are_cut_row_by_row():
@@ -54,22 +59,16 @@ def test_patches_are_cut_row_by_row():
     embedding.projection.weight.data.copy_(torch.eye(4))
     embedding.projection.bias.data.zero_()
     embedding.position.data.zero_()
-    frame = torch.arange(16.0).reshape(1, 1, 1, 4, 4)
-    tokens = embedding(frame)
-    assert tokens.shape == (1, 1, 4, 4)
-    assert tokens[0, 0].tolist() == [
-        [0, 1, 4, 5],
-        [2, 3, 6, 7],
-        [8, 9, 12, 13],
-        [10, 11, 14, 15],
-    ]
+    tokens = embedding(torch.arange(16.0).reshape(1, 1, 1, 4, 4))
+    patches = [[0, 1, 4, 5], [2, 3, 6, 7], [8, 9, 12, 13], [10, 11, 14, 15]]
+    assert tokens.tolist() == [[patches]]
 
 
 def test_patch_position_is_added_to_every_frame():
     embedding = FramePatchEmbedding(2, 4, in_channels=3, embed_dims=5)
     tokens = embedding(torch.zeros(2, 3, 3, 4, 4))
     expected = embedding.projection.bias + embedding.position
-    torch.testing.assert_close(tokens, expected.expand(2, 3, 4, 5))
+    assert_close(tokens, expected.expand(2, 3, 4, 5))
 
 
 def test_patch_size_must_divide_and_frames_must_fit():
@@ -83,16 +82,14 @@ def test_encoder_layer_against_attention_written_out():
     torch.manual_seed(0)
     layer = TransformerEncoderLayer(6, num_heads=2).eval()
     x = torch.randn(3, 4, 6)
-    normed = F.layer_norm(
-        x, (6,), layer.attention_norm.weight, layer.attention_norm.bias
-    )
-    attention = layer.attention
+    norm, attention = layer.attention_norm, layer.attention
+    normed = F.layer_norm(x, (6,), norm.weight, norm.bias)
     qkv = normed @ attention.in_proj_weight.T + attention.in_proj_bias
     q, k, v = (part.reshape(3, 4, 2, 3).transpose(1, 2) for part in qkv.chunk(3, -1))
     weights = (q @ k.transpose(-1, -2) / math.sqrt(3)).softmax(-1)
     mixed = (weights @ v).transpose(1, 2).reshape(3, 4, 6)
     expected = x + mixed @ attention.out_proj.weight.T + attention.out_proj.bias
-    torch.testing.assert_close(layer(x), expected)
+    assert_close(layer(x), expected)
 
 
 def test_encoder_layer_without_mlp_has_no_mlp_parameters():
@@ -109,7 +106,7 @@ def test_levels_in_one_call_equal_level_by_level(kernel):
     together = unit.forward_levels(levels)
     assert len(together) == 4
     for one, level in zip(together, levels, strict=True):
-        torch.testing.assert_close(one, unit(level), rtol=1e-5, atol=1e-5)
+        assert_close(one, unit(level), rtol=1e-5, atol=1e-5)
 
 
 def test_attention_for_exports_equals_the_layer():
@@ -118,7 +115,7 @@ def test_attention_for_exports_equals_the_layer():
     tokens = torch.randn(3, 5, 8)
     with torch.no_grad():
         wanted, _ = attention(tokens, tokens, tokens)
-        torch.testing.assert_close(plain_attention(attention, tokens), wanted)
+        assert_close(plain_attention(attention, tokens), wanted)
 
 
 @pytest.mark.parametrize('layout', [torch.contiguous_format, CHANNELS_LAST])
@@ -129,22 +126,17 @@ def test_pointwise_convolution(layout, with_bias):
     bias = torch.randn(7, requires_grad=True) if with_bias else None
     inputs = [x, weight, *([bias] if with_bias else [])]
     out, expected = pointwise_conv3d(x, weight, bias), F.conv3d(x, weight, bias)
-    torch.testing.assert_close(out, expected)
+    assert_close(out, expected)
     assert out.is_contiguous(memory_format=layout)
-    grads = torch.randn_like(out)
-    for grad, wanted in zip(
-        torch.autograd.grad(out, inputs, grads),
-        torch.autograd.grad(expected, inputs, grads),
-        strict=True,
-    ):
-        torch.testing.assert_close(grad, wanted)
+    probe = torch.randn_like(out)
+    assert_close(grad(out, inputs, probe), grad(expected, inputs, probe))
 
 
 def test_some_channels_of_a_channels_last_map_keep_the_layout():
     x = torch.randn(1, 8, 3, 4, 5).contiguous(memory_format=CHANNELS_LAST)
     some, weight = x[:, 2:6], torch.randn(3, 4, 1, 1, 1)
     out = pointwise_conv3d(some, weight, None)
-    torch.testing.assert_close(out, F.conv3d(some, weight))
+    assert_close(out, F.conv3d(some, weight))
     assert out.is_contiguous(memory_format=CHANNELS_LAST)
     assert contiguous_like(some, x).is_contiguous(memory_format=CHANNELS_LAST)
     assert contiguous_like(some, some.contiguous()).is_contiguous()

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.testing import assert_close
 
 from mmtal_mts.models import BoundaryBCELoss, BoundaryTripletLoss
 
@@ -17,29 +18,23 @@ with np.load(GOLDENS / 'b_bce_triplet.npz') as data:
 
 def test_recorded_start_and_end_loss():
     # Recorded as (N, T, C).
-    names = ('start', 'start_loc_prop', 'start_conf_prop')
-    names += tuple(name.replace('start', 'end') for name in names)
+    kinds, total = ('start', 'end'), 0
+    names = [[f'{kind}{x}' for x in ('', '_loc_prop', '_conf_prop')] for kind in kinds]
     features = {
-        name: torch.from_numpy(GOLDEN[f'bce/{name}']).requires_grad_() for name in names
+        name: torch.from_numpy(GOLDEN[f'bce/{name}']).requires_grad_()
+        for name in sum(names, [])
     }
     curves = torch.from_numpy(GOLDEN['bce/scores'])
-    loss = BoundaryBCELoss()
-    values = {}
-    for index, kind in enumerate(('start', 'end')):
-        frame_level, *auxiliaries = (
-            features[name].mT for name in names if name.startswith(kind)
-        )
-        values[kind] = loss(frame_level, auxiliaries, curves[:, index])
+    for index, kind in enumerate(kinds):
+        frame_level, *auxiliaries = (features[name].mT for name in names[index])
+        value = BoundaryBCELoss()(frame_level, auxiliaries, curves[:, index])
         expected = float(GOLDEN[f'bce/loss_{kind}'])
-        assert values[kind].item() == pytest.approx(expected, rel=1e-5)
-    (values['start'] + 2 * values['end']).backward()
-    for name in names:
-        np.testing.assert_allclose(
-            features[name].grad.numpy(),
-            GOLDEN[f'bce/grad_start_plus_2end/{name}'],
-            rtol=1e-5,
-            atol=1e-9,
-        )
+        assert value.item() == pytest.approx(expected, rel=1e-5)
+        total += (1 + index) * value
+    total.backward()
+    for name, feature in features.items():
+        expected = GOLDEN[f'bce/grad_start_plus_2end/{name}']
+        np.testing.assert_allclose(feature.grad, expected, rtol=1e-5, atol=1e-9)
 
 
 def test_start_and_end_loss_by_hand():
@@ -84,11 +79,11 @@ def test_triplet_by_hand():
     expected = torch.tensor([[[0.0, 1.0, 1.0], [0.0, 0.0, 0.0]]]) * 0.1
     # The anchor is pulled by both: -1 of the positive, -1 of the negative.
     expected[0, 1, 0] = -0.2
-    torch.testing.assert_close(pooled.grad, expected, rtol=1e-5, atol=1e-7)
+    assert_close(pooled.grad, expected, rtol=1e-5, atol=1e-7)
 
 
 def test_triplet_is_the_mean_of_its_clips():
     pooled, auxiliary = torch.rand(3, 8, 3), torch.rand(3, 4, 3)
     loss = BoundaryTripletLoss()
     alone = [loss(pooled[i : i + 1], [auxiliary[i : i + 1]]) for i in range(3)]
-    torch.testing.assert_close(loss(pooled, [auxiliary]), torch.stack(alone).mean())
+    assert_close(loss(pooled, [auxiliary]), torch.stack(alone).mean())

@@ -8,6 +8,8 @@ import pytest
 import torch
 from mmaction.registry import MODELS
 from torch import nn
+from torch.nn import functional as F
+from torch.testing import assert_close
 
 from mmtal_mts.models import SegmentBoxLoss, SegmentGIoULoss, build_distance_loss
 from mmtal_mts.models.losses import utils as module
@@ -24,9 +26,8 @@ def test_focal_loss_by_hand():
     loss = MODELS.build(dict(type='SoftmaxFocalLoss', loss_weight=2.0))
     probs = torch.tensor([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6]])
     value = loss(probs.log(), torch.tensor([0, 2]), avg_factor=4)
-    p0, p1 = 0.7 + 1e-6, 0.6 + 1e-6
-    expected = 0.75 * (1 - p0) ** 2 * -math.log(p0)
-    expected += 0.25 * (1 - p1) ** 2 * -math.log(p1)
+    terms = ((0.75, 0.7 + 1e-6), (0.25, 0.6 + 1e-6))
+    expected = sum(alpha * (1 - p) ** 2 * -math.log(p) for alpha, p in terms)
     assert value.item() == pytest.approx(2.0 * expected / 4, rel=1e-5)
 
 
@@ -34,8 +35,7 @@ def test_focal_loss_with_gamma_0_is_weighted_cross_entropy():
     loss = MODELS.build(dict(type='SoftmaxFocalLoss', gamma=0.0, alpha=0.5, eps=0.0))
     logits = torch.randn(6, 4)
     labels = torch.tensor([0, 1, 2, 3, 3, 0])
-    expected = 0.5 * torch.nn.functional.cross_entropy(logits, labels)
-    torch.testing.assert_close(loss(logits, labels), expected)
+    assert_close(loss(logits, labels), 0.5 * F.cross_entropy(logits, labels))
 
 
 def test_focal_loss_weight_and_empty():
@@ -43,9 +43,7 @@ def test_focal_loss_weight_and_empty():
     logits = torch.randn(3, 4, requires_grad=True)
     labels = torch.tensor([0, 3, 1])
     masked = loss(logits, labels, weight=torch.tensor([1.0, 0.0, 1.0]), avg_factor=1)
-    torch.testing.assert_close(
-        masked, loss(logits[[0, 2]], labels[[0, 2]], avg_factor=1)
-    )
+    assert_close(masked, loss(logits[[0, 2]], labels[[0, 2]], avg_factor=1))
     empty = loss(logits[:0], labels[:0], avg_factor=1)
     assert empty == 0
     empty.backward()
@@ -68,7 +66,7 @@ def test_tiou_against_interval_arithmetic():
     pred, target = torch.rand(2, 50, 2) * 10
     start, end = (torch.stack([pred, target]) * torch.tensor([-1, 1])).unbind(-1)
     inter, union = end.amin(0) - start.amax(0), end.amax(0) - start.amin(0)
-    torch.testing.assert_close(distance_tiou(pred, target), inter / union)
+    assert_close(distance_tiou(pred, target), inter / union)
 
 
 def test_zero_length_segments_stay_finite():
@@ -126,7 +124,7 @@ def test_our_own_losses_are_not_wrapped():
     # A weight per segment or per distance: the same.
     pred, target, weight = torch.rand(4, 2), torch.rand(4, 2), torch.rand(4)
     expected = loss(pred, target, weight[:, None].expand(-1, 2), 2)
-    torch.testing.assert_close(loss(pred, target, weight, 2), expected)
+    assert_close(loss(pred, target, weight, 2), expected)
 
 
 @pytest.fixture

@@ -24,15 +24,13 @@ GT = [([[0.0, 16.0]], [1]), ([[5.0, 9.0]], [2]), ([], [])]
 
 
 def coarse_head(normalize_by, **losses):
-    return CoarseHead(
-        K, 8, num_levels=3, num_groups=2, normalize_by=normalize_by, **losses
-    )
+    options = dict(num_levels=3, num_groups=2, normalize_by=normalize_by)
+    return CoarseHead(K, 8, **options, **losses)
 
 
 def refine_head(normalize_by, **losses):
-    return BoundaryRefineHead(
-        K, 8, num_groups=2, refine_iou_thr=0.0, normalize_by=normalize_by, **losses
-    )
+    options = dict(num_groups=2, refine_iou_thr=0.0, normalize_by=normalize_by)
+    return BoundaryRefineHead(K, 8, **options, **losses)
 
 
 def coarse_outputs(num_logits):
@@ -48,13 +46,12 @@ def coarse_outputs(num_logits):
 
 def refine_outputs(num_logits):
     generator = torch.Generator().manual_seed(1)
-    locations = sum(LENGTHS)
-    tensors = (
-        torch.randn(len(GT), locations, size, generator=generator).requires_grad_()
-        for size in (2, num_logits)
+    return RefineOutputs(
+        *(
+            torch.randn(len(GT), sum(LENGTHS), *size, generator=generator)
+            for size in ((2,), (num_logits,), ())
+        )
     )
-    quality = torch.randn(len(GT), locations, generator=generator).requires_grad_()
-    return RefineOutputs(*tensors, quality)
 
 
 def targets(head):
@@ -62,20 +59,21 @@ def targets(head):
     return head.get_targets(points, [instances(*clip) for clip in GT])
 
 
-def coarse_losses(normalize_by, num_logits=K + 1, **losses):
+def coarse_losses(normalize_by, **losses):
     """Losses of the coarse head and the gradient of their sum."""
-    head, outputs = coarse_head(normalize_by, **losses), coarse_outputs(num_logits)
+    head, outputs = coarse_head(normalize_by, **losses), coarse_outputs(K + 1)
     found = head.loss_by_feat(outputs, targets(head))
     inputs = (*outputs.distances, *outputs.logits)
     return found, torch.autograd.grad(sum(found.values()), inputs)
 
 
-def refine_losses(normalize_by, num_logits=K + 1, **losses):
+def refine_losses(normalize_by, **losses):
     """Losses of the refine head and the gradient of their sum."""
-    head, outputs = refine_head(normalize_by, **losses), refine_outputs(num_logits)
+    head, outputs = refine_head(normalize_by, **losses), refine_outputs(K + 1)
+    inputs = [tensor.requires_grad_() for tensor in outputs[:3]]
     wanted = targets(coarse_head(normalize_by))
-    found = head.loss_by_feat(outputs, coarse_outputs(num_logits), wanted)
-    return found, torch.autograd.grad(sum(found.values()), outputs[:3])
+    found = head.loss_by_feat(outputs, coarse_outputs(K + 1), wanted)
+    return found, torch.autograd.grad(sum(found.values()), inputs)
 
 
 def assert_same(found, expected):

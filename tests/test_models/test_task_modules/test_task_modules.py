@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny_models import instances
+from torch.testing import assert_close
 
 from mmtal_mts.datasets.windows import training_windows
 from mmtal_mts.models import (
@@ -36,21 +37,16 @@ def test_points_are_cell_centres():
 
 
 def assign(segments, labels, level_ranges=None, num_classes=5):
-    return SegmentAssigner(level_ranges).assign(
-        POINTS,
-        torch.tensor(segments, dtype=torch.float32).reshape(-1, 2),
-        torch.tensor(labels, dtype=torch.long),
-        num_classes,
-    )
+    gt = instances(segments, labels)
+    assigner = SegmentAssigner(level_ranges)
+    return assigner.assign(POINTS, gt.segments, gt.labels, num_classes)
 
 
 def test_shortest_segment_that_holds_the_point_wins_and_ends_count():
     labels, distances = assign([[0, 16], [6, 10], [6, 10]], [3, 1, 2])
     # Points 2 6 10 14 | 4 12 | 8; the first of two equal segments is taken.
     assert labels.tolist() == [3, 1, 1, 3, 3, 3, 1]
-    assert distances[1].tolist() == [0, 4]
-    assert distances[2].tolist() == [4, 0]
-    assert distances[4].tolist() == [4, 12]
+    assert distances[[1, 2, 4]].tolist() == [[0, 4], [4, 0], [4, 12]]
 
 
 def test_no_ground_truth_and_no_point_inside():
@@ -73,53 +69,33 @@ def test_level_ranges_are_open_below_and_closed_above():
 
 
 @settings(max_examples=60, deadline=None)
-@given(
-    st.lists(
-        st.tuples(
-            st.integers(0, 64).map(lambda n: n / 4),
-            st.integers(0, 64).map(lambda n: n / 4),
-            st.integers(0, 4),
-        ),
-        max_size=6,
-    )
-)
+@given(st.lists(st.tuples(*[st.integers(0, 64)] * 2, st.integers(0, 4)), max_size=6))
 def test_assignment_against_a_loop(rows):
-    segments = [sorted(row[:2]) for row in rows]
+    segments = [sorted((a / 4, b / 4)) for a, b, _ in rows]
     classes = [row[2] for row in rows]
     labels, distances = assign(segments, classes)
     for p, point in enumerate(torch.cat(POINTS).tolist()):
-        best, best_length = None, math.inf
-        for g, (start, end) in enumerate(segments):
-            length = (point - start) + (end - point)
-            if start <= point <= end and length < best_length:
-                best, best_length = g, length
-        if best is None:
-            assert labels[p] == 5
-        else:
-            assert labels[p] == classes[best]
-            start, end = segments[best]
-            assert distances[p].tolist() == pytest.approx([point - start, end - point])
+        inside = [g for g, (a, b) in enumerate(segments) if a <= point <= b]
+        best = min(inside, key=lambda g: segments[g][1] - segments[g][0], default=None)
+        assert labels[p] == (5 if best is None else classes[best])
+        start, end = (point, point) if best is None else segments[best]
+        assert distances[p].tolist() == [point - start, end - point]
 
 
-def test_frame_regions_by_hand():
-    regions = BoundaryRegionGenerator().frame_regions(
-        torch.tensor([50.0]), torch.tensor([[[10.0, 29.0]]])
+def test_regions_by_hand():
+    generator = BoundaryRegionGenerator()
+    points, distances = (
+        torch.tensor([50.0, 5.0]),
+        torch.tensor([[[10.0, 29.0], [0, 0]]]),
     )
-    # Start 40, end 79, length 40: 10 frames inside, 4 outside.
-    assert regions.tolist() == [[[36, 50, 69, 83]]]
-    tiny = BoundaryRegionGenerator().frame_regions(
-        torch.tensor([5.0]), torch.tensor([[[0.0, 0.0]]])
-    )
-    assert tiny.tolist() == [[[4, 6, 4, 6]]]
-
-
-def test_level_regions_by_hand():
-    # Two cells over 64 frames; 64 frames are 2 cells.
-    regions = BoundaryRegionGenerator().level_regions(
-        torch.tensor([[[0.0, 0.0], [640.0, 0.0]]]), 64
-    )
-    # Cell 0: start = end = 0, one cell each way. Cell 1: start -19, end 1, length 20.
-    assert regions.tolist() == [[[-1, 1, -1, 1], [-21, -14, -4, 3]]]
+    # Start 40, end 79, length 40: 10 frames inside, 4 outside; and at least 1.
+    expected = [[[36, 50, 69, 83], [4, 6, 4, 6]]]
+    assert generator.frame_regions(points, distances).tolist() == expected
+    # Two cells over 64 frames; 64 frames are 2 cells. Cell 0: start = end = 0, one cell
+    # each way. Cell 1: start -19, end 1, length 20.
+    distances = torch.tensor([[[0.0, 0.0], [640.0, 0.0]]])
+    expected = [[[-1, 1, -1, 1], [-21, -14, -4, 3]]]
+    assert generator.level_regions(distances, 64).tolist() == expected
 
 
 def test_equation_13_by_hand():
@@ -127,7 +103,7 @@ def test_equation_13_by_hand():
     decode = SegmentCoder().decode
     # Half the coarse length is 5: start 6 - 2, end 16 - 1.
     segments = decode(point, distances, torch.tensor([[[0.4, -0.2]]]), 99)
-    torch.testing.assert_close(segments, torch.tensor([[[4.0, 15.0]]]))
+    assert_close(segments, torch.tensor([[[4.0, 15.0]]]))
     segments = decode(point, distances, torch.tensor([[[4.0, 4.0]]]), 12)
     assert segments.tolist() == [[[0.0, 12.0]]]  # clamped to the clip
 
@@ -137,9 +113,9 @@ def test_encoding_inverts_decoding():
     distances = torch.rand(1, 20, 2) * 30 + 0.1
     target = torch.rand(1, 20, 2) * 30
     offsets = coder.encode(distances, target)
-    torch.testing.assert_close(coder.refine(distances, offsets), target)
+    assert_close(coder.refine(distances, offsets), target)
     segments = coder.decode(points, distances, offsets, 100)
-    torch.testing.assert_close((segments - points[:, None]).abs(), target)
+    assert_close((segments - points[:, None]).abs(), target)
 
 
 def positions(segments, num_frames):
@@ -165,18 +141,18 @@ def test_curves_by_hand():
     assert positions(torch.zeros(0, 2), 4) == [[], []]
 
 
-@given(
-    st.lists(st.tuples(st.floats(-9, 40), st.floats(0, 60)), max_size=4),
-    st.integers(1, 40),
-)
+ROWS = st.lists(st.tuples(st.floats(-9, 40), st.floats(0, 60)), max_size=4)
+
+
+@given(ROWS, st.integers(1, 40))
 def test_curves_against_a_loop(rows, num_frames):
     expected = [set(), set()]
     for start, length in rows:
         end = start + length
         half = max((end - start) * 0.1, 2.0) / 2
         for curve, boundary in zip(expected, (start, end), strict=True):
-            first = min(max(round(boundary - half), 0), num_frames - 1)
-            last = min(max(round(boundary + half), 0), num_frames - 1)
+            bounds = (round(boundary - half), round(boundary + half))
+            first, last = np.clip(bounds, 0, num_frames - 1).tolist()
             curve.update(range(first, last + 1))
     segments = torch.tensor([[s, s + d] for s, d in rows], dtype=torch.float64)
     found = positions(segments.reshape(-1, 2), num_frames)
@@ -184,23 +160,19 @@ def test_curves_against_a_loop(rows, num_frames):
 
 
 @pytest.mark.parametrize(
-    'setting',
-    ['val_256_30', 'val_256_128', 'val_128_16', 'test_256_128', 'val_768_768'],
+    'setting', 'val_256_30 val_256_128 val_128_16 test_256_128 val_768_768'.split()
 )
 def test_curves_of_all_clips_equal_afsd(setting, afsd_thumos14):
     expected = json.loads((GOLDENS / 'e_split_videos.json').read_text())[setting]
-    split, clip_len, stride = setting.split('_')
+    split, *sizes = setting.split('_')
+    clip_len, stride = map(int, sizes)
     digest, ones = hashlib.sha256(), np.zeros(2)
     generator = BoundaryCurveGenerator()
     for num_frames, table in afsd_thumos14[split].values():
         for window in training_windows(
-            num_frames,
-            table[:, :2],
-            int(clip_len),
-            int(stride),
-            one_based_window=True,
+            num_frames, table[:, :2], clip_len, stride, one_based_window=True
         ):
-            curves = generator.curves(torch.from_numpy(window.segments), int(clip_len))
+            curves = generator.curves(torch.from_numpy(window.segments), clip_len)
             curves = curves.numpy().astype(np.uint8)
             digest.update(curves.tobytes())
             ones += curves.sum(1)

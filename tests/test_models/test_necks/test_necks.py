@@ -1,0 +1,155 @@
+"""Pyramid, RFP, the frame-level feature and STT (eq. 1) by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.testing import assert_close
+
+from mmtal_mts.models.necks import (
+    FrameLevelFeature,
+    RefinedFeaturePyramid,
+    SpatialTemporalTransformer,
+    TemporalPyramid,
+)
+
+
+def build(in_channels=(6, 8), spatial_sizes=(4, 2), num_levels=5):
+    return TemporalPyramid(in_channels, spatial_sizes, 16, num_levels, num_groups=4)
+
+
+@pytest.mark.parametrize(
+    'maps, lengths',
+    [([(6, 16, 4, 4), (8, 8, 2, 2)], [16, 8, 4, 2, 1]), ([(8, 12, 2, 2)], [12, 6, 3])],
+)
+def test_every_level_halves_the_length(maps, lengths):
+    channels, _, _, sizes = zip(*maps, strict=True)
+    levels = build(channels, sizes, len(lengths))([torch.randn(2, *m) for m in maps])
+    assert [tuple(x.shape) for x in levels] == [(2, 16, length) for length in lengths]
+    assert all((x >= 0).all() for x in levels)
+
+
+@pytest.mark.parametrize('layout', [torch.contiguous_format, torch.channels_last_3d])
+def test_collapse_is_a_full_size_convolution(layout):
+    collapse = build().collapses[0]
+    x = torch.randn(2, 6, 5, 4, 4).contiguous(memory_format=layout)
+    expected = collapse.norm(collapse.conv(x).flatten(2)).relu()
+    assert_close(collapse(x), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_misfit_names_field_value_and_remedy():
+    feats = (torch.randn(1, 6, 16, 6, 6), torch.randn(1, 8, 8, 3, 3))
+    with pytest.raises(ValueError, match=r'6x6 cells.*spatial_sizes\[0\]=4.*stride'):
+        build()(feats)
+    with pytest.raises(ValueError, match='returns 1 maps.*configured for 2'):
+        build()(feats[:1])
+    with pytest.raises(ValueError, match='num_levels=1'):
+        build(num_levels=1)
+
+
+@pytest.mark.parametrize(
+    'cumulative, sums',
+    [(False, [11.0, 110.0, 1100.0, 1000.0]), (True, [1111.0, 1110.0, 1100.0, 1000.0])],
+)
+def test_rfp_adds_the_level_above_or_all_coarser_ones(cumulative, sums):
+    levels = [torch.full((1, 2, n), float(10**i)) for i, n in enumerate((8, 4, 2, 1))]
+    refined = RefinedFeaturePyramid(cumulative=cumulative)(levels)
+    assert [x.unique().item() for x in refined] == sums
+    assert [x.shape for x in refined] == [x.shape for x in levels]
+    assert not list(RefinedFeaturePyramid().parameters())
+
+
+@given(st.integers(0, 3), st.booleans(), st.integers(1, 3))
+def test_rfp_against_index_arithmetic(merges, cumulative, seed):
+    generator = torch.Generator().manual_seed(seed)
+    levels = [torch.randn(1, 2, n, generator=generator) for n in (8, 4, 2, 1)]
+    refined = RefinedFeaturePyramid(merges, cumulative)(levels)
+    expected = [x.clone() for x in levels]
+    above = expected if cumulative else levels
+    for i in reversed(range(merges)):
+        for t in range(expected[i].shape[-1]):
+            expected[i][..., t] += above[i + 1][..., t // 2]
+    assert_close(list(refined), expected)
+
+
+def test_rfp_does_not_change_its_input_and_checks_its_setting():
+    levels = [torch.ones(1, 1, 2), torch.ones(1, 1, 1)]
+    RefinedFeaturePyramid()(levels)
+    assert levels[0].sum() == 2
+    with pytest.raises(ValueError, match='num_merges=-1'):
+        RefinedFeaturePyramid(num_merges=-1)
+
+
+@pytest.mark.parametrize('mode', ['nearest', 'linear'])
+def test_frame_level_feature_upsamples_then_convolves(mode):
+    module = FrameLevelFeature(4, mode, num_groups=2)
+    finest = torch.randn(1, 4, 3)
+    # Centres of the frames on the grid of the cells' centres.
+    at = (np.arange(12) + 0.5) / 4 - 0.5
+    at = at.round() if mode == 'nearest' else at
+    rows = [np.interp(at, range(3), row) for row in finest[0].numpy()]
+    frames = torch.from_numpy(np.float32(rows))[None]
+    assert_close(module(finest, 12), module.units(frames))
+
+
+def test_frame_level_feature_refuses_other_modes():
+    with pytest.raises(ValueError, match="'cubic'"):
+        FrameLevelFeature(4, 'cubic', num_groups=2)
+
+
+def build_stt(**kwargs):
+    sizes = dict(clip_len=16, crop_size=8, first_stride=4, num_levels=3, embed_dims=8)
+    sizes.update(out_channels=4, patch_size=4, num_heads=2, num_groups=2)
+    return SpatialTemporalTransformer(**sizes | kwargs).eval()
+
+
+@pytest.mark.parametrize(
+    'first_stride, lengths', [(4, [4, 2, 1]), (1, [16, 8, 4]), (2, [8, 4, 2])]
+)
+def test_stt_levels_have_the_lengths_of_the_pyramid(first_stride, lengths):
+    levels = build_stt(first_stride=first_stride)(torch.randn(2, 3, 16, 8, 8))
+    assert [tuple(x.shape) for x in levels] == [(2, 4, n) for n in lengths]
+
+
+def test_equation_1_step_by_step():
+    stt, frames = build_stt(), torch.randn(1, 3, 16, 8, 8)
+    tokens = stt.patch_embedding(frames)[0]  # (T, Z, E)
+    spatial = stt.spatial_encoder[0]
+    per_frame = [spatial(tokens[t : t + 1]).mean(1) for t in range(16)]
+    sequence = torch.cat(per_frame)[None] + stt.temporal_position
+    levels = [stt.linear(stt.temporal_encoder[0](sequence)).mT]
+    for downsample in stt.downsamples:
+        levels.append(downsample(levels[-1]))
+    assert_close(list(stt(frames)), levels[2:])
+
+
+def test_spatial_attention_stays_in_its_frame_and_time_is_long_range():
+    stt, frames = build_stt(), torch.randn(1, 3, 16, 8, 8)
+    changed = frames.clone()
+    changed[:, :, -1] += 1.0
+
+    def frame_tokens(clip):
+        tokens = stt.patch_embedding(clip).flatten(0, 1)
+        return stt.spatial_encoder(tokens).mean(1)
+
+    before, after = frame_tokens(frames), frame_tokens(changed)
+    assert_close(before[:-1], after[:-1])
+    assert not torch.allclose(before[-1], after[-1])
+    # The last frame reaches the first position of the finest level.
+    assert not torch.allclose(stt(frames)[0][..., 0], stt(changed)[0][..., 0])
+
+
+def test_order_of_the_frames_matters():
+    stt, frames = build_stt(), torch.randn(1, 3, 16, 8, 8)
+    backwards = stt(frames.flip(2))[0]
+    assert not torch.allclose(stt(frames)[0], backwards.flip(2), atol=1e-3)
+
+
+def test_stt_misfits_are_named():
+    with pytest.raises(ValueError, match='first_stride=3'):
+        build_stt(first_stride=3)
+    with pytest.raises(ValueError, match=r'clip has 12 frames, but clip_len=16'):
+        build_stt()(torch.randn(1, 3, 12, 8, 8))
