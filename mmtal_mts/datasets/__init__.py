@@ -1,7 +1,7 @@
 """Data sets, windows and pipeline steps."""
 
+from .features import TALFeatureDataset
 from .tal_dataset import TALDataset
-from .tal_feature_dataset import TALFeatureDataset
 from .transforms import (
     FlipClip,
     LoadClip,

@@ -7,6 +7,7 @@ import pickle
 import re
 import zipfile
 from bisect import bisect_left
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,10 +18,17 @@ from mmaction.datasets.transforms import RawFrameDecode
 from .video import VideoReadError
 
 CHANNELS = {'RGB': 3, 'Flow': 2}
+# Type, number of dimensions and length of the last one of the array of a video.
+_LAYOUTS = {
+    'RGB': (np.uint8, 4, 3, 'uint8 frames of shape (T, H, W, 3)'),
+    'Flow': (np.uint8, 4, 2, 'uint8 flow of shape (T, H, W, 2)'),
+    'features': (np.floating, 2, None, 'floating features of shape (T, C)'),
+}
 _NUMBERED = re.compile(
     r'(?P<name>.*?)(?P<number>\d+)\.(?:jpe?g|png|bmp)', re.IGNORECASE
 )
-# Names under which an archive of several arrays holds the features.
+_REMEDY = 'Extract the frames of this video again.'
+# Names under which a file of several arrays holds the features.
 _FEATURE_NAMES = ('features', 'feats', 'feat')
 
 
@@ -47,24 +55,25 @@ class ImageFolder:
         parts = ('x', number) if self.modality == 'Flow' else (number,)
         return os.path.join(self.path, self.filename_tmpl.format(*parts))
 
-    def _is_missing(self, index: int) -> bool:
-        return not os.path.isfile(self._image_path(index))
-
     def count(self) -> int:
         """Counts the frames, at least one, by bisection instead of listing the folder.
 
         Raises:
             VideoReadError: If there is none.
         """
-        if self._is_missing(0):
+
+        def is_missing(index: int) -> bool:
+            return not os.path.isfile(self._image_path(index))
+
+        if is_missing(0):
             raise VideoReadError(
                 f'{self._image_path(0)}: no such image. Check filename_tmpl '
                 f'({self.filename_tmpl!r}) and start_index ({self.start_index}).'
             )
         upper = 1
-        while not self._is_missing(upper):
+        while not is_missing(upper):
             upper *= 2
-        return bisect_left(range(upper), True, lo=upper // 2, key=self._is_missing)
+        return bisect_left(range(upper), True, lo=upper // 2, key=is_missing)
 
     def read(self, indices: np.ndarray) -> list[np.ndarray]:
         """Reads frames by MMAction2's RawFrameDecode.
@@ -86,26 +95,19 @@ class ImageFolder:
         )
         try:
             images = RawFrameDecode()(request)['imgs']
+            if any(image is None for image in images):
+                raise ValueError('an image is damaged')
         except FileNotFoundError as err:
-            raise VideoReadError(
-                f'{err.filename}: missing image. Extract the frames of this video '
-                'again.'
-            ) from err
+            raise VideoReadError(f'{err.filename}: missing image. {_REMEDY}') from err
         except MemoryError:
             raise
-        # A damaged image is decoded to None, which then fails in various ways.
+        # A damaged image is decoded to None, which fails in various ways.
         except Exception as err:
-            raise VideoReadError(self._damage(indices)) from err
-        if any(image is None for image in images):
-            raise VideoReadError(self._damage(indices))
+            first, last = (self._image_path(indices[place]) for place in (0, -1))
+            raise VideoReadError(
+                f'{self.path}: damaged image between {first} and {last}. {_REMEDY}'
+            ) from err
         return images
-
-    def _damage(self, indices: np.ndarray) -> str:
-        first, last = (self._image_path(indices[place]) for place in (0, -1))
-        return (
-            f'{self.path}: damaged image between {first} and {last}. Extract the '
-            'frames of this video again.'
-        )
 
 
 def count_images(path: str) -> int:
@@ -121,123 +123,89 @@ def count_images(path: str) -> int:
         VideoReadError: If there is none, one is missing in between, or the components
             of the flow are not as many.
     """
-    numbers: dict[str, list[int]] = {}
-    for name in os.listdir(path):
-        match = _NUMBERED.fullmatch(name)
+    numbers = defaultdict(list)
+    for match in map(_NUMBERED.fullmatch, os.listdir(path)):
         if match:
-            numbers.setdefault(match['name'], []).append(int(match['number']))
+            numbers[match['name']].append(int(match['number']))
     if not numbers:
         raise VideoReadError(f'{path}: holds no numbered images')
-    remedy = 'Extract the frames of this video again.'
     for name, found in numbers.items():
-        missing = max(found) - min(found) + 1 - len(found)
-        if missing:
+        first, last = min(found), max(found)
+        if last - first >= len(found):
             raise VideoReadError(
-                f'{path}: {missing} images are missing between {name}{min(found)} and '
-                f'{name}{max(found)}. {remedy}'
+                f'{path}: {last - first + 1 - len(found)} images are missing between '
+                f'{name}{first} and {name}{last}. {_REMEDY}'
             )
-    counts = {name: len(found) for name, found in numbers.items()}
-    if len(set(counts.values())) > 1:
-        listed = ', '.join(f'{count} {name}*' for name, count in sorted(counts.items()))
-        raise VideoReadError(f'{path}: holds different numbers: {listed}. {remedy}')
-    return next(iter(counts.values()))
+    counts = {len(found) for found in numbers.values()}
+    if len(counts) > 1:
+        listed = ', '.join(f'{len(numbers[name])} {name}*' for name in sorted(numbers))
+        raise VideoReadError(f'{path}: holds different numbers: {listed}. {_REMEDY}')
+    return counts.pop()
 
 
 def open_array(path: str, modality: str) -> np.ndarray:
-    """Opens frames stored as one array, without reading them.
-
-    Args:
-        path: ``.npy`` file.
-        modality: 'RGB' (3 channels) or 'Flow' (2 channels).
-
-    Returns:
-        (T, H, W, C) uint8, memory-mapped.
-
-    Raises:
-        VideoReadError: If the file is damaged or holds something else.
-    """
-    try:
-        array = np.load(path, mmap_mode='r', allow_pickle=False)
-    except (OSError, ValueError, EOFError) as err:
-        raise VideoReadError(f'{path}: not a readable .npy array ({err})') from err
-    channels = CHANNELS[modality]
-    is_array = isinstance(array, np.ndarray) and array.ndim == 4 and array.size > 0
-    if not is_array or array.dtype != np.uint8 or array.shape[3] != channels:
-        raise VideoReadError(
-            f'{path}: needs uint8 frames of shape (T, H, W, {channels}) for modality '
-            f'{modality!r}, found {_describe(array)}.'
-        )
-    return array
-
-
-def open_features(path: str) -> np.ndarray:
-    """Opens the features of a video; ``.npy`` and ``.pt`` are not read as a whole.
+    """Opens the frames or features of a video; ``.npy`` and ``.pt`` are not read whole.
 
     Args:
         path: ``.npy``; ``.npz`` with one array, or one called 'features',
             'feats' or 'feat'; or ``.pt``/``.pth`` with a tensor, or a dict with one.
             Nothing that would have to be unpickled is loaded.
+        modality: 'RGB', 'Flow' or 'features'.
 
     Returns:
-        (T, C) of a floating type, memory-mapped where the format allows.
+        (T, H, W, 3) uint8, (T, H, W, 2) uint8, or (T, C) of a floating type;
+        memory-mapped where the format allows.
 
     Raises:
         VideoReadError: If the file is damaged or holds something else.
     """
-    extension = os.path.splitext(path)[1].lower()
+    dtype, num_dims, last, needed = _LAYOUTS[modality]
     try:
-        if extension == '.npy':
-            array = np.load(path, mmap_mode='r', allow_pickle=False)
-        elif extension == '.npz':
-            with np.load(path, allow_pickle=False) as archive:
-                array = archive[_name(path, archive.files)]
-        else:
-            array = _open_tensor(path)
-    except VideoReadError:
-        raise
+        array = _load(path)
     except (
         *(OSError, ValueError, EOFError, RuntimeError),
         *(pickle.UnpicklingError, zipfile.BadZipFile),
     ) as error:
         reason = str(error).splitlines()[0]
-        raise VideoReadError(f'{path}: no readable features ({reason})') from error
-    is_array = isinstance(array, np.ndarray) and array.ndim == 2 and array.size > 0
-    if not is_array or array.dtype.kind != 'f':
-        raise VideoReadError(
-            f'{path}: needs floating features of shape (T, C), found {_describe(array)}'
-        )
-    return array
+        raise VideoReadError(f'{path}: not a readable array ({reason})') from error
+    found = type(array).__name__
+    if isinstance(array, np.ndarray):
+        fits = array.ndim == num_dims and last in (None, array.shape[-1])
+        if fits and array.size and np.issubdtype(array.dtype, dtype):
+            return array
+        found = f'{array.dtype} {array.shape}'
+    raise VideoReadError(f'{path}: needs {needed}, found {found}')
 
 
-def _describe(array: Any) -> str:
-    is_array = isinstance(array, np.ndarray)
-    return f'{array.dtype} {array.shape}' if is_array else type(array).__name__
+def _load(path: str) -> Any:
+    extension = os.path.splitext(path)[1].lower()
+    if extension == '.npz':
+        with np.load(path, allow_pickle=False) as archive:
+            return archive[_name(archive.files)]
+    if extension not in ('.pt', '.pth'):
+        return np.load(path, mmap_mode='r', allow_pickle=False)
+    settings = dict(map_location='cpu', weights_only=True)
+    try:
+        loaded = torch.load(path, mmap=True, **settings)
+    except RuntimeError:
+        # The format before torch 1.6 cannot be mapped.
+        loaded = torch.load(path, **settings)
+    if isinstance(loaded, dict):
+        tensors = [k for k, value in loaded.items() if isinstance(value, torch.Tensor)]
+        loaded = loaded[_name(tensors)]
+    if isinstance(loaded, torch.Tensor):
+        # Numpy does not know bfloat16.
+        is_known = loaded.dtype != torch.bfloat16
+        loaded = (loaded if is_known else loaded.float()).detach().numpy()
+    return loaded
 
 
-def _name(path: str, names: list[str]) -> str:
+def _name(names: list[str]) -> str:
     """Which of several arrays holds the features."""
-    known = [name for name in _FEATURE_NAMES if name in names]
-    if len(names) == 1:
-        return names[0]
+    known = names if len(names) == 1 else [n for n in _FEATURE_NAMES if n in names]
     if len(known) != 1:
-        raise VideoReadError(
-            f'{path}: holds {sorted(names)}; needs one array, or one of them called '
+        raise ValueError(
+            f'holds {sorted(names)}; needs one array, or one of them called '
             f'{" or ".join(_FEATURE_NAMES)}'
         )
     return known[0]
-
-
-def _open_tensor(path: str) -> np.ndarray:
-    try:
-        loaded = torch.load(path, map_location='cpu', weights_only=True, mmap=True)
-    except RuntimeError:
-        # The format before torch 1.6 cannot be mapped.
-        loaded = torch.load(path, map_location='cpu', weights_only=True)
-    if isinstance(loaded, dict):
-        tensors = [k for k, value in loaded.items() if isinstance(value, torch.Tensor)]
-        loaded = loaded[_name(path, tensors)]
-    if not isinstance(loaded, torch.Tensor):
-        raise VideoReadError(f'{path}: holds a {type(loaded).__name__}, no tensor')
-    if loaded.dtype == torch.bfloat16:  # unknown to numpy
-        loaded = loaded.float()
-    return loaded.detach().numpy()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -23,7 +22,7 @@ from ..structures.annotations import (
 )
 from ..structures.timebase import frames_to_seconds, length_tolerance_s
 from ..utils.processes import randomness_from
-from .sources import SourceFinder, describe_video, read_record
+from .sources import ExtractionRecord, SourceFinder, describe_video, read_record
 from .video import VideoReadError
 from .windows import cut_video
 
@@ -121,44 +120,47 @@ class TALDataset(BaseDataset):
         **kwargs: Any,
     ) -> None:
         data_prefix = dict(data_prefix or {'video': ''})
-        if 'video' not in data_prefix:
-            raise ValueError(
-                f"data_prefix needs 'video', the folder of the sources: {data_prefix}"
-            )
         for name, value, known in (
             ('source_type', source_type, self.source_types),
             ('modality', modality, tuple(_FRAME_TEMPLATES)),
             ('on_bad_video', on_bad_video, ('error', 'skip')),
         ):
-            if value not in known:
-                raise ValueError(
-                    f'{name} of {type(self).__name__} must be one of {known}, got '
-                    f'{value!r}'
-                )
-        if modality == 'Flow' and source_type == 'video':
-            raise ValueError(
-                "modality='Flow' needs source_type 'frames' or 'npy': optical flow is "
-                'computed beforehand'
+            _check(
+                value in known,
+                f'{name} of {type(self).__name__} must be one of {known}, got '
+                f'{value!r}',
             )
-        for name, value in dict(clip_len=clip_len, sample_fps=sample_fps).items():
-            if not value > 0:
-                raise ValueError(f'{name} must be positive, got {value}')
+        _check(
+            'video' in data_prefix,
+            f"data_prefix needs 'video', the folder of the sources: {data_prefix}",
+        )
+        _check(
+            (modality, source_type) != ('Flow', 'video'),
+            "modality='Flow' needs source_type 'frames' or 'npy': optical flow is "
+            'computed beforehand',
+        )
+        _check(clip_len > 0, f'clip_len must be positive, got {clip_len}')
+        _check(sample_fps > 0, f'sample_fps must be positive, got {sample_fps}')
         count = num_frames_per_video
-        if count is not None and not 1 <= count <= clip_len:
-            raise ValueError(
-                f'num_frames_per_video={count} must be in 1..clip_len ({clip_len}): '
-                'every video becomes one window'
-            )
+        _check(
+            count is None or 1 <= count <= clip_len,
+            f'num_frames_per_video={count} must be in 1..clip_len ({clip_len}): every '
+            'video becomes one window',
+        )
         if window_stride is None:
             window_stride = clip_len // 2 if test_mode else round(clip_len * 30 / 256)
         self.window_stride = max(window_stride, 1)
-        self.clip_len, self.modality, self.source_type = clip_len, modality, source_type
-        self.subsets, self.class_agnostic = subsets, class_agnostic
+        self.class_agnostic, self.modality = class_agnostic, modality
         self.file_tmpl = file_tmpl
-        self.source_fps, self.sample_fps = source_fps, float(sample_fps)
-        self.num_frames_per_video = num_frames_per_video
-        self.on_invalid, self.on_bad_video = on_invalid, on_bad_video
-        # What is the same in all items.
+        self.subsets, self.on_invalid = subsets, on_invalid
+        self.sampling = dict(
+            source_type=source_type,
+            modality=modality,
+            sample_fps=float(sample_fps),
+            source_fps=source_fps,
+            num_frames=count,
+        )
+        # What is the same in all items; the classes are added when they are known.
         self._common = dict(
             source_type=source_type,
             modality=modality,
@@ -178,7 +180,7 @@ class TALDataset(BaseDataset):
         )
         self._reported: set[str] = set()
         # In shared memory once it is set, because workers live on from epoch to epoch.
-        self._seed_and_epoch = torch.full((2,), _NO_EPOCH, dtype=torch.int64)
+        self._seed_and_epoch = torch.tensor([_NO_EPOCH, _NO_EPOCH])
         metainfo = dict(metainfo or {})
         if classes is not None:
             metainfo['classes'] = classes
@@ -198,23 +200,21 @@ class TALDataset(BaseDataset):
             **kwargs,
         )
 
-    # Loading
-
     def load_data_list(self) -> list[dict]:
         """Lists the windows of all videos, with what is particular to each."""
-        classes = self._metainfo.get('video_classes', self._metainfo.get('classes'))
+        names = self._metainfo.get('video_classes', self._metainfo.get('classes'))
         annotations = load_annotations(
-            self.ann_file, classes, self.subsets, self.on_invalid
+            self.ann_file, names, self.subsets, self.on_invalid
         )
-        self._metainfo['classes'] = annotations.classes
+        classes = dict(classes=annotations.classes)
         if self.class_agnostic:
-            self._metainfo['video_classes'] = annotations.classes
-            self._metainfo['classes'] = ('action',)
-        settings = self.filter_cfg or {}
-        unknown = sorted(settings.keys() - {'exclude_videos'})
-        if unknown:
-            raise ValueError(f"filter_cfg knows 'exclude_videos', got {unknown}")
-        excluded = settings.get('exclude_videos', ())
+            classes = dict(classes=('action',), video_classes=annotations.classes)
+        self._metainfo.update(classes)
+        self._common.update(classes)
+        settings = dict(self.filter_cfg or {})
+        excluded = settings.pop('exclude_videos', ())
+        if settings:
+            raise ValueError(f"filter_cfg knows 'exclude_videos', got {list(settings)}")
         videos = [v for v in annotations.videos.values() if v.video_id not in excluded]
         data_list: list[dict] = []
         num_actions = num_seen = 0
@@ -226,60 +226,43 @@ class TALDataset(BaseDataset):
             data_list += items
             num_actions += len(actions)
             num_seen += seen
+        clip_len = self._common['clip_len']
         if not data_list:
-            reason = 'check subsets, filter_cfg and the paths of the videos'
-            if num_actions:
-                reason = (
-                    f'none of the {num_actions} actions fits into a window of '
-                    f'{self.clip_len} frames at {self.sample_fps:g} fps; raise '
-                    'clip_len, or lower keep_ioa or sample_fps'
-                )
-            elif videos and not self.test_mode:
-                reason = 'no action to train on in the videos that were found'
             raise AnnotationError(
-                f'{self.ann_file}: the data set is empty ({len(videos)} videos, '
-                f'{num_actions} actions, no window): {reason}.'
+                f'{self.ann_file}: the data set is empty. Of {len(videos)} videos, '
+                f'those that are usable hold {num_actions} actions, none of which fits '
+                f'into a window of {clip_len} frames at '
+                f'{self.sampling["sample_fps"]:g} fps. Check subsets, filter_cfg and '
+                'the paths of the videos; raise clip_len, or lower keep_ioa or '
+                'sample_fps.'
             )
         if not self.test_mode and num_seen < num_actions:
             _warn(
                 f'{self.ann_file}: {num_actions - num_seen} of {num_actions} actions '
                 'are in no training window, most likely longer than clip_len '
-                f'({self.clip_len} frames)'
+                f'({clip_len} frames)'
             )
         return data_list
-
-    def _finder(self) -> SourceFinder:
-        """What finds the source of a video."""
-        return SourceFinder(self.data_prefix['video'], self.source_type, self.file_tmpl)
-
-    def _sampling(self) -> Callable[[VideoAnnotation, Any], dict[str, Any]]:
-        """What describes a video: the keys that are the same in all its windows."""
-        from_video = self.source_type == 'video'
-        return partial(
-            describe_video,
-            source_type=self.source_type,
-            modality=self.modality,
-            sample_fps=self.sample_fps,
-            source_fps=self.source_fps,
-            num_frames=self.num_frames_per_video,
-            record=None if from_video else read_record(self.data_prefix['video']),
-        )
 
     def _describe_videos(
         self, videos: Sequence[VideoAnnotation]
     ) -> list[tuple[VideoAnnotation, dict[str, Any]]]:
         """The usable videos with their facts; raises or logs all problems at once."""
-        finder, sample = self._finder(), self._sampling()
-        usable, contradictions = [], []
-        problems: dict[type[Exception], list[str]] = defaultdict(list)
+        kind, folder = self.sampling['source_type'], self.data_prefix['video']
+        folders = self.data_prefix.values() if kind == 'features' else [folder]
+        finders = [SourceFinder(path, kind, self.file_tmpl) for path in folders]
+        record = read_record(folder) if kind in ('frames', 'npy') else None
+        usable, errors, contradictions = [], [], []
         for video in videos:
-            source = finder.find(video.video_id, video.file)
+            names, sources = (video.video_id, video.file), []
             try:
-                if source is None:
-                    raise FileNotFoundError(finder.expected(video.video_id, video.file))
-                facts = sample(video, source)
+                for finder in finders:
+                    sources.append(finder.find(*names))
+                    if sources[-1] is None:
+                        raise FileNotFoundError(f'{finder.expected(*names)} is missing')
+                facts = self._describe(video, sources, record)
             except (AnnotationError, FileNotFoundError, VideoReadError) as error:
-                problems[type(error)].append(str(error))
+                errors.append(error)
                 continue
             usable.append((video, facts))
             count, fps = facts['num_sampled_frames'], facts['sample_fps']
@@ -290,30 +273,19 @@ class TALDataset(BaseDataset):
                     f'{facts["source"]}: {count} frames at {fps:g} fps = '
                     f'{length_s:.2f} s, but "duration" is {duration:.2f} s'
                 )
-        skip = "or set on_bad_video='skip' to leave them out."
-        for kind, what, remedy in (
-            (
-                AnnotationError,
-                'are without duration',
-                'Add "duration" in seconds to their entries; only arrays tell their '
-                'own length.',
-            ),
-            (
-                FileNotFoundError,
-                f'are missing in {self.data_prefix["video"]!r}',
-                f'Check data_prefix=dict(video=...) and file_tmpl, {skip}',
-            ),
-            (VideoReadError, 'cannot be read', f'Replace them, {skip}'),
-        ):
-            found = problems[kind]
+        skip = self._common['on_bad_video'] == 'skip'
+        fatal = [e for e in errors if not skip or isinstance(e, AnnotationError)]
+        if errors:
             message = (
-                f'{len(found)} of {len(videos)} videos of {self.ann_file} {what}\n'
-                f'{summarize_problems(found)}\n{remedy}'
+                f'{len(errors)} of {len(videos)} videos of {self.ann_file} cannot be '
+                f'used\n{summarize_problems([str(error) for error in errors])}\n'
+                'Add "duration" in seconds where it is missing (only arrays tell their '
+                'own length), check data_prefix=dict(video=...) and file_tmpl, replace '
+                "damaged files, or set on_bad_video='skip' to leave videos out."
             )
-            if found and (kind is AnnotationError or self.on_bad_video == 'error'):
-                raise kind(message)
-            if found:
-                _warn(message)
+            if fatal:
+                raise type(fatal[0])(message)
+            _warn(message)
         if contradictions:
             _warn(
                 f'{len(contradictions)} lengths contradict {self.ann_file}\n'
@@ -321,7 +293,14 @@ class TALDataset(BaseDataset):
             )
         return usable
 
-    # Items
+    def _describe(
+        self,
+        video: VideoAnnotation,
+        sources: Sequence[str],
+        record: ExtractionRecord | None,
+    ) -> dict[str, Any]:
+        """The keys of a window that are the same in the whole video."""
+        return describe_video(video, sources[0], record=record, **self.sampling)
 
     def set_epoch_seed(self, seed: int, epoch: int) -> None:
         """Makes the augmentation of an item depend on seed, epoch and item only.
@@ -347,11 +326,7 @@ class TALDataset(BaseDataset):
 
     def get_data_info(self, idx: int) -> dict:
         """Returns one window before the pipeline, see ``docs/architecture.md``."""
-        info = super().get_data_info(idx)
-        info.update(self._common, classes=self._metainfo['classes'])
-        if self.class_agnostic:
-            info['video_classes'] = self._metainfo['video_classes']
-        return info
+        return {**super().get_data_info(idx), **self._common}
 
     def get_cat_ids(self, idx: int) -> list[int]:
         """Returns the labels in a window once each, for ClassBalancedDataset."""
@@ -371,7 +346,7 @@ class TALDataset(BaseDataset):
         try:
             return self.pipeline(info)
         except VideoReadError as error:
-            if self.on_bad_video == 'error':
+            if info['on_bad_video'] == 'error':
                 raise
             if info['source'] not in self._reported:
                 _warn(f'Skipped: {error}')
@@ -379,6 +354,11 @@ class TALDataset(BaseDataset):
         if not self.test_mode:
             return None
         return self.pipeline(dict(self.get_data_info(idx), broken=True))
+
+
+def _check(fits: bool, message: str) -> None:
+    if not fits:
+        raise ValueError(message)
 
 
 def _warn(message: str) -> None:

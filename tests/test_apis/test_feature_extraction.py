@@ -22,22 +22,21 @@ def tool(load_tool):
 
 @pytest.fixture
 def videos(tmp_path, make_video):
-    folder = tmp_path / 'videos'
-    folder.mkdir()
-    make_video(folder / 'a.mp4', 102, fps=30)  # 34 sampled frames
-    make_video(folder / 'b.mp4', 21, fps=30)  # 7
-    return folder
+    (tmp_path / 'videos').mkdir()
+    make_video(tmp_path / 'videos' / 'a.mp4', 102, fps=30)  # 34 sampled frames
+    make_video(tmp_path / 'videos' / 'b.mp4', 21, fps=30)  # 7
+    return tmp_path / 'videos'
 
 
 @pytest.fixture
 def extractor(tool, tiny_model, monkeypatch):
     """Builds an extractor by options of the command line."""
 
-    def build(*options, cfg=None):
-        cfg = cfg or Config.fromfile(tiny_model.config)
-        command = ['extract_features.py', tiny_model.config, 'videos', 'out']
-        command += ['--weights', tiny_model.weights] * ('--weights' not in options)
-        command += ['--batch-size', '3', '--device', 'cpu', *options]
+    def build(options, weights=tiny_model.weights, **changes):
+        cfg = Config.fromfile(tiny_model.config)
+        cfg.merge_from_dict(changes)
+        command = ['tool', tiny_model.config, 'videos', 'out', '--weights', weights]
+        command += ['--batch-size', '3', '--device', 'cpu', *options.split()]
         monkeypatch.setattr(sys, 'argv', command)
         return tool.FeatureExtractor(cfg, tool.parse_args())
 
@@ -45,17 +44,15 @@ def extractor(tool, tiny_model, monkeypatch):
 
 
 def test_clips_by_hand(tool):
-    assert tool.clip_offsets(8, 4, 2) == [0, 2, 4]
-    assert tool.clip_offsets(7, 4, 2) == [0, 2]
-    assert tool.clip_offsets(4, 4, 2) == [0]
-    assert tool.clip_offsets(3, 4, 1) == [0]
-    assert tool.clip_offsets(6, 4, 4, dense=True) == [0, 4]
-    assert tool.clip_offsets(9, 2, 3) == [0, 3, 6]
+    cases = (8, 4, 2), (7, 4, 2), (4, 4, 2), (3, 4, 1), (6, 4, 4, True), (9, 2, 3)
+    wanted = [[0, 2, 4], [0, 2], [0], [0], [0, 4], [0, 3, 6]]
+    assert [tool.clip_offsets(*case) for case in cases] == wanted
 
 
 def test_rows_are_means_of_the_maps_of_snippets(extractor, videos):
-    extract = extractor('--window', '8', '--stride', '4', '--maps', '0', '1')
-    assert (extract.channels, extract.row_stride, extract.fps) == (112, 4, 10)
+    extract = extractor('--window 8 --stride 4 --maps 0 1')
+    wanted = dict(channels=112, stride=4, fps=10)
+    assert wanted.items() <= extract.settings.items()
     found = extract(str(videos / 'a.mp4'))
     assert found.shape == ((34 - 8) // 4 + 1, 112) and found.dtype == np.float32
     reader = VideoReader(videos / 'a.mp4')
@@ -70,8 +67,8 @@ def test_rows_are_means_of_the_maps_of_snippets(extractor, videos):
 
 
 def test_dense_rows_are_positions_of_clips(extractor, videos):
-    extract = extractor('--window', '16', '--dense', '--maps', '0', '1')
-    assert extract.row_stride == 4
+    extract = extractor('--window 16 --dense --maps 0 1')
+    assert extract.settings['stride'] == 4
     # 34 frames: 4 + 4 rows of whole clips, and one for the two frames that are left.
     assert extract(str(videos / 'a.mp4')).shape == (9, 112)
     assert extract(str(videos / 'b.mp4')).shape == (1, 112)
@@ -80,7 +77,7 @@ def test_dense_rows_are_positions_of_clips(extractor, videos):
 def test_folder_goes_on_and_reports_failures(tool, extractor, videos, tmp_path, capsys):
     out = tmp_path / 'features'
     (videos / 'c.mp4').write_bytes(b'no video')
-    extract = extractor('--window', '8', '--stride', '4')
+    extract = extractor('--window 8 --stride 4')
     report = tool.extract_features(extract, str(videos), out)
     assert report.done == ['a', 'b'] and 'c.mp4' in next(iter(report.failed))
     assert 'a: 7 rows' in capsys.readouterr().out
@@ -93,18 +90,16 @@ def test_folder_goes_on_and_reports_failures(tool, extractor, videos, tmp_path, 
     record = json.loads((out / 'features.json').read_text())
     assert (record['window'], record['stride'], record['channels']) == (8, 4, 64)
     with pytest.raises(UserError, match='stride was 4 and is now 2'):
-        other = extractor('--window', '8', '--stride', '2')
+        other = extractor('--window 8 --stride 2')
         tool.extract_features(other, str(videos), out)
 
 
-def test_what_cannot_extract_is_refused_at_the_start(extractor, tiny_model):
+def test_what_cannot_extract_is_refused_at_the_start(extractor):
     with pytest.raises(UserError, match='has no maps .5.'):
-        extractor('--maps', '5')
+        extractor('--maps 5')
     with pytest.raises(UserError, match='window=0'):
-        extractor('--window', '0')
+        extractor('--window 0')
     with pytest.raises(UserError, match='random weights. Remedy: --weights'):
-        extractor('--weights', '')
-    cfg = Config.fromfile(tiny_model.config)
-    cfg.model = dict(type='TwoStreamTALMTS')
+        extractor('', weights='')
     with pytest.raises(UserError, match='has no backbone of its own'):
-        extractor(cfg=cfg)
+        extractor('', model=dict(_delete_=True, type='TwoStreamTALMTS'))

@@ -16,29 +16,29 @@ from mmtal_mts.datasets import TALDataset, VideoReadError
 from mmtal_mts.structures.annotations import AnnotationError
 
 VIDEO = Path(__file__).parents[1] / 'data' / 'index_brightness.mp4'
+ACTION = [0.2, 0.6], 'x'
 
 
 def pipeline(test_mode=False):
-    crop = dict(type='CenterCrop', crop_size=16)
-    if not test_mode:
-        crop = dict(type='RandomCrop', size=16)
+    crop = dict(type='RandomCrop', size=16)
     return [
         dict(type='LoadClip'),
         dict(type='Resize', scale=(20, 20), keep_ratio=False),
-        crop,
+        dict(type='CenterCrop', crop_size=16) if test_mode else crop,
         dict(type='FlipClip'),
         dict(type='FormatShape', input_format='NCTHW'),
         dict(type='PackTALInputs'),
     ]
 
 
-def entry(*annotations, subset='training', duration=4 / 3, **more):
-    return dict(
-        more,
-        subset=subset,
-        duration=duration,
-        annotations=[dict(segment=s, label=label) for s, label in annotations],
-    )
+def entry(*actions, duration=4 / 3, **more):
+    annotations = [dict(segment=s, label=label) for s, label in actions]
+    more = dict(dict(subset='training'), annotations=annotations, **more)
+    return more if duration is None else dict(more, duration=duration)
+
+
+def write(folder, **database):
+    (folder / 'anno.json').write_text(json.dumps(dict(database=database)))
 
 
 @pytest.fixture
@@ -51,45 +51,34 @@ def root(tmp_path):
         tmp_path,
         a=entry(([0.2, 0.6], 'wave'), ([0.95, 1.3333], 'jump')),
         b=entry(),
-        c=entry(([0, 0.5], 'jump'), subset='test'),
+        c=dict(entry(([0, 0.5], 'jump')), subset='test'),
     )
     return tmp_path
 
 
-def write(folder, **database):
-    (folder / 'anno.json').write_text(json.dumps(dict(database=database)))
-
-
 def build(root, **more):
-    arguments = dict(
-        ann_file='anno.json',
-        data_root=str(root),
-        data_prefix=dict(video='videos'),
-        clip_len=8,
-        window_stride=3,
-    )
-    arguments.update(more)
-    return TALDataset(**arguments)
+    settings = dict(ann_file='anno.json', data_root=str(root), clip_len=8)
+    settings.update(data_prefix=dict(video='videos'), window_stride=3)
+    return TALDataset(**{**settings, **more})
+
+
+def infos(data):
+    return [data.get_data_info(index) for index in range(len(data))]
 
 
 def test_training_windows_by_hand(root):
     data = build(root, subsets='training')
     # Offsets 0, 3, 5 of video a: the wave is frames 2 to 6, the jump 9.5 to the end.
-    assert len(data) == 2
-    first, last = data.get_data_info(0), data.get_data_info(1)
+    first, last = infos(data)
     assert first['window_offset'] == 0 and last['window_offset'] == 5
     np.testing.assert_allclose(first['gt_segments'], [[2, 6]])
-    assert first['gt_labels'].tolist() == [1]
     np.testing.assert_allclose(last['gt_segments'], [[4.5, 8]])
-    assert last['gt_labels'].tolist() == [0]
+    assert (first['gt_labels'].tolist(), last['gt_labels'].tolist()) == ([1], [0])
     assert first['gt_segments'].dtype == np.float32
     assert first['gt_labels'].dtype == np.int64
     assert data.metainfo['classes'] == ('jump', 'wave')
     assert data.get_cat_ids(0) == [1]
-
-
-def test_item_has_every_key_of_the_contract(root):
-    info = build(root).get_data_info(0)
+    # The keys of the contract.
     expected = dict(
         video_id='a',
         source=str(root / 'videos' / 'a.mp4'),
@@ -104,12 +93,11 @@ def test_item_has_every_key_of_the_contract(root):
         num_sampled_frames=13,
         duration=4 / 3,
     )
-    assert expected.items() <= info.items()
+    assert expected.items() <= first.items()
 
 
 def test_testing_has_all_windows_of_all_videos(root):
-    data = build(root, test_mode=True)
-    windows = [data.get_data_info(i) for i in range(len(data))]
+    windows = infos(build(root, test_mode=True))
     assert [(info['video_id'], info['window_offset']) for info in windows] == [
         (name, offset) for name in 'abc' for offset in (0, 3, 5)
     ]
@@ -117,8 +105,9 @@ def test_testing_has_all_windows_of_all_videos(root):
 
 
 def test_default_strides(root):
-    assert build(root, window_stride=None, clip_len=256).window_stride == 30
-    data = build(root, window_stride=None, clip_len=256, test_mode=True)
+    settings = dict(window_stride=None, clip_len=256)
+    assert build(root, **settings).window_stride == 30
+    data = build(root, test_mode=True, **settings)
     assert data.window_stride == 128 and len(data) == 3
 
 
@@ -131,8 +120,7 @@ def test_pipeline_with_stock_transforms(root, test_mode):
     brightness = batch['inputs'][0].float().mean(dim=(0, 2, 3))
     expected = 20 + 5 * (3 * torch.arange(8) + 2)
     assert torch.allclose(brightness, expected.float(), atol=2)
-    sample = batch['data_samples'][0]
-    assert sample.metainfo == dict(
+    assert batch['data_samples'][0].metainfo == dict(
         video_id='a',
         window_offset=0,
         sample_fps=10.0,
@@ -144,16 +132,9 @@ def test_pipeline_with_stock_transforms(root, test_mode):
 
 
 def test_built_from_config_lazily_with_subset_of_items(root):
-    config = dict(
-        type='TALDataset',
-        ann_file=str(root / 'anno.json'),
-        data_prefix=dict(video=str(root / 'videos')),
-        classes=['wave', 'jump'],
-        clip_len=8,
-        window_stride=3,
-        indices=1,
-        lazy_init=True,
-    )
+    config = dict(type='TALDataset', ann_file=str(root / 'anno.json'), clip_len=8)
+    config.update(data_prefix=dict(video=str(root / 'videos')), window_stride=3)
+    config.update(classes=['wave', 'jump'], indices=1, lazy_init=True)
     data = DATASETS.build(config)
     data.full_init()
     assert len(data) == 1
@@ -162,22 +143,18 @@ def test_built_from_config_lazily_with_subset_of_items(root):
 
 
 def test_classes_from_metainfo_and_serialisation(root):
-    plain = build(root, metainfo=dict(classes=('wave', 'jump')), serialize_data=False)
-    packed = build(root, metainfo=dict(classes=('wave', 'jump')))
-    assert len(plain) == len(packed) == 3
-    assert plain.get_data_info(1)['gt_labels'].tolist() == [1]
-    for i in range(3):
-        one, other = plain.get_data_info(i), packed.get_data_info(i)
-        np.testing.assert_equal(one, other)
+    metainfo = dict(classes=('wave', 'jump'))
+    plain = infos(build(root, metainfo=metainfo, serialize_data=False))
+    packed = build(root, metainfo=metainfo)
+    assert len(plain) == 3 and plain[1]['gt_labels'].tolist() == [1]
+    np.testing.assert_equal(plain, infos(packed))
     assert len(pickle.loads(pickle.dumps(packed))) == 3
 
 
 def test_action_in_the_incomplete_last_interval_ends_with_the_last_window(root):
     # 1.3333 s are 13.33 sampled frames, of which 13 exist.
     write(root, a=entry(([1.0, 4 / 3], 'x'), ([1.305, 1.32], 'x')))
-    data = build(root)
-    info = data.get_data_info(len(data) - 1)
-    np.testing.assert_allclose(info['gt_segments'], [[5, 8]])
+    np.testing.assert_allclose(infos(build(root))[-1]['gt_segments'], [[5, 8]])
 
 
 def test_short_video_is_one_window(root):
@@ -195,76 +172,65 @@ def test_whole_video_resampled(root):
     np.testing.assert_allclose(info['gt_segments'], [[3, 9], [14.25, 20]], atol=1e-3)
     brightness = data[0]['inputs'].float().mean(dim=(0, 2, 3))
     assert torch.allclose(brightness, 20.0 + 5 * torch.arange(1, 40, 2).float(), atol=2)
-    with pytest.raises(ValueError, match='num_frames_per_video'):
-        build(root, clip_len=10, num_frames_per_video=20)
+
+
+def write_array(root, name, num_rows, dtype=np.uint8):
+    np.save(root / 'videos' / f'{name}.npy', np.full((num_rows, 20, 20, 3), 50, dtype))
+
+
+def record(folder, layout, fps=None, num_frames=None):
+    facts = dict(layout=layout, fps=fps, num_frames=num_frames, modality='RGB')
+    (folder / 'extraction.json').write_text(json.dumps(facts))
 
 
 def test_arrays_tell_their_length(root):
     for name in 'ab':
-        array = np.full((13, 20, 20, 3), 50, np.uint8)
-        np.save(root / 'videos' / f'{name}.npy', array)
-    write(
-        root,
-        a=dict(annotations=[dict(segment=[0.2, 0.6], label='x')]),
-        b=entry(([0.2, 0.6], 'x'), duration=9.0),
-    )
+        write_array(root, name, 13)
+    write(root, a=entry(ACTION, duration=None), b=entry(ACTION, duration=9.0))
     data = build(root, source_type='npy', pipeline=pipeline())
-    infos = [data.get_data_info(i) for i in range(len(data))]
-    assert {info['num_sampled_frames'] for info in infos} == {13}
-    assert infos[0]['duration'] == pytest.approx(1.3)
+    assert {info['num_sampled_frames'] for info in infos(data)} == {13}
+    assert data.get_data_info(0)['duration'] == pytest.approx(1.3)
     assert data[0]['inputs'].shape == (3, 8, 16, 16)
-
-    resampled = build(
-        root, source_type='npy', clip_len=26, num_frames_per_video=26, subsets=''
-    )
+    resampled = build(root, source_type='npy', clip_len=26, num_frames_per_video=26)
     info = resampled.get_data_info(0)
     assert info['source_fps'] == pytest.approx(10)
     assert info['sample_fps'] == pytest.approx(20)
 
 
-def record(folder, **facts):
-    facts = dict(dict(modality='RGB', fps=None, num_frames=None), **facts)
-    (folder / 'extraction.json').write_text(json.dumps(facts))
-
-
 def test_arrays_of_another_rate_are_sampled_by_their_record(root):
-    array = np.full((26, 20, 20, 3), 50, np.uint8)
-    np.save(root / 'videos' / 'a.npy', array)
-    write(root, a=dict(annotations=[dict(segment=[0.2, 0.6], label='x')]))
-    record(root / 'videos', layout='npy', fps=20.0)
-    data = build(root, source_type='npy', pipeline=pipeline(), subsets='')
-    info = data.get_data_info(0)
+    write_array(root, 'a', 26)
+    write(root, a=entry(ACTION, duration=None))
+    record(root / 'videos', 'npy', fps=20.0)
+    info = build(root, source_type='npy').get_data_info(0)
     assert (info['source_fps'], info['sample_fps']) == (20, 10)
     assert (info['duration'], info['num_sampled_frames']) == (pytest.approx(1.3), 13)
     # So many frames of every video: only the annotation tells how long it is.
-    record(root / 'videos', layout='npy', num_frames=26)
-    with pytest.raises(AnnotationError, match='without duration'):
-        build(root, source_type='npy', subsets='')
-    write(root, a=entry(([0.2, 0.6], 'x'), duration=2.6))
+    record(root / 'videos', 'npy', num_frames=26)
+    with pytest.raises(AnnotationError, match='a: no "duration"'):
+        build(root, source_type='npy')
+    write(root, a=entry(ACTION, duration=2.6))
     info = build(root, source_type='npy').get_data_info(0)
     assert (info['source_fps'], info['num_sampled_frames']) == (10, 26)
 
 
 def test_images_are_at_the_rate_of_their_record(root):
-    folder = root / 'images'
-    (folder / 'a').mkdir(parents=True)
+    (root / 'images' / 'a').mkdir(parents=True)
     for number in range(1, 14):
         image = np.full((20, 20, 3), 10 * number, np.uint8)
-        cv2.imwrite(str(folder / 'a' / f'img_{number:05}.jpg'), image)
+        cv2.imwrite(str(root / 'images' / 'a' / f'img_{number:05}.jpg'), image)
     # "fps" is that of the video which they were extracted from.
-    write(root, a=entry(([0.2, 0.6], 'x'), duration=1.3, fps=30.0))
+    write(root, a=entry(ACTION, duration=1.3, fps=30.0))
+    record(root / 'images', 'frames', fps=10.0)
     settings = dict(source_type='frames', data_prefix=dict(video='images'))
-    record(folder, layout='frames', fps=10.0)
-    data = build(root, pipeline=[dict(type='LoadClip')], **settings)
-    item = data[0]
+    item = build(root, pipeline=[dict(type='LoadClip')], **settings)[0]
     assert item['source_fps'] == 10
     levels = [int(img.mean()) // 10 for img in item['imgs']]
     assert levels == list(range(1, 9))
 
 
 def test_unusable_array(root):
-    np.save(root / 'videos' / 'a.npy', np.zeros((13, 20, 20, 3), np.float32))
-    write(root, a=entry(([0.2, 0.6], 'x')))
+    write_array(root, 'a', 13, np.float32)
+    write(root, a=entry(ACTION))
     with pytest.raises(VideoReadError, match='float32'):
         build(root, source_type='npy')
     with pytest.raises(AnnotationError, match='empty'):
@@ -272,54 +238,38 @@ def test_unusable_array(root):
 
 
 def test_missing_videos_are_listed_together(root):
-    write(root, **{f'v{i}': entry(([0.2, 0.6], 'x')) for i in range(12)})
-    with pytest.raises(FileNotFoundError) as info:
+    write(root, **{f'v{i}': entry(ACTION) for i in range(12)})
+    message = r"(?s)12 of 12.*v9\.mp4.*\.\.\. and 2 more.*on_bad_video='skip'"
+    with pytest.raises(FileNotFoundError, match=message):
         build(root)
-    message = str(info.value)
-    assert '12 of 12' in message and 'v9.mp4' in message
-    assert '... and 2 more' in message and "on_bad_video='skip'" in message
-
-
-def test_missing_video_is_skipped_on_request(root):
-    (root / 'videos' / 'c.mp4').unlink()
-    assert len(build(root, on_bad_video='skip')) == 2
-
-
-def test_excluded_videos_need_not_exist(root):
-    (root / 'videos' / 'c.mp4').unlink()
-    data = build(root, filter_cfg=dict(exclude_videos=['c']))
-    assert {data.get_data_info(i)['video_id'] for i in range(len(data))} == {'a'}
-    with pytest.raises(ValueError, match='min_size'):
-        build(root, filter_cfg=dict(min_size=3))
-
-
-def test_missing_durations_are_listed_together(root):
-    write(
-        root,
-        a=dict(annotations=[dict(segment=[0.2, 0.6], label='x')]),
-        b=dict(annotations=[]),
-    )
+    write(root, a=entry(ACTION, duration=None), b=entry(duration=None))
     with pytest.raises(AnnotationError, match=r'(?s)2 videos.*a: no.*b: no'):
         build(root)
 
 
-def test_corrupt_video_in_training(root):
-    (root / 'videos' / 'a.mp4').write_bytes(b'broken')
-    with pytest.raises(VideoReadError, match=r'a\.mp4'):
-        build(root, pipeline=pipeline())[0]
-    data = build(root, pipeline=pipeline(), on_bad_video='skip')
-    assert data[0]['data_samples'].video_id == 'c'
+def test_missing_video_is_skipped_or_excluded_on_request(root):
+    (root / 'videos' / 'c.mp4').unlink()
+    for settings in (
+        dict(on_bad_video='skip'),
+        dict(filter_cfg=dict(exclude_videos=['c'])),
+    ):
+        data = build(root, **settings)
+        assert [info['video_id'] for info in infos(data)] == ['a', 'a']
 
 
-def test_corrupt_video_in_testing(root):
+@pytest.mark.parametrize('test_mode', [False, True])
+def test_corrupt_video(root, test_mode):
     (root / 'videos' / 'a.mp4').write_bytes(b'broken')
+    settings = dict(pipeline=pipeline(test_mode), test_mode=test_mode)
     with pytest.raises(VideoReadError, match=r'a\.mp4'):
-        build(root, pipeline=pipeline(True), test_mode=True)[0]
-    data = build(root, pipeline=pipeline(True), test_mode=True, on_bad_video='skip')
-    item = data[0]
-    assert item['inputs'].shape == (3, 8, 16, 16)
-    assert (item['inputs'] == 127).all()
-    assert item['data_samples'].broken is True
+        build(root, **settings)[0]
+    data = build(root, on_bad_video='skip', **settings)
+    if not test_mode:
+        assert data[0]['data_samples'].video_id == 'c'
+        return
+    assert data[0]['inputs'].shape == (3, 8, 16, 16)
+    assert (data[0]['inputs'] == 127).all()
+    assert data[0]['data_samples'].broken is True
     assert 'broken' not in data[5]['data_samples'].metainfo
 
 
@@ -331,15 +281,18 @@ def test_read_error_survives_worker_processes(root):
         next(iter(loader))
 
 
-def test_empty_data_set_says_why(root):
-    write(root, a=entry(([0, 1.3], 'x')))
-    with pytest.raises(AnnotationError, match='none of the 1 actions.*clip_len'):
-        build(root)
-    write(root, a=entry())
-    with pytest.raises(AnnotationError, match='no action to train on'):
-        build(root, classes=['x'])
-    with pytest.raises(AnnotationError, match='exclude|filter_cfg'):
-        build(root, classes=['x'], filter_cfg=dict(exclude_videos=['a']))
+@pytest.mark.parametrize(
+    ('actions', 'settings', 'message'),
+    [
+        ([([0, 1.3], 'x')], {}, '1 actions, none .*clip_len'),
+        ([], {}, '1 videos.* 0 actions'),
+        ([], dict(filter_cfg=dict(exclude_videos=['a'])), '0 videos.*filter_cfg'),
+    ],
+)
+def test_empty_data_set_says_why(root, actions, settings, message):
+    write(root, a=entry(*actions))
+    with pytest.raises(AnnotationError, match=message):
+        build(root, classes=['x'], **settings)
 
 
 @pytest.mark.parametrize(
@@ -354,10 +307,13 @@ def test_empty_data_set_says_why(root):
         dict(source_type='x'),
         dict(on_invalid='x'),
         dict(keep_ioa=2.0),
+        dict(num_frames_per_video=20),
+        dict(filter_cfg=dict(min_size=3)),
     ],
 )
 def test_impossible_arguments(root, arguments):
-    with pytest.raises(ValueError):
+    (name,) = arguments
+    with pytest.raises(ValueError, match=name):
         build(root, **arguments)
 
 
@@ -365,7 +321,6 @@ def test_class_agnostic_has_one_class_and_keeps_the_names(root):
     data = build(root, class_agnostic=True, classes=('wave', 'jump'))
     assert data.metainfo['classes'] == ('action',)
     assert data.metainfo['video_classes'] == ('wave', 'jump')
-    infos = [data.get_data_info(i) for i in range(len(data))]
-    assert {label for info in infos for label in info['gt_labels'].tolist()} == {0}
-    assert infos[0]['video_classes'] == ('wave', 'jump')
+    assert not any(info['gt_labels'].any() for info in infos(data))
+    assert data.get_data_info(0)['video_classes'] == ('wave', 'jump')
     assert 'video_classes' not in build(root).get_data_info(0)

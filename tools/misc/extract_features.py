@@ -11,6 +11,7 @@ import hashlib
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
@@ -35,7 +36,7 @@ try:
     from mmtal_mts.apis.tal_inferencer import video_dataset_cfg, window_settings
     from mmtal_mts.datasets.flow import FLOW_METHODS
     from mmtal_mts.datasets.sources import claim_folder, find_videos
-    from mmtal_mts.datasets.stored import open_features
+    from mmtal_mts.datasets.stored import open_array
     from mmtal_mts.datasets.video import VideoReader, VideoReadError
     from mmtal_mts.datasets.windows import video_windows
     from mmtal_mts.models.detectors.tal_mts import DATA_PREPROCESSOR
@@ -87,10 +88,9 @@ class FeatureExtractor:
         args: Options of the command line.
 
     Attributes:
-        channels: C of a row.
-        row_stride: Sampled frames from one row to the next.
-        fps: Sampled frames per second.
-        settings: Everything that the features depend on but the video.
+        settings: Everything that the features depend on but the video, among it
+            ``channels`` of a row, ``fps`` of the sampled frames and the ``stride``
+            from one row to the next.
     """
 
     def __init__(self, cfg: Config, args: argparse.Namespace) -> None:
@@ -105,7 +105,7 @@ class FeatureExtractor:
                 'Remedy: extract with the config of each stream'
             )
         init_default_scope(cfg.get('default_scope', 'mmaction'))
-        self.args, self.window, self.dense = args, args.window, args.dense
+        self.args = args
         # From one clip to the next; what is dense does not overlap.
         self.hop = args.window if args.dense else args.stride
         dataset = video_dataset_cfg(cfg)
@@ -113,50 +113,46 @@ class FeatureExtractor:
         self.sampling.update(clip_len=args.window, num_frames_per_video=None)
         if args.fps is not None:
             self.sampling['sample_fps'] = args.fps
-        self.fps = self.sampling.setdefault('sample_fps', 10)
+        fps = self.sampling.setdefault('sample_fps', 10)
         self.pipeline = Compose(dataset['pipeline'])
-        self.backbone, source = _build_backbone(cfg, args.weights)
+        self.backbone, weights = _build_backbone(cfg, args.weights)
         preprocessor = cfg.model.get('data_preprocessor') or DATA_PREPROCESSOR
         self.preprocessor = MODELS.build(preprocessor)
-        device = usable_device(args.device)
-        self.backbone.to(device).eval()
-        self.preprocessor.to(device)
-        rows_per_clip, self.channels = self._try(cfg)
-        self.row_stride = self.hop // rows_per_clip if self.dense else self.hop
-        if os.path.isfile(source):
-            source = hashlib.sha256(Path(source).read_bytes()).hexdigest()[:16]
+        for module in (self.backbone.eval(), self.preprocessor):
+            module.to(usable_device(args.device))
+        rows_per_clip, channels = self._try(cfg)
         given = ('window', 'dense', 'maps', 'frame_size', 'flow_method')
         self.settings = dict(
             {name: getattr(args, name) for name in given},
             config=Path(cfg.filename or 'config').stem,
-            weights=str(source),
-            stride=self.row_stride,
-            fps=self.fps,
-            channels=self.channels,
+            weights=weights,
+            stride=self.hop // rows_per_clip,
+            fps=fps,
+            channels=channels,
             modality=self.sampling.get('modality', 'RGB'),
         )
 
     def _try(self, cfg: Config) -> tuple[int, int]:
         """Rows and channels of a grey clip; what does not fit is said at the start."""
-        channels = cfg.model.backbone.get('in_channels', 3)
-        side = cfg.get('crop_size')
+        side, window = cfg.get('crop_size'), self.args.window
         if side is None:
             raise UserError(f'{cfg.filename}: needs crop_size, the side of the frames')
-        clip = torch.zeros(channels, self.window, side, side, dtype=torch.uint8)
+        channels = cfg.model.backbone.get('in_channels', 3)
+        clip = torch.zeros(channels, window, side, side, dtype=torch.uint8)
         try:
-            shape = self._rows([clip]).shape[1:]
+            num_rows, channels = self._rows([clip]).shape[1:]
         except (ValueError, RuntimeError, IndexError) as error:
             raise UserError(
-                f'the backbone of {cfg.filename} does not take snippets of '
-                f'{self.window} frames, or has no maps {self.args.maps}: '
+                f'the backbone of {cfg.filename} does not take snippets of {window} '
+                f'frames, or has no maps {self.args.maps}: '
                 f'{str(error).splitlines()[0]}. Remedy: another --window or --maps'
             ) from error
-        if self.window % shape[0]:
+        if window % num_rows:
             raise UserError(
-                f'clips of {self.window} frames give {shape[0]} positions in time, '
-                'which is no whole number of frames each. Remedy: another --window'
+                f'clips of {window} frames give {num_rows} positions in time, which is '
+                'no whole number of frames each. Remedy: another --window'
             )
-        return shape
+        return num_rows, channels
 
     @torch.inference_mode()
     def _rows(self, clips: Sequence[torch.Tensor]) -> np.ndarray:
@@ -164,36 +160,34 @@ class FeatureExtractor:
         data = self.preprocessor(dict(inputs=list(clips), data_samples=None))
         found = self.backbone(data['inputs'])
         maps = [found[i].float().mean(dim=(3, 4)) for i in self.args.maps]  # (B, C, T)
-        length = maps[0].shape[2]
-        if self.dense:
-            maps = [F.interpolate(part, size=length) for part in maps]
+        if self.args.dense:
+            maps = [F.interpolate(part, size=maps[0].shape[2]) for part in maps]
         else:
             maps = [part.mean(dim=2, keepdim=True) for part in maps]
         return torch.cat(maps, dim=1).mT.cpu().numpy()
 
     def __call__(self, path: str, progress: VideoProgress | None = None) -> np.ndarray:
         """(T, C) float32 of a video; one shorter than a snippet has one row."""
+        size, window = self.args.batch_size, self.args.window
         reader = VideoReader(path, num_threads=0)
         item = next(video_windows(reader, Path(path).stem, **self.sampling))
-        count = reader.times.count(self.fps)
-        offsets = clip_offsets(count, self.window, self.hop, self.dense)
+        count = reader.times.count(self.settings['fps'])
+        offsets = clip_offsets(count, window, self.hop, self.args.dense)
         clips = (self.pipeline(dict(item, window_offset=o))['inputs'] for o in offsets)
-        clips = run_ahead(clips, 2 * self.args.batch_size)
+        clips = run_ahead(clips, 2 * size)
         rows: list[np.ndarray] = []
-        while batch := list(islice(clips, self.args.batch_size)):
-            found = self._rows(batch)
-            # A clip that the video does not fill has rows of padding in the end.
-            per_row = self.window // found.shape[1]
-            for own in found:
-                real = min(self.window, count - offsets[len(rows)]) // per_row
-                rows.append(own[: max(real, 1)])
+        while batch := list(islice(clips, size)):
+            for own in self._rows(batch):
+                # A clip that the video does not fill has rows of padding in the end.
+                filled = min(window, count - offsets[len(rows)])
+                rows.append(own[: max(filled * len(own) // window, 1)])
             if progress is not None:
                 progress.windows(len(rows), len(offsets))
         return np.concatenate(rows)
 
 
 def _build_backbone(cfg: Config, weights: str | None) -> tuple[nn.Module, str]:
-    """The backbone of a config with weights, and where they come from."""
+    """The backbone of a config with weights, and which they are."""
     backbone = cfg.model.backbone.copy()
     source = weights or backbone.get('pretrained')
     if not source:
@@ -208,7 +202,9 @@ def _build_backbone(cfg: Config, weights: str | None) -> tuple[nn.Module, str]:
         load_model_weights(model, weights, prefix='backbone.')
     else:
         model.init_weights()
-    return model, source
+    if os.path.isfile(source):
+        source = hashlib.sha256(Path(source).read_bytes()).hexdigest()[:16]
+    return model, str(source)
 
 
 def clip_offsets(count: int, length: int, hop: int, dense: bool = False) -> list[int]:
@@ -236,34 +232,29 @@ def extract_features(
     claim_folder(out_dir, extractor.settings, 'features.json')
     report = BatchReport(failed=dict(missing))
     with VideoProgress(len(videos)) as progress:
-        for video in videos:
-            path = out_dir / f'{video.video_id}.npy'
-            if _is_done(path, extractor.channels):
-                report.skipped.append(video.video_id)
-                progress.end(f'{video.video_id}: there already', 'dim')
-                continue
-            progress.begin(video.video_id)
+        for name, video_path, _ in videos:
+            path = out_dir / f'{name}.npy'
+            with suppress(VideoReadError):
+                found = open_array(str(path), 'features')
+                if found.shape[1] == extractor.settings['channels']:
+                    report.skipped.append(name)
+                    progress.end(f'{name}: there already', 'dim')
+                    continue
+            progress.begin(name)
             try:
-                features = extractor(video.path, progress)
+                features = extractor(video_path, progress)
                 with atomic_write(path) as temporary:
                     np.save(temporary, features, allow_pickle=False)
             # Whatever is wrong with this video, the next one may be fine.
             except Exception as error:
                 if os.environ.get('MMTAL_DEBUG') == '1':
                     raise
-                report.failed[video.path] = error_message(error)
-                progress.end(f'{video.video_id}: FAILED, {error_message(error)}', 'red')
+                report.failed[video_path] = error_message(error)
+                progress.end(f'{name}: FAILED, {error_message(error)}', 'red')
                 continue
-            report.done.append(video.video_id)
-            progress.end(f'{video.video_id}: {len(features)} rows')
+            report.done.append(name)
+            progress.end(f'{name}: {len(features)} rows')
     return report
-
-
-def _is_done(path: Path, channels: int) -> bool:
-    try:
-        return open_features(str(path)).shape[1] == channels
-    except VideoReadError:
-        return False
 
 
 def main() -> None:
@@ -273,9 +264,8 @@ def main() -> None:
     extractor = FeatureExtractor(cfg, args)
     report = extract_features(extractor, args.videos, args.out, args.ann, args.subsets)
     print(
-        f'{report.summary()}\nfeatures of {extractor.channels} channels, one row per '
-        f'{extractor.row_stride} frames at {extractor.fps:g} fps, are in '
-        f'{args.out}'
+        '{}\nfeatures of {channels} channels, one row per {stride} frames at {fps:g} '
+        'fps, are in {}'.format(report.summary(), args.out, **extractor.settings)
     )
     if report.failed:
         sys.exit(1)

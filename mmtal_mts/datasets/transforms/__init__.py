@@ -1,8 +1,8 @@
 """Pipeline steps from a window to a packed sample."""
 
+from ..features import LoadFeatures, LoadVideoScores
 from .augment import CutInsertBackground, FlipClip, ShuffleFrames
 from .formatting import PackTALInputs
-from .load_features import LoadFeatures, LoadVideoScores
 from .loading import AppendClip, LoadClip
 
 __all__ = [

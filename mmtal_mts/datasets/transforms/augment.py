@@ -61,14 +61,16 @@ class FlipClip(BaseTransform):
     def _mirror(self, classes: Sequence[str]) -> np.ndarray:
         """The label that a mirror makes of each label."""
         mirror = np.arange(len(classes))
-        for names in self.label_map.items():
-            for name in names:
-                if name not in classes and name not in range(len(classes)):
-                    raise ValueError(
-                        f'FlipClip: label_map names {name!r}, which is not one of the '
-                        f'{len(classes)} classes {list(classes)[:10]}'
-                    )
-            one, other = (classes.index(n) if n in classes else n for n in names)
+        numbers = range(len(classes))
+        labels = dict(zip([*classes, *numbers], [*numbers, *numbers], strict=True))
+        for pair in self.label_map.items():
+            unknown = [name for name in pair if name not in labels]
+            if unknown:
+                raise ValueError(
+                    f'FlipClip: label_map names {unknown[0]!r}, which is not one of '
+                    f'the {len(classes)} classes {classes[:10]}'
+                )
+            one, other = (labels[name] for name in pair)
             mirror[one], mirror[other] = other, one
         twice = mirror[mirror] != np.arange(len(classes))
         if twice.any():
@@ -95,47 +97,6 @@ class ShuffleFrames(BaseTransform):
         imgs = results['imgs']
         results['imgs'] = [imgs[i] for i in np.random.permutation(len(imgs))]
         return results
-
-
-def _background_regions(segments: np.ndarray, clip_len: int) -> list[tuple]:
-    """The stretches (start, end) without an action, between frames 0 and T - 1."""
-    regions, covered_to = [], 0.0
-    for start, end in sorted(map(tuple, segments.tolist())):
-        if start > covered_to:
-            regions.append((covered_to, start))
-        covered_to = max(covered_to, end)
-    if clip_len - 1 > covered_to:
-        regions.append((covered_to, clip_len - 1))
-    return regions
-
-
-def _cut_and_insert(
-    action: tuple[float, float],
-    cut: int,
-    moved: int,
-    num_moved: int,
-    clip_len: int,
-) -> dict[str, np.ndarray]:
-    """Moves a stretch of background to a position inside an action.
-
-    ``moved`` is the first frame of the stretch, ``cut`` the frame it is put before.
-    """
-    start, end = action
-    order = np.arange(clip_len)
-    stretch = order[moved : moved + num_moved]
-    if moved >= cut:
-        order = [order[:cut], stretch, order[cut:moved], order[moved + num_moved :]]
-        parts = [(start, cut), (cut + num_moved, end + num_moved)]
-        inserted = (cut + 1, cut + num_moved - 1)
-    else:
-        # What lies between the stretch and the cut moves towards the start.
-        order = [order[:moved], order[moved + num_moved : cut], stretch, order[cut:]]
-        parts = [(start - num_moved, cut - num_moved), (cut, end)]
-        inserted = (cut - num_moved + 1, cut - 1)
-    return dict(
-        frame_order=np.concatenate(order),
-        segments=np.array([*parts, inserted], dtype=np.float32),
-    )
 
 
 @TRANSFORMS.register_module()
@@ -180,41 +141,59 @@ class CutInsertBackground(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Adds the augmented window, if one is possible."""
         segments = np.asarray(results['gt_segments'], dtype=np.float64).reshape(-1, 2)
+        clip_len, shortest = results['clip_len'], results.get('min_segment_f')
         if len(segments) == 0:
             return results
-        clip_len = results['clip_len']
-        shortest = results.get('min_segment_f')
         if shortest is None:
             shortest = float((segments[:, 1] - segments[:, 0]).min())
-        found = self._draw(segments, self._stretch_length(shortest, clip_len), clip_len)
+        found = _draw_cut(segments, self._stretch_length(shortest, clip_len), clip_len)
         if found is not None:
-            results['consistency'] = found
+            results['consistency'] = _insert(*found)
         return results
 
     def _stretch_length(self, shortest: float, clip_len: int) -> int:
         """Frames to insert, maybe 0."""
         shortest = min(shortest, clip_len)
-        if self.divisor == 1:
-            return math.ceil(shortest)
-        return math.floor(shortest) // self.divisor
+        is_whole = self.divisor == 1
+        return math.ceil(shortest) if is_whole else math.floor(shortest) // self.divisor
 
-    @staticmethod
-    def _draw(segments: np.ndarray, num_moved: int, clip_len: int) -> dict | None:
-        """Draws an action, a cut, a background and a stretch; None if nothing fits."""
-        lengths = segments[:, 1] - segments[:, 0]
-        actions = segments[lengths > 2 * num_moved]
-        regions = [
-            (math.ceil(start), math.floor(end))
-            for start, end in _background_regions(segments, clip_len)
-            if math.floor(end) - math.ceil(start) > num_moved
-        ]
-        if num_moved < 1 or len(actions) == 0 or not regions:
-            return None
-        start, end = actions[np.random.randint(len(actions))]
-        # Both parts of the action keep at least the length of the stretch.
-        cut = math.ceil(start) + np.random.randint(
-            num_moved, math.ceil(end - start - num_moved)
-        )
-        first, last = regions[np.random.randint(len(regions))]
-        moved = first + np.random.randint(last - first - num_moved)
-        return _cut_and_insert((start, end), cut, moved, num_moved, clip_len)
+
+def _draw_cut(segments: np.ndarray, length: int, clip_len: int) -> tuple | None:
+    """Draws the arguments of :func:`_insert`; None if no stretch fits."""
+    # Both parts of the action keep at least the length of the stretch.
+    actions = segments[segments[:, 1] - segments[:, 0] > 2 * length]
+    regions = [
+        (math.ceil(start), math.floor(end))
+        for start, end in _background_regions(segments, clip_len)
+        if math.floor(end) - math.ceil(start) > length
+    ]
+    if length < 1 or len(actions) == 0 or not regions:
+        return None
+    start, end = action = actions[np.random.randint(len(actions))]
+    cut = math.ceil(start) + np.random.randint(length, math.ceil(end - start - length))
+    first, last = regions[np.random.randint(len(regions))]
+    moved = first + np.random.randint(last - first - length)
+    return action, cut, moved, length, clip_len
+
+
+def _background_regions(segments: np.ndarray, clip_len: int) -> list[tuple]:
+    """The stretches (start, end) without an action, between frames 0 and T - 1."""
+    regions, covered_to = [], 0.0
+    for start, end in [*sorted(map(tuple, segments.tolist())), (clip_len - 1, 0.0)]:
+        if start > covered_to:
+            regions.append((covered_to, start))
+        covered_to = max(covered_to, end)
+    return regions
+
+
+def _insert(
+    action: Sequence[float], cut: int, moved: int, length: int, clip_len: int
+) -> dict[str, np.ndarray]:
+    """Moves the stretch of background that begins at ``moved`` to before ``cut``."""
+    # What lies between a stretch in front and the cut moves towards the start.
+    shift = length if moved < cut else 0
+    stretch = np.arange(moved, moved + length)
+    order = np.insert(np.delete(np.arange(clip_len), stretch), cut - shift, stretch)
+    (start, end), cut = np.subtract(action, shift), cut - shift
+    parts = (start, cut), (cut + length, end + length), (cut + 1, cut + length - 1)
+    return dict(frame_order=order, segments=np.array(parts, dtype=np.float32))

@@ -56,9 +56,8 @@ class PackTALInputs(BaseTransform):
         Raises:
             ValueError: If the frames are not one clip in NCTHW layout.
         """
-        if 'features' in results:
-            inputs = results['features']
-        else:
+        inputs = results.get('features')
+        if inputs is None:
             imgs = results['imgs']
             if not isinstance(imgs, np.ndarray) or imgs.ndim != 5 or len(imgs) != 1:
                 found = getattr(imgs, 'shape', type(imgs).__name__)
@@ -70,12 +69,10 @@ class PackTALInputs(BaseTransform):
             inputs = imgs[0]
         segments = np.asarray(results['gt_segments'], dtype=np.float32).reshape(-1, 2)
         labels = np.asarray(results['gt_labels'], dtype=np.int64).reshape(-1)
-        data_sample = ActionDataSample()
+        metainfo = {key: results[key] for key in self.meta_keys if key in results}
+        data_sample = ActionDataSample(metainfo=metainfo)
         data_sample.gt_instances = InstanceData(
             segments=torch.from_numpy(segments), labels=torch.from_numpy(labels)
-        )
-        data_sample.set_metainfo(
-            {key: results[key] for key in self.meta_keys if key in results}
         )
         return dict(
             inputs=torch.from_numpy(np.ascontiguousarray(inputs)),

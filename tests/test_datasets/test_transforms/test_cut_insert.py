@@ -12,21 +12,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmtal_mts.datasets.transforms import CutInsertBackground
-from mmtal_mts.datasets.transforms.augment import _background_regions, _cut_and_insert
+from mmtal_mts.datasets.transforms.augment import (
+    _background_regions,
+    _draw_cut,
+    _insert,
+)
 
 GOLDENS = Path(__file__).parents[2] / 'data' / 'goldens'
 GOLDEN = json.loads((GOLDENS / 'e_ssl_augment.json').read_text())
 CLIP_LEN = GOLDEN['clip_length']
 
 
-def is_background(case):
-    """The original takes the rest of an action that ends with the clip for one."""
-    segments = np.array(case['annos'])[:, :2]
-    return tuple(case['choices'][2]) in _background_regions(segments, CLIP_LEN)
-
-
-SUCCESSES = [case for case in GOLDEN['cases'] if case['flag']]
-FAILURES = [case for case in GOLDEN['cases'] if not case['flag']]
+def draw(segments, length, clip_len=CLIP_LEN):
+    found = _draw_cut(segments, length, clip_len)
+    return found and _insert(*found)
 
 
 def check_recorded(found, case):
@@ -35,76 +34,52 @@ def check_recorded(found, case):
     np.testing.assert_array_equal(found['segments'], expected)
 
 
-@pytest.mark.parametrize('case', SUCCESSES)
-def test_recorded_clips(case):
-    action, cut, background, first = case['choices']
-    start, end, _ = action
-    places = math.ceil(start) + cut, math.ceil(background[0]) + first
-    found = _cut_and_insert((start, end), *places, case['th'], CLIP_LEN)
-    check_recorded(found, case)
-
-
-@pytest.mark.parametrize('case', FAILURES)
-def test_recorded_failures(case):
-    segments = np.array(case['annos'])[:, :2]
-    assert CutInsertBackground._draw(segments, case['th'], CLIP_LEN) is None
-
-
-@pytest.mark.parametrize('case', [c for c in SUCCESSES if is_background(c)])
-def test_recorded_draws_are_possible_draws(case, monkeypatch):
+@pytest.mark.parametrize('case', GOLDEN['cases'])
+def test_recorded_cases_are_possible_draws(case, monkeypatch):
     segments, length = np.array(case['annos'])[:, :2], case['th']
+    if not case['flag']:
+        assert draw(segments, length) is None
+        return
     action, cut, background, first = case['choices']
+    places = math.ceil(action[0]) + cut, math.ceil(background[0]) + first
+    check_recorded(_insert(action[:2], *places, length, CLIP_LEN), case)
+    regions = _background_regions(segments, CLIP_LEN)
+    regions = [r for r in regions if math.floor(r[1]) - math.ceil(r[0]) > length]
+    if tuple(background) not in regions:
+        # The original takes the rest of an action that ends with the clip for one.
+        assert [background[0], CLIP_LEN] in segments.tolist()
+        return
     actions = [s for s in segments.tolist() if s[1] - s[0] > 2 * length]
-    regions = [
-        region
-        for region in _background_regions(segments, CLIP_LEN)
-        if math.floor(region[1]) - math.ceil(region[0]) > length
-    ]
-    values = [actions.index(action[:2]), cut, regions.index(tuple(background)), first]
-    draws = iter(values)
+    indices = actions.index(action[:2]), regions.index(tuple(background))
+    draws = iter([indices[0], cut, indices[1], first])
 
-    def draw(low, high=None):
+    def randint(low, high=None):
         value = next(draws)
         assert 0 <= value < low if high is None else low <= value < high
         return value
 
-    monkeypatch.setattr(np.random, 'randint', draw)
-    check_recorded(CutInsertBackground._draw(segments, length, CLIP_LEN), case)
+    monkeypatch.setattr(np.random, 'randint', randint)
+    check_recorded(draw(segments, length), case)
 
 
-def test_background_inside_an_action_is_not_drawn():
-    inside = [case for case in SUCCESSES if not is_background(case)]
-    assert len(inside) == 3
-    for case in inside:
-        start, end = case['choices'][2]
-        assert [start, CLIP_LEN] in [anno[:2] for anno in case['annos']]
+AFTER = [[2.5, 5], [8, 12.5], [6, 7]]
+BEFORE = [[3.5, 7], [10, 13.5], [8, 9]]
+TOUCHING = [[2, 5], [7, 10], [6, 6]]
 
 
 @pytest.mark.parametrize(
     ('action', 'places', 'order', 'segments'),
     [
-        (
-            *((2.5, 9.5), (5, 12, 3, 16)),
-            [0, 1, 2, 3, 4, 12, 13, 14, 5, 6, 7, 8, 9, 10, 11, 15],
-            [[2.5, 5], [8, 12.5], [6, 7]],
-        ),
-        (
-            *((6.5, 13.5), (10, 1, 3, 16)),
-            [0, 4, 5, 6, 7, 8, 9, 1, 2, 3, 10, 11, 12, 13, 14, 15],
-            [[3.5, 7], [10, 13.5], [8, 9]],
-        ),
+        ((2.5, 9.5), (5, 12, 3, 16), '0 1 2 3 4 12 13 14 5 6 7 8 9 10 11 15', AFTER),
+        ((6.5, 13.5), (10, 1, 3, 16), '0 4 5 6 7 8 9 1 2 3 10 11 12 13 14 15', BEFORE),
         # Background that starts where the action ends lies behind it; the original
         # takes it for background in front of the action.
-        (
-            *((2.0, 8.0), (5, 8, 2, 12)),
-            [0, 1, 2, 3, 4, 8, 9, 5, 6, 7, 10, 11],
-            [[2, 5], [7, 10], [6, 6]],
-        ),
+        ((2.0, 8.0), (5, 8, 2, 12), '0 1 2 3 4 8 9 5 6 7 10 11', TOUCHING),
     ],
 )
 def test_background_after_and_before_the_action(action, places, order, segments):
-    found = _cut_and_insert(action, *places)
-    assert found['frame_order'].tolist() == order
+    found = _insert(action, *places)
+    assert found['frame_order'].tolist() == [int(frame) for frame in order.split()]
     assert found['segments'].tolist() == segments
 
 
@@ -124,7 +99,7 @@ def test_frames_are_permuted_and_the_parts_keep_their_frames(rows, length, seed)
     clip_len = 64
     segments = np.array([[s, min(s + d, clip_len)] for s, d in rows])
     np.random.seed(seed)
-    found = CutInsertBackground._draw(segments, length, clip_len)
+    found = draw(segments, length, clip_len)
     if found is None:
         return
     assert sorted(found['frame_order']) == list(range(clip_len))
@@ -140,19 +115,23 @@ def test_frames_are_permuted_and_the_parts_keep_their_frames(rows, length, seed)
         assert not ((moved > start) & (moved < end)).any()
 
 
-def window(segments, **extra):
+def transform(segments, divisor=1, **extra):
     segments = np.array(segments, np.float32).reshape(-1, 2)
-    return dict(gt_segments=segments, clip_len=64, **extra)
+    window = dict(gt_segments=segments, clip_len=64, **extra)
+    return CutInsertBackground(divisor)(window).get('consistency')
 
 
 def test_transform_adds_what_the_model_needs():
     np.random.seed(0)
-    found = CutInsertBackground(divisor=4)(window([[10.0, 30.5]]))['consistency']
+    found = transform([10.0, 30.5], divisor=4)
     assert found['frame_order'].dtype == np.int64
     assert found['segments'].shape == (3, 2)
     assert found['segments'].dtype == np.float32
     # A quarter of 20, rounded down: 5 frames between the parts.
     assert found['segments'][1, 0] - found['segments'][0, 1] == 5
+    # The shortest action of the video counts.
+    found = transform([10.0, 30.0], min_segment_f=4.5)['segments']
+    assert found[1, 0] - found[0, 1] == 5
 
 
 @pytest.mark.parametrize(
@@ -163,18 +142,12 @@ def test_length_of_the_stretch(divisor, shortest, length):
     assert CutInsertBackground(divisor)._stretch_length(shortest, 256) == length
 
 
-def test_the_shortest_action_of_the_video_counts():
-    results = CutInsertBackground()(window([[10.0, 30.0]], min_segment_f=4.5))
-    found = results['consistency']['segments']
-    assert found[1, 0] - found[0, 1] == 5
-
-
 @pytest.mark.parametrize(
     'segments', [[], [[10.0, 30.0]], [[0.0, 64.0]], [[10.0, 11.0], [11.0, 12.0]]]
 )
 def test_transform_without_a_place(segments):
     # No action; none of twice the shortest length; no background; all too short.
-    assert 'consistency' not in CutInsertBackground()(window(segments))
+    assert transform(segments) is None
 
 
 def test_divisor_is_checked():

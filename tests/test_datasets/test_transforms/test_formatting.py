@@ -7,20 +7,17 @@ from mmaction.datasets.transforms import FormatShape
 
 from mmtal_mts.datasets.transforms import PackTALInputs
 
+META = dict(video_id='v', window_offset=3, sample_fps=10.0, clip_len=5)
+
 
 def formatted(num_segments=2):
     imgs = [np.full((4, 6, 3), k, dtype=np.uint8) for k in range(5)]
     imgs[1][0, 2] = [7, 8, 9]
+    segments, labels = np.array([[0, 1.5], [2, 5]]), np.array([1, 0])
     results = dict(
-        imgs=imgs,
-        num_clips=1,
-        clip_len=5,
-        gt_segments=np.array([[0, 1.5], [2, 5]], dtype=np.float64)[:num_segments],
-        gt_labels=np.array([1, 0])[:num_segments],
-        video_id='v',
-        window_offset=3,
-        sample_fps=10.0,
-        unrelated=1,
+        **dict(imgs=imgs, num_clips=1, unrelated=1, **META),
+        gt_segments=segments[:num_segments],
+        gt_labels=labels[:num_segments],
     )
     return FormatShape('NCTHW')(results)
 
@@ -36,15 +33,9 @@ def test_packs_frames_annotations_and_metainfo():
     assert sample.gt_instances.segments.dtype == torch.float32
     assert sample.gt_instances.labels.tolist() == [1, 0]
     assert sample.gt_instances.labels.dtype == torch.int64
-    assert sample.metainfo == dict(
-        video_id='v', window_offset=3, sample_fps=10.0, clip_len=5
-    )
-
-
-def test_no_actions():
-    sample = PackTALInputs()(formatted(0))['data_samples']
-    assert sample.gt_instances.segments.shape == (0, 2)
-    assert sample.gt_instances.labels.shape == (0,)
+    assert sample.metainfo == META
+    empty = PackTALInputs()(formatted(0))['data_samples'].gt_instances
+    assert (empty.segments.shape, empty.labels.shape) == ((0, 2), (0,))
 
 
 def test_wrong_layout_says_what_to_do():

@@ -8,10 +8,12 @@ import torch
 from mmengine.dataset import pseudo_collate
 
 from mmtal_mts.datasets import TALDataset, TALFeatureDataset, VideoReadError
-from mmtal_mts.datasets.stored import open_features
+from mmtal_mts.datasets.stored import open_array
+from mmtal_mts.datasets.transforms import LoadVideoScores
 from mmtal_mts.structures.annotations import AnnotationError
 
-PIPELINE = [dict(type='LoadFeatures', channels=3), dict(type='PackTALInputs')]
+WAVE = dict(segment=[2.0, 6.0], label='wave')
+TWO_STREAMS = dict(video='features', flow='flow')
 
 
 def rows(count: int, channels: int = 3) -> np.ndarray:
@@ -22,23 +24,21 @@ def rows(count: int, channels: int = 3) -> np.ndarray:
 @pytest.fixture
 def root(tmp_path):
     """One video of 12 s at 10 fps: 27 rows of 16 frames, one per 4 frames."""
-    (tmp_path / 'features').mkdir()
+    for name in ('features', 'flow'):
+        (tmp_path / name).mkdir()
     np.save(tmp_path / 'features' / 'a.npy', rows(27))
     write(tmp_path)
     return tmp_path
 
 
-def write(folder, **facts) -> None:
-    entry = dict(
-        dict(subset='training', duration=12.0, fps=10),
-        annotations=[dict(segment=[2.0, 6.0], label='wave')],
-    )
-    entry.update(facts)
-    entry = {key: value for key, value in entry.items() if value is not None}
+def write(folder, duration=12.0, fps=10, annotations=(WAVE,)) -> None:
+    entry = dict(subset='training', annotations=annotations)
+    entry.update(dict(duration=duration) if duration else {})
+    entry.update(dict(fps=fps) if fps else {})
     (folder / 'anno.json').write_text(json.dumps(dict(database=dict(a=entry))))
 
 
-def build(root, **more) -> TALFeatureDataset:
+def build(root, channels=3, **more) -> TALFeatureDataset:
     arguments = dict(
         ann_file='anno.json',
         data_root=str(root),
@@ -47,10 +47,12 @@ def build(root, **more) -> TALFeatureDataset:
         feature_window=16,
         clip_len=16,
         window_stride=8,
-        pipeline=PIPELINE,
+        pipeline=[
+            dict(type='LoadFeatures', channels=channels),
+            dict(type='PackTALInputs'),
+        ],
     )
-    arguments.update(more)
-    return TALFeatureDataset(**arguments)
+    return TALFeatureDataset(**{**arguments, **more})
 
 
 def test_rows_stand_for_the_middle_of_their_frames(root):
@@ -94,24 +96,18 @@ def test_rate_comes_from_the_config_the_annotation_or_the_duration(root):
 
 
 def test_streams_are_joined(root):
-    (root / 'flow').mkdir()
     flow = -rows(26, 2)
     torch.save(dict(feats=torch.from_numpy(flow)), root / 'flow' / 'a.pt')
-    two = build(
-        root,
-        data_prefix=dict(video='features', flow='flow'),
-        pipeline=[dict(type='LoadFeatures', channels=5), PIPELINE[1]],
-        test_mode=True,
-    )
+    two = build(root, channels=5, data_prefix=TWO_STREAMS, test_mode=True)
     joined = np.concatenate([rows(27)[:26], flow], axis=1)
     np.testing.assert_array_equal(two[1]['inputs'], joined[8:24].T)
     assert two.get_data_info(0)['num_sampled_frames'] == 26
     torch.save(torch.zeros(20, 2), root / 'flow' / 'a.pt')
     with pytest.raises(VideoReadError, match=r'the streams have \[27, 20\] rows'):
-        build(root, data_prefix=dict(video='features', flow='flow'))
+        build(root, data_prefix=TWO_STREAMS)
     (root / 'flow' / 'a.pt').unlink()
     with pytest.raises(FileNotFoundError, match='flow'):
-        build(root, data_prefix=dict(video='features', flow='flow'))
+        build(root, data_prefix=TWO_STREAMS)
 
 
 def test_fixed_number_of_rows_is_interpolated(root):
@@ -129,13 +125,12 @@ def test_fixed_number_of_rows_is_interpolated(root):
 
 
 def test_class_agnostic_and_bad_videos(root):
-    data = build(root, class_agnostic=True)
-    assert data.metainfo['classes'] == ('action',)
-    (root / 'features' / 'a.npy').write_bytes(b'nothing')
-    with pytest.raises(VideoReadError, match=r'a\.npy: no readable features'):
+    assert build(root, class_agnostic=True).metainfo['classes'] == ('action',)
+    path = root / 'features' / 'a.npy'
+    path.write_bytes(b'nothing')
+    with pytest.raises(VideoReadError, match=r'a\.npy: not a readable'):
         build(root)
-    broken = np.full((27, 3), np.nan, dtype=np.float32)
-    np.save(root / 'features' / 'a.npy', broken)
+    np.save(path, np.full((27, 3), np.nan, dtype=np.float32))
     with pytest.raises(VideoReadError, match='NaN or infinite'):
         build(root)[0]
     item = build(root, test_mode=True, on_bad_video='skip')[0]
@@ -145,7 +140,7 @@ def test_class_agnostic_and_bad_videos(root):
 @pytest.mark.parametrize(
     ('settings', 'message'),
     [
-        (dict(sample_fps=10), r"does not take \['sample_fps'\]"),
+        (dict(sample_fps=10), "does not take 'sample_fps'"),
         (dict(feature_stride=0), 'feature_stride and feature_window must be positive'),
         (dict(feature_window=0), 'feature_stride and feature_window must be positive'),
         (dict(channels=0), 'channels=0'),
@@ -154,8 +149,6 @@ def test_class_agnostic_and_bad_videos(root):
     ],
 )
 def test_senseless_arguments(root, settings, message):
-    if 'channels' in settings:
-        settings = dict(pipeline=[dict(type='LoadFeatures', **settings), PIPELINE[1]])
     with pytest.raises(ValueError, match=message):
         build(root, **settings)[0]
 
@@ -165,20 +158,38 @@ def test_frames_do_not_take_features(root):
         TALDataset(ann_file='anno.json', source_type='features')
 
 
-def test_formats(tmp_path):
-    array = rows(4).astype(np.float16)
-    np.save(tmp_path / 'a.npy', array)
-    np.savez(tmp_path / 'b.npz', feats=array, other=np.zeros(1))
-    torch.save(torch.from_numpy(array), tmp_path / 'c.pt')
-    torch.save(dict(x=torch.from_numpy(array)), tmp_path / 'd.pth')
-    torch.save(
-        torch.from_numpy(array), tmp_path / 'e.pt', _use_new_zipfile_serialization=False
-    )
-    for name in ('a.npy', 'b.npz', 'c.pt', 'd.pth', 'e.pt'):
-        np.testing.assert_array_equal(open_features(str(tmp_path / name)), array)
-    assert isinstance(open_features(str(tmp_path / 'a.npy')), np.memmap)
-    torch.save(torch.zeros(2, 3, dtype=torch.bfloat16), tmp_path / 'f.pt')
-    assert open_features(str(tmp_path / 'f.pt')).dtype == np.float32
+def save(path, content, **settings):
+    """Writes a file of the format that its name says."""
+    if path.suffix == '.npy':
+        np.save(path, content)
+    elif path.suffix == '.npz':
+        np.savez(path, **content)
+    else:
+        torch.save(content, path, **settings)
+    return str(path)
+
+
+ARRAY = rows(4).astype(np.float16)
+TENSOR = torch.from_numpy(ARRAY)
+
+
+@pytest.mark.parametrize(
+    ('name', 'content'),
+    [
+        ('a.npy', ARRAY),
+        ('a.npz', dict(feats=ARRAY, other=np.zeros(1))),
+        ('a.pt', TENSOR),
+        ('a.pth', dict(x=TENSOR)),
+        ('old.pt', TENSOR),
+        ('b.pt', TENSOR.bfloat16()),
+    ],
+)
+def test_formats(tmp_path, name, content):
+    settings = dict(_use_new_zipfile_serialization=name != 'old.pt')
+    found = open_array(save(tmp_path / name, content, **settings), 'features')
+    np.testing.assert_array_equal(found, ARRAY)
+    assert found.dtype == (np.float32 if name == 'b.pt' else np.float16)
+    assert isinstance(found, np.memmap) == (name == 'a.npy')
 
 
 @pytest.mark.parametrize(
@@ -186,19 +197,74 @@ def test_formats(tmp_path):
     [
         ('a.npy', np.zeros((2, 3), int), r'found int64 \(2, 3\)'),
         ('a.npy', np.zeros((2, 3, 4)), r'found float64 \(2, 3, 4\)'),
-        ('a.npy', np.array([{}], dtype=object), 'no readable features'),
+        ('a.npy', np.array([{}], dtype=object), 'not a readable'),
         ('a.npz', dict(x=np.zeros((1, 1)), y=np.zeros((1, 1))), r"\['x', 'y'\]; needs"),
-        ('b.pt', [torch.zeros(1, 1)], 'holds a list, no tensor'),
-        ('c.pt', dict(x=print), 'no readable features'),
+        ('b.pt', [torch.zeros(1, 1)], 'found list'),
+        ('c.pt', dict(x=print), 'not a readable'),
     ],
 )
 def test_other_contents_are_refused(tmp_path, name, content, message):
-    path = str(tmp_path / name)
-    if name.endswith('.npy'):
-        np.save(path, content, allow_pickle=True)
-    elif name.endswith('.npz'):
-        np.savez(path, **content)
-    else:
-        torch.save(content, path)
     with pytest.raises(VideoReadError, match=message):
-        open_features(path)
+        open_array(save(tmp_path / name, content), 'features')
+
+
+# Scores of a classifier
+
+
+def scores_of(path, content, video_id='a', **kwargs):
+    text = content if isinstance(content, str) else json.dumps(content)
+    (path / 'scores.json').write_text(text)
+    results = dict(video_id=video_id, video_classes=('run', 'jump', 'swim'))
+    transform = LoadVideoScores(str(path / 'scores.json'), **kwargs)
+    found = transform(results)['video_scores']
+    assert found['labels'].dtype == np.int64 and found['scores'].dtype == np.float32
+    return list(zip(found['labels'].tolist(), found['scores'].tolist(), strict=True))
+
+
+LISTS = {'class': ['swim', 'run', 'jump'], 'results': {'a': [0.25, 0.125, 0.5]}}
+
+
+@pytest.mark.parametrize(
+    ('content', 'video_id', 'top_k', 'expected'),
+    [
+        (LISTS, 'a', 1, [(1, 0.5)]),
+        (LISTS, 'a', 2, [(1, 0.5), (2, 0.25)]),
+        (LISTS, 'a', 9, [(1, 0.5), (2, 0.25), (0, 0.125)]),
+        ({'v_a': {'class': 'swim', 'score': 0.75}}, 'a', 1, [(2, 0.75)]),
+        ({'a': {'run': 0.25, 'swim': 0.5}}, 'v_a', 2, [(2, 0.5), (0, 0.25)]),
+        # Equal scores keep their order.
+        ({'a': {'swim': 0.5, 'run': 0.5}}, 'a', 1, [(2, 0.5)]),
+    ],
+)
+def test_the_best_classes_of_each_layout(tmp_path, content, video_id, top_k, expected):
+    assert scores_of(tmp_path, content, video_id, top_k=top_k) == expected
+
+
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        ({'b': {'run': 1.0}}, 'no scores of video a'),
+        ({'a': {'fly': 1.0}}, r"class\(es\) \['fly'\]"),
+        ({'class': ['run'], 'results': {'a': [0.1, 0.2]}}, 'not one finite'),
+        ({'class': ['run'], 'results': {'a': [float('nan')]}}, 'not one finite'),
+        ({'a': {'run': 'high'}}, 'not one finite'),
+        ({'a': [0.5]}, 'not one finite'),
+        ([], 'expected an object'),
+        ({'results': [1]}, 'expected an object'),
+        ('{', 'is not valid JSON'),
+    ],
+)
+def test_bad_files_are_named(tmp_path, content, message):
+    with pytest.raises(ValueError, match=rf'scores\.json.*{message}'):
+        scores_of(tmp_path, content)
+
+
+def test_unusable_settings_name_the_way_out(tmp_path):
+    scores_of(tmp_path, {'a': {'run': 1.0}})
+    path = str(tmp_path / 'scores.json')
+    with pytest.raises(ValueError, match='class_agnostic=True'):
+        LoadVideoScores(path)(dict(video_id='a'))
+    with pytest.raises(ValueError, match='top_k=0'):
+        LoadVideoScores(path, top_k=0)
+    with pytest.raises(ValueError, match='none.json.*class_agnostic=True'):
+        LoadVideoScores(str(tmp_path / 'none.json'))
