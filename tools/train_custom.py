@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
 try:
-    from mmtal_mts.apis.custom_training import prepare_custom_training, train_custom
+    from mmtal_mts.apis.custom_training import (
+        TINY_MODEL,
+        prepare_custom_training,
+        train_custom,
+    )
     from mmtal_mts.utils import run_tool
 except ImportError as error:
     sys.exit(f'error: {error}')
-
-BASE = (
-    Path(__file__).resolve().parent.parent
-    / 'configs/tal_mts/tal-mts_i3d-tiny_1xb4-128x48x48_synthetic.py'
-)
 
 
 def main() -> None:
@@ -34,7 +32,7 @@ def main() -> None:
     add('--init', metavar='WEIGHTS', help='checkpoint to start from')
     add(
         '--base',
-        default=str(BASE),
+        default=TINY_MODEL,
         metavar='CONFIG',
         help='config of the model; default: the tiny one, which needs no GPU',
     )

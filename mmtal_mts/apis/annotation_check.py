@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 
-from ..datasets.windows import training_windows
+from ..datasets.sources import (
+    VIDEO_EXTENSIONS,
+    ExtractionRecord,
+    SourceFinder,
+    read_record,
+)
+from ..datasets.stored import CHANNELS, count_images, open_array
+from ..datasets.video import VideoReader, VideoReadError
+from ..datasets.windows import Window, training_windows
 from ..models.task_modules import SegmentAssigner, SegmentPointGenerator
 from ..structures.annotations import (
+    Finding,
     VideoAnnotation,
     annotation_list,
     class_names,
@@ -21,17 +34,24 @@ from ..structures.annotations import (
 )
 from ..structures.timebase import (
     frames_to_seconds,
+    length_tolerance_s,
     mean_rate,
     num_sampled_frames,
     seconds_to_frames,
 )
-from .annotation_report import CheckReport, Findings
-from .annotation_sources import check_sources
+from ..utils.errors import UserError
+from .annotation_report import CheckReport
 
+# Messages on an action, with the columns of its table.
+_SHORT = '{text}: {length:.2f} sampled frames'
+_LONG = '{text}: {length_f:.1f} sampled frames'
+_SHADOWED = '{text}: {inside:.0f} locations inside, 0 left'
 # Frames by which conventions (counting from 0 or 1, rounding) may differ.
 _FRAME_TOLERANCE = 1.5
 # With room for rounding: 0.2 s at 10 fps are two.
 _MIN_FRAMES = 2.0 - 1e-6
+# Relative; 29.97 and 30 differ by 0.1 %.
+_RATE_TOLERANCE = 5e-4
 
 
 @dataclass(frozen=True)
@@ -58,12 +78,31 @@ class WindowSettings:
     first_stride: int = 4
     num_levels: int = 6
 
-    def sampling(self, duration: float) -> tuple[float, int]:
-        """Returns rate and number of the sampled frames of a video."""
-        if self.frames_per_video is not None:
-            return mean_rate(self.frames_per_video, duration), self.frames_per_video
-        count = num_sampled_frames(self.sample_fps, duration_s=duration)
-        return self.sample_fps, count
+    def cut(self, video: VideoAnnotation) -> tuple[float, np.ndarray, list[Window]]:
+        """Cuts a video of known duration as a training does.
+
+        Returns:
+            The sampling rate, the (A, 2) actions in sampled frames, and the windows.
+        """
+        rate, count = self.sample_fps, self.frames_per_video
+        if count is not None:
+            rate = mean_rate(count, video.duration)
+        else:
+            count = num_sampled_frames(rate, duration_s=video.duration)
+        segments = seconds_to_frames(video.actions.segments, rate)
+        segments = np.clip(segments, 0, count)
+        # Those in the last, incomplete sampling interval vanish in the data set too.
+        usable = np.flatnonzero(segments[:, 1] > segments[:, 0])
+        windows = training_windows(
+            count,
+            segments[usable],
+            self.clip_len,
+            self.stride,
+            one_based_window=self.one_based_window,
+        )
+        # Counted among all actions.
+        windows = [cut._replace(indices=usable[cut.indices]) for cut in windows]
+        return rate, segments, windows
 
     @property
     def level_lengths(self) -> list[int]:
@@ -73,80 +112,32 @@ class WindowSettings:
             lengths.append(-(-lengths[-1] // 2))
         return lengths
 
-
-@dataclass(frozen=True)
-class CheckSettings:
-    """What to check against.
-
-    Attributes:
-        windows: Of the training.
-        classes: Class names; by default the file's own "classes", else its labels.
-        subsets: Subsets to check; empty: all.
-        video_dirs: Folders of videos, or of frames that were extracted from them;
-            empty does not look at them.
-    """
-
-    windows: WindowSettings = field(default_factory=WindowSettings)
-    classes: Sequence[str] | None = None
-    subsets: Sequence[str] = ()
-    video_dirs: Sequence[str] = ()
-
-
-@dataclass
-class CheckedVideo(VideoAnnotation):
-    """The usable part of an entry; its actions are cut to the video.
-
-    Attributes:
-        labels: Class names of the actions.
-        indices: Positions of the actions in "annotations".
-        num_annotations: All annotations, usable or not.
-    """
-
-    labels: list[str]
-    indices: list[int]
-    num_annotations: int
-
-    def places(self) -> Iterator[tuple[int, str]]:
-        """Yields position in "annotations" and description of each action."""
-        for index, label, (start, end) in zip(
-            self.indices, self.labels, self.actions.segments.tolist(), strict=True
-        ):
-            yield index, f'{self.video_id} [{start:g}, {end:g}] {label}'
-
-
-@dataclass
-class Coverage:
-    """What the windows hold of each action, over all videos.
-
-    Attributes:
-        subsets: Per action, its subset.
-        lengths_f: (A,) length in sampled frames.
-        num_windows: (A,) kept windows that are annotated with it.
-        num_assigned: (A,) locations that are trained on it, in the window where they
-            are most.
-        num_inside: (A, L) locations of each level inside it, in the window where they
-            are most.
-        kept_windows: Kept windows by subset.
-    """
-
-    subsets: list[str]
-    lengths_f: np.ndarray
-    num_windows: np.ndarray
-    num_assigned: np.ndarray
-    num_inside: np.ndarray
-    kept_windows: dict[str, int]
+    @property
+    def level_names(self) -> list[str]:
+        """Names of the levels: 's4' has a location every four sampled frames."""
+        return [f's{self.clip_len / length:g}' for length in self.level_lengths]
 
 
 def check_annotations(
     content: dict[str, Any],
-    settings: CheckSettings,
+    windows: WindowSettings = WindowSettings(),  # noqa: B008 (immutable)
+    *,
+    classes: Sequence[str] | None = None,
+    subsets: Sequence[str] = (),
+    video_dirs: Sequence[str] = (),
     duplicate_keys: Sequence[str] = (),
 ) -> CheckReport:
     """Checks an annotation file.
 
     Args:
         content: The file, in the native format.
-        settings: What to check against.
+        windows: Of the training.
+        classes: Class names; by default the file's own "classes", else its labels.
+        subsets: Subsets to check; empty: all.
+        video_dirs: Folders of video files, of arrays, or of folders of images, to
+            compare with; two of the same videos, for instance RGB and flow, are
+            compared with each other. Arrays without a record are at the rate of the
+            training.
         duplicate_keys: Keys that stand more than once in the same object of the file.
 
     Returns:
@@ -154,181 +145,226 @@ def check_annotations(
 
     Raises:
         UserError: A subset is not there, "classes" is no list of names, or a folder of
-            videos holds none.
+            videos is missing or holds none.
     """
-    findings = Findings()
-    for key in duplicate_keys:
-        findings.add('duplicate-key', None, repr(key))
-    database, windows = content['database'], settings.windows
-    classes = class_names(content, settings.classes)
-    videos = [
-        _check_entry(video_id, database[video_id], classes, windows, findings)
-        for video_id in select_subsets(database, settings.subsets or None)
-    ]
-    per_class: dict[str, Counter[str]] = {}
-    for video in videos:
-        per_class.setdefault(video.subset, Counter()).update(video.labels)
-    for subset, found in per_class.items():
-        # A subset without any action is not annotated, such as ActivityNet's test set.
-        for name in classes if found else ():
-            if not found[name]:
-                where = f'{name} in {subset or "(no subset)"}'
-                findings.add('class-missing', None, where, group=subset)
-    coverage = _check_coverage(videos, windows, findings)
-    rate = windows.sample_fps if windows.frames_per_video is None else None
-    check_sources(videos, settings.video_dirs, rate, findings)
-    return CheckReport(findings, videos, classes, per_class, coverage, settings)
-
-
-def _check_entry(
-    video_id: str,
-    entry: Any,
-    classes: Sequence[str],
-    windows: WindowSettings,
-    findings: Findings,
-) -> CheckedVideo:
-    """Checks one entry by itself."""
-    parsed, found = parse_entry(video_id, entry, classes, 'clamp')
-    findings += found
-    items = annotation_list(entry) or []
-    unusable = {f.index for f in found if f.outcome in ('error', 'dropped')}
-    indices = [index for index in range(len(items)) if index not in unusable]
-    labels = [items[index]['label'] for index in indices]
-    video = CheckedVideo(
-        **vars(parsed), labels=labels, indices=indices, num_annotations=len(items)
-    )
-    sample_fps = windows.sample_fps
-    if video.duration is not None:
-        sample_fps, _ = windows.sampling(video.duration)
-    elif all(finding.index is not None for finding in found):
-        findings.add('no-duration', video_id, video_id)
-    lengths_f = seconds_to_frames(np.diff(video.actions.segments)[:, 0], sample_fps)
-    # As they stand in the file; cutting makes different ones alike.
-    seen: dict[tuple[float, ...], list[str]] = defaultdict(list)
-    for (index, where), label, frames in zip(
-        video.places(), labels, lengths_f.tolist(), strict=True
-    ):
-        if frames < _MIN_FRAMES:
-            message = f'{where}: {frames:.2f} sampled frames'
-            findings.add('too-short', video_id, message, index, weight=-frames)
-        others = seen[tuple(map(float, items[index]['segment']))]
-        if label in others:
-            findings.add('duplicate', video_id, where, index, label)
-            continue
-        for other in others:
-            pair = ' + '.join(sorted((label, other)))
-            findings.add('double-label', video_id, where, index, pair)
-        others.append(label)
-    pairs = [
-        (items[index]['segment'], items[index]['segment(frames)'])
-        for index in indices
-        if isinstance(items[index].get('segment(frames)'), list)
-        and len(items[index]['segment(frames)']) == 2
-    ]
-    if video.fps is not None and pairs:
-        _check_frames(video, pairs, findings)
-    return video
-
-
-def _check_frames(video: CheckedVideo, pairs: list[Any], findings: Findings) -> None:
-    """Compares segments in seconds with what the file says of them in frames."""
-    try:
-        seconds_s, given_f = np.array(pairs, dtype=np.float64).swapaxes(0, 1)
-    except (TypeError, ValueError):
-        message = f'{video.video_id}: "segment(frames)" must be two numbers'
-        findings.add('malformed', video.video_id, message)
-        return
-    off_f = given_f - seconds_to_frames(seconds_s, video.fps)
-    # Counting from 1 moves all frames alike.
-    wrong = np.abs(off_f).max(axis=1) > _FRAME_TOLERANCE
-    if not wrong.any():
-        return
-    worst = off_f.flat[np.abs(off_f).argmax()]
-    off_s = frames_to_seconds(abs(worst), video.fps)
-    rate = np.median(given_f[wrong, 1] / seconds_s[wrong, 1])
-    message = (
-        f'{video.video_id}: {wrong.sum()} of {len(wrong)} actions up to '
-        f'{abs(worst):.0f} frames = {off_s:.2f} s {"late" if worst > 0 else "early"}: '
-        f'"fps" is {video.fps:g}, the frame columns were made with {rate:.2f}'
-    )
-    findings.add('fps-contradiction', video.video_id, message, weight=off_s)
-
-
-# What a training can see of the actions: its windows and pyramid locations
-
-
-def _check_coverage(
-    videos: Sequence[CheckedVideo], windows: WindowSettings, findings: Findings
-) -> Coverage:
-    """Cuts videos as a training does and follows every action."""
-    points = SegmentPointGenerator().level_points(
-        windows.level_lengths, windows.clip_len
-    )
-    tables, subsets = [np.zeros((0, 3 + windows.num_levels))], []
-    kept: Counter[str] = Counter()
-    for video in videos:
-        if video.duration is None:
-            continue
-        table, num_windows = _cover(video, windows, points)
-        tables.append(table)
-        subsets += [video.subset] * len(table)
-        kept[video.subset] += num_windows
-        if len(table) and not num_windows:
-            message = f'{video.video_id}: {len(table)} actions'
-            findings.add('no-window', video.video_id, message, group=video.subset)
-        for (length_f, in_windows, assigned, *inside), (index, where) in zip(
-            table.tolist(), video.places(), strict=True
+    findings = [Finding('duplicate-key', repr(key)) for key in duplicate_keys]
+    names = class_names(content, classes)
+    lengths = windows.level_lengths
+    points = SegmentPointGenerator().level_points(lengths, windows.clip_len)
+    parsed, videos, actions, numbers = [], [], [], [np.zeros((0, 4 + len(points)))]
+    for video_id in select_subsets(content['database'], subsets or None):
+        entry = content['database'][video_id]
+        video, found = parse_entry(video_id, entry, names)
+        findings += found
+        if video.duration is None and all(f.index is not None for f in found):
+            findings.append(Finding('no-duration', video_id, video_id))
+        usable = dict(enumerate(annotation_list(entry) or ()))
+        count = len(usable)
+        for finding in found:
+            if finding.outcome in ('error', 'dropped'):
+                usable.pop(finding.index, None)
+        for (index, item), (start, end) in zip(
+            usable.items(), video.actions.segments.tolist(), strict=True
         ):
-            kind, message = '', f'{where}: {length_f:.1f} sampled frames'
-            if not in_windows:
-                kind = 'uncovered'
-            elif not sum(inside):
-                kind = 'no-location'
-            elif not assigned:
-                kind = 'shadowed'
-                message = f'{where}: {sum(inside):.0f} locations inside, 0 left'
-            if kind:
-                findings.add(
-                    kind, video.video_id, message, index, video.subset, length_f
-                )
-    lengths_f, *counts = np.concatenate(tables).T
-    num_windows, num_assigned, *num_inside = np.array(counts, dtype=int)
-    return Coverage(
-        subsets, lengths_f, num_windows, num_assigned, np.stack(num_inside, 1), kept
-    )
+            label, times = item['label'], tuple(map(float, item['segment']))
+            text = f'{video_id} [{start:g}, {end:g}] {label}'
+            actions.append((video_id, video.subset, index, label, times, text))
+        followed, kept = _follow(video, windows, points)
+        numbers.append(followed)
+        parsed.append(video)
+        videos.append((video_id, video.subset, count, len(usable), kept))
+        findings += _check_frames(video, usable.values())
+    columns = 'video_id', 'subset', 'annotations', 'actions', 'windows'
+    videos = pd.DataFrame(videos, columns=columns)
+    columns = 'video_id', 'subset', 'position', 'label', 'times', 'text'
+    levels = windows.level_names
+    actions = pd.DataFrame(actions, columns=columns)
+    columns = 'length', 'length_f', 'windows', 'assigned', *levels
+    actions[[*columns]] = np.concatenate(numbers)
+    actions['inside'] = actions[levels].sum(axis=1, skipna=False)
+    unseen = [actions[name] == 0 for name in ('windows', 'inside', 'assigned')]
+    problems = ['uncovered', 'no-location', 'shadowed']
+    actions['problem'] = np.select(unseen, problems, '')
+    report = CheckReport(findings, names, windows, videos, actions)
+    findings += _check_tables(report)
+    findings += _check_sources(parsed, video_dirs, windows)
+    return report
 
 
-def _cover(
-    video: CheckedVideo, windows: WindowSettings, points: Sequence[torch.Tensor]
-) -> tuple[np.ndarray, int]:
-    """A row (length, windows, assigned, inside...) per action, and the windows."""
-    sample_fps, num_frames = windows.sampling(video.duration)
-    segments = seconds_to_frames(video.actions.segments, sample_fps)
-    segments = np.clip(segments, 0, num_frames)
-    table = np.zeros((len(segments), 3 + windows.num_levels))
-    table[:, 0] = np.diff(segments)[:, 0]
-    # Those in the last, incomplete sampling interval vanish in the data set too.
-    usable = np.flatnonzero(table[:, 0] > 0)
-    cut = training_windows(
-        num_frames,
-        segments[usable],
-        windows.clip_len,
-        windows.stride,
-        one_based_window=windows.one_based_window,
-    )
-    for window in cut:
-        start, end = window.segments[:, :1], window.segments[:, 1:]
+def _follow(
+    video: VideoAnnotation, windows: WindowSettings, points: Sequence[torch.Tensor]
+) -> tuple[np.ndarray, int | None]:
+    """Finds what a training sees of each action, and how many windows it keeps."""
+    table = np.full((len(video.actions), 4 + len(points)), np.nan)
+    rate, cut = windows.sample_fps, None
+    if video.duration is not None:
+        rate, segments, cut = windows.cut(video)
+        table[:, 1] = np.diff(segments)[:, 0]
+        table[:, 2:] = 0
+    table[:, 0] = seconds_to_frames(np.diff(video.actions.segments)[:, 0], rate)
+    for window in cut or ():
         count = len(window.segments)
         # The actions themselves as classes: the answer names the action.
         owner, _ = SegmentAssigner().assign(
             points, torch.from_numpy(window.segments), torch.arange(count), count
         )
-        most = np.zeros((count, 1 + windows.num_levels))
-        most[:, 0] = np.bincount(owner.numpy(), minlength=count + 1)[:count]
-        for level, places in enumerate(points, start=1):
-            places = places.numpy()
-            most[:, level] = ((places >= start) & (places <= end)).sum(axis=1)
-        rows = usable[window.indices]
-        table[rows, 1] += 1
-        table[rows, 2:] = np.maximum(table[rows, 2:], most)
-    return table, len(cut)
+        start, end = window.segments[:, :1], window.segments[:, 1:]
+        held = [np.bincount(owner.numpy(), minlength=count + 1)[:count]]
+        for places in (level.numpy() for level in points):
+            held.append(((places >= start) & (places <= end)).sum(axis=1))
+        table[window.indices, 2] += 1
+        most = np.maximum(table[window.indices, 3:], np.stack(held, axis=1))
+        table[window.indices, 3:] = most
+    return table, None if cut is None else len(cut)
+
+
+def _check_frames(video: VideoAnnotation, items: Iterable[Any]) -> Iterator[Finding]:
+    """Compares segments in seconds with what the file says of them in frames."""
+    pairs = [
+        (item['segment'], item['segment(frames)'])
+        for item in items
+        if isinstance(item.get('segment(frames)'), list)
+        and len(item['segment(frames)']) == 2
+    ]
+    if video.fps is None or not pairs:
+        return
+    try:
+        seconds_s, given_f = np.array(pairs, dtype=np.float64).swapaxes(0, 1)
+    except (TypeError, ValueError):
+        text = f'{video.video_id}: "segment(frames)" must be two numbers'
+        yield Finding('malformed', text, video.video_id)
+        return
+    off_f = given_f - seconds_to_frames(seconds_s, video.fps)
+    # Counting from 1 moves all frames alike.
+    wrong = np.abs(off_f).max(axis=1) > _FRAME_TOLERANCE
+    if wrong.any():
+        worst = off_f.flat[np.abs(off_f).argmax()]
+        off_s = frames_to_seconds(abs(worst), video.fps)
+        rate = np.median(given_f[wrong, 1] / seconds_s[wrong, 1])
+        text = (
+            f'{video.video_id}: {wrong.sum()} of {len(wrong)} actions up to '
+            f'{abs(worst):.0f} frames = {off_s:.2f} s '
+            f'{"late" if worst > 0 else "early"}: "fps" is {video.fps:g}, the frame '
+            f'columns were made with {rate:.2f}'
+        )
+        yield Finding('fps-contradiction', text, video.video_id, weight=off_s)
+
+
+def _check_tables(report: CheckReport) -> Iterator[Finding]:
+    """Finds what is odd about actions, classes and windows."""
+    actions, problem = report.actions, report.actions.problem
+    again = actions.duplicated(['video_id', 'times', 'label'])
+    by_length = 'subset', actions.length_f
+    for kind, chosen, text, group, weight in (
+        ('duplicate', again, '{text}', 'label', 0),
+        ('too-short', actions.length < _MIN_FRAMES, _SHORT, '', -actions.length),
+        ('uncovered', problem == 'uncovered', _LONG, *by_length),
+        ('no-location', problem == 'no-location', _LONG, *by_length),
+        ('shadowed', problem == 'shadowed', _SHADOWED, *by_length),
+    ):
+        for row in actions.assign(weight=weight)[chosen].to_dict('records'):
+            place = text.format_map(row), row['video_id'], row['position']
+            yield Finding(kind, *place, row.get(group, ''), row['weight'])
+    alike = actions[~again & actions.duplicated(['video_id', 'times'], keep=False)]
+    for _, same in alike.groupby(['video_id', 'times'], sort=False):
+        for first, row in combinations(same.itertuples(), 2):
+            pair = ' + '.join(sorted((first.label, row.label)))
+            yield Finding('double-label', row.text, row.video_id, row.position, pair)
+    for subset, column in report.per_class.items():
+        # A subset without any action is not annotated, such as ActivityNet's test set.
+        for name in column.index[column == 0] if column.any() else ():
+            text = f'{name} in {subset or "(no subset)"}'
+            yield Finding('class-missing', text, group=subset)
+    videos = report.videos
+    for row in videos[(videos.actions > 0) & (videos.windows == 0)].itertuples():
+        text = f'{row.video_id}: {row.actions} actions'
+        yield Finding('no-window', text, row.video_id, group=row.subset)
+
+
+def _check_sources(
+    videos: Sequence[VideoAnnotation], folders: Sequence[str], windows: WindowSettings
+) -> Iterator[Finding]:
+    """Opens the sources of every annotated video and compares length and rate."""
+    counts: dict[str, list[tuple[str, int]]] = defaultdict(list)
+    for folder in folders:
+        record, kind, unused = _sources_in(folder)
+        finder = SourceFinder(folder, kind)
+        for video in videos:
+            name = video.video_id
+            path = finder.find(name, video.file)
+            if path is None:
+                expected = finder.expected(name, video.file)
+                yield Finding('missing-video', expected, name)
+                continue
+            unused.pop(os.path.realpath(path), None)
+            try:
+                count, fps, length_s = _measure(path, kind, record)
+            except VideoReadError as error:
+                yield Finding('unreadable-video', str(error), name)
+                continue
+            if kind != 'video':
+                counts[name].append((path, count))
+                if record is None and kind == 'frames':
+                    fps = video.fps
+                elif record is None and windows.frames_per_video is None:
+                    fps = windows.sample_fps
+                length_s = fps and frames_to_seconds(count, fps)
+            elif video.fps and abs(video.fps - fps) > _RATE_TOLERANCE * fps:
+                text = f'{path}: {fps:g} fps, "fps" is {video.fps:g}'
+                yield Finding('fps-mismatch', text, name)
+            if length_s is not None and video.duration is not None:
+                if abs(length_s - video.duration) > length_tolerance_s(video.duration):
+                    text = (
+                        f'{path}: {count} frames at {fps:g} fps = {length_s:.2f} s, '
+                        f'"duration" is {video.duration:g} s'
+                    )
+                    yield Finding('duration-mismatch', text, name)
+            if record and record.num_frames not in (None, count):
+                text = f'but it was extracted to {record.num_frames}'
+                yield Finding('frame-count', f'{path}: {count} frames, {text}', name)
+        for path in unused.values():
+            yield Finding('extra-video', str(path))
+    for name, found in counts.items():
+        if len({count for _, count in found}) > 1:
+            text = ', '.join(f'{path} has {count} frames' for path, count in found)
+            yield Finding('stream-mismatch', text, name)
+
+
+def _sources_in(folder: str) -> tuple[ExtractionRecord | None, str, dict[str, Path]]:
+    """Returns record and source type of a folder, and its sources by their path."""
+    if not os.path.isdir(folder):
+        raise UserError(f'{folder}: no such folder (--videos)')
+    record = read_record(folder)
+    paths = [p for p in sorted(Path(folder).iterdir()) if not p.name.startswith('.')]
+    by_kind = {
+        'video': [p for p in paths if p.suffix.lower() in VIDEO_EXTENSIONS],
+        'npy': [p for p in paths if p.suffix.lower() == '.npy'],
+        'frames': [p for p in paths if p.is_dir()],
+    }
+    kind = record.layout if record else next(filter(by_kind.get, by_kind), None)
+    if kind is None:
+        raise UserError(
+            f'{folder}: holds no video files, no .npy arrays and no folders of images '
+            '(--videos)'
+        )
+    return record, kind, {os.path.realpath(path): path for path in by_kind[kind]}
+
+
+def _measure(
+    path: str, kind: str, record: ExtractionRecord | None
+) -> tuple[int, float | None, float | None]:
+    """Number of frames, their rate and seconds as far as the source tells them."""
+    if kind == 'video':
+        reader = VideoReader(path)
+        return reader.num_frames, reader.fps, reader.duration_s
+    fps = record and record.fps
+    if kind == 'frames':
+        return count_images(path), fps, None
+    # Without a record it is either modality; the error of the first is reported.
+    problem = None
+    for modality in CHANNELS if record is None else [record.modality]:
+        try:
+            return len(open_array(path, modality)), fps, None
+        except VideoReadError as error:
+            problem = problem or error
+    raise problem

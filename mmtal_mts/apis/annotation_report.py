@@ -1,18 +1,23 @@
-"""What a check of annotations found, for a person and for a program."""
+"""What a check of annotations found, as text, as JSON and as a picture."""
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
 
 from ..structures.annotations import Finding
+from ..utils.errors import UserError
+from ..utils.io import atomic_write
 
 if TYPE_CHECKING:
-    from .annotation_check import CheckedVideo, CheckSettings, Coverage
+    from .annotation_check import WindowSettings
 
 _MAX_SHOWN = 4
 _MAX_CLASSES = 25
@@ -50,118 +55,99 @@ WARNINGS = {
 }
 
 
-class Findings(list):
-    """A list of :class:`~mmtal_mts.structures.annotations.Finding`."""
-
-    def of(self, kind: str) -> list[Finding]:
-        """Returns those of one kind, the worst first."""
-        found = [finding for finding in self if finding.kind == kind]
-        return sorted(found, key=lambda finding: -finding.weight)
-
-    @property
-    def num_errors(self) -> int:
-        """How many make training unsafe."""
-        return sum(finding.kind in ERRORS for finding in self)
-
-    @property
-    def num_warnings(self) -> int:
-        """How many do not."""
-        return len(self) - self.num_errors
-
-    def counts(self) -> dict[str, int]:
-        """Returns the number of each kind that occurs, errors first."""
-        found = Counter(finding.kind for finding in self)
-        return {kind: found[kind] for kind in (*ERRORS, *WARNINGS) if found[kind]}
-
-    def add(
-        self,
-        kind: str,
-        video_id: str | None,
-        message: str,
-        index: int | None = None,
-        group: str = '',
-        weight: float = 0.0,
-    ) -> None:
-        """Appends a finding."""
-        self.append(Finding(kind, video_id, index, message, group, weight))
-
-
 @dataclass
 class CheckReport:
     """Result of a check.
 
     Attributes:
         findings: Everything that is wrong.
-        videos: The usable part of each video.
         classes: Class names.
-        per_class: Actions by subset and class.
-        coverage: What windows and pyramid see.
-        settings: What was checked against.
+        windows: What was checked against.
+        videos: Table of the videos: ``video_id``, ``subset``, and how many
+            ``annotations``, usable ones (``actions``) and kept ``windows`` they have;
+            without a duration the windows are NaN.
+        actions: Table of the usable actions: ``video_id``, ``subset``, ``position`` in
+            "annotations", ``label``, ``times`` (start and end in seconds as they stand
+            there) and ``text`` for messages. ``length`` and ``length_f`` are in sampled
+            frames, the latter without the last, incomplete sampling interval. Then
+            follows how many kept ``windows`` are annotated with it and, in the window
+            where they are most, how many locations are trained on it (``assigned``),
+            and are inside it on each level (by its name) and in total (``inside``).
+            Without a duration, these and ``length_f`` are NaN. ``problem`` is
+            'uncovered', 'no-location', 'shadowed' or ''.
     """
 
-    findings: Findings
-    videos: list[CheckedVideo]
+    findings: list[Finding]
     classes: Sequence[str]
-    per_class: dict[str, Counter[str]]
-    coverage: Coverage
-    settings: CheckSettings
+    windows: WindowSettings
+    videos: pd.DataFrame
+    actions: pd.DataFrame
+
+    @property
+    def num_errors(self) -> int:
+        """Number of findings that make training unsafe."""
+        return sum(finding.kind in ERRORS for finding in self.findings)
 
     @property
     def is_safe(self) -> bool:
         """Whether training on this file is safe."""
-        return not self.findings.num_errors
+        return not self.num_errors
 
-    def length_bins(self) -> list[dict[str, Any]]:
-        """Sorts the actions by length, in powers of two of sampled frames.
+    def counts(self) -> dict[str, int]:
+        """Returns the number of each kind of finding that occurs, errors first."""
+        found = Counter(finding.kind for finding in self.findings)
+        return {kind: found[kind] for kind in (*ERRORS, *WARNINGS) if found[kind]}
 
-        Returns:
-            Per bin ``from_f``, ``to_f``, ``actions``, ``share``, ``in_window`` (actions
-            in a kept window) and for those ``no_location``, ``assigned_median`` and per
-            level ``inside_median``.
+    def of(self, kind: str) -> list[Finding]:
+        """Returns the findings of one kind, the worst first."""
+        found = [finding for finding in self.findings if finding.kind == kind]
+        return sorted(found, key=lambda finding: -finding.weight)
+
+    @property
+    def per_class(self) -> pd.DataFrame:
+        """Number of actions by class (rows) and subset (columns)."""
+        table = pd.crosstab(self.actions.label, self.actions.subset)
+        subsets = self.videos.subset.unique()
+        return table.reindex(index=self.classes, columns=subsets, fill_value=0)
+
+    @property
+    def per_length(self) -> pd.DataFrame:
+        """Actions by length in powers of two of sampled frames, ``from_f`` to ``to_f``.
+
+        Of all ``actions``, those ``in_window`` are in a kept window, and of these
+        ``nowhere`` lie between the locations; ``assigned`` and the names of the levels
+        are medians of the locations of actions in a window.
         """
-        coverage = self.coverage
-        # The window is a boundary of its own: longer actions never fit.
-        limit = float(self.settings.windows.clip_len)
-        edges = sorted({0.0, *(2.0**k for k in range(1, 14)), limit, np.inf})
-        bins = []
-        for low, high in zip(edges, edges[1:], strict=False):
-            # Half open from below: an action as long as the window fits.
-            chosen = (coverage.lengths_f > low) & (coverage.lengths_f <= high)
-            seen = chosen & (coverage.num_windows > 0)
-            if not chosen.any():
-                continue
-            entry = {
-                'from_f': low,
-                'to_f': None if np.isinf(high) else high,
-                'actions': int(chosen.sum()),
-                'share': float(chosen.mean()),
-                'in_window': int(seen.sum()),
-            }
-            if seen.any():
-                inside = coverage.num_inside[seen]
-                entry['no_location'] = int((inside.sum(axis=1) == 0).sum())
-                entry['assigned_median'] = float(np.median(coverage.num_assigned[seen]))
-                entry['inside_median'] = np.median(inside, axis=0).tolist()
-            bins.append(entry)
-        return bins
+        # The window is a boundary of its own: longer actions never fit. Half open from
+        # below: an action as long as the window fits.
+        limit = float(self.windows.clip_len)
+        edges = np.array(sorted({0.0, *(2.0**k for k in range(1, 14)), limit, np.inf}))
+        actions = self.actions.dropna(subset='length_f')
+        size = np.searchsorted(edges, actions.length_f) - 1
+        seen, nowhere = actions.problem != 'uncovered', actions.problem == 'no-location'
+        counts = pd.DataFrame({'actions': 1, 'in_window': seen, 'nowhere': nowhere})
+        medians = actions[['assigned', *self.windows.level_names]].where(seen)
+        table = counts.groupby(size).sum().join(medians.groupby(size).median()).loc[0:]
+        table.insert(0, 'from_f', edges[table.index])
+        table.insert(1, 'to_f', edges[table.index + 1])
+        table.insert(3, 'share', table.actions / len(actions))
+        return table
 
     def to_json(self) -> dict[str, Any]:
         """Returns everything as a JSON object."""
-        windows = asdict(self.settings.windows)
+        kept = self.videos.dropna().groupby('subset', sort=False).windows.sum()
+        lengths = self.per_length.astype(object).replace([np.nan, np.inf], None)
         return {
             'safe': self.is_safe,
-            'errors': self.findings.num_errors,
-            'warnings': self.findings.num_warnings,
-            'counts': self.findings.counts(),
+            'errors': self.num_errors,
+            'warnings': len(self.findings) - self.num_errors,
+            'counts': self.counts(),
             'videos': len(self.videos),
-            'annotations': sum(video.num_annotations for video in self.videos),
-            'usable_actions': sum(len(video.labels) for video in self.videos),
-            'classes': {
-                name: {subset: found[name] for subset, found in self.per_class.items()}
-                for name in self.classes
-            },
-            'windows': {**windows, 'kept': self.coverage.kept_windows},
-            'lengths': self.length_bins(),
+            'annotations': int(self.videos.annotations.sum()),
+            'usable_actions': len(self.actions),
+            'classes': self.per_class.to_dict('index'),
+            'windows': {**asdict(self.windows), 'kept': kept.astype(int).to_dict()},
+            'lengths': lengths.to_dict('records'),
             'findings': [asdict(finding) for finding in self.findings],
         }
 
@@ -175,47 +161,45 @@ def describe_check(report: CheckReport) -> str:
     Returns:
         Lines for a person.
     """
-    findings = report.findings
-    verdict = f'NOT safe to train on: {findings.num_errors:,} errors, '
+    verdict = f'NOT safe to train on: {report.num_errors:,} errors, '
     if report.is_safe:
         verdict = 'safe to train on: no errors, '
     parts = (
         '\n'.join(_videos_and_windows(report)),
-        describe_findings(findings),
-        'actions per class\n' + _classes(report),
+        describe_findings(report),
+        'actions per class\n' + _classes(report.per_class),
         'length of the actions, and locations of the pyramid inside (medians)\n'
         + _lengths(report),
-        f'{verdict}{findings.num_warnings:,} warnings',
+        f'{verdict}{len(report.findings) - report.num_errors:,} warnings',
     )
     return '\n\n'.join(parts)
 
 
-def describe_findings(findings: Findings) -> str:
+def describe_findings(report: CheckReport) -> str:
     """Describes what is wrong.
 
     Args:
-        findings: Of a check.
+        report: From :func:`.check_annotations`.
 
     Returns:
         Lines: each kind of problem with its number and some examples.
     """
-    lines, indent = [], ' ' * 15
-    for kind, count in findings.counts().items():
+    lines = []
+    for kind, count in report.counts().items():
         severity = 'error' if kind in ERRORS else 'warning'
         title = {**ERRORS, **WARNINGS}[kind]
         lines.append(f'{severity:8s}{count:6,} {title} ({kind})')
-        found = findings.of(kind)
+        found, more = report.of(kind), []
         groups = Counter(finding.group for finding in found if finding.group)
         if groups:
-            lines.append(indent + _most_common(groups))
+            more.append(_most_common(groups))
         videos = Counter(f.video_id for f in found if f.index is not None)
         if count > _MAX_SHOWN and videos:
-            text = f'in {len(videos):,} videos: {_most_common(videos)}'
-            lines.append(indent + text)
-        lines += [indent + finding.message for finding in found[:_MAX_SHOWN]]
+            more.append(f'in {len(videos):,} videos: {_most_common(videos)}')
+        more += [finding.message for finding in found[:_MAX_SHOWN]]
         if count > _MAX_SHOWN:
-            rest = count - _MAX_SHOWN
-            lines.append(f'{indent}... and {rest:,} more (--json has all)')
+            more.append(f'... and {count - _MAX_SHOWN:,} more (--json has all)')
+        lines += [' ' * 15 + line for line in more]
     return '\n'.join(lines) or 'nothing is wrong'
 
 
@@ -226,35 +210,30 @@ def _most_common(counts: Counter[Any]) -> str:
 
 
 def _videos_and_windows(report: CheckReport) -> Iterator[str]:
-    windows, coverage = report.settings.windows, report.coverage
-    total = sum(video.num_annotations for video in report.videos)
-    usable = sum(len(video.labels) for video in report.videos)
+    windows, videos = report.windows, report.videos
     yield (
-        f'{len(report.videos):,} videos, {total:,} annotations ({usable:,} usable), '
-        f'{len(report.classes)} classes'
+        f'{len(videos):,} videos, {videos.annotations.sum():,} annotations '
+        f'({len(report.actions):,} usable), {len(report.classes)} classes'
     )
     rate = f'at {windows.sample_fps:g} fps, stride {windows.stride}'
     if windows.frames_per_video is not None:
         rate = f'for the {windows.frames_per_video} frames sampled of a video'
     counting = ', as AFSD counts them' * windows.one_based_window
     yield f'training windows: {windows.clip_len} frames {rate}{counting}'
-    subsets = np.array(coverage.subsets)
-    for subset, found in report.per_class.items():
-        chosen = [video for video in report.videos if video.subset == subset]
-        empty = sum(not video.labels for video in chosen)
+    uncovered = report.actions[report.actions.problem == 'uncovered']
+    for subset, chosen in videos.groupby('subset', sort=False):
+        total, usable = chosen.annotations.sum(), chosen.actions.sum()
         yield (
-            f'  {subset or "(no subset)"}: {found.total():,} actions in '
-            f'{len(chosen):,} videos, {empty:,} of them without any'
+            f'  {subset or "(no subset)"}: {usable:,} actions in {len(chosen):,} '
+            f'videos, {(chosen.actions == 0).sum():,} of them without any'
         )
-        total = sum(video.num_annotations for video in chosen)
-        kept = coverage.kept_windows.get(subset)
-        if total and kept is not None:
-            unusable = total - found.total()
-            unseen = int((coverage.num_windows[subsets == subset] == 0).sum())
+        if total and chosen.windows.notna().any():
+            unusable = total - usable
+            unseen = (uncovered.subset == subset).sum() + unusable
             reason = f', {unusable:,} of them because they are unusable'
             yield (
-                f'    {kept:,} windows kept; {unseen + unusable:,} of {total:,} '
-                f'annotations are in none{reason * bool(unusable)}'
+                f'    {chosen.windows.sum():,.0f} windows kept; {unseen:,} of '
+                f'{total:,} annotations are in none{reason * bool(unusable)}'
             )
 
 
@@ -268,41 +247,94 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
     return '\n'.join(lines)
 
 
-def _classes(report: CheckReport) -> str:
-    found = report.per_class
-    rows = [['', *(subset or '(no subset)' for subset in found)]]
-    total: Counter[str] = sum(found.values(), Counter())
-    shown = sorted(report.classes, key=lambda name: -total[name])
-    rows += [[name, *(f'{found[s][name]:,}' for s in found)] for name in shown]
-    half, hidden = _MAX_CLASSES // 2, len(shown) - _MAX_CLASSES // 2 * 2
-    if len(shown) > _MAX_CLASSES:
-        note = f'... {hidden:,} classes in between (--json)'
-        rows[half + 1 : -half] = [[note, *([''] * len(found))]]
-    return _table(rows)
+def _classes(table: pd.DataFrame) -> str:
+    table = table.loc[
+        table.sum(axis=1).sort_values(ascending=False, kind='stable').index
+    ]
+    rows = [[row[0], *map('{:,}'.format, row[1:])] for row in table.itertuples()]
+    half = _MAX_CLASSES // 2
+    if len(rows) > _MAX_CLASSES:
+        note = f'... {len(rows) - 2 * half:,} classes in between (--json)'
+        rows[half:-half] = [[note, *([''] * len(table.columns))]]
+    return _table([['', *(subset or '(no subset)' for subset in table)], *rows])
 
 
 def _lengths(report: CheckReport) -> str:
-    windows, coverage = report.settings.windows, report.coverage
-    strides = [f's{windows.clip_len / length:g}' for length in windows.level_lengths]
     titles = 'actions', 'share', 'in window', 'nowhere', 'trained'
-    rows = [['sampled frames', *titles, *strides]]
-    for entry in report.length_bins():
-        high = '' if entry['to_f'] is None else f'{entry["to_f"]:g}'
-        cells = [''] * (2 + len(strides))
-        if entry['in_window']:
-            medians = (f'{value:g}' for value in entry['inside_median'])
-            trained = f'{entry["assigned_median"]:g}'
-            cells = [f'{entry["no_location"]:,}', trained, *medians]
-        limits, share = f'{entry["from_f"]:g} - {high}', f'{entry["share"]:.1%}'
-        actions, in_window = f'{entry["actions"]:,}', f'{entry["in_window"]:,}'
-        rows.append([limits, actions, share, in_window, *cells])
+    rows = [['sampled frames', *titles, *report.windows.level_names]]
+    for (
+        low,
+        high,
+        count,
+        share,
+        in_window,
+        nowhere,
+        *medians,
+    ) in report.per_length.itertuples(index=False, name=None):
+        limit = '' if np.isinf(high) else f'{high:g}'
+        cells = [f'{low:g} - {limit}', f'{count:,}', f'{share:.1%}', f'{in_window:,}']
+        seen = [f'{nowhere:,}', *map('{:g}'.format, medians)]
+        rows.append(cells + (seen if in_window else [''] * len(seen)))
     text = _table(rows)
-    if len(coverage.lengths_f):
-        in_window = coverage.num_windows > 0
-        unseen = 1 - in_window.mean()
-        nowhere = (in_window & (coverage.num_inside.sum(axis=1) == 0)).mean()
+    problem = report.actions.dropna(subset='length_f').problem
+    if len(problem):
+        unseen = (problem == 'uncovered').mean()
+        nowhere = (problem == 'no-location').mean()
         text += (
             f'\n  no level can represent {nowhere + unseen:.2%} of the actions: '
             f'{unseen:.2%} fit no window, {nowhere:.2%} are between the locations'
         )
     return text
+
+
+def draw_statistics(path: str, report: CheckReport, title: str) -> None:
+    """Draws how long actions are, and how many a video has, into a PNG file.
+
+    Args:
+        path: PNG file to write.
+        report: Of a check.
+        title: Of the picture.
+
+    Raises:
+        UserError: There is no action to draw.
+    """
+    videos, clip_len = report.videos, report.windows.clip_len
+    actions = report.actions[report.actions.length_f > 0]
+    if not len(actions):
+        raise UserError(f'{title}: there is no action to draw (--plot)')
+    figure = Figure(figsize=(14, 5.2), dpi=100, layout='constrained')
+    figure.suptitle(title, x=0.01, ha='left', parse_math=False)
+    left, right = figure.subplots(1, 2)
+    lengths, counts = actions.length_f, videos.actions
+    low, high = min(lengths.min(), 1.0), max(lengths.max(), clip_len * 1.3)
+    # A few crowded videos would squeeze all others into the first bar.
+    limit = max(counts.quantile(0.99), 10.0)
+    step = max(math.ceil(limit / 40), 1)
+    steps = np.arange(0, limit + 2 * step, step) - 0.5
+    names = videos.subset.unique()
+    for axes, table, values, bins in (
+        (left, actions, lengths, np.geomspace(low * 0.95, high * 1.05, 45)),
+        (right, videos, counts.clip(upper=steps[-1] - step / 2), steps),
+    ):
+        parts = [values[table.subset == name] for name in names]
+        labels = [name or '(no subset)' for name in names]
+        axes.hist(parts, bins, stacked=True, label=labels, rwidth=0.92)
+    left.set(xscale='log', xlabel='sampled frames', ylabel='actions')
+    left.xaxis.set_major_formatter(lambda value, _: f'{value:g}')
+    for name in report.windows.level_names:
+        left.axvline(float(name[1:]), color='#d8dee4', zorder=0)
+    left.axvline(clip_len, color='black', linestyle='--')
+    left.set_title(
+        f'Length of the actions, {(lengths > clip_len).mean():.1%} longer than the\n'
+        f'window of {clip_len} frames (grey: distance of the locations of each level)',
+        fontsize=10,
+    )
+    text = f'Actions per video, median {counts.median():g}, most {counts.max():g}'
+    beyond = (counts > steps[-1]).sum()
+    if beyond:
+        text += f' (last bar: {beyond} videos with {int(steps[-2] + 1)} or more)'
+    right.set_title(text, fontsize=10)
+    right.set(xlabel='actions in a video', ylabel='videos')
+    right.legend(frameon=False)
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary, format='png')

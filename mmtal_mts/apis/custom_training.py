@@ -4,65 +4,67 @@ from __future__ import annotations
 
 import math
 import os
+import random
 import re
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from mmengine.config import Config
 
 from ..datasets.converters import convert_annotations
-from ..datasets.video import VideoReader
+from ..datasets.sources import SourceFinder
+from ..datasets.video import VideoReader, VideoReadError
 from ..evaluation.diagnosis import diagnose
-from ..evaluation.functional.detections import load_detections
-from ..structures import Segments, load_annotations
+from ..structures import (
+    Segments,
+    VideoAnnotation,
+    frames_to_seconds,
+    load_annotations,
+    seconds_to_frames,
+)
+from ..structures.annotations import summarize_problems
 from ..utils import UserError, latest_checkpoint, write_json
 from ..utils.errors import error_message
 from ..utils.io import atomic_write
-from .annotation_check import CheckSettings, WindowSettings, check_annotations
+from .annotation_check import WindowSettings, check_annotations
 from .annotation_report import describe_check, describe_findings
 from .batch_inference import find_videos
-from .custom_data import (
-    TRAINING,
-    VALIDATION,
-    TrainingPlan,
-    assign_subsets,
-    describe_subsets,
-    measure_videos,
-    plan_training,
-)
 from .diagnosis_report import write_diagnosis
-from .evaluation import load_evaluation_data
+from .evaluation import EvaluationData, load_evaluation_data
+from .model_zoo import find_config
 from .report import HtmlReportWriter
-from .runner import (
-    load_config,
-    prepare_test_config,
-    prepare_train_config,
-    test,
-    train,
-)
+from .runner import load_config, prepare_test_config, prepare_train_config, test, train
 from .timeline import plot_timelines
 from .writers import Selection, VideoResult
 
-_PACKAGE = Path(__file__).resolve().parents[1]
+TINY_MODEL = 'tal-mts_i3d-tiny_1xb4-128x48x48_synthetic'
+"""Base of a training unless another is given; it needs no GPU."""
+TRAINING, VALIDATION = 'training', 'validation'
 # What a config gives to a training on own data; the rest is of the template.
 _OF_BASE = ('custom_imports', 'find_unused_parameters', 'model', 'optim_wrapper')
 _WARMUP_SHARE = 0.4
+_FRAME_RATES = (1.0, 2.0, 3.0, 5.0, 10.0, 15.0, 25.0, 30.0)
+_USUAL_FPS = 10.0
+_CLIP_LENGTHS = (64, 96, 128, 192, 256, 384, 512)
+_FIRST_STRIDE = 4
+_MIN_FRAMES = 8
+_ITERATIONS = 600
 
 
 def prepare_custom_training(
     videos: str | os.PathLike,
     annotations: str | os.PathLike,
     out: str | os.PathLike,
-    base: str | os.PathLike,
+    base: str | os.PathLike = TINY_MODEL,
     *,
     init: str | None = None,
     val_fraction: float = 0.2,
     epochs: int | None = None,
     seed: int = 0,
     num_workers: int = 2,
-    log: Callable[[str], None] = print,
 ) -> Path:
     """Checks the data, splits it, and writes annotation, check and config.
 
@@ -71,13 +73,12 @@ def prepare_custom_training(
         annotations: File in any format of :func:`.convert_annotations`. Its subsets
             are kept if they are "training" and "validation".
         out: Folder of all results.
-        base: Config that model and optimizer are taken from.
+        base: Config that model and optimizer are taken from, or its name.
         init: Weights to start from.
         val_fraction: Share of the videos to hold out.
-        epochs: Length of the training.
+        epochs: Length of the training; by default by the amount of data.
         seed: Of the split.
         num_workers: Processes that load the data.
-        log: Gets the report, line by line.
 
     Returns:
         Config file that ``tools/train.py`` takes.
@@ -91,51 +92,46 @@ def prepare_custom_training(
         if not os.path.isfile(init):
             raise UserError(f'--init {init}: no such file')
         init = os.path.abspath(init)
-    base = load_config(base)
+    base = load_config(find_config(base))
     converted = convert_annotations([annotations])
     for reason, places in converted.dropped.items():
-        log(f'{len(places)} annotations left out ({reason}), e.g. {places[0]}')
+        print(f'{len(places)} annotations left out ({reason}), e.g. {places[0]}')
     for video_id, reason in converted.removed_videos.items():
-        log(f'video {video_id} left out: {reason}')
-    content = converted.content
-    content['database'] = measure_videos(content['database'], videos)
-    assign_subsets(content['database'], val_fraction, seed, log)
-    ann_file = out / 'annotations.json'
+        print(f'video {video_id} left out: {reason}')
+    content, ann_file = converted.content, out / 'annotations.json'
+    _measure_videos(content['database'], videos)
+    _assign_subsets(content['database'], val_fraction, seed)
     write_json(ann_file, content)
     # What cannot be repaired, stops here; the rest is reported and clamped.
     data = load_annotations(str(ann_file), on_invalid='clamp')
-    log(describe_subsets(data))
-
-    training = [v for v in data.videos.values() if v.subset == TRAINING]
-    plan = plan_training(
-        [video.actions.segments for video in training],
-        [video.duration for video in training],
-        min(video.fps for video in training),
-        epochs,
-    )
-    windows = WindowSettings(
-        clip_len=plan.clip_len,
-        sample_fps=plan.sample_fps,
-        stride=plan.window_stride,
-        num_levels=plan.num_levels,
-    )
-    check = check_annotations(content, CheckSettings(windows, data.classes))
+    subsets = {TRAINING: [], VALIDATION: []}
+    for video in data.videos.values():
+        subsets[video.subset].append(video)
+    plan = plan_training(subsets[TRAINING], epochs)
+    check = check_annotations(content, plan.windows, classes=data.classes)
+    table = check.per_class[[*subsets]]
+    for subset, own in subsets.items():
+        seconds = sum(video.duration for video in own)
+        count = table[subset].sum()
+        print(f'{subset}: {len(own)} videos, {seconds:.0f} s, {count} actions')
+    width = max(map(len, data.classes))
+    for name, trained, held_out in table.itertuples(name=None):
+        warning = '' if held_out else '  not in validation, so it does not count there'
+        warning = warning if trained else '  no training example'
+        print(f'  {name:<{width}} {trained:>5} {held_out:>5}{warning}')
     check_file = out / 'annotation_check.txt'
     _write(check_file, describe_check(check) + '\n')
-    log(f'{describe_findings(check.findings)}\n  the whole check: {check_file}')
-    mirror = mirror_is_safe(data.classes)
+    print(f'{describe_findings(check)}\n  the whole check: {check_file}')
     mirrored = 'mirrored by chance'
-    if not mirror:
+    if not mirror_is_safe(data.classes):
         mirrored = 'not mirrored: a class name tells left from right'
-    reasons = (*plan.reasons, f'windows are {mirrored}')
-    log('\n'.join(f'  {reason}' for reason in reasons))
-    cfg = load_config(_template())
-    cfg.merge_from_dict(_model_config(base, plan, len(data.classes), init))
+    reasons = *plan.reasons, f'windows are {mirrored}'
+    print('\n'.join(f'  {reason}' for reason in reasons))
     dataset = dict(ann_file=str(ann_file), data_prefix=dict(video=videos))
     dataset['classes'] = list(data.classes)
-    _fill_in(cfg, plan, dataset, mirror, num_workers)
-    text = config_comment(['Written by tools/train_custom.py.', *reasons])
-    text += cfg.pretty_text
+    cfg = _build_config(base, plan, dataset, init, num_workers)
+    head = ['Written by tools/train_custom.py.', *reasons]
+    text = ''.join(f'# {line}\n' for line in head) + cfg.pretty_text
     path = out / 'config.py'
     same = path.is_file() and path.read_text(encoding='utf-8') == text
     if not same and latest_checkpoint(out / 'work_dir') is not None:
@@ -144,19 +140,16 @@ def prepare_custom_training(
             'Choose another --out, or delete that folder'
         )
     _write(path, text)
-    log(f'wrote {path}')
+    print(f'wrote {path}')
     return path
 
 
-def train_custom(
-    config: str | os.PathLike, seed: int = 0, log: Callable[[str], None] = print
-) -> dict[str, Any]:
-    """Trains, tests, and draws what came out. An interrupted training goes on.
+def train_custom(config: str | os.PathLike, seed: int = 0) -> dict[str, Any]:
+    """Trains, tests, and draws the results. An interrupted training goes on.
 
     Args:
         config: Config of :func:`prepare_custom_training`.
         seed: Of the training.
-        log: Gets what could not be drawn, line by line.
 
     Returns:
         ``mAP`` by name, and the paths ``checkpoint``, ``timeline``, ``diagnosis`` and
@@ -174,16 +167,14 @@ def train_custom(
             cfg_options={'test_evaluator.dump_path': str(detections)},
         )
     )
-    videos = cfg.test_dataloader.dataset.data_prefix.video
-    ann_file, timeline = out / 'annotations.json', out / 'timeline.png'
+    files, timeline = (out / 'annotations.json', detections), out / 'timeline.png'
     title, clamp = 'held-out videos', dict(on_invalid='clamp')
-    plot_timelines(
-        ann_file, detections, timeline, video_dir=videos, title=title, **clamp
-    )
-    data = load_evaluation_data(ann_file, detections, subset=VALIDATION, **clamp)
+    videos = cfg.test_dataloader.dataset.data_prefix.video
+    plot_timelines(*files, timeline, video_dir=videos, title=title, **clamp)
+    data = load_evaluation_data(*files, subset=VALIDATION, **clamp)
     diagnosis = diagnose(data.classes, data.ground_truth, data.detections)
     _, page = write_diagnosis(out / 'diagnosis', diagnosis, f'{out.name}: {title}', 0.1)
-    pages = write_reports(ann_file, detections, videos, reports, VALIDATION, log)
+    pages = write_reports(data, videos, reports)
     return {
         'mAP': {name: float(value) for name, value in metrics.items()},
         'checkpoint': str(work_dir / Path(checkpoint).name),
@@ -193,68 +184,205 @@ def train_custom(
     }
 
 
-def write_reports(
-    ann_file: str | os.PathLike,
-    detection_file: str | os.PathLike,
-    video_dir: str | os.PathLike,
-    out_dir: str | os.PathLike,
-    subset: str,
-    log: Callable[[str], None] = print,
-) -> list[Path]:
-    """Writes the page of ``tools/infer.py`` for each video of a subset.
+def write_reports(data: EvaluationData, video_dir: str, out_dir: Path) -> list[Path]:
+    """Writes the page of ``tools/infer.py`` for each video.
 
     Sliders stand where as many detections are left as there are annotated actions,
     because scores depend on how long a model was trained. A video that cannot be shown
-    costs a line of the log.
+    costs a printed line.
 
     Args:
-        ann_file: Native annotation, as :func:`.measure_videos` leaves it.
-        detection_file: Detections that the test metric wrote.
+        data: Annotation with "file" and "duration" of each video, and detections.
         video_dir: Folder of the videos.
         out_dir: Folder of the pages.
-        subset: Subset of the annotation.
-        log: Gets a line for each video that fails.
 
     Returns:
         The pages, in the order of the annotation.
     """
-    annotations = load_annotations(
-        os.fspath(ann_file), subsets=subset, on_invalid='clamp'
-    )
-    videos, nothing = annotations.videos, Segments.empty(with_scores=True)
-    found = load_detections(detection_file, annotations.classes)
-    found = {name: found.get(name, nothing) for name in videos}
+    videos, nothing = data.ground_truth, Segments.empty(with_scores=True)
+    found = {name: data.detections.get(name, nothing) for name in videos}
     count = sum(len(video.actions) for video in videos.values())
     best = np.sort(np.concatenate([f.scores for f in found.values()]))[::-1][:count]
     # Rounded down to the slider's steps.
     shown = [Selection(math.floor(100 * min(best[-1], 1)) / 100)] if len(best) else []
-    writer = HtmlReportWriter(*shown or [Selection()])
+    writer, pages = HtmlReportWriter(*shown or [Selection()]), []
     paths = {os.path.join(video_dir, v.file): v for v in videos.values()}
-    pages = []
     for name, path in find_videos(list(paths)).items():
-        video = paths[path]
-        page = Path(out_dir) / f'{name}{writer.suffix}'
+        video, page = paths[path], out_dir / f'{name}{writer.suffix}'
         try:
-            result = VideoResult(
-                video.video_id,
-                found[video.video_id],
-                annotations.classes,
-                video.duration,
-                path,
-                video.actions,
-                first_frame_s=VideoReader(path).first_frame_s,
-            )
+            facts = video.video_id, found[video.video_id], data.classes, video.duration
+            start = VideoReader(path).first_frame_s
+            result = VideoResult(*facts, path, video.actions, first_frame_s=start)
             writer.write(result, page)
             pages.append(page)
         # Whatever is wrong with this video, the next one may be fine.
         except Exception as error:
-            log(f'no report of {video.video_id}: {error_message(error)}')
+            print(f'no report of {video.video_id}: {error_message(error)}')
     return pages
 
 
-def config_comment(lines: Sequence[str]) -> str:
-    """Lines as a comment, which none of them may end: class names hold anything."""
-    return ''.join(f'# {" ".join(line.split())}\n' for line in lines)
+def _measure_videos(database: dict[str, dict[str, Any]], video_dir: str) -> None:
+    """Sets "file" (in the folder), "duration" and "fps" of each entry by its video."""
+    if not os.path.isdir(video_dir):
+        raise UserError(f'{video_dir}: no such folder of videos')
+    finder, problems = SourceFinder(video_dir, 'video'), {}
+    for name, entry in database.items():
+        path = finder.find(name, entry.get('file')) or finder.find(name, name)
+        if path is None:
+            expected = finder.expected(name, entry.get('file'))
+            problems.setdefault('are missing', []).append(expected)
+            continue
+        try:
+            video = VideoReader(path)
+        except VideoReadError as error:
+            problems.setdefault('cannot be read', []).append(str(error))
+            continue
+        file = os.path.relpath(path, video_dir)
+        entry.update(file=file, duration=video.duration_s, fps=video.fps)
+    for what, found in sorted(problems.items()):
+        raise UserError(
+            f'{len(found)} of {len(database)} videos {what}\n'
+            f'{summarize_problems(found)}\n'
+            'Correct the names in the annotation, or leave these videos out.'
+        )
+
+
+def _assign_subsets(
+    database: dict[str, dict[str, Any]], fraction: float, seed: int
+) -> None:
+    """Sets the "subset" of each entry, so that each class stays in training.
+
+    Videos with a class that validation lacks are held out first; the rest is drawn by
+    chance. Subsets that are training and validation already are kept.
+    """
+    given = {entry.get('subset') or '' for entry in database.values()}
+    if given == {TRAINING, VALIDATION}:
+        return
+    if not 0 < fraction < 1:
+        raise UserError(f'--val-fraction {fraction}: must be between 0 and 1')
+    if given != {''}:
+        names = ', '.join(sorted(name or '(none)' for name in given))
+        print(
+            f'subsets {names} of the annotation are split anew; they would be kept if '
+            f'they were {TRAINING} and {VALIDATION}'
+        )
+    order = sorted(database)
+    random.Random(seed).shuffle(order)
+    labels = {n: {a['label'] for a in database[n]['annotations']} for n in order}
+    wanted = max(1, round(fraction * len(order)))
+    # The number of training videos that each class is still in.
+    left = Counter(label for own in labels.values() for label in own)
+    held_out, seen = set(), set()
+    for new_only in (True, False):
+        for name, own in labels.items():
+            useful = own and name not in held_out and not (new_only and own <= seen)
+            if useful and len(held_out) < wanted and all(left[x] > 1 for x in own):
+                held_out.add(name)
+                seen |= own
+                left.subtract(own)
+    if not held_out:
+        raise UserError(
+            f'none of the {len(order)} videos can be held out for validation: each has '
+            'a class that no other video has. Annotate a second video of some class, '
+            'or give "subset" ("training", "validation") in a JSON annotation'
+        )
+    for name, entry in database.items():
+        entry['subset'] = VALIDATION if name in held_out else TRAINING
+
+
+class TrainingPlan(NamedTuple):
+    """Settings of a training, and why.
+
+    Attributes:
+        windows: Rate of sampling, windows and levels.
+        batch_size: Windows in a batch.
+        epochs: Length of the training.
+        reasons: One line for each setting.
+    """
+
+    windows: WindowSettings
+    batch_size: int
+    epochs: int
+    reasons: tuple[str, ...]
+
+
+def plan_training(
+    videos: Sequence[VideoAnnotation], epochs: int | None = None
+) -> TrainingPlan:
+    """Chooses settings by the lengths of the actions.
+
+    Args:
+        videos: For training, with duration and frame rate.
+        epochs: Length of the training, if it is given.
+
+    Raises:
+        ValueError: There is no action.
+    """
+    lengths = np.concatenate([np.diff(v.actions.segments)[:, 0] for v in videos])
+    if not len(lengths):
+        raise ValueError('plan_training: no action to train on')
+    short, usual, long = np.quantile(lengths, [0.1, 0.5, 0.95])
+    longest, largest = lengths.max(), _CLIP_LENGTHS[-1]
+
+    # The rate at which short actions have enough frames and long ones fit.
+    source_fps = min(video.fps for video in videos)
+    rates = [rate for rate in _FRAME_RATES if rate <= source_fps + 0.1] or [1.0]
+    high = [rate for rate in rates if rate >= _USUAL_FPS]
+    enough = (r for r in high if seconds_to_frames(short, r) >= _MIN_FRAMES)
+    fitting = [r for r in rates if seconds_to_frames(1.05 * longest, r) <= largest]
+    fps = next(enough, rates[-1])
+    short_f = seconds_to_frames(short, fps)
+    why_fps = f'a short action ({short:.2f} s) has {short_f:.0f} frames'
+    if fps not in fitting:
+        fps = max(fitting, default=rates[0])
+        why_fps = (
+            f'the longest action ({longest:.0f} s) has '
+            f'{seconds_to_frames(longest, fps):.0f} frames and fits into a window of '
+            f'{largest}'
+        )
+    short_f, longest_f = seconds_to_frames(short, fps), seconds_to_frames(longest, fps)
+
+    # Longer than the longest video is nothing but padding.
+    needed_s = min(max(1.5 * long, 1.05 * longest), max(v.duration for v in videos))
+    needed = seconds_to_frames(needed_s, fps)
+    clip_len = next((n for n in _CLIP_LENGTHS if n >= needed), largest)
+    why_clip = (
+        f'holds the longest action ({longest_f:.0f} frames) and what surrounds the '
+        'usual ones'
+        if clip_len >= needed
+        else f'the largest; the longest action has {longest_f:.0f} frames'
+    )
+
+    # Each level halves the one before without a rest.
+    positions = clip_len // _FIRST_STRIDE
+    possible = (positions & -positions).bit_length()
+    useful = 1 + math.floor(math.log2(max(longest_f / _FIRST_STRIDE, 1)))
+    levels = min(max(useful, 3), possible)
+
+    windows = WindowSettings(
+        clip_len, fps, clip_len // 4, first_stride=_FIRST_STRIDE, num_levels=levels
+    )
+    count = sum(len(windows.cut(video)[2]) for video in videos)
+    batch = int(np.clip(round(4 * 128 / clip_len), 1, 8))
+    batch = max(1, min(batch, count // 4))
+    iterations = max(count // batch, 1)
+    why_epochs = f'as asked for, {iterations} iterations each'
+    if epochs is None:
+        epochs = int(np.clip(math.ceil(_ITERATIONS / iterations), 5, 100))
+        why_epochs = f'about {_ITERATIONS} iterations of {iterations} each epoch'
+    reasons = (
+        f'{len(lengths)} actions of {lengths.min():.2f} to {longest:.2f} s, half of '
+        f'them up to {usual:.2f} s',
+        f'sample_fps {fps:g}: {why_fps}',
+        f'clip_len {clip_len} ({frames_to_seconds(clip_len, fps):.1f} s): {why_clip}',
+        f'num_levels {levels}: locations every {_FIRST_STRIDE} to '
+        f'{_FIRST_STRIDE * 2 ** (levels - 1)} frames, for actions of {short_f:.0f} to '
+        f'{longest_f:.0f} frames',
+        f'batch_size {batch}: as many frames as 4 windows of 128, from {count} '
+        'training windows',
+        f'epochs {epochs}: {why_epochs}',
+    )
+    return TrainingPlan(windows, batch, epochs, reasons)
 
 
 def mirror_is_safe(classes: Sequence[str]) -> bool:
@@ -268,57 +396,62 @@ def _write(path: Path, text: str) -> None:
         temporary.write_text(text, encoding='utf-8')
 
 
-def _model_config(
-    base: Config, plan: TrainingPlan, num_classes: int, init: str | None
-) -> dict[str, Any]:
-    """Model, optimizer and warm-up of a base config, fitted to the data."""
-    cfg = {key: base[key] for key in _OF_BASE if key in base}
-    model = cfg.get('model', {})
+def _build_config(
+    base: Config,
+    plan: TrainingPlan,
+    dataset: dict[str, Any],
+    init: str | None,
+    num_workers: int,
+) -> Config:
+    """Fits model and optimizer of a base config, and the template, to data and plan."""
+    taken = {key: base[key] for key in _OF_BASE if key in base}
+    model = taken.get('model', {})
     if model.get('type') != 'TALMTS' or not model.get('neck', {}).get('stt'):
         raise UserError(
             f'config {base.filename}: training on own data needs a TALMTS with an STT, '
             'such as configs/tal_mts/*.py'
         )
-    neck, coarse, levels = model['neck'], model['coarse_head'], plan.num_levels
-    neck['pyramid']['num_levels'] = levels
-    neck['stt'].update(clip_len=plan.clip_len, num_levels=levels)
-    coarse.update(num_classes=num_classes, num_levels=levels)
+    windows, epochs, warmup = plan.windows, plan.epochs, 0
+    classes = dict(num_classes=len(dataset['classes']))
+    levels = dict(num_levels=windows.num_levels)
+    stt, coarse = model['neck']['stt'], model['coarse_head']
+    model['neck']['pyramid'].update(levels)
+    stt.update(levels, clip_len=windows.clip_len)
+    coarse.update(levels, **classes)
     if coarse.get('distance_factors') is not None:
-        first = neck['stt'].get('first_stride', 4)
-        coarse['distance_factors'] = [first * 2**n for n in range(levels)]
-    model['refine_head']['num_classes'] = num_classes
+        first = stt.get('first_stride', 4)
+        factors = [first * 2**level for level in range(windows.num_levels)]
+        coarse['distance_factors'] = factors
+    model['refine_head'].update(classes)
     # The warm-up of the backbone stands in for weights to start from.
     if init is not None:
         model['warmup_head'] = None
-    cfg.update(load_from=init, custom_hooks=[])
-    if model.get('warmup_head'):
-        model['warmup_head']['num_classes'] = num_classes
-        epochs = round(_WARMUP_SHARE * plan.epochs)
-        cfg['custom_hooks'] = [dict(type='BackboneWarmupHook', num_epochs=epochs)]
-    return cfg
-
-
-def _fill_in(
-    cfg: Config, plan: TrainingPlan, data: dict[str, Any], mirror: bool, workers: int
-) -> None:
-    """Writes data and plan into ``configs/_base_/custom_training.py``."""
-    crop = cfg.model.neck.stt.crop_size
-    size = round(crop * 1.125)
+    elif model.get('warmup_head'):
+        model['warmup_head'].update(classes)
+        warmup = round(_WARMUP_SHARE * epochs)
+    hooks = [dict(type='BackboneWarmupHook', num_epochs=warmup)]
+    has_warmup = bool(model.get('warmup_head'))
+    taken.update(load_from=init, custom_hooks=hooks if has_warmup else [])
+    # Beside the configs of the models.
+    path = find_config(TINY_MODEL).parents[1] / '_base_/custom_training.py'
+    cfg = load_config(path)
+    cfg.merge_from_dict(taken)
+    crop, mirror = stt['crop_size'], mirror_is_safe(dataset['classes'])
     steps = dict(
-        LoadClip=dict(scale=(size, size)),
+        LoadClip=dict(scale=(round(crop * 1.125),) * 2),
         RandomCrop=dict(size=crop),
         CenterCrop=dict(crop_size=crop),
     )
-    strides = plan.window_stride, plan.clip_len // 2
-    for loader, stride in zip(
-        (cfg.train_dataloader, cfg.val_dataloader), strides, strict=True
+    for loader, stride in (
+        (cfg.train_dataloader, windows.stride),
+        (cfg.val_dataloader, windows.clip_len // 2),
     ):
-        loader.update(batch_size=plan.batch_size, num_workers=workers)
-        loader.persistent_workers = workers > 0
+        loader.update(batch_size=plan.batch_size, num_workers=num_workers)
+        loader.persistent_workers = num_workers > 0
         loader.dataset.update(
-            data,
-            sample_fps=plan.sample_fps,
-            clip_len=plan.clip_len,
+            dataset,
+            sample_fps=windows.sample_fps,
+            clip_len=windows.clip_len,
             window_stride=stride,
             pipeline=[
                 dict(step, **steps.get(step.type, {}))
@@ -326,16 +459,8 @@ def _fill_in(
                 if mirror or step.type != 'FlipClip'
             ],
         )
-    cfg.val_evaluator.ann_file = data['ann_file']
+    cfg.val_evaluator.ann_file = dataset['ann_file']
     cfg.test_dataloader, cfg.test_evaluator = cfg.val_dataloader, cfg.val_evaluator
-    epochs = plan.epochs
     cfg.train_cfg.update(max_epochs=epochs, val_interval=max(epochs // 3, 1))
-    warmup = sum(hook.num_epochs for hook in cfg.custom_hooks)
     cfg.param_scheduler[1].update(begin=warmup, T_max=epochs - warmup, end=epochs)
-
-
-def _template() -> Path:
-    """Beside the package in a clone, in it in a wheel."""
-    name = 'configs/_base_/custom_training.py'
-    clone, wheel = _PACKAGE.parent / name, _PACKAGE / '.mim' / name
-    return clone if clone.is_file() else wheel
+    return cfg

@@ -80,19 +80,19 @@ class Finding:
     """One problem of an annotation file.
 
     Attributes:
-        kind: Sort of problem, such as 'beyond-end'.
-        video_id: Video it is in, if it is in one.
+        kind: Kind of problem, such as 'beyond-end'.
+        message: The place and what is wrong there.
+        video_id: Video with the problem, if it is in one.
         index: Position in the "annotations" of the video.
-        message: The place and what is there.
         group: What to count by besides the video, such as a pair of labels.
-        weight: How bad it is among its kind.
-        outcome: What becomes of the annotation: 'error', 'clamped', 'dropped', 'kept'.
+        weight: How severe it is among its kind.
+        outcome: What happens to the annotation: 'error', 'clamped', 'dropped', 'kept'.
     """
 
     kind: str
-    video_id: str | None
-    index: int | None
     message: str
+    video_id: str | None = None
+    index: int | None = None
     group: str = ''
     weight: float = 0.0
     outcome: str = 'error'
@@ -146,24 +146,24 @@ def load_annotations(
         raise ValueError(f'on_invalid must be one of {ON_INVALID}, got {on_invalid!r}')
     content, duplicates = read_native(path)
     database = content['database']
-    if duplicates:
-        names = ', '.join(repr(key) for key in duplicates[:_MAX_SHOWN])
-        raise AnnotationError(
-            f'{path}: {len(duplicates)} keys stand more than once in the same object: '
-            f'{names}. Each video id must be unique; merge the entries.'
-        )
-    if not database:
-        raise AnnotationError(f'{path}: "database" is empty')
     try:
+        if duplicates:
+            raise AnnotationError(
+                f'{len(duplicates)} keys stand more than once in the same object: '
+                f'{", ".join(map(repr, duplicates[:_MAX_SHOWN]))}. Each video id must '
+                'be unique; merge the entries.'
+            )
+        if not database:
+            raise AnnotationError('"database" is empty')
         names = class_names(content, classes)
         selected = select_subsets(database, subsets)
+        if not names:
+            raise AnnotationError(
+                'holds no label to derive the classes from. Add a "classes" list to '
+                'the file or give the classes as an argument.'
+            )
     except AnnotationError as error:
         raise AnnotationError(f'{path}: {error}') from error
-    if not names:
-        raise AnnotationError(
-            f'{path}: holds no label to derive the classes from. Add a "classes" '
-            'list to the file or give the classes as an argument.'
-        )
 
     videos, findings = {}, []
     for video_id in selected:
@@ -253,17 +253,15 @@ def select_subsets(
     if subsets is None:
         return list(database)
     wanted = {subsets} if isinstance(subsets, str) else set(subsets)
-    present = {video_id: _subset_of(entry) for video_id, entry in database.items()}
+    present = {}
+    for video_id, entry in database.items():
+        subset = entry.get('subset') if isinstance(entry, dict) else None
+        present[video_id] = subset if isinstance(subset, str) else ''
     unknown = sorted(wanted - set(present.values()))
     if unknown or not wanted:
         found = sorted({subset or '(none)' for subset in present.values()})
         raise AnnotationError(f'no video in subset {unknown}; the file has {found}')
     return [video_id for video_id, subset in present.items() if subset in wanted]
-
-
-def _subset_of(entry: Any) -> str:
-    subset = entry.get('subset') if isinstance(entry, dict) else None
-    return subset if isinstance(subset, str) else ''
 
 
 def annotation_list(entry: Any) -> list | None:
@@ -287,16 +285,16 @@ def parse_entry(
         on_invalid: What to do with invalid annotations, see :func:`load_annotations`.
 
     Returns:
-        What can be used of the entry, and the findings. The actions are those
+        The usable part of the entry, and the findings. The actions are those
         annotations, in order, that no finding with outcome 'error' or 'dropped' names.
     """
     if not isinstance(classes, Mapping):
         classes = {name: label for label, name in enumerate(classes)}
     findings: list[Finding] = []
 
-    def add(message, kind='malformed', index=None, weight=0.0, outcome='error'):
+    def add(text, kind='malformed', weight=0.0, outcome='error', index=None):
         place = f'{video_id}: ' + f'annotations[{index}]' * (index is not None)
-        finding = Finding(kind, video_id, index, place + message, '', weight, outcome)
+        finding = Finding(kind, place + text, video_id, index, '', weight, outcome)
         findings.append(finding)
 
     items = annotation_list(entry)
@@ -311,29 +309,25 @@ def parse_entry(
     subset, file = entry.get('subset'), entry.get('file')
     if not (subset is None or isinstance(subset, str)):
         add(f'"subset" must be a name, got {subset!r}')
+        subset = None
     if not (file is None or (isinstance(file, str) and file)):
         add(f'"file" must be a name, got {file!r}')
-    facts: dict[str, float | None] = {}
+        file = None
+    numbers = {}
     for key in ('duration', 'fps'):
         value = _to_number(entry.get(key))
-        facts[key] = value if value and 0 < value < math.inf else None
-        if entry.get(key) is not None and facts[key] is None:
+        numbers[key] = value if value and 0 < value < math.inf else None
+        if entry.get(key) is not None and numbers[key] is None:
             add(f'"{key}" must be a positive number, got {entry[key]!r}')
-    actions = [
-        _parse_action(
-            item, classes, facts['duration'], on_invalid, partial(add, index=index)
-        )
-        for index, item in enumerate(items or ())
-    ]
-    usable = [action for action in actions if action is not None]
-    video = VideoAnnotation(
-        video_id,
-        _subset_of(entry),
-        facts['duration'],
-        facts['fps'],
-        file if isinstance(file, str) else None,
-        Segments([times for *times, _ in usable], [label for *_, label in usable]),
-    )
+    times, labels, limit = [], [], numbers['duration'] or math.inf
+    for index, item in enumerate(items or ()):
+        found = partial(add, index=index)
+        action = _parse_action(item, classes, limit, on_invalid, found)
+        if action is not None:
+            times.append(action[:2])
+            labels.append(action[2])
+    actions = Segments(times, labels)
+    video = VideoAnnotation(video_id, subset or '', **numbers, file=file, actions=actions)
     return video, findings
 
 
@@ -350,17 +344,18 @@ def _to_number(value: Any) -> float | None:
 def _parse_action(
     item: Any,
     label_of: Mapping[str, int],
-    duration: float | None,
+    limit: float,
     on_invalid: str,
     add: Callable[..., None],
 ) -> tuple[float, float, int] | None:
-    """Returns start, end and label if they can be used, and adds what is wrong."""
-    segment = item.get('segment') if isinstance(item, dict) else None
-    label = item.get('label') if isinstance(item, dict) else None
+    """Adds what is wrong; returns start, end and label, None if it is unusable."""
+    item = item if isinstance(item, dict) else {}
+    segment, label = item.get('segment'), item.get('label')
+    times = [_to_number(time) for time in segment] if isinstance(segment, list) else []
     fault = None
-    if not isinstance(segment, list) or len(segment) != 2:
+    if len(times) != 2:
         fault = f'"segment" must be [start, end] in seconds, got {segment!r}'
-    elif None in (times := [_to_number(time) for time in segment]):
+    elif None in times:
         fault = f'"segment" {segment!r} is not two numbers'
     elif not isinstance(label, str):
         fault = f'"label" must be a name, got {label!r}'
@@ -368,13 +363,11 @@ def _parse_action(
         return add(f': {fault}')
 
     start, end = times
-    limit = math.inf if duration is None else duration
-    video, excess = f'the video (duration {limit:g} s)', end - limit
-    outcomes = []
+    video, excess, outcomes = f'the video (duration {limit:g} s)', end - limit, []
 
     def judge(kind: str, reason: str, weight: float = 0.0, rule: str = '') -> None:
         outcomes.append(_OUTCOMES[rule or kind][ON_INVALID.index(on_invalid)])
-        add(f' {segment} {label}: {reason}', kind, weight=weight, outcome=outcomes[-1])
+        add(f' {segment} {label}: {reason}', kind, weight, outcomes[-1])
 
     # Written so that NaN fails too.
     is_positive = math.isfinite(start) and math.isfinite(end) and start < end

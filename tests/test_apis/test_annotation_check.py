@@ -11,11 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mmtal_mts.apis.annotation_check import (
-    CheckSettings,
-    WindowSettings,
-    check_annotations,
-)
+from mmtal_mts.apis.annotation_check import WindowSettings, check_annotations
 from mmtal_mts.apis.annotation_report import describe_check
 from mmtal_mts.datasets.converters import convert_annotations
 from mmtal_mts.datasets.sources import claim_folder
@@ -34,14 +30,13 @@ def content_of(*actions, duration=10.0, **facts):
     return {'classes': ['jump', 'run'], 'database': {'a': entry}}
 
 
-def check(content, **kwargs):
-    kwargs.setdefault('windows', WINDOWS)
-    return check_annotations(content, CheckSettings(**kwargs))
+def check(content, windows=WINDOWS, **kwargs):
+    return check_annotations(content, windows, **kwargs)
 
 
 def kinds(report):
     """What was found, but not that the other class does not occur."""
-    return {k: n for k, n in report.findings.counts().items() if k != 'class-missing'}
+    return {k: n for k, n in report.counts().items() if k != 'class-missing'}
 
 
 def test_a_good_file_is_safe():
@@ -74,7 +69,7 @@ def test_faults_of_a_single_annotation(action, kind, safe):
     report = check(content_of((4, 5, 'run'), action))
     assert kinds(report)[kind] == 1
     assert report.is_safe is safe
-    finding = report.findings.of(kind)[0]
+    finding = report.of(kind)[0]
     assert (finding.video_id, finding.index) == ('a', 1)
 
 
@@ -94,17 +89,17 @@ def test_faults_of_a_video():
     )
     report = check(content)
     assert kinds(report) == {'malformed': 3, 'no-duration': 1}
-    assert {f.video_id for f in report.findings.of('malformed')} == {'c', 'd', 'e'}
-    assert report.findings.of('no-duration')[0].video_id == 'b'
+    assert {f.video_id for f in report.of('malformed')} == {'c', 'd', 'e'}
+    assert report.of('no-duration')[0].video_id == 'b'
 
 
 def test_repetitions():
     report = check(content_of((1, 2, 'run'), (1, 2, 'run'), (1, 2, 'jump')))
-    assert [f.index for f in report.findings.of('duplicate')] == [1]
-    (double,) = report.findings.of('double-label')
+    assert [f.index for f in report.of('duplicate')] == [1]
+    (double,) = report.of('double-label')
     assert (double.index, double.group) == (2, 'jump + run')
     # All locations go to the first of equal segments: the others are not trained on.
-    assert [f.index for f in report.findings.of('shadowed')] == [1, 2]
+    assert [f.index for f in report.of('shadowed')] == [1, 2]
 
 
 def test_keys_that_repeat_are_errors(tmp_path):
@@ -112,8 +107,8 @@ def test_keys_that_repeat_are_errors(tmp_path):
     entry = '"a": {"duration": 9, "annotations": [{"segment": [1, 2], "label": "x"}]}'
     path.write_text('{"database": {' + f'{entry}, {entry}' + '}}')
     content, repeated = read_native(path)
-    report = check_annotations(content, CheckSettings(WINDOWS), repeated)
-    assert report.findings.counts() == {'duplicate-key': 1}
+    report = check(content, duplicate_keys=repeated)
+    assert report.counts() == {'duplicate-key': 1}
     path.write_text('[]')
     with pytest.raises(UserError, match=r'convert_annotations\.py'):
         read_native(path)
@@ -124,11 +119,12 @@ def test_classes_and_subsets():
     content['database']['b'] = dict(content['database']['a'], subset='test')
     content['database']['c'] = {'subset': 'test', 'duration': 5, 'annotations': []}
     report = check(content)
-    assert [f.message for f in report.findings.of('class-missing')] == [
+    assert [f.message for f in report.of('class-missing')] == [
         'jump in training',
         'jump in test',
     ]
-    assert check(content, subsets=['test']).per_class['test'] == {'run': 1}
+    per_class = check(content, subsets=['test']).per_class
+    assert per_class.to_dict() == {'test': {'jump': 0, 'run': 1}}
     assert kinds(check(content, classes=['jump'])) == {'unknown-label': 2}
     message = r"no video in subset \['x'\]; the file has \['test', 'training'\]"
     with pytest.raises(UserError, match=message):
@@ -142,17 +138,17 @@ def test_classes_and_subsets():
 
 def test_frame_columns_that_contradict_the_seconds(repo_root):
     path = repo_root / 'tests/data/annotations/afsd/val_Annotation_ours.csv'
-    report = check_annotations(convert_annotations([path]).content, CheckSettings())
-    (finding,) = report.findings.of('fps-contradiction')
+    report = check_annotations(convert_annotations([path]).content)
+    (finding,) = report.of('fps-contradiction')
     assert finding.video_id == 'video_validation_0000666'
     # 6708 / 25 fps is 268.32 s, the row says 223.6 s.
     assert '2 of 2 actions up to 1118 frames = 44.72 s late' in finding.message
     assert '"fps" is 25, the frame columns were made with 30.00' in finding.message
-    assert [f.message for f in report.findings.of('outside')] == [
+    assert [f.message for f in report.of('outside')] == [
         'video_validation_0000364: annotations[1] [120.5, 127.0] HighJump: '
         'lies outside the video (duration 112.533 s)'
     ]
-    assert [f.group for f in report.findings.of('double-label')] == [
+    assert [f.group for f in report.of('double-label')] == [
         'CliffDiving + Diving'
     ]
 
@@ -168,9 +164,9 @@ def test_frames_counted_from_one_do_not_contradict():
 def test_actions_that_no_window_holds():
     report = check(content_of((1, 2, 'run'), (3, 6.3, 'jump')))
     # 33 frames in windows of 32.
-    (finding,) = report.findings.of('uncovered')
+    (finding,) = report.of('uncovered')
     assert finding.index == 1
-    assert report.coverage.num_windows.tolist()[1] == 0
+    assert report.actions.windows.tolist()[1] == 0
     alone = check(content_of((3, 6.3, 'jump')))
     assert kinds(alone) == {'uncovered': 1, 'no-window': 1}
     assert 'no level can represent 100.00% of the actions' in describe_check(alone)
@@ -187,9 +183,10 @@ def test_windows_counted_as_afsd_does():
 def test_actions_between_the_locations():
     # Locations are at 2, 6, 10, ... and 4, 12, ... and 8, 24 frames.
     report = check(content_of((0.21, 0.39, 'run'), (0.5, 0.7, 'jump'), duration=3.2))
-    assert report.findings.of('no-location')[0].index == 0
-    assert report.coverage.num_inside.tolist() == [[0, 0, 0], [1, 0, 0]]
-    assert report.coverage.num_assigned.tolist() == [0, 1]
+    assert report.of('no-location')[0].index == 0
+    levels = report.actions[['s4', 's8', 's16']]
+    assert levels.to_numpy().tolist() == [[0, 0, 0], [1, 0, 0]]
+    assert report.actions.assigned.tolist() == [0, 1]
 
 
 @given(
@@ -204,13 +201,12 @@ def test_locations_against_counting_one_by_one(frames):
     # One window for the whole video, so that the reference needs no windows.
     windows = WindowSettings(clip_len=96, num_levels=3)
     report = check(content_of(*actions, duration=9.6), windows=windows)
-    coverage = report.coverage
     owners = [0] * len(actions)
-    for level, stride in enumerate((4, 8, 16)):
+    for stride in (4, 8, 16):
         centres = [(i + 0.5) * stride for i in range(96 // stride)]
         for row, (start, end, _) in enumerate(actions):
             inside = sum(start * 10 <= c <= end * 10 for c in centres)
-            assert coverage.num_inside[row, level] == inside
+            assert report.actions[f's{stride}'][row] == inside
         for centre in centres:
             holding = [
                 (end - start, row)
@@ -219,28 +215,28 @@ def test_locations_against_counting_one_by_one(frames):
             ]
             if holding:
                 owners[min(holding)[1]] += 1
-    assert coverage.num_assigned.sum() == sum(owners)
-    lengths = [entry['actions'] for entry in report.length_bins()]
-    assert sum(lengths) == len(actions)
+    assert report.actions.assigned.sum() == sum(owners)
+    assert report.per_length.actions.sum() == len(actions)
 
 
 def test_one_window_per_video_whatever_its_length():
     windows = WindowSettings(clip_len=64, frames_per_video=64, num_levels=3)
     report = check(content_of((10, 90, 'run'), duration=100.0), windows=windows)
     assert kinds(report) == {}
-    assert report.coverage.lengths_f.tolist() == pytest.approx([51.2])
-    assert report.coverage.kept_windows == {'training': 1}
+    assert report.actions.length_f.tolist() == pytest.approx([51.2])
+    assert report.videos.windows.tolist() == [1]
     # Two sampled frames of this video are more than three seconds.
     short = check(content_of((10, 13, 'run'), duration=100.0), windows=windows)
-    assert short.findings.of('too-short')[0].message.endswith('1.92 sampled frames')
+    assert short.of('too-short')[0].message.endswith('1.92 sampled frames')
 
 
 def test_length_bins():
     report = check(content_of((1, 1.2, 'run'), (2, 5.2, 'jump'), (1, 9.9, 'run')))
-    bins = [(b['from_f'], b['to_f'], b['actions']) for b in report.length_bins()]
+    bins = report.per_length
     # Two frames; as long as the window; longer.
-    assert bins == [(0.0, 2.0, 1), (16.0, 32.0, 1), (64.0, 128.0, 1)]
-    assert sum(b['share'] for b in report.length_bins()) == pytest.approx(1)
+    rows = bins[['from_f', 'to_f', 'actions']].to_numpy().tolist()
+    assert rows == [[0, 2, 1], [16, 32, 1], [64, 128, 1]]
+    assert bins.share.sum() == pytest.approx(1)
 
 
 # Video files
@@ -279,8 +275,8 @@ def test_video_files_that_do_not_agree(video):
         'fps-mismatch': 1,
         'extra-video': 1,
     }
-    assert report.findings.of('missing-video')[0].message.endswith('c.mp4')
-    assert report.findings.of('extra-video')[0].message.endswith('more.mp4')
+    assert report.of('missing-video')[0].message.endswith('c.mp4')
+    assert report.of('extra-video')[0].message.endswith('more.mp4')
     with pytest.raises(UserError, match='no such folder'):
         check(content, video_dirs=[str(path.parent / 'none')])
 
@@ -339,7 +335,7 @@ def test_extracted_frames_that_do_not_agree(layout, tmp_path):
         'duration-mismatch': 1,
         'extra-video': 1,
     }
-    (found,) = report.findings.of('duration-mismatch')
+    (found,) = report.of('duration-mismatch')
     assert '13 frames at 10 fps = 1.30 s' in found.message
 
 
@@ -355,7 +351,7 @@ def test_a_fixed_number_of_frames_and_streams_that_differ(tmp_path):
     np.save(flow / 'a.npy', np.zeros((24, 16, 16, 2), np.uint8))
     report = check(content, windows=windows, video_dirs=[str(rgb), str(flow)])
     assert kinds(report) == {'frame-count': 1, 'stream-mismatch': 1}
-    (found,) = report.findings.of('stream-mismatch')
+    (found,) = report.of('stream-mismatch')
     assert 'rgb_npy/a.npy has 20 frames' in found.message
     (tmp_path / 'empty').mkdir()
     with pytest.raises(UserError, match='holds no video files'):
@@ -429,8 +425,6 @@ def test_dropping_leaves_only_what_is_right(repair):
     assert segments_of(fixed) == [(4.0, 5.0, 'run')]
     assert len(changes) == 6
     assert check(fixed).is_safe
-    with pytest.raises(ValueError, match="mode must be one of .*'x'"):
-        repair(content, check(content).findings, 'x')
 
 
 number = st.floats(-5, 15) | st.integers(-5, 15) | st.just(math.nan)
@@ -496,8 +490,8 @@ def test_many_classes_are_shortened_in_the_text():
 
 def test_an_annotation_without_any_action():
     report = check(content_of())
-    assert np.shape(report.coverage.num_inside) == (0, 3)
-    assert report.length_bins() == []
+    assert report.actions[['s4', 's8', 's16']].shape == (0, 3)
+    assert report.per_length.empty
     assert 'training: 0 actions in 1 videos, 1 of them without any' in describe_check(
         report
     )
