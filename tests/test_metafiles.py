@@ -1,76 +1,116 @@
-"""The metafiles say what is true of their configs."""
+"""The metafiles say what is true of configs, weights, and the numbers of the paper."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
-import yaml
+import torch
 from mmaction.registry import MODELS
 from mmengine.config import Config
 
-import mmtal_mts  # noqa: F401  registers the components
+from mmtal_mts.apis import find_weights, list_models
+from mmtal_mts.apis.model_zoo import metafile_entries
 
-ROOT = Path(__file__).parents[1] / 'configs'
-ALL = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob('[!_]*/*.py'))
+ROOT = Path(__file__).parents[1]
+MODELS_BY_NAME = metafile_entries()
+CONFIGS = {path.stem: path for path in (ROOT / 'configs').glob('[!_]*/*.py')}
+IS_FUSED = {name: name.endswith('-two-stream') for name in sorted(CONFIGS)}
+MAX_BYTES = 8_000_000
 # Parameters of the published AFSD code: the baseline must stay what it is.
 AFSD_PARAMETERS = {
-    'afsd/afsd_i3d_1xb1-256x96x96-16e_thumos14-rgb.py': 44746069,
-    'afsd/afsd_i3d_1xb1-256x96x96-16e_thumos14-flow.py': 44724117,
-    'afsd/afsd_i3d_1xb1-768x96x96-16e_activitynet-rgb.py': 30158127,
-    'afsd/afsd_i3d_1xb1-768x96x96-16e_activitynet-flow.py': 30136175,
+    'afsd_i3d_1xb1-256x96x96-16e_thumos14-rgb': 44746069,
+    'afsd_i3d_1xb1-256x96x96-16e_thumos14-flow': 44724117,
+    'afsd_i3d_1xb1-768x96x96-16e_activitynet-rgb': 30158127,
+    'afsd_i3d_1xb1-768x96x96-16e_activitynet-flow': 30136175,
 }
+T, A = 'tal-mts_i3d_1xb1-256x96x96', 'tal-mts_i3d_1xb1-768x96x96'
 
 
-def metafile_models() -> dict[str, dict]:
-    index = yaml.safe_load((ROOT.parent / 'model-index.yml').read_text())
-    return {
-        model['Config']: model
-        for path in index['Import']
-        for model in yaml.safe_load((ROOT.parent / path).read_text())['Models']
-    }
+def facts(name):
+    return MODELS_BY_NAME[name]['Metadata']
+
+
+def measured(entry):
+    results = entry.get('Results', [])
+    return {name: v for result in results for name, v in result['Metrics'].items()}
+
+
+def test_metafiles_list_every_config():
+    listed = {name: ROOT / entry['Config'] for name, entry in MODELS_BY_NAME.items()}
+    assert listed == CONFIGS
 
 
 @pytest.mark.parametrize('name', AFSD_PARAMETERS)
 def test_published_baseline_has_its_number_of_parameters(name):
-    listed = metafile_models()[f'configs/{name}']['Metadata']['Parameters']
-    assert listed == AFSD_PARAMETERS[name]
+    assert facts(name)['Parameters'] == AFSD_PARAMETERS[name]
 
 
-def test_metafiles_list_every_config():
-    assert set(metafile_models()) == {f'configs/{name}' for name in ALL}
-
-
-@pytest.mark.parametrize(
-    'name', [name for name in ALL if name.endswith('-two-stream.py')]
-)
+@pytest.mark.parametrize('name', [name for name in IS_FUSED if IS_FUSED[name]])
 def test_two_streams_have_the_parameters_of_both(name):
-    listed = metafile_models()
-    data = name.rpartition('-two-stream')[0].rpartition('_')[2]
-    single = [
-        model['Metadata']['Parameters']
-        for config, model in listed.items()
-        if Path(config).name.startswith('tal-mts_i3d')
-        and Path(config).stem.endswith((f'{data}-rgb', f'{data}-flow', f'48_{data}'))
-    ]
-    assert len(single) == 2
-    assert listed[f'configs/{name}']['Metadata']['Parameters'] == sum(single)
+    data = name.removesuffix('-two-stream').rpartition('_')[2]
+    ends = (f'{data}-rgb', f'{data}-flow', f'48_{data}')
+    parts = [n for n in CONFIGS if n.startswith('tal-mts_i3d') and n.endswith(ends)]
+    assert len(parts) == 2
+    assert facts(name)['Parameters'] == sum(facts(n)['Parameters'] for n in parts)
 
 
-@pytest.mark.parametrize(
-    'name', [name for name in ALL if not name.endswith('-two-stream.py')]
-)
+@pytest.mark.parametrize('name', [name for name in IS_FUSED if not IS_FUSED[name]])
 def test_metafile_agrees_with_the_config(name):
-    cfg = Config.fromfile(str(ROOT / name))
+    cfg = Config.fromfile(str(CONFIGS[name]))
     cfg.model.backbone.pop('pretrained', None)  # a download
-    listed = metafile_models()[f'configs/{name}']
-    assert listed['Name'] == Path(name).stem
-    model = MODELS.build(cfg.model)
-    assert listed['Metadata']['Parameters'] == sum(
-        p.numel() for p in model.parameters()
-    )
-    assert listed['Metadata']['Epochs'] == cfg.train_cfg.max_epochs
+    model, listed = MODELS.build(cfg.model), facts(name)
+    assert listed['Parameters'] == sum(p.numel() for p in model.parameters())
+    assert listed['Epochs'] == cfg.train_cfg.max_epochs
     modality = cfg.train_dataloader.dataset.get('modality', 'RGB')
     if cfg.model.backbone.type == 'FeatureEmbedding':
         modality = 'Features'
-    assert listed['Metadata']['Modality'] == modality
+    assert listed['Modality'] == modality
+
+
+@pytest.mark.parametrize(
+    ('name', 'table', 'row', 'whole_range'),
+    [
+        (f'{T}_thumos14-two-stream', 'Table I', '`T-rgb.py`, `T-flow.py`', None),
+        (f'{A}_activitynet-two-stream', 'Table II', '`A-rgb.py`, `A-flow.py`', None),
+        (f'{T}-25e_thumos14-rgb', 'Table V', '`T-rgb.py`', '0.1:0.7'),
+        (f'{T}-25e_thumos14-flow', 'Table V', '`T-flow.py`', '0.1:0.7'),
+        (f'{A}-25e_activitynet-rgb', 'Table IV', '`A-rgb.py`', '0.5:0.95'),
+        (f'{A}-25e_activitynet-flow', 'Table IV', '`A-flow.py`', '0.5:0.95'),
+    ],
+)
+def test_paper_metrics_are_those_of_docs_reproduce(name, table, row, whole_range):
+    text = (ROOT / 'docs/reproduce.md').read_text().split(f'## {table}:')[1]
+    lines = [line for line in text.split('\n## ')[0].splitlines() if '|' in line]
+    cells = [[cell.strip() for cell in line.strip('|').split('|')] for line in lines]
+    values = next(c for c in cells if c[0] == row and 'ours' not in c[:2])
+    head = [cell.replace('paper', '').strip() for cell in cells[0]]
+    pairs = zip(head, values, strict=False)
+    wanted = {key: float(v) for key, v in pairs if re.fullmatch(r'[\d.]+', v)}
+    if whole_range:
+        wanted[whole_range] = wanted.pop('average')
+    assert facts(name)['Paper Metrics'] == {f'mAP@{k}': v for k, v in wanted.items()}
+
+
+@pytest.mark.parametrize('name', MODELS_BY_NAME)
+def test_what_is_measured_has_a_command_and_averages_are_true(name):
+    entry = MODELS_BY_NAME[name]
+    assert bool(measured(entry)) == ('Command' in entry['Metadata'])
+    assert measured(entry) or 'Weights' not in entry
+    for metrics in (measured(entry), entry['Metadata'].get('Paper Metrics', {})):
+        parts = [v for k, v in metrics.items() if re.fullmatch(r'mAP@0\.[3-7]', k)]
+        if len(parts) == 5 and 'mAP@0.3:0.7' in metrics:
+            mean = pytest.approx(sum(parts) / 5, abs=0.06)
+            assert metrics['mAP@0.3:0.7'] == mean
+
+
+def test_released_files_are_listed_small_and_true(monkeypatch):
+    monkeypatch.delenv('MMTAL_ZOO', raising=False)
+    paths = {name: find_weights(name) for name in list_models(with_weights=True)}
+    assert {*(ROOT / 'zoo').glob('*.pth')} == {*paths.values()}
+    for name, path in paths.items():
+        assert path.stat().st_size < MAX_BYTES
+        meta = torch.load(path, weights_only=True)['meta']
+        assert meta['cfg'] and meta['dataset_meta']['classes']
+        assert path.name.startswith(f'{name}-')

@@ -9,14 +9,8 @@ import sys
 try:
     from mmengine.dist import is_main_process
 
-    from mmtal_mts.apis import (
-        CfgOptionsAction,
-        TALInferencer,
-        find_config,
-        load_config,
-        merge_options,
-    )
-    from mmtal_mts.apis.batch_inference import FORMATS, BatchInference, join_processes
+    from mmtal_mts import apis
+    from mmtal_mts.apis.batch_inference import FORMATS, infer_videos, join_processes
     from mmtal_mts.apis.writers import Selection
     from mmtal_mts.datasets.flow import FLOW_METHODS
     from mmtal_mts.utils import run_tool
@@ -49,7 +43,7 @@ def parse_args() -> argparse.Namespace:
     add('--flow-method', choices=FLOW_METHODS, default='tvl1', help=flow)
     add('--overwrite', action='store_true', help='do finished videos again')
     options = 'KEY=VALUE to override settings of the config'
-    add('--cfg-options', nargs='+', action=CfgOptionsAction, help=options)
+    add('--cfg-options', nargs='+', action=apis.CfgOptionsAction, help=options)
     launchers = ['none', 'pytorch', 'slurm', 'mpi']
     add('--launcher', choices=launchers, default='none', help='split the videos')
     add('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
@@ -66,9 +60,9 @@ def main() -> None:
     args = parse_args()
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     own_device = join_processes(args.launcher)
-    cfg = merge_options(load_config(find_config(args.model)), args.cfg_options)
-    inferencer = TALInferencer(
-        cfg,
+    cfg = apis.load_config(apis.find_config(args.model))
+    inferencer = apis.TALInferencer(
+        apis.merge_options(cfg, args.cfg_options),
         args.weights,
         args.device or own_device,
         batch_size=args.batch_size,
@@ -76,15 +70,9 @@ def main() -> None:
         frame_size=args.frame_size,
         flow_method=args.flow_method,
     )
-    run = BatchInference(
-        inferencer,
-        args.out,
-        args.formats,
-        Selection(args.score_thr, args.top_k or None, args.classes),
-        args.annotations,
-        args.overwrite,
-    )
-    report = run(args.inputs)
+    selection = Selection(args.score_thr, args.top_k or None, args.classes)
+    files = args.inputs, args.out, args.formats, selection, args.annotations
+    report = infer_videos(inferencer, *files, args.overwrite)
     if is_main_process():
         print(f'{report.summary()}\nresults are in {args.out}')
     if report.failed:

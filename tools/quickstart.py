@@ -21,7 +21,7 @@ try:
         test,
         train,
     )
-    from mmtal_mts.apis.timeline import plot_timelines
+    from mmtal_mts.apis.writers import plot_timelines
     from mmtal_mts.datasets.synthetic import generate_dataset
     from mmtal_mts.utils import (
         UserError,

@@ -19,9 +19,8 @@ from ..datasets.video import VideoReader
 from ..utils import UserError
 from ..utils.io import atomic_write
 from ..visualization import class_color
-from .writers import ResultWriter, VideoResult
+from .writers import Selection, VideoResult
 
-Draw = Callable[[np.ndarray, float], np.ndarray]
 PREVIEW_SUFFIX = '.preview.mp4'
 # Fine enough for every common frame rate.
 _TICK = Fraction(1, 90_000)
@@ -36,101 +35,21 @@ _MIN_WIDTH, _MAX_WIDTH = 480, 1280
 _MAX_ROWS = 8
 _PANEL, _TRACK, _TEXT = '#16191d', '#2a2f36', '#e6e9ed'
 
-
-class AnnotatedVideoWriter(ResultWriter):
-    """MP4: the video, what happens now in its corner, and a timeline below it."""
-
-    suffix = '.annotated.mp4'
-
-    def _write(self, shown: VideoResult, path: Path) -> None:
-        if shown.path is None:
-            raise UserError(
-                f'{shown.video_id}: an annotated video needs a video file, not an '
-                'array of frames. Remedy: leave mp4 out of the formats'
-            )
-        _encode(shown.path, path, _Painter(shown))
+Draw = Callable[[np.ndarray, float], np.ndarray]
 
 
-class _Painter:
-    """Draws into frames (H, W, 3) uint8 RGB; small ones are enlarged to fit text."""
-
-    def __init__(self, result: VideoResult) -> None:
-        self.result = result
-        self._size: tuple[int, int] | None = None
-
-    def __call__(self, image: np.ndarray, time: float) -> np.ndarray:
-        if self._size is None:
-            self._prepare(*image.shape[:2])
-        enlarged = self._size[0] > image.shape[1]
-        how = cv2.INTER_CUBIC if enlarged else cv2.INTER_AREA
-        image = cv2.resize(image, self._size, interpolation=how)
-        canvas = Image.fromarray(np.concatenate([image, self._panel]))
-        draw = ImageDraw.Draw(canvas)
-        found, pad = self.result.detections, self._font_size // 2
-        top, height = pad, self._font_size + 2 * pad
-        start, end = found.segments.T
-        best: dict[int, float] = {}
-        for index in np.flatnonzero((start <= time) & (time < end)):
-            best.setdefault(int(found.labels[index]), float(found.scores[index]))
-        for label, score in best.items():
-            text = f'{" ".join(self.result.classes[label].split())}  {score:.2f}'
-            right, bottom = 4 * pad + self._font.getlength(text), top + height - 1
-            draw.rectangle((pad, top, right, bottom), _PANEL)
-            draw.rectangle((pad, top, 2 * pad - 1, bottom), class_color(label))
-            draw.text((3 * pad, top + height / 2), text, _TEXT, self._font, anchor='lm')
-            top += height + pad // 3
-            if top + height > image.shape[0]:
-                break
-        x = self._x(time)
-        draw.rectangle((x, image.shape[0] + 2, x + 1, canvas.height - 3), 'white')
-        return np.asarray(canvas)
-
-    def _prepare(self, height: int, width: int) -> None:
-        """Chooses sizes, and draws all of the panel that does not move."""
-        new_width = int(np.clip(width, _MIN_WIDTH, _MAX_WIDTH)) // 2 * 2
-        self._size = new_width, max(2, round(height * new_width / width) // 2 * 2)
-        self._font_size = max(13, new_width // 45)
-        font = font_manager.findfont('DejaVu Sans')
-        self._font = ImageFont.truetype(font, self._font_size)
-        found = self.result.detections
-        # The classes with the best detections, in label order.
-        labels = sorted(list(dict.fromkeys(found.labels.tolist()))[:_MAX_ROWS])
-        names = [' '.join(self.result.classes[label].split()) for label in labels]
-        row, pad = round(self._font_size * 1.5), self._font_size // 2
-        longest = max((self._font.getlength(name) for name in names), default=0)
-        # The track of a row covers the end of a name that is too long.
-        self._left = int(min(longest, 0.3 * new_width)) + 2 * pad
-        height = (len(labels) * row + 2 * pad + 1) // 2 * 2
-        panel = Image.new('RGB', (new_width, height), _PANEL)
-        draw = ImageDraw.Draw(panel, 'RGBA')
-        for position, (label, name) in enumerate(zip(labels, names, strict=True)):
-            top, bottom = pad + position * row + 3, pad + (position + 1) * row - 4
-            draw.text((pad, top - 3 + row / 2), name, _TEXT, self._font, anchor='lm')
-            draw.rectangle((self._left - pad, top - 3, new_width, bottom + 4), _PANEL)
-            draw.rectangle((self._left, top, new_width - pad - 1, bottom), _TRACK)
-            # The best come last, on top.
-            for index in np.flatnonzero(found.labels == label)[::-1]:
-                x0, x1 = map(self._x, found.segments[index])
-                alpha = round(255 * (0.35 + 0.65 * np.clip(found.scores[index], 0, 1)))
-                fill = f'{class_color(label)}{alpha:02x}'
-                draw.rectangle((x0, top, max(x1, x0 + 1), bottom), fill)
-        self._panel = np.asarray(panel)
-
-    def _x(self, time: float) -> int:
-        """Pixel of a time in the panel."""
-        room = self._size[0] - self._font_size // 2 - 1 - self._left
-        share = np.clip(time / max(self.result.duration, 1e-6), 0, 1)
-        return self._left + round(float(share) * room)
-
-
-def is_playable(path: Path) -> bool:
-    """Says by container, codec and pixel format whether common browsers play a file."""
-    with av.open(str(path)) as container:
-        stream = container.streams.video[0]
-        return (
-            _codec_name(stream) in _PLAYABLE.get(path.suffix.lower(), ())
-            and stream.codec_context.pix_fmt in _PIXELS
+def write_annotated_video(
+    result: VideoResult, path: Path, selection: Selection
+) -> None:
+    """Writes MP4: the video, what happens now in its corner, and a timeline below."""
+    if result.path is None:
+        raise UserError(
+            f'{result.video_id}: an annotated video needs a video file, not an array '
+            'of frames. Remedy: leave mp4 out of the formats'
         )
+    with closing(VideoReader(result.path)) as reader:
+        size = reader.at(0.0).shape[:2]
+    _encode(result.path, path, _Painter(selection(result), *size))
 
 
 def write_preview(source: str, path: Path) -> None:
@@ -142,22 +61,91 @@ def write_preview(source: str, path: Path) -> None:
         height, width = (max(2, round(n * scale / 2) * 2) for n in image.shape[:2])
         return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
 
-    with atomic_write(path) as temporary:
-        _encode(source, temporary, shrink, crf=26)
+    _encode(source, path, shrink, crf=26)
+
+
+def is_playable(path: Path) -> bool:
+    """Says by container, codec and pixel format whether common browsers play a file."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        codecs = _PLAYABLE.get(path.suffix.lower(), ())
+        pixels = stream.codec_context.pix_fmt
+        return _codec_name(stream) in codecs and pixels in _PIXELS
+
+
+class _Painter:
+    """Draws into frames (H, W, 3) uint8 RGB; small ones are enlarged to fit text."""
+
+    def __init__(self, shown: VideoResult, height: int, width: int) -> None:
+        self.found, self.duration = shown.detections, shown.duration
+        self.names = [' '.join(name.split()) for name in shown.classes]
+        new_width = int(np.clip(width, _MIN_WIDTH, _MAX_WIDTH)) // 2 * 2
+        self.size = new_width, max(2, round(height * new_width / width) // 2 * 2)
+        size = max(13, new_width // 45)
+        self.font = ImageFont.truetype(font_manager.findfont('DejaVu Sans'), size)
+        # All of the panel that does not move: the classes with the best detections.
+        labels = sorted(list(dict.fromkeys(self.found.labels.tolist()))[:_MAX_ROWS])
+        row, pad = round(size * 1.5), size // 2
+        lengths = [self.font.getlength(self.names[label]) for label in labels]
+        # The track of a row covers the end of a name that is too long.
+        self.left = int(min(max(lengths, default=0), 0.3 * new_width)) + 2 * pad
+        height = (len(labels) * row + 2 * pad + 1) // 2 * 2
+        panel = Image.new('RGB', (new_width, height), _PANEL)
+        draw, text = ImageDraw.Draw(panel, 'RGBA'), dict(font=self.font, anchor='lm')
+        for position, label in enumerate(labels):
+            top, bottom = pad + position * row + 3, pad + (position + 1) * row - 4
+            draw.text((pad, top - 3 + row / 2), self.names[label], _TEXT, **text)
+            draw.rectangle((self.left - pad, top - 3, new_width, bottom + 4), _PANEL)
+            draw.rectangle((self.left, top, new_width - pad - 1, bottom), _TRACK)
+            # The best come last, on top.
+            for index in np.flatnonzero(self.found.labels == label)[::-1]:
+                x0, x1 = map(self._x, self.found.segments[index])
+                strength = 0.35 + 0.65 * np.clip(self.found.scores[index], 0, 1)
+                fill = f'{class_color(label)}{round(255 * strength):02x}'
+                draw.rectangle((x0, top, max(x1, x0 + 1), bottom), fill)
+        self.panel = np.asarray(panel)
+
+    def __call__(self, image: np.ndarray, time: float) -> np.ndarray:
+        enlarged = self.size[0] > image.shape[1]
+        how = cv2.INTER_CUBIC if enlarged else cv2.INTER_AREA
+        image = cv2.resize(image, self.size, interpolation=how)
+        canvas = Image.fromarray(np.concatenate([image, self.panel]))
+        draw, found, pad = ImageDraw.Draw(canvas), self.found, self.font.size // 2
+        best: dict[int, float] = {}
+        start, end = found.segments.T
+        for index in np.flatnonzero((start <= time) & (time < end)):
+            best.setdefault(int(found.labels[index]), found.scores[index])
+        top, height = pad, self.font.size + 2 * pad
+        for label, score in best.items():
+            text = f'{self.names[label]}  {score:.2f}'
+            right, bottom = 4 * pad + self.font.getlength(text), top + height - 1
+            draw.rectangle((pad, top, right, bottom), _PANEL)
+            draw.rectangle((pad, top, 2 * pad - 1, bottom), class_color(label))
+            draw.text((3 * pad, top + height / 2), text, _TEXT, self.font, anchor='lm')
+            top += height + pad // 3
+            if top + height > image.shape[0]:
+                break
+        x = self._x(time)
+        draw.rectangle((x, image.shape[0] + 2, x + 1, canvas.height - 3), 'white')
+        return np.asarray(canvas)
+
+    def _x(self, time: float) -> int:
+        """Pixel of a time in the panel."""
+        room = self.size[0] - self.font.size // 2 - 1 - self.left
+        share = np.clip(time / max(self.duration, 1e-6), 0, 1)
+        return self.left + round(float(share) * room)
 
 
 def _encode(source: str, path: Path, draw: Draw, crf: int = 23) -> None:
     """Writes H.264 with the times of the source, and its sound if MP4 can hold it."""
     with (
+        atomic_write(path) as temporary,
         closing(VideoReader(source, 0)) as reader,
         av.open(source) as container,
-        av.open(str(path), 'w', 'mp4', {'movflags': '+faststart'}) as output,
+        av.open(str(temporary), 'w', 'mp4', {'movflags': '+faststart'}) as output,
     ):
-        pictures = _pictures(reader, output, draw, crf)
-        packets = heapq.merge(
-            pictures, _sound(container, output), key=lambda p: p.dts * p.time_base
-        )
-        for packet in packets:
+        streams = _pictures(reader, output, draw, crf), _sound(container, output)
+        for packet in heapq.merge(*streams, key=lambda p: p.dts * p.time_base):
             output.mux(packet)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import glob
-import hashlib
 import itertools
 import json
 import os
@@ -27,33 +26,28 @@ from ..utils import UserError
 from ..utils.errors import error_message
 from ..utils.io import atomic_write
 from ..version import __version__
-from .annotated_video import PREVIEW_SUFFIX, AnnotatedVideoWriter
-from .report import HtmlReportWriter
+from . import writers
+from .annotated_video import PREVIEW_SUFFIX, write_annotated_video
+from .report import write_report
 from .runner import prepare_cpu_processes
 from .tal_inferencer import TALInferencer
-from .writers import (
-    ActivityNetWriter,
-    CsvWriter,
-    ResultWriter,
-    Selection,
-    SrtWriter,
-    TimelineWriter,
-    VttWriter,
-)
+from .writers import Selection
 
-FORMATS: dict[str, type[ResultWriter]] = {
-    'json': ActivityNetWriter,
-    'csv': CsvWriter,
-    'srt': SrtWriter,
-    'vtt': VttWriter,
-    'png': TimelineWriter,
-    'html': HtmlReportWriter,
-    'mp4': AnnotatedVideoWriter,
+FORMATS = {
+    'json': ('.json', writers.write_json),
+    'csv': ('.csv', writers.write_csv),
+    'srt': ('.srt', writers.write_subtitles),
+    'vtt': ('.vtt', writers.write_subtitles),
+    'png': ('.png', writers.write_timeline),
+    'html': ('.html', write_report),
+    'mp4': ('.annotated.mp4', write_annotated_video),
 }
-"""Writers by the name of their format, the quickest first."""
+"""Endings of files and writers by the name of their format, the quickest first."""
 # Name of the file with the detections of all videos.
 _ALL = 'detections'
 _LIST_SUFFIXES = ('.txt', '.lst')
+# Videos that are no inputs.
+_RESULTS = (FORMATS['mp4'][0], PREVIEW_SUFFIX)
 # Processes meet only at the end, and some may have the longer videos.
 _TIMEOUT_S = 7 * 24 * 3600
 
@@ -73,15 +67,22 @@ class BatchReport:
     failed: dict[str, str] = field(default_factory=dict)
 
     def summary(self) -> str:
-        """A line with the numbers, and one per video that failed with the reason."""
-        line = f'videos: {len(self.done)} done'
-        line += f', {len(self.skipped)} skipped' if self.skipped else ''
-        line += f', {len(self.failed)} failed' if self.failed else ''
-        reasons = [w if p in w else f'{p}: {w}' for p, w in self.failed.items()]
-        return '\n  '.join([line, *reasons])
+        """Returns a line with the numbers, and the reason of each failure."""
+        counts = {name: len(part) for name, part in vars(self).items()}
+        parts = [f'{n} {name}' for name, n in counts.items() if n or name == 'done']
+        reasons = [why if p in why else f'{p}: {why}' for p, why in self.failed.items()]
+        return '\n  '.join([f'videos: {", ".join(parts)}', *reasons])
 
 
-class BatchInference:
+def infer_videos(
+    inferencer: TALInferencer,
+    inputs: Sequence[str | os.PathLike],
+    out_dir: str | os.PathLike,
+    formats: Sequence[str] = ('json', 'html'),
+    selection: Selection = Selection(),  # noqa: B008 (immutable)
+    ann_file: str | os.PathLike | None = None,
+    overwrite: bool = False,
+) -> BatchReport:
     """Runs an inferencer over many videos and writes their results.
 
     A broken video does not stop the others. A video whose files are there, made with
@@ -90,6 +91,7 @@ class BatchInference:
 
     Args:
         inferencer: With the model.
+        inputs: See :func:`find_videos`.
         out_dir: Folder of the results.
         formats: Some of :data:`FORMATS`.
         selection: Which detections are written.
@@ -98,125 +100,92 @@ class BatchInference:
         overwrite: Do finished videos again.
 
     Raises:
-        UserError: A setting is unusable.
+        UserError: A setting is unusable, an input stands for nothing, or results would
+            overwrite a video.
     """
-
-    def __init__(
-        self,
-        inferencer: TALInferencer,
-        out_dir: str | os.PathLike,
-        formats: Sequence[str] = ('json', 'html'),
-        selection: Selection = Selection(),  # noqa: B008 (immutable)
-        ann_file: str | os.PathLike | None = None,
-        overwrite: bool = False,
-    ) -> None:
-        selection.check(inferencer.classes)
-        unknown = [name for name in formats if name not in FORMATS]
-        if unknown or not formats:
-            raise UserError(
-                f'unknown format {", ".join(map(repr, unknown)) or "(none)"}; choose '
-                f'from {", ".join(FORMATS)}'
+    selection.check(inferencer.classes)
+    unknown = [name for name in formats if name not in FORMATS]
+    if unknown or not formats:
+        raise UserError(
+            f'unknown format {", ".join(map(repr, unknown)) or "(none)"}; choose '
+            f'from {", ".join(FORMATS)}'
+        )
+    annotations = None
+    if ann_file is not None:
+        annotations = load_annotations(os.fspath(ann_file), on_invalid='clamp')
+    videos, out_dir = find_videos(inputs, reserved=[_ALL]), Path(out_dir)
+    endings = {kind: end for kind, (end, _) in FORMATS.items() if kind in formats}
+    files = {
+        name: {kind: out_dir / f'{name}{end}' for kind, end in endings.items()}
+        for name in videos
+    }
+    results = {os.path.realpath(f) for own in files.values() for f in own.values()}
+    for path in videos.values():
+        if os.path.realpath(path) in results:
+            raise UserError(f'{path} would be overwritten. Remedy: another --out')
+    settings = dict(
+        version=__version__,
+        formats=sorted(endings),
+        selection=[selection.score_thr, selection.top_k, selection.classes],
+        annotations=_file_stamp(ann_file),
+        config=inferencer.cfg.pretty_text,
+        weights=_file_stamp(inferencer.weights),
+        amp=inferencer.amp,
+        windows=inferencer.window_cfg,
+    )
+    rank, count = dist.get_dist_info()
+    mine, report = list(videos.items())[rank::count], BatchReport()
+    with VideoProgress(len(mine), f'[{rank}] ' if count > 1 else '') as progress:
+        for name, path in mine:
+            # What the results depend on is written down when all of them are there.
+            stamp = json.dumps(dict(video=_file_stamp(path), settings=settings))
+            finished = out_dir / '.finished' / f'{name}.json'
+            if (
+                not overwrite
+                and all(file.is_file() for file in (finished, *files[name].values()))
+                and finished.read_text('utf-8', 'replace') == stamp
+            ):
+                report.skipped.append(name)
+                progress.end(f'{name}: finished before, skipped', 'dim')
+                continue
+            progress.begin(name)
+            began = time.perf_counter()
+            try:
+                result = inferencer(path, video_id=name, report=progress.windows)
+                if annotations is not None:
+                    result = result.with_ground_truth(annotations)
+                for kind, file in files[name].items():
+                    progress.begin(f'{kind} {name}')
+                    FORMATS[kind][1](result, file, selection)
+                with atomic_write(finished) as temporary:
+                    temporary.write_text(stamp, 'utf-8')
+            # Whatever is wrong with this video, the next one may be fine.
+            except Exception as error:
+                if os.environ.get('MMTAL_DEBUG') == '1':
+                    raise
+                report.failed[path] = error_message(error)
+                progress.end(f'{name}: FAILED, {report.failed[path]}', 'red')
+                continue
+            report.done.append(name)
+            number, seconds = len(selection(result).detections), time.perf_counter()
+            text = (
+                f'{name}: {number} action{"s" * (number != 1)} in '
+                f'{result.duration:.1f} s of video, took {seconds - began:.1f} s'
             )
-        self.inferencer = inferencer
-        self.out_dir = Path(out_dir)
-        self.selection = selection
-        self.writers = {k: w(selection) for k, w in FORMATS.items() if k in formats}
-        self.annotations = None
-        if ann_file is not None:
-            self.annotations = load_annotations(os.fspath(ann_file), on_invalid='clamp')
-        self.overwrite = overwrite
-        config = inferencer.cfg.pretty_text.encode('utf-8')
-        self._settings = dict(
-            version=__version__,
-            formats=sorted(self.writers),
-            selection=[selection.score_thr, selection.top_k, selection.classes],
-            annotations=_file_stamp(ann_file),
-            config=hashlib.sha256(config).hexdigest(),
-            weights=_file_stamp(inferencer.weights),
-            amp=inferencer.amp,
-            frame_size=inferencer.frame_size,
-            flow_method=inferencer.flow_method,
-        )
-
-    def __call__(self, inputs: Sequence[str | os.PathLike]) -> BatchReport:
-        """Processes all videos.
-
-        Args:
-            inputs: See :func:`find_videos`.
-
-        Raises:
-            UserError: An input stands for nothing, or results would overwrite a video.
-        """
-        videos = find_videos(inputs, reserved=[_ALL])
-        results = {os.path.realpath(f) for v in videos for f in self.files(v).values()}
-        for path in videos.values():
-            if os.path.realpath(path) in results:
-                raise UserError(f'{path} would be overwritten. Remedy: another --out')
-        rank, count = dist.get_dist_info()
-        mine = list(videos.items())[rank::count]
-        report = BatchReport()
-        with VideoProgress(len(mine), f'[{rank}] ' if count > 1 else '') as progress:
-            for name, path in mine:
-                self._process(name, path, report, progress)
-        reports = dist.all_gather_object(report)
-        report = BatchReport(
-            sorted(name for part in reports for name in part.done),
-            sorted(name for part in reports for name in part.skipped),
-            {path: why for part in reports for path, why in part.failed.items()},
-        )
-        if rank == 0 and len(videos) > 1 and 'json' in self.writers:
-            classes, found = self.inferencer.classes, {}
-            for path in (self.files(name)['json'] for name in videos):
-                if path.is_file():
-                    found.update(load_detections(path, classes))
-            dump_detections(self.out_dir / f'{_ALL}.json', found, classes)
-        return report
-
-    def files(self, name: str) -> dict[str, Path]:
-        """The files of a video by format."""
-        kinds = self.writers.items()
-        return {k: self.out_dir / f'{name}{w.suffix}' for k, w in kinds}
-
-    def _process(
-        self, name: str, path: str, report: BatchReport, progress: VideoProgress
-    ) -> None:
-        """One video, whatever happens."""
-        # What its results depend on, and files that say so if all were written.
-        stamp = json.dumps(dict(video=_file_stamp(path), settings=self._settings))
-        finished = self.out_dir / '.finished' / f'{name}.json'
-        files = self.files(name)
-        if (
-            not self.overwrite
-            and all(file.is_file() for file in (finished, *files.values()))
-            and finished.read_text('utf-8', 'replace') == stamp
-        ):
-            report.skipped.append(name)
-            return progress.end(f'{name}: finished before, skipped', 'dim')
-        progress.begin(name)
-        began = time.perf_counter()
-        try:
-            result = self.inferencer.detect(path, name, report=progress.windows)
-            if self.annotations is not None:
-                result = result.with_ground_truth(self.annotations)
-            for kind, file in files.items():
-                progress.begin(f'{kind} {name}')
-                self.writers[kind].write(result, file)
-            with atomic_write(finished) as temporary:
-                temporary.write_text(stamp, 'utf-8')
-        # Whatever is wrong with this video, the next one may be fine.
-        except Exception as error:
-            if os.environ.get('MMTAL_DEBUG') == '1':
-                raise
-            report.failed[path] = error_message(error)
-            return progress.end(f'{name}: FAILED, {report.failed[path]}', 'red')
-        report.done.append(name)
-        number, seconds = len(self.selection(result).detections), time.perf_counter()
-        progress.end(
-            f'{name}: {number} action{"s" * (number != 1)} in '
-            f'{result.duration:.1f} s of video, took {seconds - began:.1f} s'
-        )
-        for warning in result.warnings:
-            progress.line(f'  {name}: {warning}', 'yellow')
+            notes = [f'  {name}: {warning}' for warning in result.warnings]
+            progress.end('\n'.join([text, *notes]), 'yellow' if notes else '')
+    reports = dist.all_gather_object(report)
+    if rank == 0 and len(videos) > 1 and 'json' in endings:
+        classes, found = inferencer.classes, {}
+        for path in (own['json'] for own in files.values()):
+            if path.is_file():
+                found.update(load_detections(path, classes))
+        dump_detections(out_dir / f'{_ALL}.json', found, classes)
+    return BatchReport(
+        sorted(name for part in reports for name in part.done),
+        sorted(name for part in reports for name in part.skipped),
+        {path: why for part in reports for path, why in part.failed.items()},
+    )
 
 
 class VideoProgress(Progress):
@@ -228,10 +197,9 @@ class VideoProgress(Progress):
     """
 
     def __init__(self, num_videos: int, prefix: str = '') -> None:
-        console = Console(highlight=False, soft_wrap=True)
-        super().__init__(
-            console=console, transient=True, disable=not console.is_terminal
-        )
+        terminal = Console(highlight=False, soft_wrap=True)
+        is_hidden = not terminal.is_terminal
+        super().__init__(console=terminal, transient=True, disable=is_hidden)
         self._prefix = prefix
         self._videos = self.add_task('videos', total=num_videos)
         self._windows = self.add_task('', total=None, visible=False)
@@ -239,20 +207,15 @@ class VideoProgress(Progress):
     def begin(self, name: str) -> None:
         """Starts the bar of a video, or of a file that is written for it, anew."""
         self.reset(self._windows, description=escape(name), visible=True)
-        self.update(self._windows, total=None)
 
     def windows(self, done: int, total: int | None) -> None:
         """Shows how many windows of the video are done, of how many if known."""
         self.update(self._windows, completed=done, total=total)
 
     def end(self, text: str, style: str = '') -> None:
-        """Writes a line on a finished video."""
-        self.line(text, style)
-        self.advance(self._videos)
-
-    def line(self, text: str, style: str = '') -> None:
-        """Writes a line in a style of :mod:`rich`."""
+        """Writes on a finished video, in a style of :mod:`rich`."""
         self.console.print(self._prefix + text, style=style, markup=False)
+        self.advance(self._videos)
 
 
 def join_processes(launcher: str = 'none') -> str | None:
@@ -304,28 +267,25 @@ def find_videos(
     Raises:
         UserError: An input stands for nothing.
     """
-    unique: dict[str, str] = {}
-    for item in inputs:
-        for path in _expand(os.fspath(item)):
-            unique.setdefault(os.path.realpath(path), path)
-    names: dict[Path, str] = {}
-    paths = [Path(path) for path in unique.values()]
-    # More and more of the path, until nothing else has the name.
-    for level in range(3):
-        proposed = {
-            path: names.get(path)
-            or (path.stem, path.name, '_'.join(path.resolve().parts[-2:]))[level]
-            for path in paths
-        }
-        used = Counter(name.casefold() for name in (*proposed.values(), *reserved))
-        names |= {p: n for p, n in proposed.items() if used[n.casefold()] == 1}
-    taken = {name.casefold() for name in (*names.values(), *reserved)}
-    for path in paths:
-        if path not in names:
-            numbered = (f'{path.name}-{number}' for number in itertools.count(2))
-            names[path] = next(n for n in numbered if n.casefold() not in taken)
-            taken.add(names[path].casefold())
-    return {names[path]: str(path) for path in paths}
+    found: dict[str, Path] = {}
+    for path in (path for item in inputs for path in _expand(os.fspath(item))):
+        found.setdefault(os.path.realpath(path), Path(path))
+    # More and more of the path, until no other has the name.
+    forms = {
+        path: dict.fromkeys([path.stem, path.name, '_'.join(path.resolve().parts[-2:])])
+        for path in found.values()
+    }
+    taken = Counter(form.casefold() for own in forms.values() for form in own)
+    taken.update(name.casefold() for name in reserved)
+    names = {}
+    for path, own in forms.items():
+        free = (form for form in own if taken[form.casefold()] == 1)
+        numbered = (f'{path.name}-{number}' for number in itertools.count(2))
+        numbered = (form for form in numbered if form.casefold() not in taken)
+        name = next(itertools.chain(free, numbered))
+        taken[name.casefold()] += 1
+        names[name] = str(path)
+    return names
 
 
 def _expand(item: str) -> list[str]:
@@ -333,18 +293,13 @@ def _expand(item: str) -> list[str]:
     path = Path(item)
     if path.is_file():
         return _read_list(path) if path.suffix in _LIST_SUFFIXES else [item]
+    problem = 'matches no file' if glob.has_magic(item) else 'does not exist'
+    files = glob.glob(item, recursive=True)
     if path.is_dir():
+        shown = map(str, path.rglob('[!.]*'))
+        files = [name for name in shown if name.lower().endswith(VIDEO_EXTENSIONS)]
         problem = 'holds no video'
-        files = [
-            str(file)
-            for file in path.rglob('*')
-            if file.suffix.lower() in VIDEO_EXTENSIONS and not file.name.startswith('.')
-        ]
-    else:
-        problem = 'matches no file' if glob.has_magic(item) else 'does not exist'
-        files = glob.glob(item, recursive=True)
-    results = (AnnotatedVideoWriter.suffix, PREVIEW_SUFFIX)
-    found = [f for f in files if os.path.isfile(f) and not f.endswith(results)]
+    found = [f for f in files if os.path.isfile(f) and not f.endswith(_RESULTS)]
     if not found:
         raise UserError(
             f'input {item} {problem}. Remedy: give video files, folders with '
@@ -356,12 +311,11 @@ def _expand(item: str) -> list[str]:
 
 def _read_list(path: Path) -> list[str]:
     try:
-        lines = path.read_text(encoding='utf-8-sig').splitlines()
+        lines = map(str.strip, path.read_text(encoding='utf-8-sig').splitlines())
     except UnicodeDecodeError as error:
         raise UserError(f'list file {path} is not UTF-8 text: {error}') from error
-    entries = [line.strip() for line in lines if line.strip()]
     found = []
-    for entry in (entry for entry in entries if not entry.startswith('#')):
+    for entry in (line for line in lines if line and not line.startswith('#')):
         target = path.parent / entry
         if target.suffix in _LIST_SUFFIXES:
             raise UserError(f'list file {path} names another list, {entry}')

@@ -35,10 +35,9 @@ from .batch_inference import find_videos
 from .diagnosis_report import write_diagnosis
 from .evaluation import EvaluationData, load_evaluation_data
 from .model_zoo import find_config
-from .report import HtmlReportWriter
+from .report import write_report
 from .runner import load_config, prepare_test_config, prepare_train_config, test, train
-from .timeline import plot_timelines
-from .writers import Selection, VideoResult
+from .writers import Selection, VideoResult, plot_timelines
 
 TINY_MODEL = 'tal-mts_i3d-tiny_1xb4-128x48x48_synthetic'
 """Base of a training unless another is given; it needs no GPU."""
@@ -204,16 +203,17 @@ def write_reports(data: EvaluationData, video_dir: str, out_dir: Path) -> list[P
     count = sum(len(video.actions) for video in videos.values())
     best = np.sort(np.concatenate([f.scores for f in found.values()]))[::-1][:count]
     # Rounded down to the slider's steps.
-    shown = [Selection(math.floor(100 * min(best[-1], 1)) / 100)] if len(best) else []
-    writer, pages = HtmlReportWriter(*shown or [Selection()]), []
+    score = {'score_thr': math.floor(100 * min(best[-1], 1)) / 100} if len(best) else {}
+    selection, pages = Selection(**score), []
     paths = {os.path.join(video_dir, v.file): v for v in videos.values()}
     for name, path in find_videos(list(paths)).items():
-        video, page = paths[path], out_dir / f'{name}{writer.suffix}'
+        video, page = paths[path], out_dir / f'{name}.html'
         try:
-            facts = video.video_id, found[video.video_id], data.classes, video.duration
+            facts = video.video_id, video.duration, found[video.video_id], video.actions
             start = VideoReader(path).first_frame_s
-            result = VideoResult(*facts, path, video.actions, first_frame_s=start)
-            writer.write(result, page)
+            more = dict(classes=data.classes, path=path, first_frame_s=start)
+            result = VideoResult(*facts, **more)
+            write_report(result, page, selection)
             pages.append(page)
         # Whatever is wrong with this video, the next one may be fine.
         except Exception as error:

@@ -20,7 +20,7 @@ from ..evaluation.diagnosis import BucketTable, Diagnosis
 from ..evaluation.functional.mean_ap import describe_counts, percent_table
 from ..utils import result_console
 from ..utils.io import atomic_write, write_json
-from ..visualization.timeline import FAINT, GRID, INK
+from ..visualization import FAINT, GRID, INK
 
 _PAGE = """<!DOCTYPE html>
 <html lang="en">

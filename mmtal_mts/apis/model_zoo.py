@@ -29,16 +29,13 @@ def list_models(pattern: str = '*', *, with_weights: bool = False) -> list[str]:
         pattern: Only names like this, e.g. ``*thumos14-rgb``.
         with_weights: Only those with released weights.
     """
-    return [
-        name
-        for name, entry in metafile_entries().items()
-        if fnmatch.fnmatchcase(name, pattern)
-        and not (with_weights and 'Weights' not in entry)
-    ]
+    entries = metafile_entries()
+    names = [name for name in entries if not with_weights or 'Weights' in entries[name]]
+    return [name for name in names if fnmatch.fnmatchcase(name, pattern)]
 
 
 def metafile_entries() -> dict[str, dict]:
-    """What the metafiles of ``model-index.yml`` say of each model, by its name."""
+    """Returns what the metafiles of ``model-index.yml`` say of each model, by name."""
     entries = BaseInferencer._get_models_from_metafile(str(_root()))
     return {entry['Name']: entry for entry in entries}
 
@@ -55,9 +52,8 @@ def find_config(model: str | os.PathLike) -> Path:
     entries = metafile_entries()
     if str(model) not in entries:
         known = '\n  '.join(sorted(entries))
-        raise UserError(
-            f'model {str(model)!r} is unknown; those of the metafiles are\n  {known}'
-        )
+        text = f'model {str(model)!r} is unknown; those of the metafiles are'
+        raise UserError(f'{text}\n  {known}')
     return _root() / entries[str(model)]['Config']
 
 
@@ -109,7 +105,11 @@ def local_weights(weights: str | os.PathLike) -> Path:
 
 
 def checkpoint_config(weights: str | os.PathLike) -> Config:
-    """The config of a checkpoint: of the metafile, or else the one saved with it."""
+    """Returns the config of a checkpoint: the metafile's, or else the one saved in it.
+
+    Raises:
+        UserError: There is none, or it is of an older version.
+    """
     path = local_weights(weights)
     for entry in metafile_entries().values():
         if Path(entry.get('Weights', '')).name == path.name:
@@ -127,26 +127,32 @@ def checkpoint_config(weights: str | os.PathLike) -> Config:
 
 
 def init_model(
-    model: str | os.PathLike | Config,
+    model: str | os.PathLike | Config | None,
     weights: str | os.PathLike | None = None,
     device: str | None = None,
 ) -> nn.Module:
     """Loads a network to work with; to run it on videos see :class:`.TALInferencer`.
 
     Args:
-        model: Name of a model, a config file or a config.
+        model: Name of a model, a config file or a config. None: the config that is in
+            the checkpoint.
         weights: Checkpoint: a file, or the address of a released one; or the ``.onnx``
             file of an export. By default the released weights of the model.
         device: See :func:`usable_device`.
 
     Returns:
-        The network in evaluation mode, with the attributes ``cfg``, the config, and
-        ``meta``, what its checkpoint says of itself.
+        The network in evaluation mode, with the attributes ``cfg``, the config,
+        ``weights_file``, and ``meta``, what its checkpoint says of itself.
 
     Raises:
         UserError: The config, the weights or the device are unusable, or do not fit.
     """
-    cfg = model if isinstance(model, Config) else load_config(find_config(model))
+    if model is None and weights is None:
+        raise UserError('a model or a checkpoint with its config is needed')
+    if model is None:
+        cfg = checkpoint_config(weights)
+    else:
+        cfg = model if isinstance(model, Config) else load_config(find_config(model))
     path = local_weights(weights) if weights else find_weights(cfg.filename)
     place = usable_device(device)
     init_default_scope(cfg.get('default_scope', 'mmaction'))
@@ -157,12 +163,12 @@ def init_model(
     else:
         network = MODELS.build(cfg.model)
         network.meta = load_model_weights(network, path)
-    network.cfg = cfg
+    network.cfg, network.weights_file = cfg, str(path)
     return network.to(place).eval()
 
 
 def usable_device(name: str | None) -> torch.device:
-    """The device of a name like 'cuda:1'; None: the first GPU if there is one."""
+    """Returns the device of a name like 'cuda:1'; None: the first GPU if any."""
     name = name or ('cuda' if torch.cuda.is_available() else 'cpu')
     try:
         device = torch.device(name)

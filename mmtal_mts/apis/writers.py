@@ -1,57 +1,56 @@
 """Results of inference, which of them are shown, and the files that they go into.
 
 Text and pictures are here; the page is in :mod:`.report`, the video in
-:mod:`.annotated_video`.
+:mod:`.annotated_video`. A writer is a function of a result, a path, and the selection
+of its detections; the file appears whole or not at all, in folders that are made.
 """
 
 from __future__ import annotations
 
 import csv
+import html
+import os
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
+import cv2
 import numpy as np
+from mmengine.logging import print_log
 
-from ..evaluation.functional.detections import dump_detections
-from ..structures import Annotations, Segments
+from ..datasets.sources import VIDEO_EXTENSIONS
+from ..datasets.video import VideoReader
+from ..evaluation.functional.detections import dump_detections, load_detections
+from ..structures import Annotations, Segments, load_annotations
 from ..utils import UserError
 from ..utils.io import atomic_write
-from ..visualization import Timeline, draw_timelines, read_strip
+from ..visualization import STRIP_ASPECT, Timeline, draw_timelines
 
 
-@dataclass(frozen=True)
-class VideoResult:
-    """Detections of one video, and what is needed to show them.
+@dataclass(frozen=True, kw_only=True)
+class VideoResult(Timeline):
+    """Detections of one video, by descending score, and what is needed to show them.
 
-    Attributes:
-        video_id: Name of the video.
-        detections: By descending score, in seconds since the first frame.
+    Attributes: those of :class:`.Timeline`; seconds count from the first frame.
         classes: Names of the labels.
-        duration: Seconds.
         path: Video file; None for frames that came as an array.
-        ground_truth: Annotated actions in seconds, where they are known.
         warnings: What was wrong with the file.
         first_frame_s: When players show the first frame, in seconds.
     """
 
-    video_id: str
-    detections: Segments
     classes: tuple[str, ...]
-    duration: float
     path: str | None = None
-    ground_truth: Segments | None = None
     warnings: tuple[str, ...] = ()
     first_frame_s: float = 0.0
 
     def rows(self) -> list[tuple[float, float, str, float]]:
-        """Start and end in seconds, class name and score of each detection."""
+        """Returns start and end in seconds, class name and score of each detection."""
         found = self.detections
-        columns = (found.segments.tolist(), found.labels.tolist(), found.scores)
-        return [
-            (start, end, self.classes[label], float(score))
-            for (start, end), label, score in zip(*columns, strict=True)
-        ]
+        names = (self.classes[label] for label in found.labels)
+        columns = (*found.segments.T.tolist(), names, found.scores.tolist())
+        return list(zip(*columns, strict=True))
 
     def with_ground_truth(self, annotations: Annotations) -> VideoResult:
         """Adds the annotated actions of the video, found by its id or file name.
@@ -107,7 +106,7 @@ class Selection:
             )
 
     def __call__(self, result: VideoResult) -> VideoResult:
-        """The same result with the selected detections only."""
+        """Returns the same result with the selected detections only."""
         self.check(result.classes)
         found = result.detections
         keep = found.scores >= self.score_thr
@@ -117,115 +116,62 @@ class Selection:
         return replace(result, detections=found[keep][: self.top_k])
 
 
-class ResultWriter:
-    """Writes the detections of one video into one file.
-
-    Args:
-        selection: Which detections are written.
-
-    Attributes:
-        suffix: Follows the name of the video in the name of the file.
-    """
-
-    suffix: str
-
-    def __init__(self, selection: Selection) -> None:
-        self.selection = selection
-
-    def write(self, result: VideoResult, path: Path) -> None:
-        """Writes the file, whole or not at all; missing folders are made."""
-        with atomic_write(path) as temporary:
-            self._write(self.selection(result), temporary)
-
-    def _write(self, shown: VideoResult, path: Path) -> None:
-        raise NotImplementedError
+def write_json(result: VideoResult, path: Path, selection: Selection) -> None:
+    """Writes JSON in the format of the ActivityNet challenge, nothing rounded."""
+    shown = selection(result)
+    dump_detections(path, {shown.video_id: shown.detections}, shown.classes)
 
 
-class ActivityNetWriter(ResultWriter):
-    """JSON in the format of the ActivityNet challenge, nothing rounded."""
-
-    suffix = '.json'
-
-    def _write(self, shown: VideoResult, path: Path) -> None:
-        dump_detections(path, {shown.video_id: shown.detections}, shown.classes)
-
-
-class CsvWriter(ResultWriter):
-    """A table ``video,start,end,label,score``, times in seconds, by start."""
-
-    suffix = '.csv'
-
-    def _write(self, shown: VideoResult, path: Path) -> None:
-        with open(path, 'w', newline='', encoding='utf-8') as file:
-            table = csv.writer(file)
-            table.writerow(['video', 'start', 'end', 'label', 'score'])
-            for start, end, name, score in sorted(shown.rows()):
-                times = (f'{start:.3f}', f'{end:.3f}')
-                table.writerow([shown.video_id, *times, name, f'{score:.4f}'])
+def write_csv(result: VideoResult, path: Path, selection: Selection) -> None:
+    """Writes a table ``video,start,end,label,score``, times in seconds, by start."""
+    with (
+        atomic_write(path) as temporary,
+        open(temporary, 'w', newline='', encoding='utf-8') as file,
+    ):
+        table = csv.writer(file)
+        table.writerow(['video', 'start', 'end', 'label', 'score'])
+        for start, end, name, score in sorted(selection(result).rows()):
+            times = (f'{start:.3f}', f'{end:.3f}')
+            table.writerow([result.video_id, *times, name, f'{score:.4f}'])
 
 
-class SrtWriter(ResultWriter):
-    """SubRip subtitles.
+def write_subtitles(result: VideoResult, path: Path, selection: Selection) -> None:
+    """Writes subtitles: WebVTT if the path ends with ``.vtt``, else SubRip.
 
     Not every player shows overlapping subtitles, so each names all actions of its
     time.
     """
-
-    suffix = '.srt'
-
-    def _write(self, shown: VideoResult, path: Path) -> None:
-        blocks = enumerate(_cue_texts(shown, ','), start=1)
-        text = '\n'.join(f'{number}\n{cue}' for number, cue in blocks)
-        path.write_text(text, encoding='utf-8')
-
-
-class VttWriter(ResultWriter):
-    """WebVTT subtitles; as :class:`SrtWriter`, with special characters escaped."""
-
-    suffix = '.vtt'
-
-    def _write(self, shown: VideoResult, path: Path) -> None:
-        text = '\n'.join(['WEBVTT\n', *_cue_texts(shown, '.', escaped=True)])
-        path.write_text(text, encoding='utf-8')
-
-
-class TimelineWriter(ResultWriter):
-    """PNG: frames of the video along a time axis, and a row per class."""
-
-    suffix = '.png'
-
-    def _write(self, shown: VideoResult, path: Path) -> None:
-        frames = read_strip(shown.path, shown.duration) if shown.path else []
-        timeline = Timeline(
-            shown.video_id, shown.duration, shown.detections, shown.ground_truth, frames
-        )
-        draw_timelines(path, [timeline], shown.classes, self.selection.score_thr)
+    is_vtt = path.suffix == '.vtt'
+    blocks = ['WEBVTT\n'] if is_vtt else []
+    for number, (*times, actions) in enumerate(cues(selection(result)), start=1):
+        lines = [' --> '.join(_clock(time, '.' if is_vtt else ',') for time in times)]
+        for name, score in actions.items():
+            # One line, without what ends a cue.
+            name = ' '.join(name.split()).replace('-->', '→')
+            if is_vtt:
+                name = html.escape(name, quote=False)
+            lines.append(f'{name} ({score:.2f})')
+        blocks.append('\n'.join([*([] if is_vtt else [str(number)]), *lines, '']))
+    with atomic_write(path) as temporary:
+        temporary.write_text('\n'.join(blocks), encoding='utf-8')
 
 
 def cues(result: VideoResult) -> list[tuple[int, int, dict[str, float]]]:
-    """Cuts the time into stretches in which the same selected actions happen.
+    """Cuts the time into stretches in which the same actions happen.
 
     Returns:
         Start and end in milliseconds of the player, and the best scores of the actions
         by their names, in descending order.
     """
+    segments = result.detections.segments + result.first_frame_s
     # Whole milliseconds, so that no stretch is empty once it is written.
-    shift = result.first_frame_s
-    rows = [
-        (round((shift + start) * 1000), round((shift + end) * 1000), name, score)
-        for start, end, name, score in result.rows()
-    ]
-    rows.sort(reverse=True)
-    times = sorted({time for row in rows for time in row[:2]})
-    active: list[tuple[int, int, str, float]] = []
-    found: list[tuple[int, int, dict[str, float]]] = []
-    for start, end in zip(times, times[1:], strict=False):
-        while rows and rows[-1][0] <= start:
-            active.append(rows.pop())
-        active = [row for row in active if row[1] >= end]
+    segments = np.round(1000 * segments).astype(int)
+    rows, found = result.rows(), []
+    for start, end in pairwise(np.unique(segments).tolist()):
+        happens = (segments[:, 0] <= start) & (segments[:, 1] >= end)
         best: dict[str, float] = {}
-        for *_, name, score in sorted(active, key=lambda row: -row[3]):
-            best.setdefault(name, score)
+        for index in np.flatnonzero(happens):
+            best.setdefault(rows[index][2], rows[index][3])
         if found and found[-1][1:] == (start, best):
             found[-1] = (found[-1][0], end, best)
         elif best:
@@ -233,20 +179,104 @@ def cues(result: VideoResult) -> list[tuple[int, int, dict[str, float]]]:
     return found
 
 
-def _cue_texts(result: VideoResult, separator: str, escaped: bool = False) -> list[str]:
-    """Subtitles without their numbers; ``separator`` is that of milliseconds."""
-    texts = []
-    for start, end, actions in cues(result):
-        lines = [f'{_clock(start, separator)} --> {_clock(end, separator)}']
-        for name, score in actions.items():
-            # One line, without what ends a cue.
-            name = ' '.join(name.split()).replace('-->', '→')
-            if escaped:
-                name = name.replace('&', '&amp;')
-                name = name.replace('<', '&lt;').replace('>', '&gt;')
-            lines.append(f'{name} ({score:.2f})')
-        texts.append('\n'.join([*lines, '']))
-    return texts
+def write_timeline(result: VideoResult, path: Path, selection: Selection) -> None:
+    """Writes PNG: frames of the video along a time axis, and a row per class."""
+    shown = selection(result)
+    if shown.path is not None:
+        shown = replace(shown, frames=read_strip(shown.path, shown.duration))
+    draw_timelines(path, [shown], shown.classes, selection.score_thr)
+
+
+def plot_timelines(
+    ann_file: str | os.PathLike,
+    detection_file: str | os.PathLike,
+    out_path: str | os.PathLike,
+    *,
+    video_dir: str | os.PathLike | None = None,
+    video_ids: Sequence[str] | None = None,
+    num_videos: int = 4,
+    score_thr: float = 0.3,
+    on_invalid: str = 'error',
+    title: str = '',
+) -> None:
+    """Draws ground truth and detections of some videos of a data set.
+
+    Args:
+        ann_file: Native annotation file.
+        detection_file: Detections as the test metric writes them.
+        out_path: PNG file to write.
+        video_dir: Folder with the video files; without it, or where a video is
+            missing, no frames are shown.
+        video_ids: Videos to draw. None: the first ``num_videos`` of the annotation
+            that are in the detection file.
+        num_videos: See ``video_ids``.
+        score_thr: Detections with lower scores are not drawn.
+        on_invalid: What to do about invalid annotations: 'error', 'clamp' or 'drop'.
+        title: Of the picture.
+
+    Raises:
+        ValueError: A video is not annotated, or nothing is left to draw.
+    """
+    annotations = load_annotations(os.fspath(ann_file), on_invalid=on_invalid)
+    detections = load_detections(detection_file, annotations.classes)
+    videos = annotations.videos
+    if video_ids is None:
+        video_ids = [name for name in videos if name in detections][:num_videos]
+        if not video_ids:
+            raise ValueError(f'{detection_file} holds none of the videos of {ann_file}')
+    missing = [name for name in video_ids if name not in videos]
+    if missing:
+        raise ValueError(f'{ann_file} has no video {", ".join(missing)}')
+    timelines = []
+    for name in video_ids:
+        video, frames = videos[name], []
+        found = detections.get(name, Segments.empty(with_scores=True))
+        ends = [*video.actions.segments[:, 1], *found.segments[:, 1]]
+        duration = max(ends, default=0.0) if video.duration is None else video.duration
+        if video_dir is not None:
+            # The file that is annotated, else one that is named by the id.
+            files = [video.file] * bool(video.file)
+            files += [f'{name}{suffix}' for suffix in VIDEO_EXTENSIONS]
+            paths = [p for f in files if (p := Path(video_dir, f)).is_file()]
+            if paths:
+                frames = read_strip(paths[0], duration)
+            else:
+                print_log(f'{video_dir}: no file of video {name}', logger='current')
+        timelines.append(Timeline(name, duration, found, video.actions, frames))
+    draw_timelines(out_path, timelines, annotations.classes, score_thr, title)
+
+
+def read_strip(
+    path: str | os.PathLike, duration_s: float
+) -> list[tuple[float, np.ndarray]]:
+    """Reads as many frames, evenly spread, as fit next to each other in a strip.
+
+    Args:
+        path: Video file, also of varying frame rate.
+        duration_s: Length of the video.
+
+    Returns:
+        Times in seconds, the centres of equal parts of the video, and the pictures
+        (H, W, 3) uint8 on screen there.
+
+    Raises:
+        VideoReadError: It is not a readable video.
+    """
+    with closing(VideoReader(path)) as reader:
+        height, width = reader.at(0.0).shape[:2]
+        count = int(np.clip(round(STRIP_ASPECT * height / width), 4, 32))
+        times = ((np.arange(count) + 0.5) * duration_s / count).tolist()
+        # One at a time: large pictures are scaled down before the next is read.
+        return [(time, shrink_image(reader.at(time))) for time in times]
+
+
+def shrink_image(image: np.ndarray, max_height: int = 180) -> np.ndarray:
+    """Scales an image (H, W, 3) uint8 down to a height, keeping its aspect ratio."""
+    height, width = image.shape[:2]
+    if height <= max_height:
+        return image
+    size = (max(1, round(width * max_height / height)), max_height)
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
 
 def _clock(millis: int, separator: str) -> str:

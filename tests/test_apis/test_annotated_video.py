@@ -3,25 +3,32 @@ from __future__ import annotations
 from pathlib import Path
 
 import av
-import cv2
 import numpy as np
 import pytest
 
 from mmtal_mts.apis.annotated_video import (
-    AnnotatedVideoWriter,
     is_playable,
+    write_annotated_video,
     write_preview,
 )
-from mmtal_mts.apis.writers import Selection, TimelineWriter, VideoResult
+from mmtal_mts.apis.writers import Selection, VideoResult
 from mmtal_mts.datasets.video import VideoReader
 from mmtal_mts.structures import Segments
 from mmtal_mts.utils import UserError
 
 
-def result(path, duration, segments=((0.5, 1.0),), name='jump'):
-    scores = np.linspace(0.9, 0.5, len(segments))
-    found = Segments(segments, np.zeros(len(segments)), scores)
-    return VideoResult('v', found, (name,), duration, path and str(path))
+@pytest.fixture
+def annotate(tmp_path):
+    """Writes the annotated video of a file of some seconds."""
+
+    def run(path, duration, segments=((0.5, 1.0),), name='jump'):
+        scores = np.linspace(0.9, 0.5, len(segments))
+        found = Segments(segments, np.zeros(len(segments)), scores)
+        shown = VideoResult('v', duration, found, classes=(name,), path=path)
+        write_annotated_video(shown, tmp_path / 'out.mp4', Selection())
+        return tmp_path / 'out.mp4'
+
+    return run
 
 
 def times_and_sound(path):
@@ -31,46 +38,38 @@ def times_and_sound(path):
         return frames, [s.codec_context.name for s in container.streams.audio]
 
 
-def test_annotated_video_keeps_times_and_sound(tmp_path, make_video):
-    path = make_video(tmp_path / 'v.mp4', 30, 20, with_sound=True)
-    out = tmp_path / 'out.mp4'
-    AnnotatedVideoWriter(Selection()).write(result(path, 1.5), out)
-    times, sound = times_and_sound(out)
-    assert times == pytest.approx(np.arange(30) / 20, abs=1e-4)
-    assert sound == ['aac']
-    with av.open(str(out)) as container:
-        (audio,) = container.streams.audio
-        assert float(audio.duration * audio.time_base) == pytest.approx(1.5, abs=0.15)
+def lengths(path):
+    with av.open(str(path)) as container:
+        return {s.type: float(s.duration * s.time_base) for s in container.streams}
+
+
+def test_annotated_video_keeps_times_and_sound(tmp_path, make_video, annotate):
+    out = annotate(make_video(tmp_path / 'v.mp4', 30, 20, with_sound=True), 1.5)
+    times = pytest.approx(np.arange(30) / 20, abs=1e-4)
+    assert times_and_sound(out) == (times, ['aac'])
+    assert lengths(out)['audio'] == pytest.approx(1.5, abs=0.15)
     # The decoder of mp3 has another name than the codec.
     path = make_video(tmp_path / 'v.avi', 30, 20, codec='mpeg4', with_sound=True)
-    AnnotatedVideoWriter(Selection()).write(result(path, 1.5), out)
-    assert times_and_sound(out)[1] == ['mp3float']
+    assert times_and_sound(annotate(path, 1.5))[1] == ['mp3float']
     times = [0.0, 0.2, 0.25, 1.9, 4.0]
     path = make_video(tmp_path / 'w.mkv', 5, times=times)
-    AnnotatedVideoWriter(Selection()).write(result(path, 4.1), out)
-    assert times_and_sound(out) == (pytest.approx(times, abs=1e-3), [])
+    assert times_and_sound(annotate(path, 4.1)) == (pytest.approx(times, abs=1e-3), [])
 
 
-def test_sound_that_begins_before_the_pictures(tmp_path, make_video):
+def test_sound_that_begins_before_the_pictures(tmp_path, make_video, annotate):
     path = make_video(tmp_path / 'v.mp4', 20, 10, with_sound=True, delay=1.0)
-    out = tmp_path / 'out.mp4'
-    AnnotatedVideoWriter(Selection()).write(result(path, 2.0), out)
-    with av.open(str(out)) as container:
-        lengths = {s.type: float(s.duration * s.time_base) for s in container.streams}
-    assert lengths['video'] == pytest.approx(2, abs=0.15)
-    assert lengths['audio'] == pytest.approx(2, abs=0.15)
+    out = annotate(path, 2.0)
+    assert lengths(out) == pytest.approx(dict(video=2, audio=2), abs=0.15)
     assert VideoReader(out).first_frame_s == pytest.approx(0, abs=0.1)
 
 
-def test_annotated_video_shows_what_happens(tmp_path, make_video):
+def test_annotated_video_shows_what_happens(tmp_path, make_video, annotate):
     path = make_video(tmp_path / 'v.mp4', 40, 20, size=(48, 32))
-    out = tmp_path / 'out.mp4'
-    AnnotatedVideoWriter(Selection()).write(result(path, 2.0), out)
-    before, during = map(VideoReader(out).at, [0.25, 0.75])
+    before, during = map(VideoReader(annotate(path, 2.0)).at, (0.25, 0.75))
     # Enlarged, and with a panel below.
     assert before.shape == during.shape and before.shape[1] == 480
     assert before.shape[0] > 320
-    plain_before, plain = map(VideoReader(path).at, [0.25, 0.75])
+    plain_before, plain = map(VideoReader(path).at, (0.25, 0.75))
     corner, rest = np.s_[8:24, 10:60], np.s_[100:300, 20:200]
     # The label covers the corner with a dark ground, and only while it happens.
     assert abs(before[corner].mean() - plain_before[:, :20].mean()) < 12
@@ -83,36 +82,34 @@ def test_annotated_video_shows_what_happens(tmp_path, make_video):
 
 @pytest.mark.parametrize('segments', [(), ((0, 0.4), (0.1, 0.3), (0, 0.1))])
 @pytest.mark.parametrize('name', ['x', 'a very long name ' * 20, '跳 <b>', ''])
-def test_any_label_and_number_of_detections(segments, name, tmp_path, make_video):
+def test_any_label_and_number_of_detections(
+    segments, name, tmp_path, make_video, annotate
+):
     path = make_video(tmp_path / 'v.mp4', 4, 10, size=(37, 23))
-    shown = result(path, 0.4, segments, name)
-    AnnotatedVideoWriter(Selection()).write(shown, tmp_path / 'out.mp4')
-    assert len(times_and_sound(tmp_path / 'out.mp4')[0]) == 4
+    assert len(times_and_sound(annotate(path, 0.4, segments, name))[0]) == 4
 
 
-def test_annotated_video_needs_a_file(tmp_path):
+def test_annotated_video_needs_a_file(tmp_path, annotate):
     with pytest.raises(UserError, match='needs a video file'):
-        AnnotatedVideoWriter(Selection()).write(result(None, 1), tmp_path / 'out.mp4')
+        annotate(None, 1)
     assert not list(tmp_path.iterdir())
 
 
-def test_timeline_picture_with_and_without_frames(tmp_path, make_video):
-    path = make_video(tmp_path / 'v.mp4', 20, times=np.linspace(0, 30, 20))
-    for source, name in ((path, 'with.png'), (None, 'without.png')):
-        TimelineWriter(Selection()).write(result(source, 30), tmp_path / name)
-    frames, plain = (cv2.imread(str(p)) for p in sorted(tmp_path.glob('*.png')))
-    assert len(frames) > len(plain) + 60
-
-
-def test_what_browsers_play(tmp_path, make_video):
+@pytest.mark.parametrize(
+    ('name', 'options'),
+    [
+        ('4:4:4.mp4', dict(size=(37, 23))),
+        ('old.avi', dict(codec='mpeg4')),
+        ('box.mkv', dict()),
+        ('large.avi', dict(codec='mpeg4', size=(800, 600))),
+    ],
+)
+def test_what_browsers_do_not_play_is_converted(name, options, tmp_path, make_video):
     assert is_playable(Path(make_video(tmp_path / 'a.mp4', 3)))
-    odd = make_video(tmp_path / 'b.mp4', 3, size=(37, 23))  # 4:4:4
-    old = make_video(tmp_path / 'c.avi', 3, codec='mpeg4')
-    box = make_video(tmp_path / 'd.mkv', 3)
-    large = make_video(tmp_path / 'e.avi', 2, codec='mpeg4', size=(800, 600))
-    for source in (odd, old, box, large):
-        assert not is_playable(Path(source))
-        preview = Path(source).with_suffix('.preview.mp4')
-        write_preview(source, preview)
-        assert is_playable(preview)
-    assert VideoReader(preview).at(0).shape == (480, 640, 3)
+    source = make_video(tmp_path / name, 3, **options)
+    assert not is_playable(Path(source))
+    preview = tmp_path / 'v.preview.mp4'
+    write_preview(source, preview)
+    assert is_playable(preview)
+    if 'large' in name:
+        assert VideoReader(preview).at(0).shape == (480, 640, 3)

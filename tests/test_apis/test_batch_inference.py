@@ -3,16 +3,17 @@ from __future__ import annotations
 import json
 import os
 import runpy
-import socket
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
 
 from mmtal_mts.apis import TALInferencer
-from mmtal_mts.apis.batch_inference import FORMATS, BatchInference, find_videos
+from mmtal_mts.apis.batch_inference import FORMATS, find_videos, infer_videos
 from mmtal_mts.apis.writers import Selection
+from mmtal_mts.structures import load_annotations
 from mmtal_mts.utils import UserError
 
 EVERYTHING = Selection(score_thr=0.0, top_k=None)
@@ -21,6 +22,11 @@ EVERYTHING = Selection(score_thr=0.0, top_k=None)
 @pytest.fixture(scope='module')
 def inferencer(tiny_model):
     return TALInferencer(tiny_model.config, tiny_model.weights)
+
+
+@pytest.fixture
+def infer(inferencer):
+    return partial(infer_videos, inferencer, selection=EVERYTHING)
 
 
 @pytest.fixture
@@ -34,11 +40,9 @@ def videos(tmp_path, make_video):
     return folder
 
 
-def test_broken_videos_do_not_stop_the_others(inferencer, videos, tmp_path, capsys):
+def test_broken_videos_do_not_stop_the_others(infer, videos, tmp_path, capsys):
     out = tmp_path / 'out'
-
-    report = BatchInference(inferencer, out, ('json', 'csv'), EVERYTHING)([videos])
-
+    report = infer([videos], out, ('json', 'csv'))
     assert report.done == ['first', 'Übung 2'] and not report.skipped
     names = sorted(os.path.basename(path) for path in report.failed)
     assert names == ['broken.mp4', 'empty.mp4']
@@ -56,30 +60,33 @@ def test_broken_videos_do_not_stop_the_others(inferencer, videos, tmp_path, caps
 
 
 def test_finished_videos_are_skipped_until_something_changes(
-    inferencer, videos, tmp_path, make_video
+    infer, videos, tmp_path, make_video
 ):
-    def run(formats=('json',), selection=EVERYTHING, **more):
-        batch = BatchInference(inferencer, tmp_path / 'out', formats, selection, **more)
-        report = batch([videos / 'first.mp4', videos / 'Übung 2.avi'])
+    inputs = [videos / 'first.mp4', videos / 'Übung 2.avi']
+
+    def run(formats=('json',), **more):
+        report = infer(inputs, tmp_path / 'out', formats, **more)
         return report.done, report.skipped
 
-    both = ['first', 'Übung 2']
+    both, other = ['first', 'Übung 2'], dict(selection=Selection(0.1))
     assert run() == (both, [])
     written = (tmp_path / 'out/first.json').stat().st_mtime_ns
     assert run() == ([], both)
     assert (tmp_path / 'out/first.json').stat().st_mtime_ns == written
     assert run(overwrite=True) == (both, [])
-    assert run(selection=Selection(0.1)) == (both, [])
-    assert run(('json', 'csv'), Selection(0.1)) == (both, [])
-    (tmp_path / 'out/first.csv').unlink()
-    assert run(('json', 'csv'), Selection(0.1)) == (['first'], ['Übung 2'])
-    make_video(videos / 'first.mp4', 21, 10)
-    assert run(('json', 'csv'), Selection(0.1)) == (['first'], ['Übung 2'])
-    (tmp_path / 'out/.finished/first.json').write_text('{torn')
-    assert run(('json', 'csv'), Selection(0.1)) == (['first'], ['Übung 2'])
+    assert run(**other) == (both, [])
+    assert run(('json', 'csv'), **other) == (both, [])
+    changes = [
+        (tmp_path / 'out/first.csv').unlink,
+        lambda: make_video(inputs[0], 21, 10),
+        lambda: (tmp_path / 'out/.finished/first.json').write_text('{torn'),
+    ]
+    for change in changes:
+        change()
+        assert run(('json', 'csv'), **other) == (['first'], ['Übung 2'])
 
 
-def test_every_format_of_odd_videos(inferencer, tmp_path, make_video):
+def test_every_format_of_odd_videos(infer, tmp_path, make_video):
     folder = tmp_path / "a 'b' #1 100%"
     folder.mkdir()
     inputs = [
@@ -89,55 +96,50 @@ def test_every_format_of_odd_videos(inferencer, tmp_path, make_video):
         make_video(folder / 'varying.mp4', 6, times=[0, 0.5, 0.6, 1.9, 2.0, 3.0]),
     ]
     out = tmp_path / 'out'
-    report = BatchInference(inferencer, out, tuple(FORMATS), EVERYTHING)(inputs)
+    report = infer(inputs, out, tuple(FORMATS))
     assert not report.failed
-    for name in report.done:
-        for writer in FORMATS.values():
-            assert (out / f'{name}{writer.suffix}').stat().st_size > 0
     # Nothing temporary is left behind.
-    left = {path.name for path in out.iterdir()} - {'.finished', 'detections.json'}
-    assert len(left) == len(inputs) * len(FORMATS)
+    written = {path.name for path in out.iterdir() if path.stat().st_size > 0}
+    ends = [end for end, _ in FORMATS.values()]
+    expected = {f'{name}{end}' for name in report.done for end in ends}
+    assert written == expected | {'.finished', 'detections.json'}
+    assert len(expected) == len(inputs) * 7
 
 
-def test_results_beside_the_videos(inferencer, videos):
-    batch = BatchInference(inferencer, videos, ('srt', 'mp4'), EVERYTHING)
-    assert batch([videos]).done == ['first', 'Übung 2']
+def test_results_beside_the_videos(infer, videos):
+    assert infer([videos], videos, ('srt', 'mp4')).done == ['first', 'Übung 2']
     assert (videos / 'first.srt').is_file()
-    again = batch([videos])
+    again = infer([videos], videos, ('srt', 'mp4'))
     assert again.skipped == ['first', 'Übung 2'] and len(again.failed) == 2
 
 
-def test_ground_truth_is_found_by_id_or_file(inferencer, videos, tmp_path):
+def test_ground_truth_is_found_by_id_or_file(infer, inferencer, videos, tmp_path):
     entry = dict(duration=2.0, annotations=[dict(segment=[0.5, 1.0], label='yoga')])
-    other = dict(entry, file='some/Übung 2.avi')
+    database = {'first': entry, 'x': dict(entry, file='some/Übung 2.avi')}
     ann_file = tmp_path / 'ann.json'
-    database = {'first': entry, 'x': other}
     ann_file.write_text(json.dumps(dict(version='1', database=database)))
-    batch = BatchInference(inferencer, tmp_path / 'out', ann_file=ann_file)
+    annotations = load_annotations(str(ann_file))
     for name in ('first.mp4', 'Übung 2.avi'):
-        result = inferencer(videos / name).with_ground_truth(batch.annotations)
+        result = inferencer(videos / name).with_ground_truth(annotations)
         assert result.classes == (*inferencer.classes, 'yoga')
         assert result.ground_truth.labels.tolist() == [6]
         np.testing.assert_array_equal(result.ground_truth.segments, [[0.5, 1.0]])
     unknown = inferencer(np.zeros((5, 32, 32, 3), np.uint8), fps=10)
-    assert unknown.with_ground_truth(batch.annotations) is unknown
+    assert unknown.with_ground_truth(annotations) is unknown
+    infer([videos / 'first.mp4'], tmp_path / 'out', ('html',), ann_file=ann_file)
+    assert 'yoga' in (tmp_path / 'out/first.html').read_text(encoding='utf-8')
 
 
-def test_mistakes_are_told_before_any_work(inferencer, videos, tmp_path):
+def test_mistakes_are_told_before_any_work(infer, videos, tmp_path):
     with pytest.raises(UserError, match="unknown format 'gif'"):
-        BatchInference(inferencer, tmp_path, ('gif',))
+        infer([videos], tmp_path, ('gif',))
     with pytest.raises(UserError, match="class 'yoga' is unknown"):
-        BatchInference(inferencer, tmp_path, ('json',), Selection(classes=('yoga',)))
-    with pytest.raises(UserError, match='top_k must be at least 1'):
-        Selection(top_k=0)
-    with pytest.raises(UserError, match='score_thr must be in 0..1'):
-        Selection(score_thr=1.5)
-    (videos / 'first.annotated.mp4').write_bytes(b'mine')
+        infer([videos], tmp_path, selection=Selection(classes=('yoga',)))
+    mine = videos / 'first.annotated.mp4'
+    mine.write_bytes(b'mine')
     with pytest.raises(UserError, match='would be overwritten'):
-        BatchInference(inferencer, videos, ('mp4',))(
-            [videos / 'first.mp4', videos / 'first.annotated.mp4']
-        )
-    assert (videos / 'first.annotated.mp4').read_bytes() == b'mine'
+        infer([videos / 'first.mp4', mine], videos, ('mp4',))
+    assert mine.read_bytes() == b'mine'
 
 
 # One start for both: the packages are imported before the process splits.
@@ -162,25 +164,18 @@ sys.exit(code)
 
 
 @pytest.fixture
-def free_port():
-    with socket.socket() as server:
-        server.bind(('127.0.0.1', 0))
-        return server.getsockname()[1]
+def command(tiny_model, tmp_path, repo_root):
+    model = ['--model', tiny_model.config, '--weights', tiny_model.weights]
+    return [str(repo_root / 'tools/infer.py'), *model, '--out', str(tmp_path / 'out')]
 
 
-def test_tool_on_two_processes(
-    tiny_model, videos, tmp_path, child_env, repo_root, free_port
-):
-    arguments = [
-        *(str(repo_root / 'tools/infer.py'), str(videos)),
-        *('--model', tiny_model.config, '--weights', tiny_model.weights),
-        *('--out', str(tmp_path / 'out'), '--formats', 'json', '--score-thr', '0'),
-        *('--launcher', 'pytorch'),
-    ]
+def test_tool_on_two_processes(command, videos, tmp_path, child_env):
+    options = [str(videos), '--formats', 'json', '--score-thr', '0']
     # What torchrun sets.
-    env = dict(child_env, MASTER_ADDR='127.0.0.1', MASTER_PORT=str(free_port))
+    env = dict(child_env, MASTER_ADDR='127.0.0.1', MASTER_PORT=child_env['PORT'])
     done = subprocess.run(
-        [sys.executable, '-c', TWO_PROCESSES, *arguments],
+        [sys.executable, '-c', TWO_PROCESSES]
+        + [*command, *options, '--launcher', 'pytorch'],
         env=dict(env, WORLD_SIZE='2'),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -195,20 +190,19 @@ def test_tool_on_two_processes(
     assert set(results) == {'first', 'Übung 2'}
 
 
-def test_tool_tells_bad_input(tiny_model, tmp_path, monkeypatch, repo_root, capsys):
-    # In this process: what is tested is the way from the arguments to the message.
-    tool = str(repo_root / 'tools/infer.py')
-    command = [tool, 'gone.mp4', '--model', tiny_model.config]
-    command += ['--weights', tiny_model.weights, '--out', str(tmp_path / 'out')]
-    for arguments, message in (
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
         ((), 'error: input gone.mp4 does not exist'),
         (('--formats', 'gif'), "error: unknown format 'gif'"),
         (('--top-k', '-1'), 'error: top_k must be at least 1'),
-    ):
-        monkeypatch.setattr(sys, 'argv', [*command, *arguments])
-        with pytest.raises(SystemExit) as stop:
-            runpy.run_path(tool, run_name='__main__')
-        assert stop.value.code == 2 and message in capsys.readouterr().err
+    ],
+)
+def test_tool_tells_bad_input(command, arguments, message, monkeypatch, capsys):
+    monkeypatch.setattr(sys, 'argv', [*command, 'gone.mp4', *arguments])
+    with pytest.raises(SystemExit) as stop:
+        runpy.run_path(command[0], run_name='__main__')
+    assert stop.value.code == 2 and message in capsys.readouterr().err
 
 
 @pytest.fixture
@@ -216,23 +210,26 @@ def folder(tmp_path):
     (tmp_path / 'sub').mkdir()
     for name in 'a.mp4 b.AVI notes.md .hidden.mp4 sub/c_d.mkv ü[1].mp4'.split():
         (tmp_path / name).write_bytes(b'')
+    (tmp_path / 'list.txt').write_text('# mine\n\na.mp4\nsub\n*.AVI\ngone.mp4\n')
     return tmp_path
 
 
-def test_folder_is_searched_for_videos(folder):
-    assert list(find_videos([folder])) == ['a', 'b', 'c_d', 'ü[1]']
-    # Each file once.
-    assert list(find_videos([folder / 'b.AVI', folder])) == ['b', 'a', 'c_d', 'ü[1]']
-
-
-def test_file_pattern_and_list(folder):
-    (folder / 'list.txt').write_text('# mine\n\na.mp4\nsub\n*.AVI\ngone.mp4\n')
-    videos = find_videos([folder / 'list.txt'])
-    # A missing file of a list is reported later, with the others done.
-    assert list(videos) == ['a', 'c_d', 'b', 'gone']
-    assert videos['c_d'] == str(folder / 'sub/c_d.mkv')
-    assert list(find_videos([folder / 'ü[1].mp4'])) == ['ü[1]']
-    assert list(find_videos([f'{folder}/**/*.mkv', folder / 'a.mp4'])) == ['c_d', 'a']
+@pytest.mark.parametrize(
+    ('inputs', 'names'),
+    [
+        (['.'], ['a', 'b', 'c_d', 'ü[1]']),
+        # Each file once.
+        (['b.AVI', '.'], ['b', 'a', 'c_d', 'ü[1]']),
+        # A missing file of a list is reported later, with the others done.
+        (['list.txt'], ['a', 'c_d', 'b', 'gone']),
+        (['ü[1].mp4'], ['ü[1]']),
+        (['**/*.mkv', 'a.mp4'], ['c_d', 'a']),
+    ],
+)
+def test_folders_files_patterns_and_lists(folder, inputs, names):
+    videos = find_videos([os.path.join(folder, item) for item in inputs])
+    assert list(videos) == names
+    assert videos.get('c_d', str(folder / 'sub/c_d.mkv')) == str(folder / 'sub/c_d.mkv')
 
 
 def test_results_are_no_inputs(folder):

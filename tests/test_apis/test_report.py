@@ -12,11 +12,12 @@ import cv2
 import numpy as np
 import pytest
 
-from mmtal_mts.apis.report import HtmlReportWriter
+from mmtal_mts.apis.report import write_report
 from mmtal_mts.apis.writers import Selection, VideoResult
 from mmtal_mts.structures import Segments
 
 CHROMIUM = shutil.which('chromium') or shutil.which('google-chrome')
+TRUTH = Segments([[1.0, 4.0], [7.0, 8.0]], [0, 1])
 EVIL = (
     '</script><script>alert(1)</script>',
     '<img src=x onerror=alert(1)>',
@@ -28,12 +29,12 @@ EVIL = (
 class Page(HTMLParser):
     """Tags with their attributes, and the text of scripts by their id."""
 
-    def __init__(self, path):
+    def __init__(self, text):
         super().__init__()
-        self.text = path.read_text(encoding='utf-8')
-        self.tags, self.scripts = [], {}
+        self.text, self.tags, self.scripts = text, [], {}
         self._inside = None
-        self.feed(self.text)
+        self.feed(text)
+        self.data = json.loads(self.scripts['data'])
 
     def handle_starttag(self, tag, attrs):
         self.tags.append((tag, dict(attrs)))
@@ -51,27 +52,25 @@ class Page(HTMLParser):
         (attributes,) = (attrs for name, attrs in self.tags if name == tag)
         return attributes
 
-    @property
-    def data(self):
-        return json.loads(self.scripts['data'])
+
+@pytest.fixture
+def page(tmp_path):
+    """Writes the page of a result to ``out/v.html`` and reads it."""
+
+    def write(video=None, classes=('run', 'jump'), name='v', max_embedded=1e7, **more):
+        segments = [[1, 3], [2, 4], [0, 9.5], [5, 6]]
+        found = Segments(segments, [0, 1, 0, 1], [0.9, 0.5, 0.3, 0.01])
+        more.update(classes=tuple(classes), path=video and str(video))
+        shown = VideoResult(name, 10.0, more.pop('found', found), **more)
+        path = tmp_path / 'out' / 'v.html'
+        write_report(shown, path, Selection(0.4), max_embedded)
+        return Page(path.read_text(encoding='utf-8'))
+
+    return write
 
 
-def result(path=None, classes=('run', 'jump'), name='v', **more):
-    found = Segments(
-        [[1, 3], [2, 4], [0, 9.5], [5, 6]], [0, 1, 0, 1], [0.9, 0.5, 0.3, 0.01]
-    )
-    path = None if path is None else str(path)
-    return VideoResult(name, found, tuple(classes), 10.0, path, **more)
-
-
-def page(shown, path, **options):
-    HtmlReportWriter(Selection(0.4), **options).write(shown, path)
-    return Page(path)
-
-
-def test_detections_and_ground_truth(tmp_path):
-    truth = Segments([[1.0, 4.0], [7.0, 8.0]], [0, 1])
-    data = page(result(ground_truth=truth), tmp_path / 'v.html').data
+def test_detections_and_ground_truth(page):
+    data = page(ground_truth=TRUTH).data
     assert data['threshold'] == 0.4 and data['duration'] == 10
     # Those below the threshold are there for the slider, down to 0.05.
     assert [d['score'] for d in data['detections']] == [0.9, 0.5, 0.3]
@@ -79,48 +78,41 @@ def test_detections_and_ground_truth(tmp_path):
     assert tious == pytest.approx([2 / 3, 0, 3 / 9.5], abs=1e-3)
     assert data['truth'][1] == dict(start=7, end=8, label=1)
     assert [c['name'] for c in data['classes'].values()] == ['run', 'jump']
-    assert page(result(), tmp_path / 'v.html').data['truth'] is None
+    assert page().data['truth'] is None
 
 
-def test_small_video_is_embedded_and_large_one_linked(tmp_path, make_video):
+def test_small_video_is_embedded_and_large_one_linked(page, tmp_path, make_video):
     folder = tmp_path / 'my videos'
     folder.mkdir()
     video = folder / 'a:#1 50%?.mp4'
     make_video(video, 20, 2)
-    out = tmp_path / 'out' / 'v.html'
-    embedded = page(result(video), out)
+    embedded = page(video)
     assert 'src' not in embedded.one('video')
     assert base64.b64decode(embedded.scripts['embedded']) == video.read_bytes()
-    linked = page(result(video), out, max_embedded=100)
+    linked = page(video, max_embedded=100)
     assert 'embedded' not in linked.scripts
     assert linked.one('video')['src'] == '../my%20videos/a%3A%231%2050%25%3F.mp4'
-    assert (out.parent / '../my videos/a:#1 50%?.mp4').is_file()
 
 
-def test_what_browsers_cannot_play_is_converted(tmp_path, make_video):
+def test_what_browsers_cannot_play_is_converted(page, tmp_path, make_video):
     video = make_video(tmp_path / 'v.avi', 20, 2, codec='mpeg4')
-    out = tmp_path / 'out'
-    embedded = page(result(video), out / 'v.html')
+    embedded = page(video)
     assert base64.b64decode(embedded.scripts['embedded'])[4:8] == b'ftyp'
-    assert [path.name for path in out.iterdir()] == ['v.html']
-    linked = page(result(video), out / 'v.html', max_embedded=100)
+    assert [path.name for path in (tmp_path / 'out').iterdir()] == ['v.html']
+    linked = page(video, max_embedded=100)
     assert linked.one('video')['src'] == 'v.preview.mp4'
-    assert (out / 'v.preview.mp4').is_file()
+    assert (tmp_path / 'out/v.preview.mp4').is_file()
 
 
-def test_pictures_that_begin_after_the_sound(tmp_path, make_video):
-    late = dict(with_sound=True, delay=1.0)
-    shown = result(make_video(tmp_path / 'v.mp4', 20, 10, **late), first_frame_s=1.0)
-    assert page(shown, tmp_path / 'v.html').data['first_frame'] == 1.0
-    # A converted video begins with the first frame.
-    old = make_video(tmp_path / 'v.mkv', 20, 10, **late)
-    converted = page(result(old, first_frame_s=1.0), tmp_path / 'v.html')
-    assert converted.data['first_frame'] == 0
+def test_pictures_that_begin_after_the_sound(page, tmp_path, make_video):
+    # A converted video (MKV) begins with the first frame.
+    for name, first in (('v.mp4', 1.0), ('v.mkv', 0)):
+        video = make_video(tmp_path / name, 20, 10, with_sound=True, delay=1.0)
+        assert page(video, first_frame_s=1.0).data['first_frame'] == first
 
 
-def test_thumbnails_show_the_boundaries(tmp_path, make_video, number_of):
-    video = make_video(tmp_path / 'v.mp4', 100, 10, size=(96, 64))
-    data = page(result(video), tmp_path / 'v.html').data
+def test_thumbnails_show_the_boundaries(page, tmp_path, make_video, number_of):
+    data = page(make_video(tmp_path / 'v.mp4', 100, 10, size=(96, 64))).data
     for detection in data['detections']:
         for index, time in zip(detection['thumbs'], ('start', 'end'), strict=True):
             url = data['pictures'][index]
@@ -129,34 +121,29 @@ def test_thumbnails_show_the_boundaries(tmp_path, make_video, number_of):
             assert number_of(image) == round(detection[time] * 10)
 
 
-def test_many_detections_are_limited(tmp_path):
+def test_many_detections_are_limited(page, tmp_path, make_video):
     starts = np.linspace(0, 9, 2000)
-    found = Segments(
-        np.c_[starts, starts + 0.5], np.zeros(2000), np.linspace(1, 0.1, 2000)
-    )
-    shown = VideoResult('v', found, ('run',), 10.0)
-    scores = [d['score'] for d in page(shown, tmp_path / 'v.html').data['detections']]
+    segments, scores = np.c_[starts, starts + 0.5], np.linspace(1, 0.1, 2000)
+    found = Segments(segments, np.zeros(2000), scores)
+    data = page(make_video(tmp_path / 'v.mp4', 4), found=found).data
+    scores = [d['score'] for d in data['detections']]
     assert len(scores) == 500 and scores[0] == 1 and scores[-1] > 0.75
 
 
 @pytest.mark.parametrize('text', EVIL)
-def test_names_cannot_become_markup(text, tmp_path, make_video):
+def test_names_cannot_become_markup(text, page, tmp_path, make_video):
     video = make_video(tmp_path / f'{text.replace("/", "")}.mp4', 3)
-    more = dict(ground_truth=Segments([[1.0, 4.0]], [0]))
-    names = (text, text + '2')
-    clean = page(
-        result(video, warnings=('x', 'x'), **more), tmp_path / 'v.html', max_embedded=0
-    )
-    shown = result(video, names, text, warnings=(text, text), **more)
-    dirty = page(shown, tmp_path / 'dirty.html', max_embedded=0)
+    more = dict(ground_truth=TRUTH, max_embedded=0)
+    clean = page(video, warnings=('x', 'x'), **more)
+    dirty = page(video, (text, text + '2'), text, warnings=(text, text), **more)
     assert [tag for tag, _ in dirty.tags] == [tag for tag, _ in clean.tags]
     assert not any(name.startswith('on') for _, attrs in dirty.tags for name in attrs)
     assert dirty.data['classes']['0']['name'] == text
     assert '49' not in dirty.text.split('<script')[0].split('</style>')[1]
 
 
-def test_only_its_own_script_runs_and_nothing_is_loaded(tmp_path):
-    shown = page(result(), tmp_path / 'v.html')
+def test_only_its_own_script_runs_and_nothing_is_loaded(page):
+    shown = page()
     policy = next(attrs['content'] for _, attrs in shown.tags if 'http-equiv' in attrs)
     assert "default-src 'none'" in policy and 'unsafe' not in policy
     for kind in ('script', 'style'):
@@ -171,17 +158,15 @@ def test_only_its_own_script_runs_and_nothing_is_loaded(tmp_path):
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason='needs Chromium')
-def test_page_in_a_browser(tmp_path, make_video):
-    video = make_video(tmp_path / 'v.mp4', 100, 10)
+def test_page_in_a_browser(page, tmp_path, make_video):
     truth = Segments([[1.0, 3.2], [7.0, 8.0]], [0, 1])
-    shown = result(video, EVIL[:2], EVIL[2], ground_truth=truth)
-    page(shown, tmp_path / 'v.html')
+    video = make_video(tmp_path / 'v.mp4', 100, 10)
+    page(video, EVIL[:2], EVIL[2], ground_truth=truth)
     command = [CHROMIUM, '--headless', '--no-sandbox', '--disable-gpu', '--dump-dom']
     command += [f'--user-data-dir={tmp_path / "p"}', '--virtual-time-budget=3000']
-    command.append((tmp_path / 'v.html').as_uri())
+    command.append((tmp_path / 'out/v.html').as_uri())
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    (tmp_path / 'dom.html').write_text(done.stdout, encoding='utf-8')
-    dom = Page(tmp_path / 'dom.html')
+    dom = Page(done.stdout)
     attributes = [attrs for _, attrs in dom.tags]
     bars = [a for a in attributes if a.get('class', '').split()[:1] == ['bar']]
     # Two annotated actions, and the two detections from 0.4 on.

@@ -4,20 +4,14 @@ import csv
 import re
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmtal_mts.apis.writers import (
-    ActivityNetWriter,
-    CsvWriter,
-    Selection,
-    SrtWriter,
-    VideoResult,
-    VttWriter,
-    cues,
-)
+from mmtal_mts.apis import writers
+from mmtal_mts.apis.writers import Selection, VideoResult, cues
 from mmtal_mts.evaluation.functional.detections import load_detections
 from mmtal_mts.structures import Segments
 from mmtal_mts.utils import UserError
@@ -27,14 +21,25 @@ ALL = Selection(0.0, None)
 
 
 def result(*rows, classes=CLASSES):
-    rows = sorted(rows, key=lambda row: -row[3])
-    found = Segments(
-        [row[:2] for row in rows], [row[2] for row in rows], [row[3] for row in rows]
-    )
-    return VideoResult('v', found, tuple(classes), 100.0)
+    """``rows`` are start, end, label and score."""
+    table = np.array(sorted(rows, key=lambda row: -row[3])).reshape(-1, 4)
+    found = Segments(table[:, :2], table[:, 2], table[:, 3])
+    return VideoResult('v', 100.0, found, classes=tuple(classes))
 
 
 EXAMPLE = result((1.0, 5.0, 0, 0.9), (3.0, 8.0, 1, 0.7), (3.5, 4.0, 0, 0.4))
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Text of the file that a writer makes."""
+
+    def write(kind, shown, name, selection=ALL):
+        path = tmp_path / 'sub' / name
+        getattr(writers, f'write_{kind}')(shown, path, selection)
+        return path.read_bytes().decode('utf-8')
+
+    return write
 
 
 @pytest.mark.parametrize(
@@ -46,9 +51,9 @@ EXAMPLE = result((1.0, 5.0, 0, 0.9), (3.0, 8.0, 1, 0.7), (3.5, 4.0, 0, 0.4))
         (360000, '00:00:00,000 --> 100:00:00,000'),
     ],
 )
-def test_times_are_rounded_to_milliseconds(seconds, text, tmp_path):
-    SrtWriter(ALL).write(result((0, seconds, 0, 1.0)), tmp_path / 'v.srt')
-    assert (tmp_path / 'v.srt').read_text()[2:].partition('\n')[0] == text
+def test_times_are_rounded_to_milliseconds(seconds, text, written):
+    found = written('subtitles', result((0, seconds, 0, 1.0)), 'v.srt')
+    assert found[2:].partition('\n')[0] == text
 
 
 def test_cues_name_all_that_happens():
@@ -87,64 +92,82 @@ def test_cues_are_disjoint_and_cover_the_detections(rows):
         assert active == ([wanted] if wanted else [])
 
 
-def test_srt(tmp_path):
-    path = tmp_path / 'v.srt'
-    SrtWriter(Selection(0.5)).write(EXAMPLE, path)
-    assert path.read_text() == (
+def test_srt(written):
+    assert written('subtitles', EXAMPLE, 'v.srt', Selection(0.5)) == (
         '1\n00:00:01,000 --> 00:00:03,000\nrun (0.90)\n\n'
         '2\n00:00:03,000 --> 00:00:05,000\nrun (0.90)\njump (0.70)\n\n'
         '3\n00:00:05,000 --> 00:00:08,000\njump (0.70)\n'
     )
 
 
-def test_vtt_escapes(tmp_path):
-    path = tmp_path / 'v.vtt'
+def test_vtt_escapes(written):
     names = ('<b>a</b> & b', 'x --> y', 'two\nlines\n\n00:01 --> 00:02')
     shown = result((0, 1, 0, 0.9), (0, 1, 1, 0.8), (0, 1, 2, 0.7), classes=names)
-    VttWriter(ALL).write(shown, path)
-    assert path.read_text(encoding='utf-8') == (
+    assert written('subtitles', shown, 'v.vtt') == (
         'WEBVTT\n\n00:00:00.000 --> 00:00:01.000\n'
         '&lt;b&gt;a&lt;/b&gt; &amp; b (0.90)\nx → y (0.80)\n'
         'two lines 00:01 → 00:02 (0.70)\n'
     )
 
 
-def test_csv_reads_back(tmp_path):
-    path = tmp_path / 'v.csv'
+def test_csv_reads_back(written):
     names = ('a, "b"', 'jump\nhigh', 'ü')
     shown = result((2, 3, 1, 0.5), (1, 2, 0, 0.4), classes=names)
-    CsvWriter(ALL).write(shown, path)
-    with open(path, newline='', encoding='utf-8') as file:
-        rows = list(csv.reader(file))
-    assert rows == [
+    lines = written('csv', shown, 'v.csv').splitlines(keepends=True)
+    assert list(csv.reader(lines)) == [
         ['video', 'start', 'end', 'label', 'score'],
         ['v', '1.000', '2.000', 'a, "b"', '0.4000'],
         ['v', '2.000', '3.000', 'jump\nhigh', '0.5000'],
     ]
 
 
-def test_json_is_not_rounded(tmp_path):
-    shown = result((1 / 3, 2 / 3, 1, 1 / 7))
-    ActivityNetWriter(ALL).write(shown, tmp_path / 'sub/v.json')
+def test_json_is_not_rounded(written, tmp_path):
+    written('json', result((1 / 3, 2 / 3, 1, 1 / 7)), 'v.json')
     (found,) = load_detections(tmp_path / 'sub/v.json', CLASSES).values()
     assert found.segments.tolist() == [[1 / 3, 2 / 3]]
     assert (found.scores[0], found.labels[0]) == (1 / 7, 1)
 
 
-def test_nothing_detected_is_a_valid_file(tmp_path):
-    for writer in (CsvWriter, SrtWriter, VttWriter, ActivityNetWriter):
-        writer(ALL).write(result(), tmp_path / 'v')
-        assert re.match(r'video,|WEBVTT|\{|$', (tmp_path / 'v').read_text())
+@pytest.mark.parametrize(
+    ('kind', 'name', 'start'),
+    [
+        ('csv', 'v.csv', 'video,'),
+        ('subtitles', 'v.srt', '$'),
+        ('subtitles', 'v.vtt', 'WEBVTT'),
+        ('json', 'v.json', r'\{'),
+    ],
+)
+def test_nothing_detected_is_a_valid_file(kind, name, start, written):
+    assert re.match(start, written(kind, result(), name))
 
 
-def test_selection():
-    def labels(**options):
-        return Selection(**options)(EXAMPLE).detections.scores.tolist()
+def test_timeline_picture_with_and_without_frames(tmp_path, make_video):
+    path = make_video(tmp_path / 'v.mp4', 20, times=np.linspace(0, 30, 20))
+    for source, name in ((path, 'with.png'), (None, 'without.png')):
+        shown = replace(EXAMPLE, path=source, duration=30.0)
+        writers.write_timeline(shown, tmp_path / name, Selection())
+    frames, plain = (cv2.imread(str(p)) for p in sorted(tmp_path.glob('*.png')))
+    assert len(frames) > len(plain) + 60
 
-    assert labels() == [0.9, 0.7, 0.4]
-    assert labels(score_thr=0.7) == [0.9, 0.7]
-    assert labels(top_k=1) == [0.9]
-    assert labels(classes=('run',)) == [0.9, 0.4]
-    assert labels(classes=('sit',)) == []
+
+@pytest.mark.parametrize(
+    ('options', 'scores'),
+    [
+        (dict(), [0.9, 0.7, 0.4]),
+        (dict(score_thr=0.7), [0.9, 0.7]),
+        (dict(top_k=1), [0.9]),
+        (dict(classes=('run',)), [0.9, 0.4]),
+        (dict(classes=('sit',)), []),
+    ],
+)
+def test_selection(options, scores):
+    assert Selection(**options)(EXAMPLE).detections.scores.tolist() == scores
+
+
+def test_unusable_selections_are_refused():
     with pytest.raises(UserError, match="'swim' is unknown; the model knows run, jump"):
-        labels(classes=('swim',))
+        Selection(classes=('swim',))(EXAMPLE)
+    with pytest.raises(UserError, match='top_k must be at least 1'):
+        Selection(top_k=0)
+    with pytest.raises(UserError, match='score_thr must be in 0..1'):
+        Selection(score_thr=1.5)

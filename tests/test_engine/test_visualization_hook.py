@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import cv2
 import numpy as np
 import pytest
 import torch
 from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
-from mmengine.model import BaseModel
-from mmengine.runner import Runner
 from mmengine.structures import InstanceData
 from mmengine.visualization import Visualizer
 
 from mmtal_mts.engine import DetectionVisualizationHook
 from mmtal_mts.models.dense_heads import add_pred_to_datasample
 from mmtal_mts.utils import UserError
+from mmtal_mts.visualization import TALVisualizer
 
 T, FPS = 32, 10.0
 HEAD = dict(
@@ -45,108 +46,81 @@ def raw_outputs(scores=((0, 0.9), (0, 0.8), (1, 0.6))):
     )
 
 
-class Detector(BaseModel):
+class Detector(torch.nn.Module):
     """Says the same of every window."""
 
     def __init__(self):
         super().__init__()
-        self.refine_head = MODELS.build(HEAD)
-        self.keep_raw = False
+        self.refine_head, self.keep_raw = MODELS.build(HEAD), False
 
-    def forward(self, inputs, data_samples=None, mode='tensor'):
+    def forward(self, inputs, data_samples):
         for sample in data_samples:
             raw = raw_outputs() if self.keep_raw else None
             add_pred_to_datasample([sample], [InstanceData()], {}, raw, T)
         return data_samples
 
 
-class Windows(torch.utils.data.Dataset):
-    """Windows of one video; the second holds no action."""
-
-    metainfo = dict(classes=['run', 'jump'])
-    offsets = (0, 16, 32, 48)
-
-    def __len__(self):
-        return len(self.offsets)
-
-    def __getitem__(self, index):
-        offset = self.offsets[index]
-        facts = dict(video_id='a/../b: ä', window_offset=offset, sample_fps=FPS)
-        sample = ActionDataSample(metainfo=facts)
-        count = int(index != 1)
-        sample.gt_instances = InstanceData(
-            segments=torch.tensor([[4.0, 20.0]])[:count],
-            labels=torch.ones(count, dtype=torch.long),
-        )
-        clip = torch.zeros((3, T, 16, 16), dtype=torch.uint8)
-        return dict(inputs=clip, data_samples=sample)
+def windows():
+    """Four windows of one video in two batches; the second holds no action."""
+    for first in (0, 2):
+        samples = []
+        for index in (first, first + 1):
+            facts = dict(video_id='a/../b: ä', window_offset=16 * index, sample_fps=FPS)
+            samples.append(ActionDataSample(metainfo=facts))
+            count = int(index != 1)
+            samples[-1].gt_instances = InstanceData(
+                segments=torch.tensor([[4.0, 20.0]])[:count],
+                labels=torch.ones(count, dtype=torch.long),
+            )
+        yield torch.zeros((2, 3, T, 16, 16), dtype=torch.uint8), samples
 
 
-class Recorder:
-    """Metric that counts windows."""
+@pytest.fixture
+def watch(tmp_path):
+    """Lets the hook watch a test or validation; its pictures are in ``tmp_path``."""
 
-    count, dataset_meta = 0, None
+    def run(stage='test', visualizer=TALVisualizer, model=None, **settings):
+        backends = [dict(type='LocalVisBackend')]
+        name = f'{tmp_path.name} {stage} {visualizer.__name__}'
+        visualizer = visualizer(name, None, backends, str(tmp_path))
+        visualizer.dataset_meta = dict(classes=['run', 'jump'])
+        hook, model = DetectionVisualizationHook(**settings), model or Detector()
+        runner = SimpleNamespace(model=model, visualizer=visualizer, iter=7)
+        getattr(hook, f'before_{stage}')(runner)
+        for index, (clips, samples) in enumerate(windows()):
+            batch, outputs = dict(inputs=clips), model(clips, samples)
+            getattr(hook, f'after_{stage}_iter')(runner, index, batch, outputs)
+        getattr(hook, f'after_{stage}')(runner)
+        assert model.keep_raw is False
 
-    def process(self, data_batch, data_samples):
-        self.count += len(data_samples)
-
-    def evaluate(self, size):
-        return dict(windows=self.count)
-
-
-def make_runner(folder, stage='test', visualizer='TALVisualizer', model=None, **hook):
-    loader = dict(
-        dataset=Windows(),
-        batch_size=2,
-        num_workers=0,
-        sampler=dict(type='DefaultSampler', shuffle=False),
-        collate_fn=dict(type='pseudo_collate'),
-    )
-    backends = [dict(type='LocalVisBackend')]
-    name = f'{folder.name}_{visualizer}_{type(model).__name__}'
-    return Runner(
-        model=model or Detector(),
-        work_dir=str(folder),
-        custom_hooks=[dict(type='DetectionVisualizationHook', **hook)],
-        visualizer=dict(type=visualizer, name=name, vis_backends=backends),
-        default_scope='mmaction',
-        experiment_name=name,
-        log_level='ERROR',
-        **{f'{stage}_dataloader': loader, f'{stage}_cfg': dict()},
-        **{f'{stage}_evaluator': [Recorder()]},
-    )
+    return run
 
 
-def test_chosen_windows_become_pictures(tmp_path):
-    runner = make_runner(tmp_path, interval=2, max_windows=2, score_thr=0.0)
-    assert runner.test() == dict(windows=4)
+def test_chosen_windows_become_pictures(watch, tmp_path):
+    watch(interval=2, max_windows=2, score_thr=0.0)
     pictures = sorted(tmp_path.glob('**/vis_image/*.png'))
     # Of the three windows with an action the first and the third; the id of the
     # video, which comes from a file, is no path.
-    assert [path.name for path in pictures] == [
-        'test_a_.._b__ä_0_0.png',
-        'test_a_.._b__ä_48_0.png',
-    ]
+    names = ['test_a_.._b__ä_0_7.png', 'test_a_.._b__ä_48_7.png']
+    assert [path.name for path in pictures] == names
     image = cv2.imdecode(np.fromfile(pictures[0], np.uint8), cv2.IMREAD_COLOR)
     assert image.shape[1] == 1600
-    assert runner.model.keep_raw is False
 
 
-def test_validation_hands_the_same_names_to_the_backends(tmp_path, monkeypatch):
+def test_validation_hands_the_same_names_to_the_backends(watch, monkeypatch):
     images = []
 
     def add_image(self, name, image, step=0):
         images.append((name, image.shape[1:], step))
 
     monkeypatch.setattr(Visualizer, 'add_image', add_image)
-    make_runner(tmp_path, 'val', interval=1, max_windows=2).val()
+    watch('val', interval=1, max_windows=2)
     names = ('val_a_.._b__ä_0', 'val_a_.._b__ä_32')
-    assert images == [(name, (1600, 3), 0) for name in names]
+    assert images == [(name, (1600, 3), 7) for name in names]
 
 
 def detections(scores, **settings):
-    facts = dict(window_offset=50, sample_fps=FPS)
-    sample = ActionDataSample(metainfo=facts)
+    sample = ActionDataSample(metainfo=dict(window_offset=50, sample_fps=FPS))
     add_pred_to_datasample([sample], [InstanceData()], {}, raw_outputs(scores), T)
     hook = DetectionVisualizationHook(**settings)
     return hook._detections(Detector(), sample).numpy()
@@ -170,15 +144,14 @@ def test_only_the_best_detections_are_drawn_or_none():
     assert len(found.segments) == len(found.coarse_segments) == 0
 
 
-def test_other_models_and_visualizers_and_unusable_numbers_are_refused(tmp_path):
-    class Other(BaseModel):
-        def forward(self, inputs, data_samples=None, mode='tensor'):
-            return data_samples
-
-    with pytest.raises(UserError, match='Other keeps no raw outputs'):
-        make_runner(tmp_path, model=Other()).test()
+def test_other_models_and_visualizers_are_refused(watch):
+    with pytest.raises(UserError, match='Linear keeps no raw outputs'):
+        watch(model=torch.nn.Linear(1, 1))
     with pytest.raises(UserError, match="is Visualizer. .*type='TALVisualizer'"):
-        make_runner(tmp_path, visualizer='Visualizer').test()
-    for name in ('interval', 'max_windows', 'max_detections', 'sigma'):
-        with pytest.raises(ValueError, match=f'{name}=0'):
-            DetectionVisualizationHook(**{name: 0})
+        watch(visualizer=Visualizer)
+
+
+@pytest.mark.parametrize('name', ['interval', 'max_windows', 'max_detections', 'sigma'])
+def test_unusable_numbers_are_refused(name):
+    with pytest.raises(ValueError, match=f'{name}=0'):
+        DetectionVisualizationHook(**{name: 0})

@@ -9,7 +9,7 @@ import sys
 import cv2
 import pytest
 
-from mmtal_mts.apis.timeline import plot_timelines
+from mmtal_mts.apis.writers import plot_timelines
 from mmtal_mts.evaluation import dump_detections
 from mmtal_mts.evaluation.functional.detections import dump_windows
 from mmtal_mts.structures import Segments

@@ -51,22 +51,19 @@ def cfg(tmp_path):
 
 
 @pytest.fixture
-def drawn(tool, monkeypatch):
-    """What is to be drawn."""
+def drawn(tool, cfg, tmp_path, monkeypatch):
+    """What is to be drawn of a window: timelines, classes and title."""
     found = []
-    monkeypatch.setattr(
-        tool,
-        'draw_timelines',
-        lambda path, timelines, classes, title: found.append(
-            (timelines, classes, title)
-        ),
-    )
-    return found
 
+    def draw_timelines(path, timelines, classes, title):
+        found[:] = timelines, classes, title
 
-def test_what_the_augmentation_did_is_in_the_sample(tool, cfg):
-    sample = tool.build_dataset(cfg, 'train')[0]['data_samples']
-    assert sample.flip is True and sample.gt_instances.labels.tolist() == [1]
+    def browse(index):
+        monkeypatch.setattr(tool, 'draw_timelines', draw_timelines)
+        list(tool.browse(cfg, tmp_path / 'out', indices=[index]))
+        return found
+
+    return browse
 
 
 def test_each_window_becomes_a_picture(tool, cfg, tmp_path):
@@ -76,11 +73,11 @@ def test_each_window_becomes_a_picture(tool, cfg, tmp_path):
     assert {cv2.imread(str(path)).shape[1] for path in paths} == {1600}
 
 
-def test_a_window_is_drawn_with_its_actions_and_frames(tool, cfg, tmp_path, drawn):
-    list(tool.browse(cfg, tmp_path / 'out', indices=[1]))
-    timelines, classes, title = drawn[0]
+def test_a_window_is_drawn_with_its_actions_and_frames(drawn):
+    timelines, classes, title = drawn(1)
     assert title == '3 x 32 x 8 x 8, 10 fps'
-    assert timelines[0].video_id == 'a, 1.6 - 4.8 s, mirrored'
+    # What the augmentation did is in the sample.
+    assert timelines[0].video_id == 'a, from 1.6 s, mirrored'
     # The end of the window at frame 48; the action from 3.5 s on starts at 1.9 s.
     truth = timelines[0].ground_truth
     assert classes[truth.labels[-1]] == 'left'
@@ -90,10 +87,11 @@ def test_a_window_is_drawn_with_its_actions_and_frames(tool, cfg, tmp_path, draw
     assert image[0, 0, 0] == 16 + int(time_s * 10)
 
 
-def test_the_rearranged_window_follows_where_there_is_one(tool, cfg, tmp_path, drawn):
+def test_the_rearranged_window_follows_where_there_is_one(drawn, cfg):
     cfg.train_dataloader.dataset.dataset.pipeline[2].divisor = 4
-    list(tool.browse(cfg, tmp_path, indices=[0]))
-    timelines, classes, _ = drawn[0]
+    timelines, classes, _ = drawn(0)
+    # Left has become right.
+    assert timelines[0].ground_truth.labels.tolist() == [1]
     names = [classes[label] for label in timelines[1].ground_truth.labels]
     assert names == ['part of the cut action'] * 2 + ['inserted background']
     # As many frames in another order.
@@ -103,9 +101,9 @@ def test_the_rearranged_window_follows_where_there_is_one(tool, cfg, tmp_path, d
 
 def test_other_configs_and_windows_are_refused(tool, cfg, tmp_path):
     with pytest.raises(UserError, match='no val_dataloader'):
-        tool.build_dataset(cfg, 'val')
+        list(tool.browse(cfg, tmp_path, 'val'))
     with pytest.raises(UserError, match='windows 0 to 3'):
         list(tool.browse(cfg, tmp_path, indices=[4]))
     cfg.train_dataloader.dataset.dataset.pipeline.pop()
     with pytest.raises(UserError, match='must end with PackTALInputs'):
-        tool.build_dataset(cfg, 'train')
+        list(tool.browse(cfg, tmp_path))

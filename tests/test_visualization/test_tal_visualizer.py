@@ -5,34 +5,106 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
 
+from mmtal_mts.apis.writers import read_strip, shrink_image
 from mmtal_mts.structures import Segments
 from mmtal_mts.visualization import (
     Timeline,
+    _draw_row,
     clip_frames,
     draw_timelines,
-    read_strip,
     render_timelines,
-    shrink_image,
 )
-from mmtal_mts.visualization.timeline import _ClassRow
 
 CLASSES = [f'class {index}' for index in range(20)]
+# Frame 0 stays for a second, the other nine for 0.1 s each.
+TIMES = [0.0, *(1.0 + 0.1 * k for k in range(9))]
 
 
-def random_video(duration, count, num_classes, seed=0):
-    """Ground truth and detections of a made-up video."""
+def random_video(duration, count, num_classes, seed=0, **more):
+    """Ground truth and the same detections of a made-up video."""
     rng = np.random.default_rng(seed)
     start = rng.uniform(0, 0.9 * duration, count)
     end = np.minimum(start + rng.uniform(0, 0.1 * duration, count), duration)
     labels, scores = rng.integers(0, num_classes, count), rng.uniform(0, 1, count)
-    return Segments(np.column_stack([start, end]), labels, scores)
+    found = Segments(np.column_stack([start, end]), labels, scores)
+    return Timeline(f'v_{seed}', duration, found, found, **more)
 
 
-def image_size(path):
-    """Height and width of a PNG file, and that it is one."""
+def test_a_page_of_videos_is_a_png_file(tmp_path):
+    frames = [(20.0 * k, np.full((48, 64, 3), 80 * k, np.uint8)) for k in range(3)]
+    timelines = [random_video(60.0, 30, 4, index, frames=frames) for index in range(3)]
+    path, more = tmp_path / 'new' / 'page.png', dict(title='A $title_ with % signs')
+    draw_timelines(path, timelines, CLASSES, **more)
+    assert [p.name for p in path.parent.iterdir()] == ['page.png']
     assert path.read_bytes()[:8] == b'\x89PNG\r\n\x1a\n'
-    return cv2.imread(str(path)).shape[:2]
+    picture = render_timelines(timelines, CLASSES, **more)
+    assert picture.dtype == np.uint8
+    assert picture.shape[1:] == (1600, 3) and len(picture) > 900
+    np.testing.assert_array_equal(cv2.imread(str(path))[..., ::-1], picture)
+
+
+def test_twenty_classes_and_hundreds_of_segments():
+    assert len(render_timelines([random_video(1500.0, 500, 20)], CLASSES, 0.0)) > 1000
+
+
+def test_nothing_found_and_no_ground_truth():
+    none = Segments.empty(with_scores=True)
+    assert render_timelines([Timeline('$x_1', 9.0, none, none)], CLASSES).any()
+    # Unknown labels and low scores are left out, one frame is enough for a strip.
+    found = Segments(np.array([[0.0, 1.0], [3.0, 3.0]]), np.array([-1, 2]), np.ones(2))
+    frame = np.zeros((4, 6, 3), np.uint8)
+    one = Timeline('v', 9.0, found, frames=[(1.0, frame)])
+    assert render_timelines([one], CLASSES).any()
+    with pytest.raises(ValueError, match='no video'):
+        render_timelines([], CLASSES)
+    with pytest.raises(ValueError, match='video v: duration'):
+        render_timelines([Timeline('v', 0.0, found)], CLASSES)
+
+
+def drawn(*row):
+    """Bars of a class as (left, right, height above the bottom, hatch), and texts."""
+    axes = Figure().add_axes((0, 0, 1, 1))
+    height = _draw_row(axes, Timeline('run', 50.0, *row), '#0072B2', 0.0, 0.1)
+    bars = [(p.get_x(), p.get_x() + p.get_width(), p) for p in axes.patches]
+    return bars, [text.get_text() for text in axes.texts], height
+
+
+def test_a_row_packs_lanes_without_overlap_and_marks_matches():
+    segments = np.array([[0.0, 4.0], [1.0, 3.0], [4.5, 6.0], [2.0, 8.0]])
+    truth = Segments([[0.0, 5.0]], [0])
+    found = Segments(segments, np.zeros(4), [0.9, 0.8, 0.7, 0.6])
+    bars, texts, _ = drawn(found, truth)
+    assert [(start, end) for start, end, _ in bars] == [(0, 5), *map(tuple, segments)]
+    tops = np.array([bar.get_y() for *_, bar in bars[1:]])
+    lanes = np.round((tops - tops[0]) / (tops[1] - tops[0]))
+    assert lanes.tolist() == [0, 1, 0, 2]
+    hatches = [bool(bar.get_hatch()) for *_, bar in bars]
+    assert hatches == [False, False, True, True, True]
+    assert to_hex(bars[0][2].get_facecolor()) == '#0072b2'
+    assert texts == ['0.90', '0.80', '0.70', '0.60', 'run']
+
+
+def test_crowded_rows_leave_detections_out():
+    crowd = Segments(np.tile([[0.0, 1.0]], (14, 1)), np.zeros(14), np.ones(14))
+    bars, texts, _ = drawn(crowd)
+    assert len(bars) == 10 and texts == ['run\n+ 4 not drawn']
+
+
+def test_coarse_segments_are_drawn_below_and_ground_truth_alone_too():
+    truth = random_video(60, 5, 3).ground_truth
+    found = Segments(np.array([[10.0, 20], [30, 40]]), np.zeros(2, int), np.ones(2))
+    coarse = np.array([[12.0, 18], [30, 50]])
+    plain, refined, only = (
+        render_timelines([Timeline('v', 60.0, *row)], CLASSES)
+        for row in ((found, truth), (found, truth, (), coarse), (None, truth))
+    )
+    # The line between 40 s and 50 s is dark where nothing was before.
+    dark = (refined[100:] < 60).all(axis=2).sum(axis=1)
+    assert dark.max() > 200
+    assert only.shape[0] < plain.shape[0]
 
 
 def test_large_frames_are_scaled_down():
@@ -41,106 +113,29 @@ def test_large_frames_are_scaled_down():
     assert shrink_image(small, 24) is small
 
 
-def test_a_page_of_videos(tmp_path):
-    timelines = []
-    frames = [(20.0 * k, np.full((48, 64, 3), 80 * k, np.uint8)) for k in range(3)]
-    for index in range(3):
-        video = random_video(60.0, 30, 4, index)
-        timelines.append(Timeline(f'v_{index}', 60.0, video, video, frames))
-    path = tmp_path / 'new' / 'page.png'
-    draw_timelines(path, timelines, CLASSES, title='A $title_ with % signs')
-    height, width = image_size(path)
-    assert width == 1600 and height > 900
-    assert [p.name for p in path.parent.iterdir()] == ['page.png']
-
-
-def test_twenty_classes_and_hundreds_of_segments(tmp_path):
-    video = random_video(1500.0, 500, 20)
-    path = tmp_path / 'large.png'
-    draw_timelines(path, [Timeline('v', 1500.0, video, video)], CLASSES, 0.0)
-    assert image_size(path)[0] > 1000
-
-
-def test_nothing_found_and_no_ground_truth(tmp_path):
-    path = tmp_path / 'empty.png'
-    none = Segments.empty(with_scores=True)
-    draw_timelines(path, [Timeline('$x_1', 9.0, none, none)], CLASSES)
-    assert image_size(path)[1] == 1600
-    # Unknown labels and low scores are left out, one frame is enough for a strip.
-    found = Segments(np.array([[0.0, 1.0], [3.0, 3.0]]), np.array([-1, 2]), np.ones(2))
-    frame = np.zeros((4, 6, 3), np.uint8)
-    draw_timelines(path, [Timeline('v', 9.0, found, frames=[(1.0, frame)])], CLASSES)
-    with pytest.raises(ValueError, match='no video'):
-        draw_timelines(path, [], CLASSES)
-    with pytest.raises(ValueError, match='video v: duration'):
-        draw_timelines(path, [Timeline('v', 0.0, found)], CLASSES)
-
-
-def test_a_row_packs_lanes_without_overlap_and_marks_matches():
-    segments = np.array([[0.0, 4.0], [1.0, 3.0], [4.5, 6.0], [2.0, 8.0]])
-    row = _ClassRow(
-        0,
-        'run',
-        np.array([[0.0, 5.0]]),
-        Segments(segments, np.zeros(4), [0.9, 0.8, 0.7, 0.6]),
-        gap=0.1,
-    )
-    assert row.lanes.tolist() == [0, 1, 0, 2]
-    assert row.matched.tolist() == [True, False, False, False]
-    assert row.name == 'run'
-    crowd = np.tile([[0.0, 1.0]], (14, 1))
-    crowd = Segments(crowd, np.zeros(14), np.ones(14))
-    row = _ClassRow(0, 'run', None, crowd, gap=0.1)
-    assert row.num_lanes == 10 and row.name == 'run\n+ 4 not drawn'
-
-
 def test_frames_of_a_clip_are_spread_over_it():
     number = np.arange(40, dtype=np.uint8)[:, None, None]
-    clip = np.broadcast_to(number, (3, 40, 10, 10))
-    frames = clip_frames(clip, sample_fps=10.0, strip_aspect=4.0)
+    clip = np.broadcast_to(number, (3, 40, 10, 40))
+    frames = clip_frames(clip, sample_fps=10.0)
     assert [time for time, _ in frames] == [0.5, 1.5, 2.5, 3.5]
     assert [int(image[0, 0, 0]) for _, image in frames] == [5, 15, 25, 35]
-    assert frames[0][1].shape == (10, 10, 3)
+    assert frames[0][1].shape == (10, 40, 3)
     # No more than there are; flow gets a third channel.
-    flow = clip_frames(clip[:2, :3], sample_fps=10.0, strip_aspect=16.0)
+    flow = clip_frames(clip[:2, :3], sample_fps=10.0)
     assert len(flow) == 3
     assert flow[2][1][0, 0].tolist() == [2, 2, 127]
 
 
-def test_coarse_segments_are_drawn_below_and_ground_truth_alone_too(tmp_path):
-    truth = random_video(60, 5, 3)
-    found = Segments(np.array([[10.0, 20], [30, 40]]), np.zeros(2, int), np.ones(2))
-    plain = render_timelines([Timeline('v', 60.0, found, truth)], CLASSES)
-    coarse = np.array([[12.0, 18], [30, 50]])
-    timeline = Timeline('v', 60.0, found, truth, coarse=coarse)
-    refined = render_timelines([timeline], CLASSES)
-    assert refined.dtype == np.uint8
-    assert refined.shape[1] == plain.shape[1] == 1600
-    # The line between 40 s and 50 s is dark where nothing was before.
-    dark = (refined[100:] < 60).all(axis=2).sum(axis=1)
-    assert dark.max() > 200
-    only = render_timelines([Timeline('v', 60.0, None, truth)], CLASSES)
-    assert only.shape[0] < plain.shape[0]
-    draw_timelines(tmp_path / 'a.png', [timeline], CLASSES)
-    np.testing.assert_array_equal(
-        cv2.imread(str(tmp_path / 'a.png'))[..., ::-1], refined
-    )
-
-
-# Frame 0 stays for a second, the other nine for 0.1 s each.
-TIMES = [0.0, *(1.0 + 0.1 * k for k in range(9))]
-
-
 def test_a_strip_is_filled_evenly(make_video, tmp_path):
-    path = make_video(tmp_path / 'v.mp4', 20, 10, size=(64, 48))
-    strip = read_strip(path, 2.0, strip_aspect=8.0)  # frames are 4 : 3
+    path = make_video(tmp_path / 'v.mp4', 20, 10, size=(128, 48))
+    strip = read_strip(path, 2.0)
     np.testing.assert_allclose([time for time, _ in strip], (np.arange(6) + 0.5) / 3)
-    assert {image.shape for _, image in strip} == {(48, 64, 3)}
+    assert {image.shape for _, image in strip} == {(48, 128, 3)}
 
 
 def test_a_varying_frame_rate_shows_what_is_on_screen(make_video, number_of, tmp_path):
-    path = make_video(tmp_path / 'v.mp4', 10, times=TIMES, size=(64, 48))
-    strip = read_strip(path, 1.9, strip_aspect=8.0)
+    path = make_video(tmp_path / 'v.mp4', 10, times=TIMES, size=(128, 48))
+    strip = read_strip(path, 1.9)
     expected = [np.searchsorted(TIMES, time, 'right') - 1 for time, _ in strip]
     assert [number_of(image) for _, image in strip] == expected
     assert expected[:3] == [0, 0, 0] and expected[-1] > 5

@@ -5,43 +5,31 @@ from __future__ import annotations
 import argparse
 import sys
 
-from mmtal_mts.apis.timeline import plot_timelines
+from mmtal_mts.apis.writers import plot_timelines
 from mmtal_mts.utils import run_tool
 
 
-def parse_args() -> argparse.Namespace:
-    """Parses the command line."""
+def main() -> None:
+    """Draws what the command line names."""
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
-    add('annotation', help='native annotation JSON file')
-    add('detections', help='detection JSON file of the test metric')
-    add('--out', default='timeline.png', help='PNG file to write')
-    add('--videos', help='folder with the video files')
+    add('ann_file', metavar='annotation', help='native annotation JSON file')
+    found = 'detection JSON file of the test metric'
+    add('detection_file', metavar='detections', help=found)
+    out = dict(dest='out_path', default='timeline.png')
+    add('--out', help='PNG file to write', **out)
+    add('--videos', dest='video_dir', help='folder with the video files')
     add('--video-ids', nargs='+', help='videos to draw')
-    add('--num', type=int, default=4, help='without --video-ids: how many to draw')
+    count = dict(dest='num_videos', type=int, default=4)
+    add('--num', help='without --video-ids: how many to draw', **count)
     add('--score-thr', type=float, default=0.3, help='lowest score that is drawn')
     choices = ('error', 'clamp', 'drop')
     text = 'what to do about invalid annotations'
     add('--on-invalid', choices=choices, default='error', help=text)
     add('--title', default='', help='title of the picture')
-    return parser.parse_args()
-
-
-def main() -> None:
-    """Draws."""
-    args = parse_args()
-    plot_timelines(
-        args.annotation,
-        args.detections,
-        args.out,
-        video_dir=args.videos,
-        video_ids=args.video_ids,
-        num_videos=args.num,
-        score_threshold=args.score_thr,
-        on_invalid=args.on_invalid,
-        title=args.title,
-    )
-    print(f'wrote {args.out}')
+    args = parser.parse_args()
+    plot_timelines(**vars(args))
+    print(f'wrote {args.out_path}')
 
 
 if __name__ == '__main__':

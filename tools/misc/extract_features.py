@@ -33,7 +33,7 @@ try:
     )
     from mmtal_mts.apis.batch_inference import BatchReport, VideoProgress
     from mmtal_mts.apis.model_zoo import usable_device
-    from mmtal_mts.apis.tal_inferencer import video_dataset_cfg, window_settings
+    from mmtal_mts.apis.tal_inferencer import video_settings
     from mmtal_mts.datasets.flow import FLOW_METHODS
     from mmtal_mts.datasets.sources import claim_folder, find_videos
     from mmtal_mts.datasets.stored import open_array
@@ -108,8 +108,8 @@ class FeatureExtractor:
         self.args = args
         # From one clip to the next; what is dense does not overlap.
         self.hop = args.window if args.dense else args.stride
-        dataset = video_dataset_cfg(cfg)
-        self.sampling = window_settings(dataset, args.frame_size, args.flow_method)
+        settings = (args.frame_size, args.flow_method)
+        dataset, self.sampling = video_settings(cfg, *settings)
         self.sampling.update(clip_len=args.window, num_frames_per_video=None)
         if args.fps is not None:
             self.sampling['sample_fps'] = args.fps

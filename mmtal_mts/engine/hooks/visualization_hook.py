@@ -59,30 +59,29 @@ class DetectionVisualizationHook(Hook):
                     f'{name}={value} of DetectionVisualizationHook must be positive'
                 )
         self.score_thr = score_thr
-        self._kept_raw = False
-        self._seen = self._drawn = 0
 
     def before_val(self, runner: Runner) -> None:
         """Lets the model keep its raw outputs."""
-        self._seen = self._drawn = 0
-        model = _model(runner)
+        model, visualizer = runner.model, runner.visualizer
+        model = model.module if is_model_wrapper(model) else model
         name = f'{type(self).__name__} is in custom_hooks, but'
         if not hasattr(model, 'keep_raw'):
             raise UserError(
                 f'{name} {type(model).__name__} keeps no raw outputs: remove the hook, '
                 'or use it with TALMTS'
             )
-        if not isinstance(runner.visualizer, TALVisualizer):
+        if not isinstance(visualizer, TALVisualizer):
             raise UserError(
-                f'{name} the visualizer is {type(runner.visualizer).__name__}. Remedy: '
+                f'{name} the visualizer is {type(visualizer).__name__}. Remedy: '
                 "visualizer = dict(type='TALVisualizer', vis_backends=vis_backends)"
             )
-        self._kept_raw = model.keep_raw
+        self._model, self._kept_raw = model, model.keep_raw
         model.keep_raw = True
+        self._num_seen = 0
 
     def after_val(self, runner: Runner) -> None:
         """Leaves the model as it was."""
-        _model(runner).keep_raw = self._kept_raw
+        self._model.keep_raw = self._kept_raw
 
     before_test, after_test = before_val, after_val
 
@@ -100,21 +99,18 @@ class DetectionVisualizationHook(Hook):
         for clip, sample in zip(data_batch['inputs'], outputs, strict=True):
             if sample.get('broken', False) or not len(sample.gt_instances):
                 continue
-            self._seen += 1
-            if (self._seen - 1) % self.interval or self._drawn >= self.max_windows:
+            num_drawn, rest = divmod(self._num_seen, self.interval)
+            self._num_seen += 1
+            if rest or num_drawn >= self.max_windows:
                 continue
-            self._drawn += 1
             shown = sample.clone()
-            shown.pred_instances = self._detections(_model(runner), sample)
+            shown.pred_instances = self._detections(self._model, sample)
             # Video ids may hold anything; names are parts of paths in some backends.
             video = re.sub(r'[^\w.-]', '_', sample.video_id)
-            runner.visualizer.add_datasample(
-                f'{mode}_{video}_{sample.window_offset}',
-                np.asarray(clip.cpu()),
-                shown,
-                step=runner.iter,
-                score_thr=self.score_thr,
-            )
+            name = f'{mode}_{video}_{sample.window_offset}'
+            settings = dict(step=runner.iter, score_thr=self.score_thr)
+            picture = np.asarray(clip.cpu())
+            runner.visualizer.add_datasample(name, picture, shown, **settings)
 
     def _detections(self, model: nn.Module, sample: ActionDataSample) -> InstanceData:
         """The best detections of one window, in seconds of the video, by score."""
@@ -145,9 +141,3 @@ class DetectionVisualizationHook(Hook):
             scores=kept[best],
             labels=labels[rows],
         )
-
-
-def _model(runner: Runner) -> nn.Module:
-    """The network without the wrapper of distributed runs."""
-    model = runner.model
-    return model.module if is_model_wrapper(model) else model
