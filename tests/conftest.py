@@ -23,13 +23,10 @@ ROOT = Path(__file__).resolve().parent.parent
 torch.set_num_threads(min(2, torch.get_num_threads()))
 
 
-FULL_FLAVOUR_PROBLEM = full_flavour_problem()
-
-
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skips what needs the full flavour where it is not installed."""
-    if FULL_FLAVOUR_PROBLEM is not None and item.get_closest_marker('full'):
-        pytest.skip(FULL_FLAVOUR_PROBLEM)
+    if item.get_closest_marker('full') and (problem := full_flavour_problem()):
+        pytest.skip(problem)
 
 
 @pytest.fixture(autouse=True)
@@ -49,12 +46,10 @@ def load_tool() -> Callable[[str], ModuleType]:
     """Imports a command line tool, given its path under ``tools/``."""
 
     def load(path: str) -> ModuleType:
-        spec = importlib.util.spec_from_file_location(
-            Path(path).stem, ROOT / 'tools' / path
-        )
-        module = importlib.util.module_from_spec(spec)
+        file, name = ROOT / 'tools' / path, Path(path).stem
+        spec = importlib.util.spec_from_file_location(name, file)
         # Dataclasses look their module up.
-        sys.modules[spec.name] = module
+        sys.modules[name] = module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         return module
 
@@ -89,24 +84,13 @@ def child_env() -> dict[str, str]:
     with socket.socket() as probe:
         probe.bind(('127.0.0.1', 0))
         port = probe.getsockname()[1]
-    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get('PYTHONPATH')])])
-    bin_dir = str(Path(sys.executable).parent)
-    return {
-        **os.environ,
-        'PYTHONPATH': path,
-        'PATH': bin_dir + os.pathsep + os.environ.get('PATH', ''),
-        'OMP_NUM_THREADS': '1',
-        'PORT': str(port),
-        'CUDA_VISIBLE_DEVICES': '-1',
+    paths = dict(PYTHONPATH=ROOT, PATH=Path(sys.executable).parent)
+    joined = {
+        name: os.pathsep.join([str(path), *filter(None, [os.environ.get(name)])])
+        for name, path in paths.items()
     }
-
-
-def _numbered(index: int, height: int, width: int) -> np.ndarray:
-    """A picture that tells its number in two grey halves, whatever the codec does."""
-    image = np.empty((height, width, 3), dtype=np.uint8)
-    image[:, : width // 2] = 8 + 15 * (index % 16)
-    image[:, width // 2 :] = 8 + 15 * (index // 16)
-    return image
+    settings = dict(OMP_NUM_THREADS='1', PORT=str(port), CUDA_VISIBLE_DEVICES='-1')
+    return os.environ | joined | settings
 
 
 @pytest.fixture(scope='session')
@@ -146,28 +130,29 @@ def make_video() -> Callable[..., str]:
         with av.open(str(path), 'w') as container:
             stream = container.add_stream(codec, rate=fps)
             stream.width, stream.height = width, height
-            odd = width % 2 or height % 2
-            stream.pix_fmt = 'yuv444p' if odd else 'yuv420p'
+            stream.pix_fmt = 'yuv444p' if width % 2 or height % 2 else 'yuv420p'
             if codec == 'mpeg4':
                 stream.bit_rate = 4_000_000
             if times is not None:
                 stream.codec_context.time_base = tick
-            sound_codec = 'mp3' if path.suffix == '.avi' else 'aac'
-            sound = None
             if with_sound:
+                sound_codec = 'mp3' if path.suffix == '.avi' else 'aac'
                 sound = container.add_stream(sound_codec, rate=16_000, layout='mono')
+            image = np.empty((height, width, 3), dtype=np.uint8)
             for index in range(num_frames):
-                picture = _numbered(index, height, width)
-                frame = av.VideoFrame.from_ndarray(picture, format='rgb24')
+                # The number in two grey halves, whatever the codec does.
+                image[:, : width // 2] = 8 + 15 * (index % 16)
+                image[:, width // 2 :] = 8 + 15 * (index // 16)
+                frame = av.VideoFrame.from_ndarray(image, format='rgb24')
                 frame.pts = index
                 if times is not None:
                     frame.pts, frame.time_base = round(times[index] / tick), tick
                 container.mux(stream.encode(frame))
             container.mux(stream.encode())
-            if sound is not None:
+            if with_sound:
                 length = round(16_000 * (delay + num_frames / fps))
+                silence = np.zeros((1, 1024), dtype=np.float32)
                 for start in range(0, length - 1023, 1024):
-                    silence = np.zeros((1, 1024), dtype=np.float32)
                     frame = av.AudioFrame.from_ndarray(silence, 'fltp', 'mono')
                     frame.rate, frame.pts = 16_000, start
                     container.mux(sound.encode(frame))

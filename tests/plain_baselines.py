@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -29,15 +29,16 @@ from mmtal_mts.structures import Segments
 def pool_segment_by_segment(features: Tensor, segments: Tensor) -> Tensor:
     """Boundary pooling by a slice and a maximum for every region."""
     length = features.shape[2]
-    halves = features.chunk(2, dim=1)
     clips = []
-    for clip, regions in enumerate(segments.tolist()):
+    for halves, regions in zip(features, segments.tolist(), strict=True):
         columns = []
         for region in regions:
             parts = []
-            for half, bounds in zip(halves, (region[:2], region[2:]), strict=True):
+            for half, bounds in zip(
+                halves.chunk(2), (region[:2], region[2:]), strict=True
+            ):
                 first, last = (min(max(int(b), 0), length - 1) for b in bounds)
-                stretch = half[clip, :, first : max(first, last) + 1]
+                stretch = half[:, first : max(first, last) + 1]
                 parts.append(stretch.max(dim=1).values)
             columns.append(torch.cat(parts))
         clips.append(torch.stack(columns, dim=1))
@@ -143,26 +144,22 @@ def evaluate_data_frames(
     return ap
 
 
-def _data_frame(videos: Mapping[str, Segments]) -> Any:
-    """A pandas.DataFrame with a row for each segment."""
-    import pandas
-
+def _data_frame(videos: Mapping[str, Segments]) -> pd.DataFrame:
+    """A row for each segment."""
     parts = [
-        pandas.DataFrame(
-            dict(zip(('start', 'end'), found.segments.T, strict=True))
-        ).assign(video=video, label=found.labels, score=found.scores)
+        pd.DataFrame(found.segments, columns=['start', 'end']).assign(
+            video=video, label=found.labels, score=found.scores
+        )
         for video, found in videos.items()
     ]
-    return pandas.concat(parts, ignore_index=True)
+    return pd.concat(parts, ignore_index=True)
 
 
 def _area(hits: np.ndarray, positives: int) -> float:
     """Area under the precision-recall curve with precision made monotone."""
-    true = np.cumsum(hits)
-    precision = [*(true / np.arange(1, len(hits) + 1)), 0.0]
-    for i in range(len(precision) - 2, -1, -1):
-        precision[i] = max(precision[i], precision[i + 1])
-    return sum(p for hit, p in zip(hits, precision, strict=False) if hit) / positives
+    precision = np.cumsum(hits) / np.arange(1, len(hits) + 1)
+    monotone = np.maximum.accumulate(precision[::-1])[::-1]
+    return monotone[hits > 0].sum() / positives
 
 
 def load_whole_array(
@@ -206,18 +203,19 @@ class _PlainBlock(InceptionBlock):
         return torch.cat([self.b0(x), first, second, self.b3b(self.b3a(x))], dim=1)
 
 
-class _PlainConv1d(SameConv1d):
+class _ByLevel:
+    def forward_levels(self, levels: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        return tuple(self(level) for level in levels)
+
+
+class _PlainConv1d(_ByLevel, SameConv1d):
     def forward(self, x: Tensor) -> Tensor:
         x = _pad(x, self.kernel_size, self.stride)
         return F.conv1d(x, self.weight, self.bias, self.stride)
 
-    def forward_levels(self, levels: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        return tuple(self(level) for level in levels)
 
-
-class _PlainConvNormReLU1d(ConvNormReLU1d):
-    def forward_levels(self, levels: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        return tuple(self(level) for level in levels)
+class _PlainConvNormReLU1d(_ByLevel, ConvNormReLU1d):
+    pass
 
 
 _PLAIN = {

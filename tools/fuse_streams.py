@@ -22,7 +22,6 @@ try:
     from mmtal_mts.evaluation.functional.detections import some_names
     from mmtal_mts.evaluation.metrics import RawOutputs, load_raw_outputs
     from mmtal_mts.models.dense_heads import complete_test_cfg
-    from mmtal_mts.models.dense_heads import complete_test_cfg
     from mmtal_mts.models.detectors import (
         check_weights,
         predict_streams,

@@ -47,7 +47,7 @@ class OnnxDetector(nn.Module):
     def __init__(self, path: str, cfg: Config) -> None:
         super().__init__()
         self._path = path
-        self._open('CPUExecutionProvider')
+        self.to('cpu')
         facts = self.session.get_modelmeta().custom_metadata_map
         if 'mmtal_ends_with' not in facts:
             raise UserError(
@@ -65,25 +65,22 @@ class OnnxDetector(nn.Module):
 
     def to(self, device: torch.device | str) -> OnnxDetector:
         """Moves to a GPU if onnxruntime can use it."""
+        runtime, providers = import_package('onnxruntime'), ['CPUExecutionProvider']
         if torch.device(device).type == 'cuda':
-            wanted = 'CUDAExecutionProvider'
-            if wanted not in import_package('onnxruntime').get_available_providers():
+            providers.insert(0, 'CUDAExecutionProvider')
+            if providers[0] not in runtime.get_available_providers():
                 raise UserError(
-                    f'--device {device}: this onnxruntime has no {wanted}. Remedy: '
-                    '--device cpu, or install onnxruntime-gpu'
+                    f'--device {device}: this onnxruntime has no {providers[0]}. '
+                    'Remedy: --device cpu, or install onnxruntime-gpu'
                 )
-            self._open(wanted, 'CPUExecutionProvider')
-        return self
-
-    def _open(self, *providers: str) -> None:
-        session = import_package('onnxruntime').InferenceSession
         try:
-            self.session = session(self._path, providers=providers)
+            self.session = runtime.InferenceSession(self._path, providers=providers)
         # Its exceptions have no common base.
         except Exception as error:
             raise UserError(
                 f'{self._path}: onnxruntime cannot load it: {error}'
             ) from error
+        return self
 
     def forward(self, inputs: Tensor) -> list[Tensor]:
         """Outputs of N clips, in the order of :data:`OUTPUTS`.

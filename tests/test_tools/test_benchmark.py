@@ -99,7 +99,8 @@ def test_speed_up_is_taken_round_by_round():
     assert slow[1:] == ('4 s', '2 s to 6 s', '0.25', '3 MB', 'baseline')
     assert fast[1:3] == ('150 ms', '100 ms to 200 ms')
     assert fast[5] == '25x (20 to 30)'
-    stages = Section('Soft-NMS', 'class', [], tuple(section().cases))
+    stages = [Case('a', None, 2, [3.0, 5.0]), Case('b', None, 2, [1.0, 2.0])]
+    stages = Section('Stages', 'second', stages, is_staged=True)
     assert [row[-1] for row in table_rows(stages)] == ['share', '72.7%', '27.3%']
 
 
@@ -133,7 +134,7 @@ def test_networks_of_any_size(name, options):
 def test_end_to_end_on_a_file(tmp_path, options, make_video):
     video = make_video(tmp_path / 'short.mp4', 200, fps=10, size=(64, 64))
     args = options('end_to_end', video=video, warmup=1)
-    stages = run_benchmark('end_to_end', args).stages
+    stages = run_benchmark('end_to_end', args).cases
     names = ['decode', 'preprocess', 'network', 'post-processing']
     assert [stage.name for stage in stages] == names
     assert all(len(s.seconds) == 1 and s.seconds[0] > 0 for s in stages)

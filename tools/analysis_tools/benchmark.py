@@ -42,9 +42,7 @@ def run_benchmark(name: str, args: argparse.Namespace) -> Section:
     with tempfile.TemporaryDirectory() as folder:
         section = BENCHMARKS[name](args, Path(folder))
         measure(section.cases, args)
-    for stage in section.stages:
-        del stage.seconds[: args.warmup]
-    section.notes += [] if section.stages else [PLAIN_NOTE]
+    section.notes += [] if section.is_staged else [PLAIN_NOTE]
     section.notes.append(f'{args.runs} runs of each in turn, wall-clock time')
     section.notes.append(_describe_machine(torch.device(args.device).type))
     return section
@@ -113,23 +111,21 @@ def _describe_machine(device: str) -> str:
 
 def table_rows(section: Section) -> list[tuple[str, ...]]:
     """The table of what was measured, with its header, as text."""
-    rows = [(*COLUMNS, 'share' if section.stages else 'speed-up')]
-    cases = section.stages or section.cases
-    total = sum(np.median(case.seconds) for case in cases)
-    for case in cases:
-        times = np.array(case.seconds) / case.items
-        median, least, most = np.median(times), times.min(), times.max()
-        # Round by round.
-        ratio = np.array(cases[0].seconds) / cases[0].items / times
-        last = f'{np.median(ratio):.3g}x ({ratio.min():.3g} to {ratio.max():.3g})'
-        if section.stages:
-            last = f'{np.median(case.seconds) / total:.1%}'
-        elif case is cases[0]:
-            last = 'baseline'
-        span = f'{_duration(least)} to {_duration(most)}'
+    times = np.array([np.array(case.seconds) / case.items for case in section.cases])
+    medians = np.median(times, axis=1)
+    # Round by round.
+    ratios = times[0] / times
+    last = [f'{np.median(r):.3g}x ({r.min():.3g} to {r.max():.3g})' for r in ratios]
+    last[0] = 'baseline'
+    if section.is_staged:
+        last = [f'{share:.1%}' for share in medians / medians.sum()]
+    rows = [(*COLUMNS, 'share' if section.is_staged else 'speed-up')]
+    columns = (section.cases, times, medians, last)
+    for case, runs, median, text in zip(*columns, strict=True):
+        span = f'{_duration(runs.min())} to {_duration(runs.max())}'
         peak = '' if case.peak_bytes is None else f'{case.peak_bytes / 1e6:.0f} MB'
-        rate = f'{1 / median:.4g}'
-        rows.append((case.name, _duration(median), span, rate, peak, last))
+        row = (case.name, _duration(median), span, f'{1 / median:.4g}', peak, text)
+        rows.append(row)
     return rows
 
 
@@ -196,11 +192,11 @@ def main() -> None:
         result_console().print(Markdown(markdown(section)))
         # After each: the next one may take long.
         if args.json:
-            cases = [vars(case).copy() for case in section.stages or section.cases]
-            for case in cases:
-                del case['run']
-            facts = dict(name=name, title=section.title, notes=section.notes)
-            results.append(facts | dict(cases=cases))
+            cases = [
+                {key: value for key, value in vars(case).items() if key != 'run'}
+                for case in section.cases
+            ]
+            results.append(vars(section) | dict(name=name, cases=cases))
             write_json(args.json, results)
         if args.page:
             update_page(args.page, name, section)

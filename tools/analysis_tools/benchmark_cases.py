@@ -17,7 +17,6 @@ from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
-from torch.utils.benchmark import timer
 
 from mmtal_mts.apis import load_config
 from mmtal_mts.datasets import TALDataset
@@ -55,7 +54,7 @@ class Case:
     """
 
     name: str
-    run: Callable[[], object] | None = None
+    run: Callable[[], object] | None
     items: float = 1.0
     seconds: list[float] = field(default_factory=list)
     peak_bytes: int | None = None
@@ -63,16 +62,13 @@ class Case:
 
 @dataclass
 class Section:
-    """A benchmark: its cases, of which the first is the baseline.
-
-    Where there are ``stages``, they get the seconds of each run of the only case.
-    """
+    """A benchmark: its cases, of which the first is the baseline, or all are stages."""
 
     title: str
     unit: str
     cases: list[Case]
-    stages: tuple[Case, ...] = ()
     notes: list[str] = field(default_factory=list)
+    is_staged: bool = False
 
 
 def build_model(config: str, device: torch.device | str = 'cpu') -> nn.Module:
@@ -91,7 +87,8 @@ def networks(args: argparse.Namespace, folder: Path, *, train: bool) -> Section:
     device = torch.device(args.device)
     slow = plain.make_plain(build_model(args.baseline, device))
     models = {f'plain {Path(args.baseline).stem}': slow}
-    models |= {Path(config).stem: build_model(config, device) for config in args.configs}
+    for config in args.configs:
+        models[Path(config).stem] = build_model(config, device)
     # A short, a medium and a long action.
     share = torch.tensor([[0.1, 0.15], [0.3, 0.5], [0.4, 0.95]], device=device)
     labels = torch.zeros(3, dtype=torch.long, device=device)
@@ -264,45 +261,47 @@ def end_to_end(args: argparse.Namespace, folder: Path) -> Section:
         ]
     )
 
-    def collate(results: dict) -> dict:
-        return model.data_preprocessor(pseudo_collate([prepare(results)]), False)
+    def decode() -> list[dict]:
+        reader = VideoReader(args.video)
+        lengths = dict(sample_fps=SAMPLE_FPS, clip_len=args.clip_len)
+        return [load(window) for window in video_windows(reader, 'video', **lengths)]
 
-    def decode(raw: dict, sample: ActionDataSample) -> Segments:
-        predict = model.refine_head.predict_by_feat
-        (sample.pred_instances,) = predict(raw, args.clip_len, [sample], settings)
-        return post_processing.predicted_segments(sample)
-
-    video = VideoReader(args.video)
-    names = ('decode', 'preprocess', 'network', 'post-processing')
-    stages = {name: Case(name, items=video.duration_s) for name in names}
-
-    def timed(stage: str, function: Callable, *inputs: object) -> object:
-        start = timer()
-        outputs = function(*inputs)
-        stages[stage].seconds[-1] += timer() - start
-        return outputs
+    def preprocess() -> list[dict]:
+        collated = (pseudo_collate([prepare(dict(clip))]) for clip in clips)
+        return [model.data_preprocessor(batch, False) for batch in collated]
 
     @torch.inference_mode()
-    def detect() -> Segments:
-        for stage in stages.values():
-            stage.seconds.append(0.0)
-        reader, parts = timed('decode', VideoReader, args.video), []
-        for window in video_windows(
-            reader, 'video', sample_fps=SAMPLE_FPS, clip_len=args.clip_len
-        ):
-            batch = timed('preprocess', collate, timed('decode', load, window))
-            raw = timed('network', model, batch['inputs'])
-            sample = batch['data_samples'][0]
-            parts.append(timed('post-processing', decode, raw, sample))
-        merge = post_processing.merge_windows
-        return timed('post-processing', merge, parts, video.duration_s, settings)
+    def detect() -> list[dict[str, Tensor]]:
+        return [model(batch['inputs']) for batch in batches]
 
+    @torch.inference_mode()
+    def post_process() -> Segments:
+        parts, predict = [], model.refine_head.predict_by_feat
+        for raw, batch in zip(outputs, batches, strict=True):
+            (sample,) = batch['data_samples']
+            (found,) = predict(raw, args.clip_len, [sample], settings)
+            sample.pred_instances = found
+            parts.append(post_processing.predicted_segments(sample))
+        return post_processing.merge_windows(parts, video.duration_s, settings)
+
+    video = VideoReader(args.video)
+    # What a stage works on is the result of the stage before.
+    clips = decode()
+    batches = preprocess()
+    outputs = detect()
+    stages = {
+        'decode': decode,
+        'preprocess': preprocess,
+        'network': detect,
+        'post-processing': post_process,
+    }
+    cases = [Case(name, run, video.duration_s) for name, run in stages.items()]
     title = (
         f'{Path(args.configs[-1]).stem} on a video of {video.duration_s:.0f} s '
         f'({video.num_frames} frames), windows of '
         f'{args.clip_len}x{args.crop_size}x{args.crop_size} at {SAMPLE_FPS} frames/s'
     )
-    return Section(title, 'second', [Case('all', detect)], tuple(stages.values()))
+    return Section(title, 'second', cases, is_staged=True)
 
 
 BENCHMARKS = {

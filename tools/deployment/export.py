@@ -73,25 +73,21 @@ class ExportedDetector(nn.Module):
             return self.model.refine_head.decode(raw, num_frames)
         return tuple(raw[name] for name in OUTPUTS['raw'])
 
-    def facts(self, batch_size: int | None = None) -> dict[str, str]:
+    def facts(self, **others: int) -> dict[str, str]:
         """What whoever runs the exported network has to know; values are JSON."""
-        dataset, preprocessor = (
-            self.model.cfg.test_dataloader.dataset,
-            self.model.data_preprocessor,
-        )
-        facts = dict(
-            {k: dataset.get(k) for k in ('clip_len', 'window_stride', 'sample_fps')},
+        dataset = self.model.cfg.test_dataloader.dataset
+        names = ('clip_len', 'window_stride', 'sample_fps')
+        preprocessor, inside = self.model.data_preprocessor, dict(mean=[], std=[])
+        for name in inside if self.normalizes else ():
+            inside[name] = getattr(preprocessor, name).flatten().tolist()
+        facts = {name: dataset.get(name) for name in names} | others
+        facts |= dict(
             ends_with=self.ends_with,
             outputs=OUTPUTS[self.ends_with],
             num_classes=self.model.coarse_head.num_classes,
             classes=dataset.get('classes') or [],
-            normalized_inside={
-                k: getattr(preprocessor, k).flatten().tolist() if self.normalizes else []
-                for k in ('mean', 'std')
-            },
+            normalized_inside=inside,
         )
-        if batch_size is not None:
-            facts['batch_size'] = batch_size
         return {f'mmtal_{name}': json.dumps(value) for name, value in facts.items()}
 
 
@@ -210,7 +206,8 @@ def _export_onnx(exported: ExportedDetector, example: Tensor, path: str) -> None
             dynamo=False,  # the exporter that needs no further package
         )
     model = onnx.load(path)
-    onnx.helper.set_model_props(model, exported.facts(len(example)))
+    facts = exported.facts(batch_size=len(example))
+    onnx.helper.set_model_props(model, facts)
     onnx.checker.check_model(model)
     onnx.save(model, path)
 

@@ -180,7 +180,7 @@ class BoundaryRefineHead(BaseModule):
         cls, on_cls = self.cls_branch(coarse.cls_feats, regions, pooled)
         convs = (self.offset_conv, loc), (self.cls_conv, cls), (self.quality_conv, loc)
         offsets, logits, quality = (
-            torch.cat(conv.forward_levels(feats), dim=2).float().mT
+            torch.cat(conv.forward_levels(feats), dim=2).float().transpose(1, 2)
             for conv, feats in convs
         )  # (N, P, ...)
         boundary = BoundaryFeatures(feature, on_loc, on_cls)

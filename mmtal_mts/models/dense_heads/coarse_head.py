@@ -125,7 +125,8 @@ class CoarseHead(BaseModule):
             cls_feats = unit.forward_levels(cls_feats)
         # Distances and logits leave autocast here: exp of a half overflows at 11.
         raw, logits = (
-            tuple(x.mT.float() for x in conv.forward_levels(feats))
+            # ONNX does not know mT.
+            tuple(x.transpose(1, 2).float() for x in conv.forward_levels(feats))
             for conv, feats in ((self.loc_conv, loc_feats), (self.cls_conv, cls_feats))
         )
         scaled = zip(raw, self.scales, self.distance_factors, strict=True)

@@ -33,7 +33,7 @@ class ToyDataset(Dataset):
             raise ValueError(f'clip {index} of toy.json cannot be read: too large')
         value = torch.tensor([index / 8])
         sample = BaseDataElement(metainfo=dict(video_id=f'video_{index}'))
-        sample.set_data(dict(target=3 * value))
+        sample.target = 3 * value
         return dict(inputs=value, data_samples=sample)
 
 
@@ -56,7 +56,7 @@ class ToyModel(BaseModel):
             return dict(loss_toy=(output - target).square().mean())
         if mode == 'predict':
             for sample, value in zip(data_samples, output, strict=True):
-                sample.set_data(dict(value=value))
+                sample.value = value
             return data_samples
         return output
 

@@ -4,19 +4,18 @@ custom_imports = dict(
 )
 
 model = dict(type='ToyModel', width=2)
+loader = dict(num_workers=0, collate_fn=dict(type='pseudo_collate'))
 train_dataloader = dict(
     dataset=dict(type='ToyDataset', size=8),
     batch_size=2,
-    num_workers=0,
     sampler=dict(type='DefaultSampler', shuffle=True),
-    collate_fn=dict(type='pseudo_collate'),
+    **loader,
 )
 val_dataloader = dict(
     dataset=dict(type='ToyDataset', size=5),
     batch_size=1,
-    num_workers=0,
     sampler=dict(type='DefaultSampler', shuffle=False),
-    collate_fn=dict(type='pseudo_collate'),
+    **loader,
 )
 test_dataloader = val_dataloader
 val_evaluator = dict(type='ToyMetric')
