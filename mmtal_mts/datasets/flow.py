@@ -115,32 +115,30 @@ class FlowReader:
         first = max(min(begin, len(indices) - 2), 0)
         indices = np.asarray(indices)[first : begin + count + 1]
         needed = np.unique(indices).tolist()
-        grey = dict(zip(needed, self.reader.read(needed, self._grey), strict=False))
+        images = dict(zip(needed, self.reader.read(needed, self._grey), strict=False))
         pairs = list(pairwise(indices.tolist()))
-        known = list(takewhile(lambda pair: pair[1] in grey, pairs))
-        self._kept = {
-            pair: self._kept[pair] if pair in self._kept else self._between(grey, *pair)
-            for pair in dict.fromkeys(known)
-        }
-        fields = [self._kept[pair] for pair in known]
+        whole = list(takewhile(lambda pair: pair[1] in images, pairs))
+        known, self._kept = self._kept, {}
+        for first, second in whole:
+            field = known.get((first, second))
+            if field is None:
+                shapes = images[first].shape, images[second].shape
+                if shapes[0] != shapes[1]:
+                    raise VideoReadError(
+                        f'the picture changes its size from {shapes[0]} to {shapes[1]},'
+                        ' and flow needs frames of one size. Remedy: --frame-size'
+                    )
+                flow = self._estimate(images[first], images[second])
+                field = known[first, second] = encode_flow(flow, self._bound)
+            self._kept[first, second] = field
+        fields = [self._kept[pair] for pair in whole]
         if not pairs:
-            still = (np.zeros((*image.shape, 2)) for image in grey.values())
+            still = (np.zeros((*image.shape, 2)) for image in images.values())
             fields = [encode_flow(flow, self._bound) for flow in still]
-        missing = count - len(fields) if len(known) == len(pairs) else 0
+        missing = count - len(fields) if len(whole) == len(pairs) else 0
         return fields + fields[-1:] * missing
 
     def _grey(self, frame: np.ndarray) -> np.ndarray:
         if self._prepare is not None:
             frame = self._prepare(frame)
         return cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
-
-    def _between(
-        self, grey: dict[int, np.ndarray], first: int, second: int
-    ) -> np.ndarray:
-        shapes = grey[first].shape, grey[second].shape
-        if shapes[0] != shapes[1]:
-            raise VideoReadError(
-                f'the picture changes its size from {shapes[0]} to {shapes[1]}, and '
-                'flow needs frames of one size. Remedy: --frame-size'
-            )
-        return encode_flow(self._estimate(grey[first], grey[second]), self._bound)

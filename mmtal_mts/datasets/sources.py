@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -92,13 +91,7 @@ class SourceFinder:
 
 
 class VideoFile(NamedTuple):
-    """One video of a folder.
-
-    Attributes:
-        video_id: Names what is made of it.
-        path: Video file.
-        annotated_fps: Frame rate, should the file not tell it.
-    """
+    """A video of a folder, and its frame rate should the file not tell it."""
 
     video_id: str
     path: str
@@ -153,21 +146,13 @@ def find_videos(
     return [VideoFile(*item) for item in sorted(paths.items())], missing
 
 
-@dataclass(frozen=True)
-class ExtractionRecord:
-    """What a reader of extracted frames needs to know of how they were made.
+class ExtractionRecord(NamedTuple):
+    """How extracted frames were made; ``fps`` or ``num_frames`` is None."""
 
-    Attributes:
-        layout: 'npy' or 'frames'.
-        modality: 'RGB' or 'Flow'.
-        fps: Frames per second of video.
-        num_frames: Instead, frames per video whatever its length.
-    """
-
-    layout: str
-    modality: str
-    fps: float | None
-    num_frames: int | None
+    layout: str  # 'npy' or 'frames'
+    modality: str  # 'RGB' or 'Flow'
+    fps: float | None  # frames per second of video
+    num_frames: int | None  # instead, frames per video whatever its length
 
     def rate(self, duration: float) -> float:
         """Returns the frames per second of a video of this many seconds."""
@@ -187,8 +172,7 @@ def read_record(folder: str | os.PathLike) -> ExtractionRecord | None:
     content = _read_settings(path)
     if content is None:
         return None
-    names = ExtractionRecord.__dataclass_fields__
-    record = ExtractionRecord(**{name: content.get(name) for name in names})
+    record = ExtractionRecord(*map(content.get, ExtractionRecord._fields))
     if (record.fps is None) == (record.num_frames is None):
         raise UserError(
             f'{path}: needs either "fps" or "num_frames", got {record.fps} and '
@@ -264,7 +248,7 @@ def describe_video(
     Args:
         video: Annotation.
         source: Path of the file or folder.
-        source_type: 'video', 'frames' or 'npy'.
+        source_type: As of :class:`.TALDataset`, like all that follow.
         modality: 'RGB' or 'Flow'.
         sample_fps: Rate at which videos are sampled.
         source_fps: Frame rate of all sources, if it is known.
@@ -279,35 +263,32 @@ def describe_video(
         AnnotationError: If the duration is not known.
         VideoReadError: If the source is an unusable array.
     """
-    duration, num_rows = video.duration, None
+    rate, count, num_rows = source_fps, num_frames, None
+    if source_fps is None and source_type != 'video':
+        # What was extracted at no rate is spread evenly over the duration.
+        rate = sample_fps if source_type == 'npy' else video.fps
+        rate = rate if record is None else record.fps
     if source_type == 'npy':
         num_rows = len(open_array(source, modality))
-        rate = source_fps or (sample_fps if record is None else record.fps)
-        if not duration and rate is not None:
-            duration = frames_to_seconds(num_rows, rate)
+    duration = video.duration
+    if not duration and num_rows and rate:
+        duration = frames_to_seconds(num_rows, rate)
     if duration is None:
         raise AnnotationError(f'{video.video_id}: no "duration"')
     if num_rows is not None and source_fps is None:
-        if record is not None and record.fps not in (None, sample_fps):
-            source_fps = record.fps
-        elif num_frames is not None or (record and record.num_frames is not None):
-            source_fps = mean_rate(num_rows, duration)
-    elif source_type == 'frames' and source_fps is None:
-        # None spreads the images evenly over the duration.
-        source_fps = video.fps if record is None else record.fps
+        if rate is None or (rate == sample_fps and num_frames is not None):
+            rate = mean_rate(num_rows, duration)
+        elif rate == sample_fps:
+            # Rows are the sampled frames; their number is more exact than a duration.
+            rate, count = None, num_rows
     if num_frames is not None:
         sample_fps = mean_rate(num_frames, duration)
-    elif num_rows is not None and source_fps is None:
-        # Rows are the sampled frames; their number is more exact than a duration.
-        num_frames = num_rows
-    else:
-        num_frames = num_sampled_frames(sample_fps, duration_s=duration)
     return dict(
         video_id=video.video_id,
         source=source,
-        source_fps=source_fps,
+        source_fps=rate,
         annotated_fps=video.fps,
         sample_fps=sample_fps,
         duration=duration,
-        num_sampled_frames=num_frames,
+        num_sampled_frames=count or num_sampled_frames(sample_fps, duration),
     )

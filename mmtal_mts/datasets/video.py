@@ -10,6 +10,7 @@ import bisect
 import os
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from itertools import takewhile
 from typing import Any
@@ -63,6 +64,7 @@ class VideoReader:
         path: As given.
         num_frames: Number of frames.
         times: When each of them is shown.
+        fps: Frame rate; the average one if it varies.
         first_frame_s: When players show the first frame; later than 0 if the sound
             begins before it.
         warnings: What was wrong with the file, as far as it was read.
@@ -85,16 +87,12 @@ class VideoReader:
         scan = _scan(self.path, status.st_mtime_ns, status.st_size, default_fps)
         self.times, self._stamps, self._keys, self.first_frame_s, warnings = scan
         self.num_frames: int | None = self.times.num_frames
+        self.fps = self.times.fps
         self.warnings: list[str] = list(warnings)
         self._kept: dict[Prepare | None, dict[int, np.ndarray]] = {}
         self._size: tuple[int, int] | None = None
         self._container: Any = None
         self.close()
-
-    @property
-    def fps(self) -> float:
-        """Frame rate; the average one if it varies."""
-        return self.times.fps
 
     @property
     def duration_s(self) -> float:
@@ -275,7 +273,6 @@ def _scan(path: str, modified: int, size: int, default_fps: float | None) -> tup
         stream = container.streams.video[0]
         average = stream.average_rate or stream.guessed_rate
         rate, tick = exact_rate(float(average)) if average else None, stream.time_base
-        announced_s = _announced_s(container)
         if stream.start_time and container.start_time is not None:
             begin = float(stream.start_time * tick)
             first_frame_s = max(begin - container.start_time / av.time_base, 0.0)
@@ -305,6 +302,7 @@ def _scan(path: str, modified: int, size: int, default_fps: float | None) -> tup
             'the annotation and give the annotation'
         )
     times = times or FrameTimes(len(packets), default_fps)
+    announced_s = announced_duration_s(path)
     if announced_s - times.duration_s > length_tolerance_s(announced_s):
         warnings.append(
             f'ends at {times.duration_s:.2f} s, though its header announces '
@@ -345,26 +343,22 @@ def _one_line(error: Exception) -> str:
     return text.split('\n')[0] or type(error).__name__
 
 
-def _announced_s(container: Any) -> float:
-    """The longest duration that the header tells; a cut file may tell two."""
-    stream, lengths = container.streams.video[0], [0.0]
-    if stream.duration and stream.time_base:
-        lengths.append(float(stream.duration * stream.time_base))
-    elif container.duration:
-        lengths.append(container.duration / av.time_base)
-    rate = stream.average_rate or stream.guessed_rate
-    if rate:
-        lengths.append(frames_to_seconds(stream.frames, float(rate)))
-    return max(lengths)
-
-
 def announced_duration_s(path: str) -> float:
-    """Reads the duration from the header; 0 if there is none or no video."""
-    try:
-        with _open(path) as container:
-            return _announced_s(container)
-    except (VideoReadError, OSError):
-        return 0.0
+    """Reads the longest duration that the header of a file tells, in seconds.
+
+    A cut file may tell two. Without any, or without a video, it is 0.
+    """
+    lengths = [0.0]
+    with suppress(VideoReadError, OSError), _open(path) as container:
+        stream = container.streams.video[0]
+        if stream.duration and stream.time_base:
+            lengths.append(float(stream.duration * stream.time_base))
+        elif container.duration:
+            lengths.append(container.duration / av.time_base)
+        rate = stream.average_rate or stream.guessed_rate
+        if rate:
+            lengths.append(frames_to_seconds(stream.frames, float(rate)))
+    return max(lengths)
 
 
 def write_video(path: str | os.PathLike, frames: Iterable[np.ndarray], fps: int) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -117,14 +116,7 @@ def _cut(
 
 
 def cut_video(
-    facts: dict[str, Any],
-    actions: Segments,
-    clip_len: int,
-    stride: int,
-    *,
-    test_mode: bool = False,
-    min_ioa: float = 0.5,
-    **settings: Any,
+    facts: dict[str, Any], actions: Segments, test_mode: bool = False, **settings: Any
 ) -> tuple[list[dict[str, Any]], int]:
     """Makes the items of a data set that belong to one video.
 
@@ -132,12 +124,9 @@ def cut_video(
         facts: The keys that are the same in the whole video, among them
             ``num_sampled_frames``, ``sample_fps`` and optionally ``grid_start_f``.
         actions: Actions in seconds of the video.
-        clip_len: Length of a window in sampled frames.
-        stride: Distance of consecutive windows in sampled frames.
         test_mode: Windows that cover all of the video instead of those that hold an
             action.
-        min_ioa: Fraction of an action from which on it is annotated.
-        **settings: Further ones of :func:`training_windows`.
+        **settings: ``clip_len``, ``stride`` and others of :func:`training_windows`.
 
     Returns:
         The facts with what is particular to each window (``min_segment_f`` is the
@@ -151,17 +140,16 @@ def cut_video(
     segments = np.clip(segments, 0, num_frames)
     valid = segments[:, 1] > segments[:, 0]
     segments, labels = segments[valid], actions.labels[valid]
-    layout = dict(num_frames=num_frames, clip_len=clip_len, stride=stride)
-    cut = partial(training_windows, segments=segments, min_ioa=min_ioa, **layout)
-    lengths = [
-        float(np.diff(window.segments).min())
-        for window in cut(**dict(settings, keep_ioa=min_ioa))
-    ]
+    clip_len, min_ioa = settings['clip_len'], settings.get('min_ioa', 0.5)
+    with_action = training_windows(
+        num_frames, segments, **dict(settings, keep_ioa=min_ioa)
+    )
+    lengths = [float(np.diff(window.segments).min()) for window in with_action]
     if test_mode:
-        offsets = window_offsets(**layout)
+        offsets = window_offsets(num_frames, clip_len, settings['stride'])
         windows = [_cut(o, segments, clip_len, min_ioa)[0] for o in offsets]
     else:
-        windows = cut(**settings)
+        windows = training_windows(num_frames, segments, **settings)
     items = [
         dict(
             facts,
@@ -200,7 +188,7 @@ class ArrayReader(VideoReader):
         if not (np.isfinite(fps) and fps > 0):
             raise ValueError(f'fps must be positive, got {fps}')
         self.warnings, self._kept, self._container = [], {}, None
-        self._fps = fps
+        self.fps = fps
         self.num_frames = len(frames) if hasattr(frames, '__len__') else None
         # By number; of a generator those that are held.
         self._images: Any = {} if self.num_frames is None else frames
@@ -211,7 +199,7 @@ class ArrayReader(VideoReader):
     @property
     def times(self) -> FrameTimes:
         """When each frame is shown; of a generator those that were read so far."""
-        return FrameTimes(self.num_frames or self._num_made, self._fps)
+        return FrameTimes(self.num_frames or self._num_made, self.fps)
 
     def reaches(self, index: int) -> bool:
         """Whether there is a frame of this number; a generator is read up to it."""

@@ -19,8 +19,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmtal_mts.datasets import ArrayReader, TALDataset, VideoReader, VideoReadError
-from mmtal_mts.datasets.flow import FlowReader, build_flow, encode_flow
+from mmtal_mts.datasets import (
+    ArrayReader,
+    TALDataset,
+    VideoReader,
+    VideoReadError,
+    flow,
+)
 from mmtal_mts.datasets.sources import VideoFile, find_videos
 from mmtal_mts.datasets.windows import video_windows
 from mmtal_mts.structures.timebase import FrameTimes
@@ -121,16 +126,14 @@ def test_arrays_hold_the_same_windows_as_the_videos(videos, extracted):
 
 def test_flow_is_between_sampled_frames(videos, extracted):
     kind = dict(source_type='npy', modality='Flow')
-    flow = windows(videos, extracted / 'flow_npy', **kind)
-    assert {clip.shape for clip in flow.values()} == {(8, SIDE, SIDE, 2)}
+    stored = windows(videos, extracted / 'flow_npy', **kind)
+    assert {clip.shape for clip in stored.values()} == {(8, SIDE, SIDE, 2)}
     frames = VideoReader(videos / 'square.avi').read(range(2, 60, 3))
     grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
-    estimate = build_flow('dis')
-    fields = [
-        encode_flow(estimate(*pair), 20) for pair in zip(grey, grey[1:], strict=False)
-    ]
+    movements = map(flow.build_flow('dis'), grey, grey[1:])
+    fields = [flow.encode_flow(movement, 20) for movement in movements]
     fields.append(fields[-1])
-    np.testing.assert_array_equal(flow['square', 4], np.stack(fields[4:12]))
+    np.testing.assert_array_equal(stored['square', 4], np.stack(fields[4:12]))
     # 3 source frames are 3 pixels to the right, 19 levels above the middle.
     moved = fields[1][11:17, 12:17, 0].astype(float)
     assert abs(np.median(moved) - (127.5 + 3 * 255 / 40)) < 3
@@ -144,9 +147,9 @@ def test_image_folders_are_read(videos, annotated, tmp_path, extract):
     kind = dict(source_type='frames', source_fps=10)
     rgb = windows(videos, tmp_path / 'rgb_frames', **kind)
     assert levels(rgb['grey', 4]) == list(range(14, 38, 3))
-    flow = windows(videos, tmp_path / 'flow_frames', modality='Flow', **kind)
-    assert flow['square', 4].shape == (8, SIDE, SIDE, 2)
-    moved = flow['square', 4][1][11:17, 12:17, 0]
+    stored = windows(videos, tmp_path / 'flow_frames', modality='Flow', **kind)
+    assert stored['square', 4].shape == (8, SIDE, SIDE, 2)
+    moved = stored['square', 4][1][11:17, 12:17, 0]
     assert np.median(moved) == pytest.approx(147, abs=6)
     assert extract(videos, tmp_path, *options, '--dry-run') == {}
 
@@ -229,7 +232,8 @@ def test_a_killed_extraction_leaves_nothing_that_looks_whole(tmp_path, tool, par
     for path in partial:
         # As if the machine had been restarted: the process is gone.
         path.rename(path.with_name(f'.{host}-999999999.x.partial'))
-    tool.remove_leftovers(args)
+    for folder in out.iterdir():
+        tool.remove_leftovers(folder)
     left = sorted(path.name for path in out.glob('*/.*.partial'))
     assert left == sorted(others)
 
@@ -597,12 +601,12 @@ def test_fixed_number_of_frames_alike(root):
 
 def test_flow_is_computed_once_and_frames_are_decoded_once(root, monkeypatch):
     decoded, computed = [], []
-    frame, between = VideoReader._frame, FlowReader._between
+    frame, estimate = VideoReader._frame, flow.build_flow('farneback')
     monkeypatch.setattr(
         VideoReader, '_frame', lambda self, i: decoded.append(i) or frame(self, i)
     )
     monkeypatch.setattr(
-        FlowReader, '_between', lambda *args: computed.append(0) or between(*args)
+        flow, 'build_flow', lambda _: lambda *x: computed.append(0) or estimate(*x)
     )
     _, found = both_ways(root, 'flow', VideoReader(root / 'v.mp4'))
     assert len(found) == 7

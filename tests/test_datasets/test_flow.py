@@ -9,12 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmtal_mts.datasets import ArrayReader, LoadClip, VideoReadError
-from mmtal_mts.datasets.flow import (
-    FLOW_METHODS,
-    FlowReader,
-    build_flow,
-    encode_flow,
-)
+from mmtal_mts.datasets.flow import FLOW_METHODS, FlowReader, build_flow, encode_flow
 from mmtal_mts.datasets.windows import video_windows
 
 SIDE = 64
@@ -25,12 +20,8 @@ def texture(dx=0.0, dy=0.0):
     """A smooth picture whose content has moved by (dx, dy) pixels, in closed form."""
     y, x = np.mgrid[:SIDE, :SIDE].astype(float)
     x, y = x - dx, y - dy
-    waves = (
-        np.sin(0.31 * x + 0.17 * y)
-        + np.sin(0.23 * y - 0.37 * x + 1)
-        + np.sin(0.53 * x + 0.61 * y + 2)
-        + np.sin(0.11 * x - 0.71 * y + 3)
-    )
+    waves = np.sin(0.31 * x + 0.17 * y) + np.sin(0.23 * y - 0.37 * x + 1)
+    waves += np.sin(0.53 * x + 0.61 * y + 2) + np.sin(0.11 * x - 0.71 * y + 3)
     return np.rint(127 + 30 * waves).astype(np.uint8)
 
 
@@ -49,24 +40,20 @@ def test_translation_is_found_with_its_sign_and_axes(method, dx, dy):
 
 
 def moving(count):
-    return [
-        cv2.cvtColor(texture(3.0 * k, -2.0 * k), cv2.COLOR_GRAY2RGB)
-        for k in range(count)
-    ]
+    images = [texture(3.0 * k, -2.0 * k) for k in range(count)]
+    frames = [cv2.cvtColor(image, cv2.COLOR_GRAY2RGB) for image in images]
+    return ArrayReader(frames, 10)
 
 
 def loaded(reader, **settings):
     """The fields of all windows, by their offset."""
-    load = LoadClip()
     settings = dict(modality='Flow', flow_method='dis', **settings)
-    return {
-        item['window_offset']: load(item)['imgs']
-        for item in video_windows(reader, 'v', **settings)
-    }
+    items = map(LoadClip(), video_windows(reader, 'v', **settings))
+    return {item['window_offset']: item['imgs'] for item in items}
 
 
 def test_a_field_is_the_movement_to_the_next_frame():
-    flow = FlowReader(ArrayReader(moving(3), 10), 'tvl1')
+    flow = FlowReader(moving(3), 'tvl1')
     for field in flow.read(np.arange(3), 0, 3):
         assert field.dtype == np.uint8 and field.shape == (SIDE, SIDE, 2)
         levels = np.median(inner(field), axis=(0, 1))
@@ -77,11 +64,11 @@ def test_a_field_is_the_movement_to_the_next_frame():
 
 
 def test_the_last_field_is_repeated_in_any_window():
-    fields = loaded(ArrayReader(moving(5), 10), clip_len=2, window_stride=1)
+    fields = loaded(moving(5), clip_len=2, window_stride=1)
     assert sorted(fields) == [0, 1, 2, 3]
     np.testing.assert_array_equal(fields[3][0], fields[3][1])
     np.testing.assert_array_equal(fields[2][1], fields[3][0])
-    lone = loaded(ArrayReader(moving(5), 10), clip_len=1, window_stride=4)
+    lone = loaded(moving(5), clip_len=1, window_stride=4)
     np.testing.assert_array_equal(lone[4][0], fields[3][0])
 
 
@@ -101,10 +88,7 @@ def test_frames_that_change_their_size_need_a_size():
 
 
 @settings(max_examples=60, deadline=None)
-@given(
-    st.floats(-30, 30, allow_nan=False),
-    st.sampled_from([5.0, 20.0, 32.0]),
-)
+@given(st.floats(-30, 30, allow_nan=False), st.sampled_from([5.0, 20.0, 32.0]))
 def test_encoding_is_exact_to_half_a_level_and_cuts_off(value, bound):
     levels = encode_flow(np.full((1, 2), value, dtype=np.float32), bound)
     back = levels * (2 * bound / 255) - bound
@@ -114,12 +98,9 @@ def test_encoding_is_exact_to_half_a_level_and_cuts_off(value, bound):
         assert set(levels.ravel().tolist()) == {255 if value > 0 else 0}
 
 
-def test_unknown_method():
+def test_methods_that_are_unknown_or_not_there(monkeypatch):
     with pytest.raises(ValueError, match="'tvl1'.*got 'raft'"):
         build_flow('raft')
-
-
-def test_missing_contributed_modules_are_named(monkeypatch):
     monkeypatch.delattr(cv2, 'optflow')
     with pytest.raises(ImportError, match='check_env.py --fix'):
         build_flow('tvl1')

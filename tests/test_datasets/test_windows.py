@@ -31,18 +31,24 @@ def cut(num_frames, segments, clip_len, stride, **more):
     """The items of a video at one sampled frame per second."""
     facts = dict(num_sampled_frames=num_frames, sample_fps=1.0)
     actions = Segments(np.array(segments), np.zeros(len(segments)))
-    return w.cut_video(facts, actions, clip_len, stride, **more)[0]
+    return w.cut_video(facts, actions, clip_len=clip_len, stride=stride, **more)[0]
 
 
 def shortest_action(*layout, **more):
     return cut(*layout, test_mode=True, **more)[0]['min_segment_f']
 
 
-def test_offsets_by_hand():
-    assert w.window_offsets(100, 40, 25) == [0, 25, 50, 60]
-    assert w.window_offsets(90, 40, 25) == [0, 25, 50]
-    assert w.window_offsets(40, 40, 25) == [0]
-    assert w.window_offsets(1, 40, 25) == [0]
+@pytest.mark.parametrize(
+    ('layout', 'offsets'),
+    [
+        ((100, 40, 25), [0, 25, 50, 60]),
+        ((90, 40, 25), [0, 25, 50]),
+        ((40, 40, 25), [0]),
+        ((1, 40, 25), [0]),
+    ],
+)
+def test_offsets_by_hand(layout, offsets):
+    assert w.window_offsets(*layout) == offsets
 
 
 def test_offsets_equal_those_of_afsd_inference():
@@ -93,9 +99,9 @@ def test_action_in_the_first_frame_counts_unless_one_based():
     assert w.training_windows(10, segments, 10, 5, one_based_window=True) == []
 
 
-def test_training_windows_without_or_with_too_long_actions():
-    assert w.training_windows(50, np.zeros((0, 2)), 10, 5) == []
-    assert w.training_windows(50, np.array([[1.0, 40.0]]), 10, 5) == []
+@pytest.mark.parametrize('segments', [np.zeros((0, 2)), np.array([[1.0, 40.0]])])
+def test_training_windows_without_or_with_too_long_actions(segments):
+    assert w.training_windows(50, segments, 10, 5) == []
 
 
 def test_testing_windows_keep_empty_ones():
@@ -136,67 +142,45 @@ def test_zero_length_actions_are_errors():
 
 def test_first_clips_equal_afsd():
     expected = golden('afsd_split_videos.json')
-    annotations = np.array(expected['annotations'])
+    table = np.array(expected['annotations'])
+    layout = [expected[name] for name in ('clip_length', 'stride')]
     found = w.training_windows(
-        expected['sample_count'],
-        annotations[:, :2],
-        expected['clip_length'],
-        expected['stride'],
-        one_based_window=True,
+        expected['sample_count'], table[:, :2], *layout, one_based_window=True
     )
-    assert [window.offset for window in found] == [
-        clip['offset'] for clip in expected['first_clips']
-    ]
-    for window, clip in zip(found, expected['first_clips'], strict=False):
-        labels = annotations[window.indices, 2:]
-        np.testing.assert_allclose(
-            np.hstack([window.segments, labels]), clip['annotations'], atol=1e-9
-        )
+    clips = expected['first_clips']
+    assert [window.offset for window in found] == [clip['offset'] for clip in clips]
+    for window, clip in zip(found, clips, strict=True):
+        rows = np.hstack([window.segments, table[window.indices, 2:]])
+        np.testing.assert_allclose(rows, clip['annotations'], atol=1e-9)
 
 
-SETTINGS = ['val_256_30', 'val_256_128', 'val_128_16', 'test_256_128', 'val_768_768']
-
-
-@pytest.mark.parametrize('setting', SETTINGS)
-def test_all_clips_equal_afsd(setting, afsd_thumos14):
+@pytest.mark.parametrize(
+    'setting',
+    ['val_256_30', 'val_256_128', 'val_128_16', 'test_256_128', 'val_768_768'],
+)
+def test_all_clips_and_their_shortest_actions_equal_afsd(setting, afsd_thumos14):
     expected = golden('e_split_videos.json')[setting]
-    split, clip_len, stride = setting.split('_')
-    lines, num_annotations = [], 0
+    split, *layout = setting.split('_')
+    layout = list(map(int, layout))
+    lines, num_annotations, shortest = [], 0, []
     for video, (num_frames, table) in afsd_thumos14[split].items():
-        for window in w.training_windows(
-            num_frames,
-            table[:, :2],
-            int(clip_len),
-            int(stride),
-            one_based_window=True,
-        ):
+        cut = num_frames, table[:, :2], *layout
+        for window in w.training_windows(*cut, one_based_window=True):
             num_annotations += len(window.indices)
             text = ';'.join(
                 f'{start:.6f},{end:.6f},{int(table[index, 2])}'
                 for (start, end), index in zip(
-                    window.segments, window.indices, strict=False
+                    window.segments, window.indices, strict=True
                 )
             )
             lines.append(f'{video}|{window.offset}|{text}')
-    assert (len(lines), num_annotations) == (
-        expected['n_clips'],
-        expected['n_clip_annos'],
-    )
-    assert hashlib.sha256('\n'.join(lines).encode()).hexdigest() == expected['sha256']
-
-
-@pytest.mark.parametrize('setting', SETTINGS)
-def test_shortest_actions_equal_afsd(setting, afsd_thumos14):
-    expected = golden('e_split_videos.json')[setting]
-    split, clip_len, stride = setting.split('_')
-    lines = []
-    for video, (num_frames, table) in afsd_thumos14[split].items():
-        layout = num_frames, table[:, :2], int(clip_len), int(stride)
-        shortest = shortest_action(*layout, one_based_window=True)
-        shortest = int(clip_len) if shortest is None else shortest
-        lines.append(f'{video}|{math.ceil(min(int(clip_len), shortest))}')
-    digest = hashlib.sha256('\n'.join(lines).encode()).hexdigest()
-    assert digest == expected['min_anno_sha256']
+        length = shortest_action(*cut, one_based_window=True) or layout[0]
+        shortest.append(f'{video}|{math.ceil(min(layout[0], length))}')
+    assert len(lines) == expected['n_clips']
+    assert num_annotations == expected['n_clip_annos']
+    for found, name in ((lines, 'sha256'), (shortest, 'min_anno_sha256')):
+        digest = hashlib.sha256('\n'.join(found).encode()).hexdigest()
+        assert digest == expected[name]
 
 
 def test_shortest_action_by_hand():

@@ -24,10 +24,8 @@ def job(name):
         os.kill(os.getpid(), signal.SIGKILL)
     if name == 'exit':
         os._exit(3)
-    if name == 'input':
-        raise ValueError('input')
-    if name == 'bug':
-        {}['bug']
+    if name in WHAT_HAPPENS:
+        raise WHAT_HAPPENS[name][0](name)
     return os.getpid()
 
 
@@ -42,34 +40,30 @@ def test_a_failing_job_does_not_touch_the_others(workers):
     assert list(run_jobs(job, [], workers)) == []
 
 
-def test_order_and_end_of_what_runs_ahead():
-    assert list(run_ahead(range(100), 3)) == list(range(100))
+def made(items, torn=None):
+    """A generator that notes in ``items`` what it has made."""
+    for index in range(100):
+        if index == torn:
+            raise KeyError('torn')
+        items.append(index)
+        yield index
+
+
+def test_what_runs_ahead_keeps_its_order_and_distance():
+    items, found = [], []
+    for item in run_ahead(made(items), 3):
+        found.append(item)
+        time.sleep(0.001)
+        assert len(items) <= len(found) + 3 + 1
+    assert found == items == list(range(100))
     assert list(run_ahead([], 3)) == []
 
 
 def test_error_of_the_thread_is_raised_after_the_items_before_it():
-    def items():
-        yield 1
-        raise KeyError('torn')
-
     found = []
     with pytest.raises(KeyError, match='torn'):
-        for item in run_ahead(items(), 2):
-            found.append(item)
-    assert found == [1]
-
-
-def test_no_more_than_the_depth_is_made_in_advance():
-    made = []
-
-    def items():
-        for index in range(50):
-            made.append(index)
-            yield index
-
-    for done, _ in enumerate(run_ahead(items(), 3)):
-        time.sleep(0.002)
-        assert len(made) <= done + 1 + 3 + 1
+        found.extend(run_ahead(made([], torn=1), 2))
+    assert found == [0]
 
 
 def test_leaving_early_ends_the_thread():

@@ -83,9 +83,6 @@ def parse_args(argv: Sequence[str] | None = None) -> Namespace:
     return args
 
 
-# What is to be done
-
-
 def folder_of(args: Namespace, modality: str) -> Path:
     """The folder of a modality, for example ``OUT/flow_npy``."""
     return args.out / f'{modality.lower()}_{args.layout}'
@@ -99,15 +96,6 @@ def target(args: Namespace, modality: str, video_id: str) -> Path:
     if Path(os.path.normpath(folder)) not in path.parents:
         raise UserError(f'video id {video_id!r} leads out of {folder}')
     return path
-
-
-def claim_folders(args: Namespace, dry_run: bool) -> None:
-    """Records everything that the files of each modality depend on."""
-    for modality in args.modalities:
-        keys = ['fps', 'num_frames', 'side', 'layout']
-        keys += ['flow_method', 'flow_bound'] if modality == 'Flow' else []
-        settings = dict({key: getattr(args, key) for key in keys}, modality=modality)
-        claim_folder(folder_of(args, modality), settings, dry_run=dry_run)
 
 
 def is_whole(args: Namespace, modality: str, video_id: str) -> bool:
@@ -135,7 +123,11 @@ def num_bytes(args: Namespace, modality: str, num_frames: int) -> int:
 
 
 def plan(args: Namespace, videos: Sequence[VideoFile], num_videos: int) -> list[Job]:
-    """Lists and prints what is missing; raises a UserError if the disk is too small."""
+    """Lists and prints what is missing, and records in the folders how it is made.
+
+    Raises:
+        UserError: If the disk is too small, or a folder holds what other settings made.
+    """
     jobs, total_frames, total = [], 0, 0
     for item in videos:
         missing = [m for m in args.modalities if not is_whole(args, m, item.video_id)]
@@ -160,10 +152,12 @@ def plan(args: Namespace, videos: Sequence[VideoFile], num_videos: int) -> list[
             f'{args.out}: {total / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are '
             'free. Remedy: another disk, a smaller side, or fewer videos (--ann)'
         )
+    for modality in args.modalities:
+        keys = ['fps', 'num_frames', 'side', 'layout']
+        keys += ['flow_method', 'flow_bound'] if modality == 'Flow' else []
+        settings = dict({key: getattr(args, key) for key in keys}, modality=modality)
+        claim_folder(folder_of(args, modality), settings, dry_run=args.dry_run)
     return jobs
-
-
-# One video
 
 
 def sampled_indices(args: Namespace, times: timebase.FrameTimes) -> np.ndarray:
@@ -262,17 +256,13 @@ def _write_images(folder: Path, frame: np.ndarray, number: int) -> None:
             raise OSError(f'{path}: cannot be written; the disk may be full')
 
 
-# All videos
-
-
-def remove_leftovers(args: Namespace) -> None:
+def remove_leftovers(folder: Path) -> None:
     """Removes the unfinished files of processes of this machine that are gone."""
-    for modality in args.modalities:
-        for path in folder_of(args, modality).glob('.*.partial'):
-            host, _, pid = path.name.split('.')[1].rpartition('-')
-            is_known = host == _HOST and os.path.isdir('/proc/self')
-            if is_known and not os.path.isdir(f'/proc/{pid}'):
-                shutil.rmtree(path)
+    for path in folder.glob('.*.partial'):
+        host, _, pid = path.name.split('.')[1].rpartition('-')
+        is_known = host == _HOST and os.path.isdir('/proc/self')
+        if is_known and not os.path.isdir(f'/proc/{pid}'):
+            shutil.rmtree(path)
 
 
 def extract_clips(args: Namespace) -> dict[str, str]:
@@ -283,17 +273,11 @@ def extract_clips(args: Namespace) -> dict[str, str]:
     """
     videos, failed = find_videos(args.videos, args.ann, args.subsets)
     num_videos = len(videos) + len(failed)
-    claim_folders(args, dry_run=True)
+    if 'Flow' in args.modalities:
+        flow.build_flow(args.flow_method)
     jobs = plan(args, videos, num_videos)
     if not args.dry_run and jobs:
-        if 'Flow' in args.modalities:
-            flow.build_flow(args.flow_method)
-        claim_folders(args, dry_run=False)
-        remove_leftovers(args)
-        try:
-            failed |= _run(jobs, args)
-        finally:  # of processes that crashed or were interrupted
-            remove_leftovers(args)
+        failed |= _run(jobs, args)
     if failed:
         print(f'{len(failed)} of {num_videos} videos failed:')
         for video_id, reason in failed.items():
@@ -312,8 +296,8 @@ def _run(jobs: Sequence[Job], args: Namespace) -> dict[str, str]:
     cv2.setNumThreads(1)
     quiet = not sys.stdout.isatty()
     shown = dict(total=len(jobs), auto_refresh=False, disable=quiet)
-    extract = partial(extract_video, args=args)
-    with closing(run_jobs(extract, jobs, args.workers)) as results:
+    results = run_jobs(partial(extract_video, args=args), jobs, args.workers)
+    try:
         done = track(results, 'Extracting', **shown)
         for number, ((item, _), result) in enumerate(done, 1):
             outcome = f'{result} frames'
@@ -324,6 +308,11 @@ def _run(jobs: Sequence[Job], args: Namespace) -> dict[str, str]:
                 failed[item.video_id], outcome = reason, f'failed: {reason}'
             if quiet:
                 print(f'[{number}/{len(jobs)}] {item.video_id}: {outcome}', flush=True)
+    finally:
+        results.close()
+        # Unfinished files of processes that crashed, now or in an earlier run.
+        for modality in args.modalities:
+            remove_leftovers(folder_of(args, modality))
     return failed
 
 

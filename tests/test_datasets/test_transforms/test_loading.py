@@ -20,11 +20,12 @@ from mmtal_mts.datasets import ArrayReader, LoadClip, VideoReader, VideoReadErro
 from mmtal_mts.datasets.transforms import AppendClip
 
 VIDEO = str(Path(__file__).parents[2] / 'data' / 'index_brightness.mp4')
+SKIP = dict(on_bad_video='skip')
 
 
 def window(source=VIDEO, **more):
     results = dict(
-        source=source,
+        source=str(source),
         source_type='video',
         modality='RGB',
         filename_tmpl='img_{:05}.jpg',
@@ -36,31 +37,31 @@ def window(source=VIDEO, **more):
         num_sampled_frames=13,
         duration=40 / 30,
     )
-    results.update(more)
-    return results
+    return {**results, **more}
 
 
-def shown_indices(imgs):
-    return [round((float(img.mean()) - 20) / 5) for img in imgs]
+def load(source=VIDEO, **facts):
+    return LoadClip()(window(source, **facts))
+
+
+def shown(results, count=None):
+    """The numbers of the frames, by their brightness."""
+    return [round((float(i.mean()) - 20) / 5) for i in results['imgs'][:count]]
+
+
+def is_padding(imgs, value=127):
+    return all((img == value).all() for img in imgs)
 
 
 # Video files
 
 
-@pytest.mark.parametrize('offset', [0, 3, 9])
-def test_sampled_frames_of_a_video(offset):
-    results = LoadClip()(window(window_offset=offset))
-    expected = [3 * k + 2 for k in range(offset, offset + 4)]
-    assert results['frame_inds'].tolist() == expected
-    assert shown_indices(results['imgs']) == expected
-    assert results['img_shape'] == results['original_shape'] == (32, 32)
-    assert results['num_clips'] == 1
-    assert all(img.dtype == np.uint8 for img in results['imgs'])
-
-
 @pytest.mark.parametrize(
     ('facts', 'expected'),
     [
+        (dict(window_offset=0), [2, 5, 8, 11]),
+        (dict(window_offset=3), [11, 14, 17, 20]),
+        (dict(window_offset=9), [29, 32, 35, 38]),
         # A higher rate repeats frames; a rounded duration repeats the last one.
         (dict(sample_fps=60.0, clip_len=6, num_sampled_frames=80), [0, 0, 1, 1, 2, 2]),
         (dict(window_offset=11, num_sampled_frames=15, duration=1.5), [35, 38, 39, 39]),
@@ -71,15 +72,19 @@ def test_sampled_frames_of_a_video(offset):
         ),
     ],
 )
-def test_other_rates_and_lengths(facts, expected):
-    assert shown_indices(LoadClip()(window(**facts))['imgs']) == expected
+def test_sampled_frames_of_a_video(facts, expected):
+    results = load(**facts)
+    assert results['frame_inds'].tolist() == shown(results) == expected
+    assert results['img_shape'] == results['original_shape'] == (32, 32)
+    assert results['num_clips'] == 1
+    assert all(img.dtype == np.uint8 for img in results['imgs'])
 
 
 def test_end_is_padded_with_a_constant():
     results = LoadClip(pad_value=99)(window(clip_len=20))
     assert len(results['imgs']) == 20
-    assert shown_indices(results['imgs'][:13]) == list(range(2, 40, 3))
-    assert all((img == 99).all() for img in results['imgs'][13:])
+    assert shown(results, 13) == list(range(2, 40, 3))
+    assert is_padding(results['imgs'][13:], 99)
 
 
 def test_varying_frame_rate_is_sampled_by_time(make_video, number_of, tmp_path):
@@ -87,36 +92,36 @@ def test_varying_frame_rate_is_sampled_by_time(make_video, number_of, tmp_path):
     times = [0.0, *(1.0 + 0.1 * k for k in range(9))]
     path = make_video(tmp_path / 'v.mp4', 10, times=times, size=(64, 48))
     facts = dict(duration=1.9, num_sampled_frames=19, clip_len=20)
-    results = LoadClip()(window(path, **facts))
+    results = load(path, **facts)
     expected = [0] * 10 + list(range(1, 10))
     assert results['frame_inds'].tolist() == expected
     assert [number_of(img) for img in results['imgs'][:19]] == expected
-    assert (results['imgs'][19] == 127).all()
+    assert is_padding(results['imgs'][19:])
     # A rate that a person gave wins.
-    given = window(path, source_fps=5.0, **dict(facts, duration=2.0, clip_len=4))
-    assert LoadClip()(given)['frame_inds'].tolist() == [0, 0, 1, 1]
+    facts.update(source_fps=5.0, duration=2.0, clip_len=4)
+    assert load(path, **facts)['frame_inds'].tolist() == [0, 0, 1, 1]
 
 
 def test_scaling_while_decoding_equals_a_resize():
     scaled = LoadClip(scale=(20, 24))(window(clip_len=16))
-    resized = Resize((20, 24), keep_ratio=False)(LoadClip()(window(clip_len=16)))
+    resized = Resize((20, 24), keep_ratio=False)(load(clip_len=16))
     np.testing.assert_array_equal(scaled['imgs'], resized['imgs'])
     assert scaled['img_shape'] == (24, 20)
     assert LoadClip(scale=(20, 24))(window('x', broken=True))['img_shape'] == (24, 20)
 
 
 def test_one_video_stays_open_and_copies_open_their_own(tmp_path):
-    load = LoadClip()
-    load(window())
-    reader = load._reader
-    load(window(window_offset=4))
-    assert load._reader is reader
-    twin = copy.deepcopy(load)
-    assert twin._reader is None and load._reader is reader
-    assert shown_indices(twin(window())['imgs']) == [2, 5, 8, 11]
+    first = LoadClip()
+    first(window())
+    reader = first._reader
+    first(window(window_offset=4))
+    assert first._reader is reader
+    twin = copy.deepcopy(first)
+    assert twin._reader is None and first._reader is reader
+    assert shown(twin(window())) == [2, 5, 8, 11]
     other = shutil.copy(VIDEO, tmp_path / 'other.mp4')
-    assert shown_indices(load(window(str(other)))['imgs']) == [2, 5, 8, 11]
-    assert load._reader is not reader
+    assert shown(first(window(other))) == [2, 5, 8, 11]
+    assert first._reader is not reader
 
 
 @pytest.mark.parametrize('content', [b'', b'no video at all' * 100])
@@ -124,7 +129,7 @@ def test_corrupt_video_names_the_file(content, tmp_path):
     path = tmp_path / 'broken.mp4'
     path.write_bytes(content)
     with pytest.raises(VideoReadError, match=r'broken\.mp4.*opened.*on_bad_video'):
-        LoadClip()(window(str(path)))
+        load(path)
 
 
 def test_cut_off_video_is_an_error_only_where_it_matters(tmp_path, make_video):
@@ -133,10 +138,9 @@ def test_cut_off_video_is_an_error_only_where_it_matters(tmp_path, make_video):
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2])
     facts = dict(duration=200 / 30, num_sampled_frames=66, source_fps=30.0)
-    first = LoadClip()(window(str(path), **facts))
-    assert first['frame_inds'].tolist() == [2, 5, 8, 11]
+    assert load(path, **facts)['frame_inds'].tolist() == [2, 5, 8, 11]
     with pytest.raises(VideoReadError, match=r'v\.avi'):
-        LoadClip()(window(str(path), window_offset=62, **facts))
+        load(path, window_offset=62, **facts)
 
 
 def test_undecodable_end_is_filled_up_when_skipping(monkeypatch):
@@ -144,14 +148,12 @@ def test_undecodable_end_is_filled_up_when_skipping(monkeypatch):
     monkeypatch.setattr(
         VideoReader, '_frame', lambda self, i: original(self, i) if i < 4 else None
     )
-    facts = dict(clip_len=13)
     with pytest.raises(VideoReadError, match='cut off at frame 5 of 40.*on_bad_video'):
-        LoadClip()(window(**facts))
-    skipped = LoadClip()(window(on_bad_video='skip', **facts))
-    assert skipped['frame_inds'].tolist() == [2]
+        load(clip_len=13)
+    assert load(clip_len=13, **SKIP)['frame_inds'].tolist() == [2]
     # An open video of which nothing is left gives a constant window.
-    empty = LoadClip()(window(reader=VideoReader(VIDEO), window_offset=6, **facts))
-    assert all((img == 127).all() for img in empty['imgs'])
+    empty = load(clip_len=13, reader=VideoReader(VIDEO), window_offset=6)
+    assert is_padding(empty['imgs'])
 
 
 @pytest.mark.parametrize('arguments', [dict(pad_value=256), dict(scale=(0, 3))])
@@ -160,29 +162,21 @@ def test_impossible_arguments(arguments):
         LoadClip(**arguments)
 
 
-# Length against the annotation
-
-
-def test_shorter_video_is_an_error_naming_both_lengths():
+def test_shorter_video_is_an_error_naming_both_lengths_or_filled_up():
     facts = dict(duration=10.0, num_sampled_frames=100)
     with pytest.raises(VideoReadError, match=r'40 frames.*1\.33 s.*10\.00 s'):
-        LoadClip()(window(window_offset=40, **facts))
+        load(window_offset=40, **facts)
     # A window that does not reach the contradiction can be read.
-    assert shown_indices(LoadClip()(window(**facts))['imgs']) == [2, 5, 8, 11]
-
-
-def test_shorter_video_is_filled_up_when_skipping():
-    facts = dict(window_offset=11, clip_len=40, duration=10.0, num_sampled_frames=100)
-    results = LoadClip()(window(on_bad_video='skip', **facts))
+    assert shown(load(**facts)) == [2, 5, 8, 11]
+    results = load(window_offset=11, clip_len=40, **SKIP, **facts)
     assert results['frame_inds'].tolist() == [35, 38]
-    assert all((img == 127).all() for img in results['imgs'][2:])
+    assert is_padding(results['imgs'][2:])
 
 
 def test_broken_window_is_grey():
-    results = LoadClip()(window('nowhere.mp4', broken=True))
-    assert len(results['imgs']) == 4
-    assert all((img == 127).all() for img in results['imgs'])
-    flow = LoadClip()(window('nowhere', modality='Flow', broken=True))
+    results = load('nowhere.mp4', broken=True)
+    assert len(results['imgs']) == 4 and is_padding(results['imgs'])
+    flow = load('nowhere', modality='Flow', broken=True)
     assert flow['imgs'][0].shape[2] == 2
 
 
@@ -192,78 +186,69 @@ def test_broken_window_is_grey():
 @pytest.fixture
 def folder(tmp_path):
     for index in range(20):
-        image = np.full((16, 16, 3), 20 + 5 * index, dtype=np.uint8)
-        cv2.imwrite(str(tmp_path / f'img_{index + 1:05}.png'), image)
-        for axis, value in (('x', 2 * index), ('y', 100 + index)):
-            flow = np.full((16, 16), value, dtype=np.uint8)
-            cv2.imwrite(str(tmp_path / f'{axis}_{index + 1:05}.png'), flow)
+        for name, value in (
+            ('img', (20 + 5 * index,) * 3),
+            ('x', 2 * index),
+            ('y', 100 + index),
+        ):
+            image = np.full((16, 16, *np.shape(value)), value, dtype=np.uint8)
+            cv2.imwrite(str(tmp_path / f'{name}_{index + 1:05}.png'), image)
     return tmp_path
 
 
-def frames_window(folder, **more):
-    facts = dict(
-        source_type='frames',
-        filename_tmpl='img_{:05}.png',
-        sample_fps=5.0,
-        source_fps=10.0,
-        num_sampled_frames=10,
-        duration=2.0,
-    )
-    facts.update(more)
-    return window(str(folder), **facts)
-
-
-FLOW = dict(modality='Flow', filename_tmpl='{}_{:05}.png')
+FRAMES = dict(
+    source_type='frames',
+    filename_tmpl='img_{:05}.png',
+    sample_fps=5.0,
+    source_fps=10.0,
+    num_sampled_frames=10,
+    duration=2.0,
+)
+FLOW = dict(FRAMES, modality='Flow', filename_tmpl='{}_{:05}.png')
 
 
 def test_image_folder(folder):
-    results = LoadClip()(frames_window(folder, window_offset=7))
-    assert shown_indices(results['imgs'][:3]) == [15, 17, 19]
-    assert (results['imgs'][3] == 127).all()
+    results = load(folder, **FRAMES, window_offset=7)
+    assert shown(results, 3) == [15, 17, 19]
+    assert is_padding(results['imgs'][3:])
     # Without a rate, the images spread over the duration.
-    results = LoadClip()(frames_window(folder, source_fps=None))
-    assert shown_indices(results['imgs']) == [1, 3, 5, 7]
+    assert shown(load(folder, **dict(FRAMES, source_fps=None))) == [1, 3, 5, 7]
 
 
 def test_flow_folder(folder):
-    results = LoadClip()(frames_window(folder, **FLOW))
-    found = [img[0, 0].tolist() for img in results['imgs']]
+    found = [img[0, 0].tolist() for img in load(folder, **FLOW)['imgs']]
     assert found == [[2, 101], [6, 103], [10, 105], [14, 107]]
     # Flow may lack the last image, which is repeated.
     (folder / 'x_00020.png').unlink()
-    results = LoadClip()(frames_window(folder, window_offset=9, **FLOW))
+    results = load(folder, **FLOW, window_offset=9)
     assert results['imgs'][0][0, 0].tolist() == [36, 118]
 
 
 def test_wrong_template_hole_and_damaged_image(folder):
     with pytest.raises(VideoReadError, match=r'frame_00001\.png.*filename_tmpl'):
-        LoadClip()(frames_window(folder, filename_tmpl='frame_{:05}.png'))
+        load(folder, **dict(FRAMES, filename_tmpl='frame_{:05}.png'))
     (folder / 'img_00006.png').write_bytes(b'damaged')
     with pytest.raises(VideoReadError, match='damaged image between'):
-        LoadClip()(frames_window(folder))
+        load(folder, **FRAMES)
     (folder / 'y_00004.png').unlink()
     with pytest.raises(VideoReadError, match=r'y_00004\.png: missing'):
-        LoadClip()(frames_window(folder, **FLOW))
+        load(folder, **FLOW)
 
 
 # Arrays
-
-
-def array_window(path, **more):
-    return window(str(path), **dict(dict(source_type='npy', duration=1.3), **more))
 
 
 def test_array_rows_are_the_sampled_frames(tmp_path):
     path = tmp_path / 'a.npy'
     rows = np.arange(13, dtype=np.uint8)[:, None, None, None]
     np.save(path, np.broadcast_to(20 + 5 * rows, (13, 8, 8, 3)))
-    results = LoadClip()(array_window(path, window_offset=10))
-    assert shown_indices(results['imgs'][:3]) == [10, 11, 12]
-    assert (results['imgs'][3] == 127).all()
+    results = load(path, source_type='npy', duration=1.3, window_offset=10)
+    assert shown(results, 3) == [10, 11, 12]
+    assert is_padding(results['imgs'][3:])
     assert not isinstance(results['imgs'][0], np.memmap)
     # With a rate of its own the array is sampled like a video.
-    results = LoadClip()(array_window(path, source_fps=20.0, duration=0.65, clip_len=3))
-    assert shown_indices(results['imgs']) == [1, 3, 5]
+    facts = dict(source_type='npy', source_fps=20.0, duration=0.65, clip_len=3)
+    assert shown(load(path, **facts)) == [1, 3, 5]
 
 
 @pytest.mark.parametrize(
@@ -283,7 +268,7 @@ def test_unusable_arrays(tmp_path, array, found):
     if array is not None:
         np.save(path, array)
     with pytest.raises(VideoReadError, match=rf'a\.npy.*{found}'):
-        LoadClip()(array_window(path))
+        load(path, source_type='npy')
 
 
 # Two streams
@@ -303,12 +288,9 @@ def streams(tmp_path):
 
 
 def load_both(root, offset=0, **facts):
-    facts = dict(
-        dict(source_type='npy', window_offset=offset, clip_len=8, duration=T / 10),
-        **dict(num_sampled_frames=T, video_id='v', **facts),
-    )
-    results = LoadClip()(window(str(root / 'rgb' / 'v.npy'), **facts))
-    results = AppendClip('flow', str(root))(results)
+    kind = dict(source_type='npy', duration=T / 10, num_sampled_frames=T)
+    facts = dict(window_offset=offset, clip_len=8, video_id='v', **kind, **facts)
+    results = AppendClip('flow', str(root))(load(root / 'rgb' / 'v.npy', **facts))
     return np.stack(results['imgs']), results
 
 
@@ -319,20 +301,20 @@ def test_both_sources_show_the_same_window(streams, offset, num_real):
     levels = np.arange(offset, offset + num_real)
     assert clip[:num_real, 0, 0, :3].tolist() == [[k] * 3 for k in levels]
     assert clip[:num_real, 0, 0, 3:].tolist() == [[100 + k] * 2 for k in levels]
-    assert (clip[num_real:] == 127).all()
+    assert is_padding(clip[num_real:])
     # What the window is does not change.
     assert results['modality'] == 'RGB' and results['source'].endswith('rgb/v.npy')
 
 
-def test_the_record_of_the_extraction_tells_the_rate(streams):
+@pytest.mark.parametrize('rate', [dict(fps=5.0), dict(num_frames=10)])
+def test_the_record_of_the_extraction_tells_the_rate(streams, rate):
     np.save(streams / 'flow' / 'v.npy', np.load(streams / 'flow' / 'v.npy')[:10])
     # A rate, or so many of every video, whatever its length.
-    for rate in (dict(fps=5.0, num_frames=None), dict(fps=None, num_frames=10)):
-        record = dict(layout='npy', modality='Flow', **rate)
-        (streams / 'flow' / 'extraction.json').write_text(json.dumps(record))
-        clip, _ = load_both(streams, 2)
-        assert clip[:, 0, 0, 0].tolist() == list(range(2, 10))
-        assert clip[:, 0, 0, 3].tolist() == [101, 101, 102, 102, 103, 103, 104, 104]
+    record = dict(layout='npy', modality='Flow', **rate)
+    (streams / 'flow' / 'extraction.json').write_text(json.dumps(record))
+    clip, _ = load_both(streams, 2)
+    assert clip[:, 0, 0, 0].tolist() == list(range(2, 10))
+    assert clip[:, 0, 0, 3].tolist() == [101, 101, 102, 102, 103, 103, 104, 104]
 
 
 def test_a_second_source_that_does_not_fit_is_named(streams):
@@ -345,7 +327,7 @@ def test_a_second_source_that_does_not_fit_is_named(streams):
         load_both(streams)
     # An unreadable video stays a constant window.
     clip, _ = load_both(streams, broken=True)
-    assert clip.shape[-1] == 5 and (clip == 127).all()
+    assert clip.shape[-1] == 5 and is_padding(clip)
     path.unlink()
     with pytest.raises(VideoReadError, match=r'flow/v\.npy: missing second source'):
         load_both(streams)
@@ -355,6 +337,6 @@ def test_a_second_source_that_does_not_fit_is_named(streams):
 
 def test_only_rgb_and_flow_can_be_made_of_an_open_video(tmp_path):
     reader = ArrayReader(np.zeros((T, SIDE, SIDE, 3), np.uint8), 10)
-    results = LoadClip()(window(reader=reader, duration=2.0))
+    results = load(reader=reader, duration=2.0)
     with pytest.raises(ValueError, match='streams RGB and RGB cannot be made from a'):
         AppendClip('rgb', str(tmp_path), modality='RGB')(results)
