@@ -20,7 +20,7 @@ try:
 
     from mmtal_mts.apis import CfgOptionsAction, load_config, merge_options
     from mmtal_mts.evaluation.functional.detections import some_names
-    from mmtal_mts.evaluation.metrics import RawOutputs, load_raw_outputs
+    from mmtal_mts.evaluation.metrics import load_raw_outputs
     from mmtal_mts.models.dense_heads import complete_test_cfg
     from mmtal_mts.models.detectors import (
         check_weights,
@@ -77,7 +77,7 @@ def fuse_streams(
     test_cfg = complete_test_cfg(test_cfg)
     weights = check_weights(weights, len(folders))
     streams = [load_raw_outputs(folder) for folder in folders]
-    facts, problems = [describe_windows(stream) for stream in streams], []
+    facts, problems = [_describe(**stream) for stream in streams], []
     for folder, own in zip(folders[1:], facts[1:], strict=True):
         for one, other, only in (
             (folders[0], folder, facts[0] - own),
@@ -92,35 +92,31 @@ def fuse_streams(
             'annotation, subset, clip_len, window_stride and sample_fps'
         )
     evaluator = Evaluator(cfg.test_evaluator)
-    evaluator.dataset_meta = streams[0].classes
-    windows = streams[0].windows
-    for row, window in enumerate(track(windows, 'Fusing')):
-        broken = any(stream.windows[row]['broken'] for stream in streams)
-        sample = ActionDataSample(metainfo=dict(window, broken=broken))
+    evaluator.dataset_meta = streams[0]['classes']
+    windows = list(zip(*(stream['windows'] for stream in streams), strict=True))
+    for window, *others in track(windows, 'Fusing'):
+        broken = any(one['broken'] for one in (window, *others))
         raw = [
-            {
-                name: value[row] if name == 'points' else value[row, None]
-                for name, value in stream.outputs.items()
-            }
-            for stream in streams
+            {name: x if name == 'points' else x[None] for name, x in outputs.items()}
+            for outputs in (one.pop('outputs') for one in (window, *others))
         ]
+        sample = ActionDataSample(metainfo=dict(window, broken=broken))
         predict_streams(head, raw, window['num_frames'], [sample], test_cfg, weights)
         evaluator.process(data_samples=[sample], data_batch=None)
     return evaluator.evaluate(len(windows))
 
 
-def describe_windows(raw: RawOutputs) -> set[str]:
-    """What must be equal for all networks, a text for each window, class list, ..."""
-    texts = {f'{name} {names}' for name, names in raw.classes.items()}
-    for name, value in raw.outputs.items():
-        texts.add(f'{name} of shape {tuple(value.shape[1:])}')
-    texts.add(f'location centres with the sum {raw.outputs["points"][0].sum():g}')
-    for w in raw.windows:
-        duration = 'unknown' if w['duration'] is None else f'{w["duration"]:g} s'
+def _describe(classes: dict, windows: Sequence[dict]) -> set[str]:
+    """A text for each window and class list, with all that networks must agree on."""
+    texts = {f'{name} {names}' for name, names in classes.items()}
+    for w in windows:
+        points, logits = (w['outputs'][key] for key in ('points', 'coarse_logits'))
+        length = f'{w["duration"]:g}' if w['duration'] else 'unknown'
         texts.add(
-            f'window {w["video_id"]} at sampled frame {int(w["window_offset"])} '
-            f'(num_frames {w["num_frames"]}, sample_fps {w["sample_fps"]:g}, '
-            f'duration {duration})'
+            f'{w["video_id"]} at sampled frame {int(w["window_offset"])} '
+            f'(duration {length}, sample_fps {w["sample_fps"]:g}, num_frames '
+            f'{w["num_frames"]}, {len(points)} locations around {points.mean():g}, '
+            f'{logits.shape[1]} logits)'
         )
     return texts
 

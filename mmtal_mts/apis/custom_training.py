@@ -18,6 +18,7 @@ from ..datasets.converters import convert_annotations
 from ..datasets.sources import SourceFinder
 from ..datasets.video import VideoReader, VideoReadError
 from ..evaluation.diagnosis import diagnose
+from ..evaluation.protocols import EvaluationData, load_evaluation_data
 from ..structures import (
     Segments,
     VideoAnnotation,
@@ -30,10 +31,8 @@ from ..utils import UserError, latest_checkpoint, write_json
 from ..utils.errors import error_message
 from ..utils.io import atomic_write
 from .annotation_check import WindowSettings, check_annotations
-from .annotation_report import describe_check, describe_findings
 from .batch_inference import find_videos
 from .diagnosis_report import write_diagnosis
-from .evaluation import EvaluationData, load_evaluation_data
 from .model_zoo import find_config
 from .report import write_report
 from .runner import load_config, prepare_test_config, prepare_train_config, test, train
@@ -119,8 +118,8 @@ def prepare_custom_training(
         warning = warning if trained else '  no training example'
         print(f'  {name:<{width}} {trained:>5} {held_out:>5}{warning}')
     check_file = out / 'annotation_check.txt'
-    _write(check_file, describe_check(check) + '\n')
-    print(f'{describe_findings(check)}\n  the whole check: {check_file}')
+    _write(check_file, check.describe() + '\n')
+    print(f'{check.describe_findings()}\n  the whole check: {check_file}')
     mirrored = 'mirrored by chance'
     if not mirror_is_safe(data.classes):
         mirrored = 'not mirrored: a class name tells left from right'
@@ -362,7 +361,7 @@ def plan_training(
     windows = WindowSettings(
         clip_len, fps, clip_len // 4, first_stride=_FIRST_STRIDE, num_levels=levels
     )
-    count = sum(len(windows.cut(video)[2]) for video in videos)
+    count = sum(len(windows.cut(video)[1]) for video in videos)
     batch = int(np.clip(round(4 * 128 / clip_len), 1, 8))
     batch = max(1, min(batch, count // 4))
     iterations = max(count // batch, 1)

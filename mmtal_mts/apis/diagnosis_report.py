@@ -64,17 +64,16 @@ _STYLE = {
     # Names come from files: a dollar sign is not the start of a formula.
     'text.parse_math': False,
     'font.size': 9.5,
-    'text.color': INK,
-    **{f'axes.spines.{side}': False for side in ('top', 'right', 'left')},
-    **{f'axes.{part}color': INK for part in ('label', 'title')},
     'axes.titlesize': 10.5,
     'axes.edgecolor': GRID,
     'axes.axisbelow': True,
+    'legend.frameon': False,
+    'legend.fontsize': 8.5,
+    **{f'axes.spines.{side}': False for side in ('top', 'right', 'left')},
+    **{f'{part}color': INK for part in ('text.', 'axes.label', 'axes.title')},
     **{f'{axis}tick.color': INK for axis in 'xy'},
     **{f'{axis}tick.labelsize': 8.5 for axis in 'xy'},
     **{f'{axis}tick.major.size': 0 for axis in 'xy'},
-    'legend.frameon': False,
-    'legend.fontsize': 8.5,
 }
 
 
@@ -117,46 +116,41 @@ def print_diagnosis(diagnosis: Diagnosis, console: Console | None = None) -> Non
         console: Where to. None: standard output.
     """
     console, d = console or result_console(), diagnosis
-    at, tious = f'at tIoU {d.main_tiou:g}', [f'{t:g}' for t in d.tiou_thresholds]
-    spans, by = [*tious, 'average'], ['by', 'bucket', 'segments']
-    present = sorted(np.flatnonzero(d.segments), key=lambda k: -d.ap[d.main, k])
-    classes = [(d.classes[k], *_with_mean(d.ap[:, k]), d.segments[k]) for k in present]
-    total = d.segments.sum()
-    classes += [(), ('mAP', *_with_mean(d.mean_ap), total)]
-    kinds = [(_spaced(kind), *counts) for kind, counts in d.kinds.items()]
-    fixed = {'as it is': d.mean_ap, **d.fixed}.items()
-    fixed = [(_spaced(kind), *_with_mean(values)) for kind, values in fixed]
-    missed, ranges = [], []
-    by_bucket = [('all', '', total, *_with_mean(d.buckets[0].overall), ''), ()]
-    for table in d.buckets:
-        for row, name in enumerate(table.buckets):
-            cells = table.characteristic, name, table.total[row]
-            share, change = _missed(table, d.main)[row], table.relative_change[row]
-            missed.append((*cells, table.missed[d.main, row], share))
-            change = '-' if np.isnan(change) else f'{100 * change:+.0f} %'
-            by_bucket.append((*cells, *_with_mean(table.mean_ap[:, row]), change))
-        missed.append(())
-        by_bucket.append(())
-        ranges.append((table.characteristic, table.sensitivity, table.impact))
-    for title, head, rows in (
-        ('AP in % by tIoU', ['class', *spans, 'segments'], classes),
-        ('Detections', ['kind', *tious], kinds),
-        ('mAP in % with one kind put right', ['kind', *spans], fixed),
-        (f'Missed segments {at}', [*by, 'missed', '%'], missed),
-        (
-            'Normalised mAP in % by what the segments are like',
-            [*by, *spans, 'change'],
-            by_bucket,
-        ),
-        ('Sensitivity in %', ['by', 'sensitivity', 'impact'], ranges),
-        (
-            f'Classes taken for each other {at}',
-            ['true', 'detected', ''],
-            d.mixed_up[:10],
-        ),
-    ):
+
+    def show(title: str, head: Sequence[str], rows: Sequence[Sequence]) -> None:
         if rows:
             console.print(percent_table(title, head, rows))
+
+    at, tious = f'at tIoU {d.main_tiou:g}', [f'{t:g}' for t in d.tiou_thresholds]
+    spans, by = [*tious, 'average'], ['by', 'bucket', 'segments']
+    order = sorted(np.flatnonzero(d.segments), key=lambda k: -d.ap[d.main, k])
+    rows = [(d.classes[k], *_with_mean(d.ap[:, k]), d.segments[k]) for k in order]
+    rows += [(), ('mAP', *_with_mean(d.mean_ap), d.segments.sum())]
+    show('AP in % by tIoU', ['class', *spans, 'segments'], rows)
+    rows = [(_spaced(kind), *counts) for kind, counts in d.kinds.items()]
+    show('Detections', ['kind', *tious], rows)
+    cases = {'as it is': d.mean_ap, **d.fixed}.items()
+    rows = [(_spaced(kind), *_with_mean(values)) for kind, values in cases]
+    show('mAP in % with one kind put right', ['kind', *spans], rows)
+    missed, overall = [], _with_mean(d.buckets[0].overall)
+    rows = [('all', '', d.segments.sum(), *overall, ''), ()]
+    for table in d.buckets:
+        lost, shares = table.missed[d.main], _missed(table, d.main)
+        for k, name in enumerate(table.buckets):
+            cells, change = (table.characteristic, name, table.total[k]), '-'
+            if not np.isnan(table.relative_change[k]):
+                change = f'{100 * table.relative_change[k]:+.0f} %'
+            missed.append((*cells, lost[k], shares[k]))
+            rows.append((*cells, *_with_mean(table.mean_ap[:, k]), change))
+        missed.append(())
+        rows.append(())
+    show(f'Missed segments {at}', [*by, 'missed', '%'], missed)
+    title = 'Normalised mAP in % by what the segments are like'
+    show(title, [*by, *spans, 'change'], rows)
+    rows = [(t.characteristic, t.sensitivity, t.impact) for t in d.buckets]
+    show('Sensitivity in %', ['by', 'sensitivity', 'impact'], rows)
+    title = f'Classes taken for each other {at}'
+    show(title, ['true', 'detected', ''], d.mixed_up[:10])
 
 
 def _spaced(name: str) -> str:
@@ -179,22 +173,21 @@ def _draw(diagnosis: Diagnosis) -> bytes:
     their place in the ranking; missed segments by what the segments are like; the
     normalised mAP by the same.
     """
-    main, tables = diagnosis.main, diagnosis.buckets
-    heights = [4.4, 3.5, 3.5]
+    main, tables, heights = diagnosis.main, diagnosis.buckets, [4.4, 3.5, 3.5]
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(13, sum(heights)), dpi=100, layout='constrained')
         top, *rows = figure.subfigures(3, 1, height_ratios=heights, hspace=0.02)
         left, right = top.subplots(1, 2)
         _plot_fixes(left, diagnosis)
         _plot_profile(right, list(diagnosis.kinds), diagnosis.profile[main])
-        above, below = (row.subplots(1, len(tables), sharey=True) for row in rows)
+        rows = [row.subplots(1, len(tables), sharey=True) for row in rows]
         overall = 100 * tables[0].overall.mean()
-        for axes, other, table in zip(above, below, tables, strict=True):
-            _plot_buckets(axes, table, _missed(table, main))
-            _plot_buckets(other, table, table.average, overall)
+        for above, below, table in zip(*rows, tables, strict=True):
+            _plot_buckets(above, table, _missed(table, main))
+            _plot_buckets(below, table, table.average, overall)
         label = f'missed in % at tIoU {diagnosis.main_tiou:g}; on top: segments'
-        above[0].set_ylabel(label)
-        below[0].set_ylabel('normalised mAP in %; on top: segments')
+        rows[0][0].set_ylabel(label)
+        rows[1][0].set_ylabel('normalised mAP in %; on top: segments')
         png = io.BytesIO()
         FigureCanvasAgg(figure).print_png(png)
     return png.getvalue()
@@ -207,9 +200,9 @@ def _plot_fixes(axes: Axes, diagnosis: Diagnosis) -> None:
     bars = axes.barh([*map(_spaced, diagnosis.fixed)], gains, 0.6, color=_BAR)
     axes.bar_label(bars, fmt=' +%.1f', fontsize=8)
     axes.invert_yaxis()
-    axes.set_xlim(0, max(1.0, *gains) * 1.12)
     title = f'mAP gained above {100 * now:.1f} % at tIoU {diagnosis.main_tiou:g}, '
-    axes.set_title(title + 'if one kind is put right')
+    title += 'if one kind is put right'
+    axes.set(xlim=(0, max(1.0, *gains) * 1.12), title=title)
 
 
 def _plot_profile(axes: Axes, kinds: Sequence[str], counts: np.ndarray) -> None:
@@ -224,8 +217,7 @@ def _plot_profile(axes: Axes, kinds: Sequence[str], counts: np.ndarray) -> None:
         bottom += share
     axes.set(ylim=(0, 100), xlim=(-0.6, len(counts) - 0.4), ylabel='detections in %')
     axes.set_xlabel('place in the ranking (G: segments of the class)')
-    place = dict(loc='lower center', bbox_to_anchor=(0.47, 1), ncols=3, handlelength=1)
-    axes.legend(**place)
+    axes.legend(loc='lower center', bbox_to_anchor=(0.47, 1), ncols=3, handlelength=1)
 
 
 def _plot_buckets(
@@ -241,11 +233,11 @@ def _plot_buckets(
         changes = 100 * np.nan_to_num(table.relative_change)
         pairs = zip(percent, changes, strict=True)
         texts = [f'{value:.1f}\n{change:+.0f} %' for value, change in pairs]
-    texts = np.where(np.isnan(percent), '', texts)
     box = dict(facecolor='white', edgecolor='none', pad=0.2)
+    texts = np.where(np.isnan(percent), '', texts)
     axes.bar_label(bars, texts, padding=2, fontsize=8, bbox=box)
     for place, count in zip(places, table.total, strict=True):
         axes.text(place, 123, f'{count}', color=FAINT, ha='center', fontsize=8)
     axes.set_xticks(places, table.buckets, rotation=25, ha='right')
-    axes.set(ylim=(0, 130), yticks=range(0, 101, 20))
-    axes.set_title(_CHARACTERISTICS[table.characteristic])
+    title = _CHARACTERISTICS[table.characteristic]
+    axes.set(ylim=(0, 130), yticks=range(0, 101, 20), title=title)

@@ -2,7 +2,7 @@
 
 from .functional.detections import dump_detections, load_detections
 from .functional.mean_ap import MeanAPResult, mean_average_precision
-from .functional.post_processing import merge_videos, merge_windows
+from .functional.post_processing import merge_windows
 from .metrics import RawOutputWriter, TALMetric
 
 __all__ = [
@@ -12,6 +12,5 @@ __all__ = [
     'dump_detections',
     'load_detections',
     'mean_average_precision',
-    'merge_videos',
     'merge_windows',
 ]

@@ -25,27 +25,19 @@ from .functional.mean_ap import (
     average_precision,
     mean_average_precision,
     overlapping_pairs,
+    threshold_rows,
 )
 
 KINDS = (
-    'true_positive',
-    'double_detection',
-    'wrong_label',
-    'localization',
-    'confusion',
-    'background',
+    'true_positive',  # finds a segment
+    'double_detection',  # tIoU >= t with one of its class, which a better one found
+    'wrong_label',  # tIoU >= t with a segment of another class
+    'localization',  # tIoU >= b with a segment of its class
+    'confusion',  # tIoU >= b with a segment of another class
+    'background',  # none of these
 )
-"""What a detection can be. With the threshold ``t`` and ``b = background_tiou`` it is
-the first of these that fits:
-
-- ``true_positive``: it finds a segment;
-- ``double_detection``: tIoU >= t with a segment of its class, which a better detection
-  found;
-- ``wrong_label``: tIoU >= t with a segment of another class;
-- ``localization``: tIoU >= b with a segment of its class;
-- ``confusion``: tIoU >= b with a segment of another class;
-- ``background``: none of these.
-"""
+"""What a detection can be: the first of these that fits at the threshold ``t``, with
+``b = background_tiou``."""
 
 FIXES = (*KINDS[1:], 'missed', 'any_false_positive')
 """What can be put right, one kind at a time with everything else as it is.
@@ -188,18 +180,13 @@ def diagnose(
         raise ValueError(f'background_tiou must be in (0, 1), got {background_tiou}')
     actions = {name: video.actions for name, video in ground_truth.items()}
     result = mean_average_precision(actions, detections, len(classes), tiou_thresholds)
-    thresholds = np.array(result.tiou_thresholds)
-    is_main = np.abs(thresholds - (main_tiou or 0.5)) < 1e-6
-    if main_tiou is not None and not is_main.any():
-        raise ValueError(
-            f'tIoU {main_tiou:g} is not among the evaluated thresholds '
-            f'{thresholds.tolist()}'
-        )
-    main = int(is_main.argmax()) if is_main.any() else len(thresholds) // 2
+    thresholds = result.tiou_thresholds
+    usual = 0.5 if 0.5 in thresholds else thresholds[len(thresholds) // 2]
+    (main,) = threshold_rows(thresholds, [main_tiou or usual])
     truth, labels = result.truth.labels, result.found.labels
     hits = result.matched != UNMATCHED  # (M, S)
     (own, other), (own_tiou, other_tiou) = _best_overlaps(result)
-    enough = thresholds[:, None]
+    enough = np.array(thresholds)[:, None]
     fits = [hits, own_tiou >= enough, other_tiou >= enough]
     fits += [own_tiou >= background_tiou, other_tiou >= background_tiou]
     kinds = np.select(fits, range(5), default=5)  # (M, S) rows of KINDS
@@ -208,8 +195,8 @@ def diagnose(
     bands = pd.Series(labels).groupby(labels).cumcount().to_numpy() // positives[labels]
     near = bands < _NUM_BANDS
     profile = np.zeros((len(thresholds), _NUM_BANDS, len(KINDS)), dtype=np.int64)
-    levels = np.arange(len(thresholds))[:, None]
-    np.add.at(profile, (levels, bands[near], kinds[:, near]), 1)
+    for counts, kind in zip(profile, kinds, strict=True):
+        np.add.at(counts, (bands[near], kind[near]), 1)
     totals = (kinds == np.arange(len(KINDS))[:, None, None]).sum(axis=2)  # (6, M)
     goals = {'wrong_label': other, 'localization': own, 'confusion': other}
     rows = zip(result.matched, kinds, strict=True)
@@ -219,8 +206,8 @@ def diagnose(
     mixed_up = Counter(sorted(zip(*pairs, strict=True)))
     return Diagnosis(
         classes=tuple(classes),
-        tiou_thresholds=result.tiou_thresholds,
-        main_tiou=result.tiou_thresholds[main],
+        tiou_thresholds=thresholds,
+        main_tiou=thresholds[main],
         ap=result.ap,
         mean_ap=result.mean_ap,
         segments=positives,
@@ -313,20 +300,20 @@ def _bucket_tables(
         if not (len(values) and (np.diff(values) > 0).all()):
             raise ValueError(f'{name} edges {list(values)} are not ascending')
     edges = {**edges, 'coverage': [100 * edge for edge in edges.get('coverage', ())]}
-    video = result.truth_video
     length = np.diff(result.truth.segments, axis=1)[:, 0]
+    video, label = result.truth_video, result.truth.labels
     seconds = np.array([one.duration or np.nan for one in videos.values()])
-    label = pd.Series(result.truth.labels)
-    instances = label.groupby([video, label]).transform('size').to_numpy(float)
+    instances = pd.Series(length).groupby([video, label]).transform('size')
+    characteristics = {
+        'length': (length, ' s'),
+        'coverage': (100 * (length / seconds[video]), ' %'),
+        'instances': (instances.to_numpy(float), ''),
+    }
     rows = np.arange(len(video))
     missed = np.stack([~np.isin(rows, matched) for matched in result.matched])
     overall = _normalized_mean_ap(result, rows >= 0)
     total, tables = overall.mean(), []
-    for name, values, unit in (
-        ('length', length, ' s'),
-        ('coverage', 100 * (length / seconds[video]), ' %'),
-        ('instances', instances, ''),
-    ):
+    for name, (values, unit) in characteristics.items():
         if np.isnan(values).any():
             continue
         names, bucket = _sort(values, edges.get(name), unit)
@@ -342,7 +329,7 @@ def _bucket_tables(
                 mean_ap=mean_ap,
                 overall=overall,
                 average=average,
-                relative_change=average / total - 1 if total else average * np.nan,
+                relative_change=average / (total or np.nan) - 1,
                 sensitivity=float(np.nanmax(average) - np.nanmin(average)),
                 impact=float(np.nanmax(average) - total),
             )
@@ -361,16 +348,13 @@ def _normalized_mean_ap(result: MeanAPResult, segments: np.ndarray) -> np.ndarra
     """
     truth, found = result.truth.labels, result.found.labels
     positives = np.bincount(truth[segments], minlength=result.ap.shape[1])
-    if not positives.any():
-        return np.full(len(result.matched), np.nan)
-    usual = len(truth) / len(np.unique(truth))
-    values = []
+    usual, values = len(truth) / len(np.unique(truth)), []
     for matched in result.matched:
         hits = matched != UNMATCHED
         # UNMATCHED picks any segment, which does not matter to what is no hit.
         keep = ~hits | segments[matched]
         ap = average_precision(hits[None, keep], found[keep], positives, usual)
-        values.append(np.nanmean(ap))
+        values.append(np.nanmean(ap) if positives.any() else np.nan)
     return np.array(values)
 
 
@@ -378,25 +362,22 @@ def _sort(
     values: np.ndarray, edges: Sequence[float] | None, unit: str
 ) -> tuple[tuple[str, ...], np.ndarray]:
     """Names of the buckets, and the bucket (G,) of each value (G,)."""
-    chosen = edges
-    if not chosen:
-        shares = np.arange(1, _NUM_BUCKETS) / _NUM_BUCKETS
-        edges = [float(f'{quantile:.2g}') for quantile in np.quantile(values, shares)]
+    quantiles = np.quantile(values, np.arange(1, _NUM_BUCKETS) / _NUM_BUCKETS)
+    rounded = [float(f'{quantile:.2g}') for quantile in quantiles]
     # Without a unit they are counts, which are whole numbers.
-    edges = np.unique(edges if unit else np.floor(edges))
-    if not chosen:
-        edges = edges[(edges >= values.min()) & (edges < values.max())]
+    ends = np.unique(np.floor(edges or rounded) if not unit else edges or rounded)
+    if not edges:
+        ends = ends[(ends >= values.min()) & (ends < values.max())]
     names = []
-    for a, b in pairwise([-np.inf, *edges, np.inf]):
-        name = f'<= {b:g}{unit}' if a < 0 else f'{a:g} - {b:g}{unit}'
-        if not unit:
-            first = max(a, 0) + 1
-            name = f'{b:g}' if b == first else f'{first:g} - {b:g}'
+    for a, b in pairwise([-np.inf, *ends, np.inf]):
+        first = a if unit else max(a, 0) + 1
+        name = f'{b:g}' if b == first else f'{first:g} - {b:g}{unit}'
+        if unit and a == -np.inf:
+            name = f'<= {b:g}{unit}'
         names.append(f'> {a:g}{unit}' if b == np.inf else name)
-    if not len(edges):
+    if not len(ends):
         names = ['all']
     elif len(names) <= len(_SIZES):
         names = [f'{size}: {name}' for size, name in zip(_SIZES, names, strict=False)]
-    bucket = np.digitize(values, edges, right=True)
-    first, last = bucket.min(), bucket.max()
-    return tuple(names[first : last + 1]), bucket - first
+    bucket = np.digitize(values, ends, right=True)
+    return tuple(names[bucket.min() : bucket.max() + 1]), bucket - bucket.min()

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import io
-import logging
 import os
 from collections.abc import Sequence
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,9 +20,13 @@ from rich.console import Console
 from ..structures import Segments
 from ..utils.checkpoint import load_checkpoint
 from ..utils.io import atomic_write
-from .functional.detections import dump_detections, dump_windows, some_names
+from .functional.detections import dump_detections, dump_windows, warn_of
 from .functional.mean_ap import print_mean_ap, threshold_rows
-from .functional.post_processing import check_test_cfg, merge_videos, predicted_segments
+from .functional.post_processing import (
+    check_test_cfg,
+    merge_windows,
+    predicted_segments,
+)
 from .protocols import EvaluationData, load_ground_truth
 
 
@@ -129,11 +132,8 @@ class TALMetric(BaseMetric):
         classes = tuple(dataset_meta.get('video_classes') or dataset_meta['classes'])
         if classes == self.classes or self.class_agnostic:
             return
-        used = {
-            self.classes[label]
-            for video in self.ground_truth.values()
-            for label in video.actions.labels.tolist()
-        }
+        actions = [video.actions for video in self.ground_truth.values()]
+        used = {self.classes[label] for label in Segments.concatenate(actions).labels}
         strange = sorted(used - set(classes))
         if strange:
             raise ValueError(
@@ -203,21 +203,22 @@ class TALMetric(BaseMetric):
             durations[video_id] = own[0]['duration']
             if durations[video_id] is None and video_id in self.ground_truth:
                 durations[video_id] = self.ground_truth[video_id].duration
-        _warn(
-            'could not be read; evaluated without (all of) their detections',
-            sorted({one['video_id'] for one in windows if one['broken']}),
-        )
-        _warn(
-            'of the ground truth got no prediction at all, their segments count as '
-            'missed',
-            sorted(set(self.ground_truth) - set(found)),
-        )
+        broken = sorted({one['video_id'] for one in windows if one['broken']})
+        missing = sorted(set(self.ground_truth) - set(found))
+        text = 'video(s) could not be read; evaluated without (all of) their detections'
+        warn_of(broken, text, 10)
+        text = 'video(s) of the ground truth got no prediction at all, their segments '
+        warn_of(missing, f'{text}count as missed', 10)
         if self.windows_path is not None:
             dump_windows(self.windows_path, found, durations, self.classes)
             print_log(f'Windows are written to {self.windows_path}', logger='current')
         # All windows come from one model.
         settings = (one['test_cfg'] for one in results if one['test_cfg'] is not None)
-        detections = merge_videos(found, durations, next(settings, {}))
+        test_cfg = next(settings, {})
+        detections = {
+            name: merge_windows([windows], durations[name], test_cfg)
+            for name, windows in found.items()
+        }
         if self.dump_path is not None:
             dump_detections(self.dump_path, detections, self.classes)
             print_log(f'Detections are written to {self.dump_path}', logger='current')
@@ -241,32 +242,8 @@ class TALMetric(BaseMetric):
         return metrics
 
 
-def _warn(message: str, videos: Sequence[str]) -> None:
-    """Names the videos of a warning, if there is any."""
-    if videos:
-        text = f'{len(videos)} video(s) {message}: {some_names(videos, 10)}'
-        print_log(text, logger='current', level=logging.WARNING)
-
-
 RAW_FILE = 'raw_outputs.pth'
 """Name of the file in the folder of :class:`RawOutputWriter`."""
-
-
-class RawOutputs(NamedTuple):
-    """What a model says about W windows, before any decoding.
-
-    Attributes:
-        outputs: float32 tensors by the names of ``TALMTS.forward(mode='tensor')``,
-            each with W in front: (W, P), (W, P, 2) or (W, P, K+1).
-        windows: By video and offset, the facts of each: ``num_frames`` (T of the clip)
-            and, as in its data sample or None, ``video_id``, ``window_offset``,
-            ``sample_fps``, ``duration`` (seconds), ``broken`` and ``video_scores``.
-        classes: Class names in label order, as the metric takes them.
-    """
-
-    outputs: dict[str, torch.Tensor]
-    windows: list[dict[str, Any]]
-    classes: dict[str, list[str]]
 
 
 @METRICS.register_module()
@@ -308,31 +285,32 @@ class RawOutputWriter(BaseMetric):
                 )
             raw = dict(sample['raw_outputs'])
             facts = dict(_facts(sample), num_frames=raw.pop('num_frames'))
-            outputs = {
-                name: value.detach().float().cpu() for name, value in raw.items()
-            }
-            self.results.append(dict(facts, outputs=outputs))
+            raw = {name: value.detach().float().cpu() for name, value in raw.items()}
+            self.results.append(dict(facts, outputs=raw))
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Writes the windows of all processes; there are no values."""
-        windows = _sorted_windows(results)
-        parts = [window.pop('outputs') for window in windows]
-        outputs = {
-            name: torch.stack([part[name] for part in parts]) for name in parts[0]
-        }
-        meta = self.dataset_meta or {}
+        meta, path = self.dataset_meta or {}, Path(self.folder) / RAW_FILE
         # Of a class-agnostic data set, the second are those of a video classifier.
         names = [name for name in ('classes', 'video_classes') if meta.get(name)]
-        raw = RawOutputs(outputs, windows, {name: list(meta[name]) for name in names})
-        path = Path(self.folder) / RAW_FILE
+        classes = {name: list(meta[name]) for name in names}
         with atomic_write(path) as temporary:
-            torch.save(raw._asdict(), temporary)
+            windows = _sorted_windows(results)
+            torch.save(dict(classes=classes, windows=windows), temporary)
         print_log(f'Raw outputs are written to {path}', logger='current')
         return {}
 
 
-def load_raw_outputs(folder: str | os.PathLike) -> RawOutputs:
+def load_raw_outputs(folder: str | os.PathLike) -> dict[str, Any]:
     """Reads what :class:`RawOutputWriter` wrote.
+
+    Returns:
+        ``classes``, class names in label order as the metric takes them, and
+        ``windows``, by video and offset. Of each window there are ``num_frames`` (T of
+        the clip), what its data sample says, ``video_id``, ``window_offset``,
+        ``sample_fps``, ``duration`` (seconds), ``broken`` and ``video_scores`` (each
+        may be None), and ``outputs``, float32 tensors by the names of
+        ``TALMTS.forward(mode='tensor')`` without the batch: (P, 2), (P, K+1) or (P,).
 
     Raises:
         FileNotFoundError: There is no finished run in the folder.
@@ -345,6 +323,6 @@ def load_raw_outputs(folder: str | os.PathLike) -> RawOutputs:
             'Remedy: tools/test.py CONFIG CHECKPOINT --dump-raw FOLDER'
         )
     content = load_checkpoint(path)
-    if set(content) != set(RawOutputs._fields):
+    if set(content) != {'classes', 'windows'}:
         raise ValueError(f'{path} was not written by tools/test.py --dump-raw')
-    return RawOutputs(**content)
+    return content

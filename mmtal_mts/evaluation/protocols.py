@@ -5,18 +5,18 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-import numpy as np
 from mmengine.logging import print_log
 
 from ..structures import Segments, VideoAnnotation, load_annotations
 from ..structures.annotations import ON_INVALID
 from ..utils import UserError
-from .functional.detections import load_detections, some_names
+from .functional.detections import load_detections, warn_of
 from .functional.mean_ap import MeanAPResult, mean_average_precision
 
 _THUMOS14 = (0.3, 0.4, 0.5, 0.6, 0.7)
@@ -195,13 +195,8 @@ def load_evaluation_data(
     strange = [name for name, f in detections.items() if len(f) and name not in known]
     fate = 'count as false positives' if count_unknown_videos else 'are left out'
     of_truth = f'of {len(truth)} videos have no detection'
-    for names, problem in (
-        (missing, f'{of_truth}, their segments count as missed'),
-        (strange, f'videos with detections are not in the ground truth, they {fate}'),
-    ):
-        if names:
-            text = f'{len(names)} {problem}: {some_names(names)}'
-            print_log(text, logger='current', level=logging.WARNING)
+    warn_of(missing, f'{of_truth}, their segments count as missed')
+    warn_of(strange, f'videos with detections are not in the ground truth, they {fate}')
     if count_unknown_videos:
         for name in strange:
             truth[name] = VideoAnnotation(name, '', None, None, None, Segments.empty())
@@ -223,14 +218,13 @@ def parse_thresholds(text: str) -> tuple[float, ...]:
         ArgumentTypeError: It is neither, or not in (0, 1].
     """
     try:
+        values = [float(part) for part in re.split('[:,]', text)]
         if ':' in text:
-            first, last, step = (float(part) for part in text.split(':'))
+            first, last, step = values
             if not (step > 0 and first <= last):
                 raise ValueError('the step is not positive or the range is empty')
-            count = int(np.floor((last - first) / step + 1e-6)) + 1
+            count = int((last - first) / step + 1e-6) + 1
             values = [round(first + step * index, 10) for index in range(count)]
-        else:
-            values = [float(part) for part in text.split(',')]
         if not all(0 < value <= 1 for value in values):
             raise ValueError('not in (0, 1]')
     except ValueError as error:

@@ -133,7 +133,7 @@ def test_buckets_of_the_paper_keep_their_names_where_the_ends_are_empty():
 def test_unusable_settings_are_refused():
     with pytest.raises(ValueError, match='background_tiou'):
         diagnose(['a', 'b'], TRUTH, FOUND, [0.5], background_tiou=0)
-    with pytest.raises(ValueError, match='tIoU 0.4 is not among'):
+    with pytest.raises(ValueError, match=r'tIoU thresholds \[0.4\]: choose from'):
         diagnose(['a', 'b'], TRUTH, FOUND, [0.5], main_tiou=0.4)
     with pytest.raises(ValueError, match='not ascending'):
         diagnose(['a', 'b'], TRUTH, FOUND, [0.5], edges=dict(length=[3, 2]))

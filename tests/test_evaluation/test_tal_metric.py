@@ -15,8 +15,9 @@ from mmaction.structures import ActionDataSample
 from mmengine.evaluator import Evaluator
 from mmengine.structures import InstanceData
 
-from mmtal_mts.evaluation import TALMetric, mean_average_precision, merge_videos
+from mmtal_mts.evaluation import TALMetric, merge_windows
 from mmtal_mts.evaluation.functional.detections import load_windows
+from mmtal_mts.evaluation.protocols import EvaluationData
 
 CLASSES = ('run', 'jump')
 TEST_CFG = dict(nms=dict())
@@ -154,10 +155,11 @@ def test_two_processes_give_the_same_result(build, ann_file, tmp_path):
 def lines(monkeypatch):
     """Level and text of what the metric logs."""
     found = []
-    monkeypatch.setattr(
-        'mmtal_mts.evaluation.metrics.print_log',
-        lambda text, logger=None, level=logging.INFO: found.append((level, text)),
-    )
+    for module in ('metrics', 'functional.detections'):
+        monkeypatch.setattr(
+            f'mmtal_mts.evaluation.{module}.print_log',
+            lambda text, logger=None, level=logging.INFO: found.append((level, text)),
+        )
     return found
 
 
@@ -221,7 +223,7 @@ def test_unusable_samples_are_named(build):
 
 
 def test_unusable_settings_stop_at_once(build, ann_file, tmp_path):
-    with pytest.raises(ValueError, match='average over'):
+    with pytest.raises(ValueError, match=r'tIoU thresholds \[0.1\]: choose from'):
         build(average_over=(0.1,))
     with pytest.raises(FileNotFoundError, match='none.json'):
         TALMetric(os.fspath(tmp_path / 'none.json'))
@@ -241,12 +243,14 @@ def test_the_windows_can_be_written_and_merged_again(build, tmp_path):
     metric = build(windows_path=str(path))
     broken = window('2', 64, 10.0, [], broken=True)
     metrics = evaluate(metric, [*reversed(windows()), broken])
-    *videos, classes = load_windows(path)
+    written, durations, classes = load_windows(path)
     assert classes == CLASSES
-    detections = merge_videos(*videos, TEST_CFG)
-    truth = {name: video.actions for name, video in metric.ground_truth.items()}
-    again = mean_average_precision(truth, detections, 2)
-    assert again.average() == metrics['mAP']
+    merged = {
+        name: merge_windows([found], durations[name], TEST_CFG)
+        for name, found in written.items()
+    }
+    data = EvaluationData(classes, metric.ground_truth, merged, metric.tiou_thresholds)
+    assert data.evaluate().average() == metrics['mAP']
 
 
 AGNOSTIC = dict(classes=('action',), video_classes=CLASSES)

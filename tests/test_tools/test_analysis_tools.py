@@ -74,42 +74,39 @@ def test_sweep_names_the_best_setting(files, run_tool, capsys):
     assert run_tool('sweep_nms.py', files[0], files[2], *options) == 0
     text = capsys.readouterr().out
     assert "best: nms=dict(method='hard', iou_threshold=0.5, min_score=0.001)" in text
-    assert run_tool('sweep_nms.py', files[0], files[2], *options, '--json') == 0
+
+
+def test_the_map_of_each_setting_is_the_one_computed_by_hand(files, run_tool, capsys):
+    options = ('--methods', 'none', 'hard', 'gaussian', '--sigmas', '0.5,0.001')
+    options += ('--iou-thresholds', '0.5,0.96', '--tious', '0.5', '--json')
+    assert run_tool('sweep_nms.py', files[0], files[2], *options) == 0
     rows = json.loads(capsys.readouterr().out)
-    assert [row['nms'] and row['nms']['method'] for row in rows] == [None, 'hard']
-    assert [row['detections'] for row in rows] == [3, 2]
-
-
-def test_the_map_of_each_setting_is_the_one_computed_by_hand(files, load_tool):
-    tool = load_tool('analysis_tools/sweep_nms.py')
-    settings = tool.nms_settings(['none', 'hard', 'gaussian'], [0.5, 1e-3], [0.5, 0.96])
-    assert len(settings) == 5
-    truth, windows = str(files[0]), files[2]
-    rows = tool.sweep_nms(truth, windows, settings, tiou_thresholds=[0.5])
     # Found at rank 1 and, behind the double detection, 3: (1 + 2/3) / 2.
     double = (1 + 2 / 3) / 2
-    assert [(row['nms'], row['average']) for row in rows] == [
-        (None, double),
-        ({'method': 'hard', 'iou_threshold': 0.5, 'min_score': 0.001}, 1.0),
+    assert [(row['nms'], row['average'], row['detections']) for row in rows] == [
+        (None, double, 3),
+        ({'method': 'hard', 'iou_threshold': 0.5, 'min_score': 0.001}, 1.0, 2),
         # The tIoU of the two is 0.95.
-        ({'method': 'hard', 'iou_threshold': 0.96, 'min_score': 0.001}, double),
+        ({'method': 'hard', 'iou_threshold': 0.96, 'min_score': 0.001}, double, 3),
         # 0.8 * exp(-0.95 ** 2 / 0.5) = 0.13 stands behind 0.7.
-        ({'method': 'gaussian', 'sigma': 0.5, 'min_score': 0.001}, 1.0),
-        ({'method': 'gaussian', 'sigma': 0.001, 'min_score': 0.001}, 1.0),
+        ({'method': 'gaussian', 'sigma': 0.5, 'min_score': 0.001}, 1.0, 3),
+        ({'method': 'gaussian', 'sigma': 0.001, 'min_score': 0.001}, 1.0, 2),
     ]
 
 
-def test_unusable_sweeps_are_refused_before_anything_runs(files, load_tool, tmp_path):
-    tool = load_tool('analysis_tools/sweep_nms.py')
-    with pytest.raises(ValueError, match='method must be one of'):
-        tool.nms_settings(['soft'])
-    with pytest.raises(ValueError, match='sigma must be > 0'):
-        tool.nms_settings(['gaussian'], sigmas=[0])
-    annotations = [{'segment': [0, 1], 'label': 'a'}]
-    content = {'database': {'w': {'duration': 1, 'annotations': annotations}}}
-    (tmp_path / 'other.json').write_text(json.dumps(content))
-    with pytest.raises(ValueError, match='no video in common'):
-        tool.sweep_nms(str(tmp_path / 'other.json'), files[2], [None])
+def test_unusable_sweeps_are_refused_before_anything_runs(files, run_tool, capsys):
+    refused = {
+        ('--sigmas', '0'): "thresholds '0': not in (0, 1]",
+        ('--methods', 'soft'): "invalid choice: 'soft'",
+        ('--min-scores', '-1'): 'min_score must be >= 0, got -1.0',
+        ('--max-per-video', '0'): 'max_per_video must be >= 1 or None, got 0',
+    }
+    for options, message in refused.items():
+        assert run_tool('sweep_nms.py', 'none.json', 'none.npz', *options) == 2
+        assert message in capsys.readouterr().err
+    files[0].write_text(files[0].read_text().replace('"v"', '"w"'))
+    assert run_tool('sweep_nms.py', files[0], files[2]) == 2
+    assert 'have no video in common' in capsys.readouterr().err
 
 
 def test_bad_input_is_one_message(files, run_tool, capsys):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Sequence
 from itertools import product
 from typing import Any
 
@@ -13,7 +12,7 @@ try:
     from rich.console import Console
     from rich.progress import track
 
-    from mmtal_mts.evaluation import merge_videos
+    from mmtal_mts.evaluation import merge_windows
     from mmtal_mts.evaluation.functional.detections import load_windows
     from mmtal_mts.evaluation.functional.mean_ap import percent_table
     from mmtal_mts.evaluation.functional.post_processing import check_test_cfg
@@ -28,8 +27,8 @@ except ImportError as error:
     sys.exit(f'error: {error}')
 
 
-def main() -> None:
-    """Sweeps."""
+def parse_args() -> argparse.Namespace:
+    """Parses the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
     add('ground_truth', help='annotation JSON file')
@@ -48,69 +47,51 @@ def main() -> None:
     add('--max-per-video', type=int, help='keep only that many, the best')
     add('--on-invalid', choices=ON_INVALID, default='error')
     add('--json', action='store_true', help='print JSON, not a table')
-    args = parser.parse_args()
-    values = args.sigmas, args.iou_thresholds, args.min_scores
-    settings = nms_settings(args.methods, *values)
-    # The bar is for a person; what is printed below may go to a file.
-    bar = track(settings, 'settings', console=Console(stderr=True), transient=True)
-    source = args.ground_truth, args.windows
-    options = args.subset, args.tious, args.max_per_video, args.on_invalid
-    rows = sweep_nms(*source, bar, *options)
-    if args.json:
-        print(json.dumps(rows, indent=1))
-    else:
-        print_rows(rows)
+    return parser.parse_args()
 
 
-def nms_settings(
-    methods: Sequence[str],
-    sigmas: Sequence[float] = (0.5,),
-    iou_thresholds: Sequence[float] = (0.5,),
-    min_scores: Sequence[float] = (0.001,),
-) -> list[dict[str, Any] | None]:
-    """Settings of the suppression to try; None for method 'none'."""
+def main() -> None:
+    """Sweeps."""
+    args = parse_args()
     settings = []
-    for method in methods:
-        name, values = 'iou_threshold', iou_thresholds
+    for method in args.methods:
+        name, values = 'iou_threshold', args.iou_thresholds
         if method == 'gaussian':
-            name, values = 'sigma', sigmas
-        pairs = [] if method == 'none' else product(values, min_scores)
+            name, values = 'sigma', args.sigmas
+        pairs = [] if method == 'none' else product(values, args.min_scores)
         own = [{'method': method, name: x, 'min_score': y} for x, y in pairs]
         settings += own or [None]
-    for nms in settings:
-        check_test_cfg({'nms': nms})
-    return settings
-
-
-def sweep_nms(
-    ann_file: str,
-    windows_file: str,
-    settings: Iterable[dict[str, Any] | None],
-    subset: str | Sequence[str] | None = None,
-    tiou_thresholds: Sequence[float] = (0.3, 0.4, 0.5, 0.6, 0.7),
-    max_per_video: int | None = None,
-    on_invalid: str = 'error',
-) -> list[dict[str, Any]]:
-    """Merges the windows with each of the settings; a row for each as in the JSON."""
-    windows, durations, classes = load_windows(windows_file)
-    _, truth = load_ground_truth(ann_file, classes, subset, on_invalid)
+    test_cfgs = [{'nms': nms, 'max_per_video': args.max_per_video} for nms in settings]
+    for test_cfg in test_cfgs:
+        check_test_cfg(test_cfg)
+    windows, durations, classes = load_windows(args.windows)
+    options = classes, args.subset, args.on_invalid
+    _, truth = load_ground_truth(args.ground_truth, *options)
     if not set(truth) & set(windows):
-        raise UserError(f'{windows_file} and {ann_file} have no video in common')
+        files = f'{args.windows} and {args.ground_truth}'
+        raise UserError(f'{files} have no video in common')
     rows = []
-    for nms in settings:
-        test_cfg = {'nms': nms, 'max_per_video': max_per_video}
-        found = merge_videos(windows, durations, test_cfg)
-        result = EvaluationData(classes, truth, found, tiou_thresholds).evaluate()
+    # The bar is for a person; what is printed below may go to a file.
+    console = Console(stderr=True)
+    for test_cfg in track(test_cfgs, 'settings', console=console, transient=True):
+        found = {
+            name: merge_windows([own], durations[name], test_cfg)
+            for name, own in windows.items()
+        }
+        result = EvaluationData(classes, truth, found, args.tious).evaluate()
         rows.append(
             {
-                'nms': nms,
+                'nms': test_cfg['nms'],
                 'tiou_thresholds': list(result.tiou_thresholds),
                 'mAP': result.mean_ap.tolist(),
                 'average': result.average(),
                 'detections': result.counts['detections'],
             }
         )
-    return rows
+    if args.json:
+        print(json.dumps(rows, indent=1))
+    else:
+        print_rows(rows)
 
 
 def print_rows(rows: list[dict[str, Any]]) -> None:

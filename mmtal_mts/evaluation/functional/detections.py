@@ -7,7 +7,8 @@ import logging
 import os
 import zipfile
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -15,17 +16,23 @@ from mmengine.logging import print_log
 
 from ...structures import Segments
 from ...utils.io import atomic_write, read_json
-from .post_processing import join_videos, split_videos
+from .post_processing import join_videos
 
 UNKNOWN_LABEL = -1
 """Label index of a detection whose class name is not in the class list."""
 
 
-def some_names(names: Iterable[str], limit: int = 5) -> str:
+def some_names(names: Collection[str], limit: int = 5) -> str:
     """The first names of a message, and how many more there are."""
-    names = list(map(str, names))
     more = f' and {len(names) - limit} more' if len(names) > limit else ''
-    return ', '.join(names[:limit]) + more
+    return ', '.join(list(names)[:limit]) + more
+
+
+def warn_of(names: Collection[str], problem: str, limit: int = 5) -> None:
+    """Logs how many have a problem, and the first of them, if there is any."""
+    if names:
+        text = f'{len(names)} {problem}: {some_names(names, limit)}'
+        print_log(text, logger='current', level=logging.WARNING)
 
 
 def dump_detections(
@@ -164,7 +171,9 @@ def load_windows(
             'test_evaluator.windows_path=FILE.npz (the pickle of tools/test.py --dump '
             'is not read)'
         ) from error
+    bounds = np.searchsorted(video, np.arange(len(ids) + 1)).tolist()
+    parts = (found[first:last] for first, last in pairwise(bounds))
     # Only NaN differs from itself.
     known = (None if value != value else value for value in durations)
-    known = dict(zip(ids, known, strict=True))
-    return split_videos(ids, found, video), known, tuple(classes)
+    pairs = (dict(zip(ids, values, strict=True)) for values in (parts, known))
+    return *pairs, tuple(classes)

@@ -86,8 +86,8 @@ def threshold_rows(
     near = np.abs(np.subtract.outer(np.asarray(wanted, float), evaluated)) < 1e-6
     if not near.size or not near.any(axis=1).all():
         raise ValueError(
-            f'average over tIoU thresholds {list(wanted)}: choose from the evaluated '
-            f'ones, {list(evaluated)}'
+            f'tIoU thresholds {list(wanted)}: choose from the evaluated ones, '
+            f'{list(evaluated)}'
         )
     return near.argmax(axis=1)
 

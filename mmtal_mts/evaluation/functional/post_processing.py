@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from itertools import pairwise
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -28,46 +28,20 @@ def merge_windows(
     Returns:
         By descending score; equal scores by label, start and end.
     """
-    found = Segments.concatenate(windows)
-    return merge_videos({'': found}, {'': duration_s}, test_cfg)['']
-
-
-def merge_videos(
-    videos: Mapping[str, Segments],
-    durations_s: Mapping[str, float | None],
-    test_cfg: Mapping[str, Any],
-) -> dict[str, Segments]:
-    """:func:`merge_windows` of several videos, in one pass of the suppression.
-
-    Args:
-        videos: Detections of all windows of a video, by video id.
-        durations_s: Lengths of these videos; None where it is not known.
-        test_cfg: ``model.test_cfg``, see :func:`check_test_cfg`.
-
-    Returns:
-        Detections by video id.
-    """
     check_test_cfg(test_cfg)
-    found, video = join_videos(videos)
+    found = Segments.concatenate(windows)
     if test_cfg.get('clamp', True):
-        known = [durations_s[name] for name in videos]
-        ends = np.array([np.inf if end is None else end for end in known])
-        segments = np.clip(found.segments, 0.0, ends[video, None])
-        left = segments[:, 1] > segments[:, 0]
-        found = Segments(segments, found.labels, found.scores)[left]
-        video = video[left]
+        limit = np.inf if duration_s is None else duration_s
+        segments = np.clip(found.segments, 0.0, limit)
+        found = replace(found, segments=segments)[segments[:, 1] > segments[:, 0]]
     if test_cfg.get('nms') is not None:
-        # A label may be UNKNOWN_LABEL, which is -1.
-        groups = video * (found.labels.max(initial=0) + 2) + found.labels + 1
         segments, scores, kept = soft_nms_1d(
-            found.segments, found.scores, groups, **test_cfg['nms']
+            found.segments, found.scores, found.labels, **test_cfg['nms']
         )
-        found, video = Segments(segments, found.labels[kept], scores), video[kept]
+        found = Segments(segments, found.labels[kept], scores)
     start, end = found.segments.T
-    order = np.lexsort((end, start, found.labels, -found.scores, video))
-    merged = split_videos(videos, found[order], video[order])
-    limit = test_cfg.get('max_per_video')
-    return {name: found[:limit] for name, found in merged.items()}
+    order = np.lexsort((end, start, found.labels, -found.scores))
+    return found[order[: test_cfg.get('max_per_video')]]
 
 
 def join_videos(videos: Mapping[str, Segments]) -> tuple[Segments, np.ndarray]:
@@ -75,17 +49,6 @@ def join_videos(videos: Mapping[str, Segments]) -> tuple[Segments, np.ndarray]:
     counts = np.array([len(found) for found in videos.values()], dtype=int)
     together = Segments.concatenate(videos.values())
     return together, np.repeat(np.arange(len(videos)), counts)
-
-
-def split_videos(
-    video_ids: Collection[str], found: Segments, video: np.ndarray
-) -> dict[str, Segments]:
-    """By video id what :func:`join_videos` joined; ``video`` is ascending."""
-    bounds = pairwise(np.searchsorted(video, np.arange(len(video_ids) + 1)))
-    return {
-        name: found[first:last]
-        for name, (first, last) in zip(video_ids, bounds, strict=True)
-    }
 
 
 def check_test_cfg(test_cfg: Mapping[str, Any]) -> None:

@@ -148,15 +148,16 @@ def test_raw_outputs_of_the_joint_run_are_those_of_tensor_mode(cfg, tmp_path):
     model = build(cfg)
     run_test(model, slice(0, 5), RawOutputWriter(str(tmp_path / 'raw')))
     raw = load_raw_outputs(tmp_path / 'raw')
-    assert [(w['video_id'], w['window_offset']) for w in raw.windows] == WINDOWS
-    assert raw.classes == dict(classes=list(CLASSES))
+    assert [(w['video_id'], w['window_offset']) for w in raw['windows']] == WINDOWS
+    assert raw['classes'] == dict(classes=list(CLASSES))
     data = model.data_preprocessor(batch(2, 3, slice(0, 5)))
     with torch.no_grad():
         outputs = model(data['inputs'])
-    assert raw.windows[2]['num_frames'] == T and raw.windows[2]['duration'] == 3.0
+    window = raw['windows'][2]
+    assert window['num_frames'] == T and window['duration'] == 3.0
     for key, value in outputs.items():
         wanted = value if key == 'points' else value[0]
-        saved = raw.outputs[key][2]
+        saved = window['outputs'][key]
         torch.testing.assert_close(saved, wanted, atol=1e-5, rtol=1e-5)
 
 
