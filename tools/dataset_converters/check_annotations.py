@@ -137,7 +137,7 @@ def main() -> int:
     }
     settings = dict(
         windows=WindowSettings(**windows),
-        classes=read_class_names(SourceFile(args.classes)).names
+        classes=list(read_class_names(SourceFile(args.classes)).values())
         if args.classes
         else None,
         subsets=args.subset,

@@ -5,15 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from mmtal_mts.datasets.converters import (
-    CONVERTERS,
-    ConvertOptions,
-    SourceFile,
-    convert_annotations,
-    describe_conversion,
-    read_class_names,
-    read_video_facts,
-)
+from mmtal_mts.datasets.converters import CONVERTERS, convert_annotations
 from mmtal_mts.utils.errors import run_tool
 from mmtal_mts.utils.io import write_json
 
@@ -28,12 +20,11 @@ def parse_args() -> argparse.Namespace:
         epilog=f'formats:\n{formats}\n\nSee docs/annotations.md.',
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument('sources', nargs='+', help='annotation files or folders')
-    parser.add_argument('--out', required=True, help='JSON file to write')
-    parser.add_argument(
-        '--format', metavar='NAME', help='format, see below; detected by default'
-    )
-    parser.add_argument(
+    add = parser.add_argument
+    add('sources', nargs='+', help='annotation files or folders')
+    add('--out', required=True, help='JSON file to write')
+    add('--format', metavar='NAME', help='format, see below; detected by default')
+    add(
         '--durations',
         nargs='+',
         default=[],
@@ -41,20 +32,18 @@ def parse_args() -> argparse.Namespace:
         help='durations of the videos: text, table or JSON files, or the folder of '
         'the videos',
     )
-    parser.add_argument('--subset', help='subset of all videos')
-    parser.add_argument('--classes', metavar='FILE', help='list of the classes')
-    parser.add_argument(
+    add('--subset', help='subset of all videos')
+    add('--classes', metavar='FILE', help='list of the classes')
+    add(
         '--keep-ambiguous',
         action='store_true',
         help="keep the segments that THUMOS14 labels 'Ambiguous'",
     )
-    parser.add_argument(
-        '--fps', type=float, help='frame rate, for formats that count frames'
-    )
-    parser.add_argument(
+    add('--fps', type=float, help='frame rate, for formats that count frames')
+    add(
         '--label-field', metavar='NAME', help='which part of an annotation is the class'
     )
-    parser.add_argument(
+    add(
         '--select',
         nargs='+',
         default=[],
@@ -66,20 +55,12 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     """Converts, writes and reports."""
-    args = parse_args()
-    options = ConvertOptions(
-        subset=args.subset,
-        durations=read_video_facts(args.durations),
-        keep_ambiguous=args.keep_ambiguous,
-        fps=args.fps,
-        classes=read_class_names(SourceFile(args.classes)) if args.classes else None,
-        label_field=args.label_field,
-        select=tuple(args.select),
-    )
-    result = convert_annotations(args.sources, args.format, options)
-    write_json(args.out, result.content)
-    print(describe_conversion(result))
-    print(f'wrote     {args.out}')
+    args = vars(parse_args())
+    out, format_name = args.pop('out'), args.pop('format')
+    result = convert_annotations(format_name=format_name, **args)
+    write_json(out, result.content)
+    print(result.describe())
+    print(f'wrote     {out}')
 
 
 if __name__ == '__main__':

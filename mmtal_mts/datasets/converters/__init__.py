@@ -1,26 +1,15 @@
 """Converters of other annotation formats into the native one."""
 
-from .collector import CONVERTERS, Converter, ConvertOptions
-from .convert import (
-    Converted,
-    convert_annotations,
-    describe_conversion,
-    detect_format,
-)
-from .facts import ClassNames, VideoFacts, read_class_names, read_video_facts
+# Importing a module of formats registers them.
+from . import json_formats, tables, tool_formats  # noqa: F401
+from .convert import CONVERTERS, convert_annotations, converter
+from .facts import read_class_names
 from .source_file import SourceFile
 
 __all__ = [
     'CONVERTERS',
-    'ClassNames',
-    'ConvertOptions',
-    'Converted',
-    'Converter',
     'SourceFile',
-    'VideoFacts',
     'convert_annotations',
-    'describe_conversion',
-    'detect_format',
+    'converter',
     'read_class_names',
-    'read_video_facts',
 ]

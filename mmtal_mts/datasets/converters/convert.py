@@ -1,101 +1,338 @@
-"""Converting files of any known format, and the account of what came of it."""
+"""The registry of converters, and the account of every annotation they read."""
 
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Sequence
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...utils.errors import UserError
 from ...version import __version__
+from .facts import read_class_names, read_video_facts
+from .source_file import SourceFile, parse_positive, parse_seconds, video_id
 
-# Importing a module of formats registers them.
-from . import boris, json_formats, tables, tool_formats  # noqa: F401
-from .collector import CONVERTERS, Collector, ConvertOptions
-from .source_file import SourceFile
-from .values import shorten
+AMBIGUOUS = 'Ambiguous'
+"""THUMOS14's label for segments that are neither action nor background."""
 
-_MAX_SHOWN = 8
+_THUMOS14_ID = re.compile(r'video_(validation|test)_\d{7}')
+_SUBSETS = dict(train='training', val='validation', valid='validation', testing='test')
+_REMEDIES = {'subset': '--subset NAME', 'duration': '--durations PATH'}
+
+
+def _shorten(items: Iterable[str], limit: int = 3) -> str:
+    """Lists the first items, and ', ...' if there are more."""
+    items = list(items)
+    return ', '.join(items[:limit]) + ', ...' * (len(items) > limit)
 
 
 @dataclass
-class Converted:
-    """A converted annotation.
+class Conversion:
+    """A native annotation in the making, and the account of what is not in it.
 
     Attributes:
         format: Name of the format.
+        durations: Facts by video id; they win over the annotation file's own.
+        subset: Subset of all videos.
+        classes: Class names in their order, by what the annotation calls them.
+        keep_ambiguous: Keep THUMOS14's segments labelled 'Ambiguous'.
+        fps: Frame rate of videos that are annotated in frames.
+        label_field: Which of several things an annotation says is the class.
+        select: Names of the tiers, observations or attributes to take.
+        order: Class names in the order of the source, if it has one.
         files: Files that were read.
         content: Annotation file in the native format.
-        dropped: Places of annotations that were not taken, by reason.
-        removed_videos: Videos that were left out, and why.
+        dropped: Places by the reason why an annotation was not taken.
+        removed_videos: Videos that are left out, and why.
         notes: What else a person should know.
     """
 
     format: str
-    files: list[str]
-    content: dict[str, Any]
-    dropped: dict[str, list[str]] = field(default_factory=dict)
+    durations: Mapping[str, dict[str, Any]]
+    subset: str | None = None
+    classes: dict[str, str] | None = None
+    keep_ambiguous: bool = False
+    fps: float | None = None
+    label_field: str | None = None
+    select: Sequence[str] = ()
+    order: list[str] | None = None
+    files: list[str] = field(default_factory=list)
+    content: dict[str, Any] = field(default_factory=dict)
+    dropped: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     removed_videos: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self._database: dict[str, dict[str, Any]] = {}
+        self._counted: dict[str, dict[str, None]] = defaultdict(dict)
+        self._touched: set[str] = set()
 
-def detect_format(sources: Sequence[SourceFile]) -> str:
-    """Finds the format of files.
+    def note(self, text: str, *items: str) -> None:
+        """Adds a note, once; of some items, it counts and lists them."""
+        self._counted[text].update(dict.fromkeys(items))
 
-    Args:
-        sources: Files; those of no format, such as class lists, do not count.
+    def drop(self, reason: str, where: str, video: str | None = None) -> None:
+        """Counts an annotation that is not taken, by the same words for the same."""
+        self.dropped[reason].append(where)
+        if video is not None:
+            self._touched.add(video)
 
-    Returns:
-        Name of the only format that accepts some of them.
+    def add_video(self, video: str, /, **facts: Any) -> None:
+        """Adds a video, or facts about one that is there; the first value stays.
 
-    Raises:
-        UserError: There is no such format, or several.
+        Args:
+            video: Its id.
+            **facts: "subset", "duration" in seconds, "fps" and "file" as the source
+                has them.
+        """
+        entry = self._database.setdefault(video, {'annotations': []})
+        for key in ('subset', 'duration', 'fps', 'file'):
+            value = facts.get(key)
+            if key == 'subset':
+                value = self._subset_name(video, value)
+            elif key != 'file':
+                value = parse_positive(value)
+            if value is not None and entry.setdefault(key, value) != value:
+                text = f'contradicting values of "{key}", the first was kept'
+                self.note(text, f'{video} ({entry[key]} and {value})')
+
+    def add_action(
+        self,
+        video: str,
+        segment: Iterable[Any],
+        label: Any,
+        where: str,
+        frames: Sequence[Any] | None = None,
+    ) -> None:
+        """Adds an action, or counts why not.
+
+        An impossible segment (end before start, out of the video) is taken: finding
+        those is up to the checker.
+
+        Args:
+            video: Id of its video, which need not have been added.
+            segment: Start and end in seconds, numbers or text.
+            label: Class name.
+            where: File and place.
+            frames: Start and end in frames, if the source has them besides the
+                seconds. Kept for the checker.
+        """
+        action = {'segment': [parse_seconds(time) for time in segment], 'label': label}
+        if None in action['segment']:
+            self.drop('start or end is not a time', where, video)
+        elif not isinstance(label, str) or not label.strip():
+            self.drop('no label', where, video)
+        elif label == AMBIGUOUS and not self.keep_ambiguous:
+            self.drop(f'labelled {AMBIGUOUS}', where, video)
+        else:
+            self.add_video(video)
+            if frames is not None:
+                action['segment(frames)'] = list(frames)
+            self._database[video]['annotations'].append(action)
+
+    def selected(
+        self, source: SourceFile, what: str, names: Iterable[str]
+    ) -> Sequence[str]:
+        """Returns those of the names that --select takes, by default all."""
+        names = list(names)
+        unknown = ', '.join(sorted(set(self.select) - set(names)))
+        if unknown:
+            raise source.error(
+                f'no {what} {unknown} (--select); it has {", ".join(names)}'
+            )
+        return self.select or names
+
+    def _subset_name(self, video: str, subset: Any) -> str | None:
+        """The project's name of a subset."""
+        if self.subset is not None:
+            return self.subset
+        match = _THUMOS14_ID.fullmatch(video)
+        if not isinstance(subset, str) or not subset:
+            return match[1] if match else None
+        # THUMOS14 is trained on its validation set, which some therefore call so.
+        name = match[1] if match else _SUBSETS.get(subset.lower(), subset.lower())
+        if name != subset and 'subset' not in self._database[video]:
+            self.note(f'videos of subset {subset!r} are written as {name!r}', video)
+        return name
+
+    def finish(self) -> None:
+        """Leaves out emptied videos, puts in the given durations, sums up the notes."""
+        for video in sorted(self._touched):
+            if not self._database.get(video, {}).get('annotations'):
+                self._database.pop(video, None)
+                self.removed_videos[video] = 'all its annotations were left out'
+        labels = set()
+        for video, entry in self._database.items():
+            labels.update(action['label'] for action in entry['annotations'])
+            # They are found by file name, which is not always the id.
+            facts = self.durations.get(video_id(entry.get('file', video)), {})
+            for key in ('duration', 'fps'):
+                value = self.durations.get(video, facts).get(key)
+                if value is not None and entry.setdefault(key, value) != value:
+                    change = f'{video} {key} {entry[key]:g} -> {value:g}'
+                    self.note('values were replaced by those of --durations', change)
+                    entry[key] = value
+            for key in _REMEDIES:
+                if key not in entry:
+                    self.note(
+                        f'videos have no "{key}"; {_REMEDIES[key]} adds it', video
+                    )
+        order = list(self.classes.values()) if self.classes else self.order
+        unknown = sorted(labels - set(order or ()))
+        if order is not None and unknown:
+            text = 'labels are not in the class list and were added to it'
+            self.note(text, *unknown)
+        self.content = {
+            'version': f'converted from {self.format} by mmtal_mts {__version__}',
+            'classes': [*(order or ()), *unknown],
+            'database': self._database,
+        }
+        self.notes = [
+            f'{len(items):,} {text}: {_shorten(items, 8)}' if items else text
+            for text, items in self._counted.items()
+        ]
+
+    def describe(self) -> str:
+        """Returns lines for a person on what was converted and what was not."""
+        counts: dict[str, list[int]] = defaultdict(list)
+        for entry in self._database.values():
+            counts[entry.get('subset', '(no subset)')].append(len(entry['annotations']))
+        taken = sum(map(sum, counts.values()))
+        dropped = sum(map(len, self.dropped.values()))
+        num_classes, indent = len(self.content['classes']), ' ' * 10
+        lines = [
+            f'format    {self.format}, {len(self.files)} files read',
+            f'found     {taken + dropped:,} annotations',
+            f'imported  {taken:,} actions of {num_classes} classes in '
+            f'{len(self._database):,} videos',
+        ]
+        for subset, each in sorted(counts.items()):
+            text = f'{subset}: {sum(each):,} actions in {len(each):,} videos'
+            lines.append(indent + text)
+        lines.append(f'left out  {dropped:,} annotations')
+        for reason, places in self.dropped.items():
+            # A place, such as a tier, may stand there many times.
+            shown = _shorten(place for place, _ in Counter(places).most_common())
+            lines.append(f'{indent}{len(places):,} {reason}: {shown}')
+        if self.removed_videos:
+            shown = f'such annotations: {_shorten(self.removed_videos)}'
+            text = f'{len(self.removed_videos):,} videos with nothing but {shown}'
+            lines.append(indent + text)
+        return '\n'.join([*lines, *(f'note      {note}' for note in self.notes)])
+
+
+class Converter(NamedTuple):
+    """Reads the files of one format.
+
+    Attributes:
+        summary: One line for a list of formats.
+        detect: Whether a file is of this format, so that ``read`` can be expected to
+            work. An error means that it is not.
+        read: Hands everything in a file to the conversion. It raises a UserError if
+            the file is not of this format, or an option is missing.
+        options: Options among "fps", "select" and "label_field" that it knows, with
+            the choices if there are any.
     """
-    found: dict[str, list[str]] = {}
+
+    summary: str
+    detect: Callable[[SourceFile], bool]
+    read: Callable[[SourceFile, Conversion], None]
+    options: Mapping[str, Sequence[str]]
+
+
+CONVERTERS: dict[str, Converter] = {}
+"""All converters by the name of their format."""
+
+
+def converter(
+    name: str, detect: Callable[[SourceFile], bool], **options: Sequence[str]
+) -> Callable:
+    """Registers the function that reads files of a format as :class:`Converter`.
+
+    The first line of its docstring is the summary.
+    """
+
+    def register(read: Callable[[SourceFile, Conversion], None]) -> Callable:
+        summary = read.__doc__.splitlines()[0].removesuffix('.')
+        CONVERTERS[name] = Converter(summary, detect, read, options)
+        return read
+
+    return register
+
+
+def formats_of(source: SourceFile) -> list[str]:
+    """Lists the formats that a file is of; one that cannot be parsed is of none."""
+    found = []
+    for name, candidate in CONVERTERS.items():
+        try:
+            found += [name] if candidate.detect(source) else []
+        except (UserError, AttributeError, IndexError, KeyError, TypeError):
+            continue
+    return found
+
+
+def _detect_format(sources: Sequence[SourceFile]) -> str:
+    """Finds the only format that some of the files are of."""
+    found: dict[str, list[str]] = defaultdict(list)
     for source in sources:
-        for name, converter in CONVERTERS.items():
-            if converter.accepts(source):
-                found.setdefault(name, []).append(source.name)
+        for name in formats_of(source):
+            found[name].append(source.name)
     if len(found) == 1:
         return next(iter(found))
     if found:
-        listed = '; '.join(
-            f'{name}: {", ".join(files[:3])}' for name, files in found.items()
-        )
+        listed = '; '.join(f'{name}: {_shorten(of)}' for name, of in found.items())
         raise UserError(
             f'files of {len(found)} formats ({listed}). Name the files, or the format '
             'with --format'
         )
-    unreadable = []
-    for source in sources[:_MAX_SHOWN]:
-        try:
-            _ = source.text
-        except UserError as error:
-            unreadable.append(str(error))
-    lines = []
-    if not sources or len(unreadable) < len(sources[:_MAX_SHOWN]):
-        names = ', '.join(source.name for source in sources[:_MAX_SHOWN])
-        lines.append(
-            f'no known annotation format in {names or "an empty folder"}. Name the '
-            f'format with --format: {", ".join(CONVERTERS)}'
+    problems = [source.problem for source in sources[:8] if source.problem]
+    names = [source.name for source in sources[:8] if not source.problem]
+    if names or not problems:
+        problems.append(
+            f'no known annotation format in {", ".join(names) or "an empty folder"}. '
+            f'Name the format with --format: {", ".join(CONVERTERS)}'
         )
-    raise UserError('\n'.join(lines + unreadable))
+    raise UserError('\n'.join(problems))
+
+
+def _check_options(result: Conversion) -> None:
+    """Refuses options that the format does not know."""
+    known = CONVERTERS[result.format].options
+    for name in ('fps', 'select', 'label_field'):
+        value, flag = getattr(result, name), f'--{name.replace("_", "-")}'
+        if value in (None, (), []):
+            continue
+        if name not in known:
+            raise UserError(
+                f'format {result.format} does not know {flag}; leave it out'
+            )
+        if known[name] and value not in known[name]:
+            raise UserError(
+                f'{flag} of format {result.format} is one of {", ".join(known[name])}, '
+                f'got {value!r}'
+            )
 
 
 def convert_annotations(
     sources: Sequence[str | os.PathLike],
     format_name: str | None = None,
-    options: ConvertOptions | None = None,
-) -> Converted:
+    *,
+    durations: Sequence[str | os.PathLike] = (),
+    classes: str | os.PathLike | None = None,
+    **options: Any,
+) -> Conversion:
     """Reads annotations of any known format.
 
     Args:
         sources: Files, or folders of files.
         format_name: One of :data:`CONVERTERS`; found out by default.
-        options: What a person says besides the files.
+        durations: Where to read durations, as :func:`.read_video_facts` knows them.
+        classes: Class list, as :func:`.read_class_names` knows it.
+        **options: Other options of a :class:`Conversion`: subset, keep_ambiguous, fps,
+            label_field, select.
 
     Returns:
         The native annotation, and an account of what is not in it.
@@ -103,7 +340,8 @@ def convert_annotations(
     Raises:
         UserError: The sources cannot be read.
     """
-    collector = Collector(options or ConvertOptions())
+    facts = read_video_facts(durations)
+    names = read_class_names(SourceFile(classes)) if classes else None
     files: list[SourceFile] = []
     folders = {path for path in map(Path, sources) if path.is_dir()}
     for path in map(Path, sources):
@@ -112,112 +350,30 @@ def convert_annotations(
         for entry in sorted(path.iterdir()) if path in folders else [path]:
             if entry.is_file():
                 files += SourceFile.open(entry)
-    if format_name is None:
-        format_name = detect_format(files)
+    format_name = format_name or _detect_format(files)
     if format_name not in CONVERTERS:
         raise UserError(f'no format {format_name!r}; known are {", ".join(CONVERTERS)}')
-    converter = CONVERTERS[format_name]
-    converter.check_options(collector.options)
-    # A file that was named is read, whatever it looks like; in a folder may be others.
-    chosen = [
-        source
-        for source in files
-        if source.path.parent not in folders or converter.accepts(source)
-    ]
-    ignored = [source.name for source in files if source not in chosen]
-    if ignored:
-        more = f', and {len(ignored) - _MAX_SHOWN} more' * (len(ignored) > _MAX_SHOWN)
-        shown = ', '.join(ignored[:_MAX_SHOWN])
-        collector.note(f'not read as annotations: {shown}{more}')
-    for source in chosen:
+    result = Conversion(format_name, facts, classes=names, **options)
+    _check_options(result)
+    for source in files:
+        # A named file is read, whatever it looks like; in a folder may be others.
+        if source.path.parent in folders and format_name not in formats_of(source):
+            result.note('files were not read as annotations', source.name)
+            continue
+        result.files.append(str(source))
         try:
-            converter.read(source, collector)
+            CONVERTERS[format_name].read(source, result)
         # A file of another structure than the format has is bad input.
         except (AttributeError, IndexError, KeyError, TypeError) as error:
-            raise UserError(
-                f'{source}: is not built as files of format {format_name} are '
+            raise source.error(
+                f'is not built as files of format {format_name} are '
                 f'({type(error).__name__}: {error})'
             ) from error
-    collector.finish()
-    if not collector.database:
-        reasons = ', '.join(
-            f'{len(places)} {reason}' for reason, places in collector.dropped.items()
-        )
+    result.finish()
+    if not result.content['database']:
+        reasons = [f'{len(places)} {why}' for why, places in result.dropped.items()]
         raise UserError(
-            f'no annotation in {", ".join(map(str, sources))} read as '
-            f'{format_name} ({reasons or "the files are empty"})'
+            f'no annotation in {", ".join(map(str, sources))} read as {format_name} '
+            f'({", ".join(reasons) or "none stands there"})'
         )
-    content = {
-        'version': f'converted from {format_name} by mmtal_mts {__version__}',
-        'classes': _classes(collector),
-        'database': collector.database,
-    }
-    return Converted(
-        format_name,
-        [str(source) for source in chosen],
-        content,
-        dict(collector.dropped),
-        collector.removed_videos,
-        collector.notes,
-    )
-
-
-def _classes(collector: Collector) -> list[str]:
-    """Classes in the order of the source, else sorted; all labels are among them."""
-    labels = {
-        action['label']
-        for entry in collector.database.values()
-        for action in entry['annotations']
-    }
-    given = collector.options.classes
-    ordered = given.names if given else collector.classes
-    if ordered is None:
-        return sorted(labels)
-    unknown = sorted(labels - set(ordered))
-    if unknown:
-        collector.note(
-            f'{len(unknown)} labels are not in the class list and were added to it: '
-            + ', '.join(unknown[:_MAX_SHOWN])
-        )
-    return [*ordered, *unknown]
-
-
-def describe_conversion(result: Converted) -> str:
-    """Lists what was converted and what was not.
-
-    Args:
-        result: From :func:`convert_annotations`.
-
-    Returns:
-        Lines for a person.
-    """
-    database = result.content['database']
-    videos: Counter[str] = Counter()
-    actions: Counter[str] = Counter()
-    for entry in database.values():
-        subset = entry.get('subset', '(no subset)')
-        videos[subset] += 1
-        actions[subset] += len(entry['annotations'])
-    num_dropped = sum(map(len, result.dropped.values()))
-    lines = [
-        f'format    {result.format}, {len(result.files)} files read',
-        f'found     {actions.total() + num_dropped:,} annotations',
-        f'imported  {actions.total():,} actions of {len(result.content["classes"])} '
-        f'classes in {len(database):,} videos',
-    ]
-    lines += [
-        f'          {subset}: {actions[subset]:,} actions in {videos[subset]:,} videos'
-        for subset in sorted(videos)
-    ]
-    lines.append(f'left out  {num_dropped:,} annotations')
-    for reason, places in result.dropped.items():
-        # A place, such as a tier, may stand there many times.
-        shown = shorten(list(dict(Counter(places).most_common())))
-        lines.append(f'          {len(places):,} {reason}: {shown}')
-    if result.removed_videos:
-        lines.append(
-            f'          {len(result.removed_videos):,} videos with nothing but such '
-            f'annotations: {shorten(list(result.removed_videos))}'
-        )
-    lines += [f'note      {note}' for note in result.notes]
-    return '\n'.join(lines)
+    return result

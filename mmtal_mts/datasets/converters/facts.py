@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,43 +12,35 @@ from ...structures.timebase import frames_to_seconds
 from ...utils.errors import UserError
 from ..sources import VIDEO_EXTENSIONS
 from ..video import VideoReader
-from .source_file import SourceFile
-from .values import media_name, parse_positive, without_extension
+from .source_file import SourceFile, parse_positive, video_id
+
+Facts = dict[str, dict[str, Any]]
+"""By video id: "duration" in seconds, "fps" and "subset", as far as they are known."""
 
 _ID_AND_NAME = re.compile(r'([a-z]?\d+)[\s,;:]+(\S.*)')
-# What tables call the columns, in lower case.
+# What tables call the columns, without capitals, digits and signs.
 _COLUMNS = {
-    'video': ('video', 'video_id', 'video-name', 'video_name', 'file', 'name', 'id'),
-    'duration': ('duration', 'seconds', 'duration_second', 'video-duration'),
-    'fps': ('fps', 'frame-rate', 'frame_rate'),
-    'count': ('count', 'num_frames', 'numframe', 'frames', 'video-frames'),
+    'video': ('video', 'videoid', 'videoname', 'file', 'name', 'id'),
+    'duration': ('duration', 'seconds', 'durationsecond', 'videoduration'),
+    'fps': ('fps', 'framerate'),
+    'count': ('count', 'numframes', 'numframe', 'frames', 'videoframes'),
     'subset': ('subset',),
 }
 
 
-@dataclass(frozen=True)
-class ClassNames:
-    """Classes in their order.
-
-    Attributes:
-        names: Names.
-        ids: What the file calls them, e.g. 'c077'; their positions where it only has
-            names.
-    """
-
-    names: tuple[str, ...]
-    ids: tuple[str, ...]
-
-    def by_id(self, class_id: str) -> str | None:
-        """Returns the class that the file calls so, None if there is none."""
-        return dict(zip(self.ids, self.names, strict=True)).get(class_id)
-
-    def at(self, position: int) -> str | None:
-        """Returns the class at a position from 0, None if there is none."""
-        return self.names[position] if 0 <= position < len(self.names) else None
+def find_columns(
+    columns: Sequence[str], aliases: Mapping[str, Sequence[str]]
+) -> dict[str, str]:
+    """Finds the columns of a table by what they are called, whatever the spelling."""
+    plain = {re.sub(r'[^a-z]', '', name.lower()): name for name in columns}
+    return {
+        key: next(plain[name] for name in names if name in plain)
+        for key, names in aliases.items()
+        if not plain.keys().isdisjoint(names)
+    }
 
 
-def read_class_names(source: SourceFile) -> ClassNames:
+def read_class_names(source: SourceFile) -> dict[str, str]:
     """Reads a list of classes.
 
     Known are: a name per line, an id and a name per line ('7 BaseballPitch', 'c000
@@ -59,48 +50,35 @@ def read_class_names(source: SourceFile) -> ClassNames:
     Args:
         source: The file.
 
+    Returns:
+        Names in their order, by the ids that the file gives them or their positions.
+
     Raises:
         UserError: There is none, or one is repeated.
     """
-    data = source.json_or_none
+    data = source.json if source.is_json else None
     if isinstance(data, dict):
         pairs = list(data.items())
     elif data is None and {'id', 'key'} <= set(source.columns):
-        pairs = [(row.values['id'], row.values['key']) for row in source.rows]
+        pairs = [(row['id'], row['key']) for _, row in source.rows()]
     else:
-        lines = data if isinstance(data, list) else [line for _, line in source.lines]
+        lines = [line for _, line in source.lines] if data is None else data
         pairs = [(str(position), name) for position, name in enumerate(lines)]
         if data is None and all(map(_ID_AND_NAME.fullmatch, lines)):
             pairs = [_ID_AND_NAME.fullmatch(line).groups() for line in lines]
     if not pairs or not all(isinstance(name, str) and name for _, name in pairs):
-        raise UserError(
-            f'{source}: no list of classes. Known are lines "NAME" or "ID NAME", '
-            'tables with the columns id and key, JSON lists and objects.'
+        raise source.error(
+            'no list of classes. Known are lines "NAME" or "ID NAME", tables with the '
+            'columns id and key, JSON lists and objects.'
         )
-    ids, names = zip(*pairs, strict=True)
-    for what, values in (('ids', ids), ('names', names)):
+    for what, values in zip(('ids', 'names'), zip(*pairs, strict=True), strict=True):
         repeated = sorted({value for value in values if values.count(value) > 1})
         if repeated:
-            raise UserError(f'{source}: the {what} {repeated} stand there twice')
-    return ClassNames(names, ids)
+            raise source.error(f'the {what} {repeated} stand there twice')
+    return dict(pairs)
 
 
-@dataclass(frozen=True)
-class VideoFacts:
-    """What is known of a video.
-
-    Attributes:
-        duration: Seconds.
-        fps: Frames per second.
-        subset: Name of its subset.
-    """
-
-    duration: float | None = None
-    fps: float | None = None
-    subset: str | None = None
-
-
-def read_video_facts(paths: Sequence[str | os.PathLike]) -> dict[str, VideoFacts]:
+def read_video_facts(paths: Sequence[str | os.PathLike]) -> Facts:
     """Reads durations from any of the places where people keep them.
 
     Known are: the durations file of THUMOS14 (a line with the file, a line with the
@@ -117,18 +95,11 @@ def read_video_facts(paths: Sequence[str | os.PathLike]) -> dict[str, VideoFacts
     Raises:
         UserError: Nothing can be read from a path.
     """
-    facts: dict[str, VideoFacts] = {}
+    facts: Facts = {}
     for path in map(Path, paths):
-        if path.is_dir():
-            found = _from_folder(path)
-        elif path.is_file():
-            source = SourceFile(path)
-            if source.json_or_none is not None:
-                found = _from_json(source.json)
-            else:
-                found = facts_from_table(source) or _from_lines(source)
-        else:
+        if not path.exists():
             raise UserError(f'{path}: no such file or folder (--durations)')
+        found = _from_folder(path) if path.is_dir() else _from_file(SourceFile(path))
         if not found:
             raise UserError(
                 f'{path}: holds no durations. Known are pairs of lines (file, '
@@ -139,53 +110,58 @@ def read_video_facts(paths: Sequence[str | os.PathLike]) -> dict[str, VideoFacts
     return facts
 
 
-def facts_from_table(source: SourceFile) -> dict[str, VideoFacts]:
+def facts_from_table(source: SourceFile) -> Facts:
     """Reads a table with a row for each video; nothing if its columns are others."""
-    given = {name.lower(): name for name in source.columns}
-    columns = {
-        key: next((given[name] for name in names if name in given), '')
-        for key, names in _COLUMNS.items()
-    }
-    has_length = columns['duration'] or (columns['fps'] and columns['count'])
-    if not columns['video'] or not has_length:
-        return {}
+    columns = find_columns(source.columns, _COLUMNS)
+    has_length = 'duration' in columns or {'fps', 'count'} <= columns.keys()
     facts = {}
-    for row in source.rows:
-        values = {key: row.values.get(name) for key, name in columns.items()}
+    for _, row in source.rows() if 'video' in columns and has_length else ():
+        given = {key: row[name] for key, name in columns.items()}
         seconds, fps, count = (
-            parse_positive(values[key]) for key in ('duration', 'fps', 'count')
+            parse_positive(given.get(key)) for key in ('duration', 'fps', 'count')
         )
         if seconds is None and fps and count:
             seconds = frames_to_seconds(count, fps)
-        name = without_extension(media_name(values['video']))
-        facts[name] = VideoFacts(seconds, fps, values['subset'])
+        known = {'duration': seconds, 'fps': fps, 'subset': given.get('subset')}
+        known = {key: value for key, value in known.items() if value is not None}
+        facts[video_id(given['video'])] = known
     return facts
 
 
-def _from_lines(source: SourceFile) -> dict[str, VideoFacts]:
-    lines = [line for _, line in source.lines]
-    durations = [parse_positive(line) for line in lines[1::2]]
-    if len(lines) % 2 or None in durations:
+def facts_beside(source: SourceFile, name: str, result: Any) -> Facts:
+    """Reads such a table beside a file, if there is one."""
+    table = source.sibling(name)
+    if table is None:
         return {}
-    names = (without_extension(media_name(line)) for line in lines[::2])
-    return dict(zip(names, map(VideoFacts, durations), strict=True))
+    result.note(f'facts of the videos are from {table}')
+    return facts_from_table(table)
 
 
-def _from_json(data: Any) -> dict[str, VideoFacts]:
-    data = data.get('database', data) if isinstance(data, dict) else {}
+def _from_folder(folder: Path) -> Facts:
+    facts = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in VIDEO_EXTENSIONS:
+            video = VideoReader(path)
+            facts[path.stem] = {'duration': video.duration_s, 'fps': video.fps}
+    return facts
+
+
+def _from_file(source: SourceFile) -> Facts:
+    if not source.is_json:
+        lines = [line for _, line in source.lines]
+        durations = [{'duration': parse_positive(line)} for line in lines[1::2]]
+        is_pairs = len(lines) % 2 == 0 and {'duration': None} not in durations
+        pairs = dict(zip(map(video_id, lines[::2]), durations, strict=False))
+        return facts_from_table(source) or (pairs if is_pairs else {})
+    data = source.json if isinstance(source.json, dict) else {}
+    data = data.get('database', data)
     facts = {}
     for name, value in data.items() if isinstance(data, dict) else ():
         entry = value if isinstance(value, dict) else {'duration': value}
         duration = parse_positive(entry.get('duration', entry.get('duration_second')))
         if duration is not None:
-            facts[name] = VideoFacts(duration, parse_positive(entry.get('fps')))
-    return facts
-
-
-def _from_folder(folder: Path) -> dict[str, VideoFacts]:
-    facts = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in VIDEO_EXTENSIONS:
-            video = VideoReader(path)
-            facts[path.stem] = VideoFacts(video.duration_s, video.fps)
+            facts[name] = {
+                'duration': duration,
+                'fps': parse_positive(entry.get('fps')),
+            }
     return facts

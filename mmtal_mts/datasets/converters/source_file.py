@@ -1,4 +1,4 @@
-"""A file of unknown format, parsed at most once in each way."""
+"""A file of unknown format, parsed at most once in each way, and its values."""
 
 from __future__ import annotations
 
@@ -6,30 +6,84 @@ import codecs
 import csv
 import gzip
 import io
+import math
 import zlib
+from collections.abc import Sequence
+from decimal import Decimal
 from functools import cached_property
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 from xml.etree import ElementTree
 
+from ...structures.timebase import frames_to_seconds
 from ...utils.errors import UserError
 from ...utils.io import parse_json
+from ..sources import VIDEO_EXTENSIONS
 
+_EXTENSIONS = (*VIDEO_EXTENSIONS, '.npy', '.wav', '.mp3')
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _GZIP_MARK = b'\x1f\x8b'
 _SHEETS = ('.xls', '.xlsx', '.xlsm', '.ods')
 # The largest published annotation is 0.1 GB; more is a file that lies about itself.
 _MAX_BYTES = 2**30
 # First bytes of files that are no text, what they are, and what to do with them.
-_SPREADSHEET = 'It cannot be opened here: save each sheet as CSV.'
+_SHEET = 'no text. It cannot be opened here: save each sheet as CSV.'
 _PICKLE = 'a Python pickle, no text. It is not read, because it may run any code.'
 _BINARY_FILES = {
-    b'\xd0\xcf\x11\xe0': f'an Excel 97-2003 file (.xls), no text. {_SPREADSHEET}',
-    b'PK\x03\x04': (
-        f'a spreadsheet (.xlsx, .ods) or a ZIP archive, no text. {_SPREADSHEET}'
-    ),
+    b'\xd0\xcf\x11\xe0': f'an Excel 97-2003 file (.xls), {_SHEET}',
+    b'PK\x03\x04': f'a spreadsheet (.xlsx, .ods) or a ZIP archive, {_SHEET}',
     **dict.fromkeys((b'\x80\x02', b'\x80\x03', b'\x80\x04'), _PICKLE),
 }
+
+
+def parse_seconds(value: Any) -> float | None:
+    """Reads a number, or a time such as '1:02.5', to the nearest double, or None."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+    try:
+        if not isinstance(value, str) or ':' not in value:
+            seconds = float(value)
+        else:
+            parts = value.strip().lstrip('-').split(':')
+            if len(parts) > 3:
+                return None
+            # Decimal, because a sum of doubles would be off by an ulp.
+            total = Decimal(0)
+            for part in parts:
+                total = total * 60 + Decimal(part)
+            seconds = float(-total if value.strip().startswith('-') else total)
+    except (ValueError, ArithmeticError):
+        return None
+    return seconds if math.isfinite(seconds) else None
+
+
+def parse_positive(value: Any) -> float | None:
+    """Reads a duration or a frame rate; None if it is not a positive number."""
+    number = parse_seconds(value)
+    return number if number is not None and number > 0 else None
+
+
+def parse_frame(value: Any, fps: float, first: int = 0) -> float | None:
+    """Reads a frame number, counted from ``first``, as the seconds of its begin."""
+    number = parse_seconds(value)
+    return None if number is None else frames_to_seconds(number - first, fps)
+
+
+def media_name(path: str) -> str:
+    """Takes the file name out of a path or URL, of any operating system."""
+    if '://' in path:
+        path = unquote(path)
+    return path.replace('\\', '/').rstrip('/').rsplit('/', 1)[-1]
+
+
+def video_id(path: str) -> str:
+    """Takes the file name out of a path or URL, without the extension of a video."""
+    name = media_name(path)
+    stem, _, extension = name.rpartition('.')
+    # Other points may belong to the id.
+    return stem if stem and f'.{extension.lower()}' in _EXTENSIONS else name
 
 
 class Row(NamedTuple):
@@ -94,31 +148,27 @@ class SourceFile:
 
     def sibling(self, name: str) -> SourceFile | None:
         """Finds another file in the same folder, compressed or not."""
-        for path in (self.path.with_name(name), self.path.with_name(f'{name}.gz')):
-            if path.is_file():
-                return SourceFile(path)
-        return None
+        paths = (self.path.with_name(name), self.path.with_name(f'{name}.gz'))
+        return next((SourceFile(path) for path in paths if path.is_file()), None)
+
+    def error(self, problem: str) -> UserError:
+        """Makes the error that names this file."""
+        return UserError(f'{self}: {problem}')
 
     def _bytes(self) -> bytes:
         """The content, uncompressed."""
         try:
-            data = self.path.read_bytes()
+            with open(self.path, 'rb') as file:
+                if not file.peek(2).startswith(_GZIP_MARK):
+                    return file.read()
+                data = gzip.GzipFile(fileobj=file).read(_MAX_BYTES + 1)
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            problem = f'damaged gzip file ({error}). Download it again.'
+            raise self.error(problem) from error
         except OSError as error:
-            raise UserError(f'{self}: cannot be read ({error.strerror})') from error
-        if not data.startswith(_GZIP_MARK):
-            return data
-        try:
-            with gzip.open(self.path) as file:
-                data = file.read(_MAX_BYTES + 1)
-        except (OSError, EOFError, zlib.error) as error:
-            raise UserError(
-                f'{self}: damaged gzip file ({error}). Download it again.'
-            ) from error
+            raise self.error(f'cannot be read ({error.strerror})') from error
         if len(data) > _MAX_BYTES:
-            raise UserError(
-                f'{self}: uncompressed it is larger than a gibibyte, which no '
-                'annotation is. Unpack it, and look what it holds.'
-            )
+            raise self.error('uncompressed larger than a gibibyte. Look what it holds.')
         return data
 
     @cached_property
@@ -127,31 +177,40 @@ class SourceFile:
         data = self._bytes()
         for mark, problem in _BINARY_FILES.items():
             if data.startswith(mark):
-                raise UserError(f'{self}: is {problem}')
-        encoding = 'utf-16' if data[:2] in _UTF16_MARKS else 'utf-8-sig'
+                raise self.error(f'is {problem}')
         try:
-            text = data.decode(encoding)
+            text = data.decode('utf-16' if data[:2] in _UTF16_MARKS else 'utf-8-sig')
         except UnicodeDecodeError as error:
-            raise UserError(
-                f'{self}: not a text file in UTF-8 or UTF-16 ({error.reason} at '
-                f'byte {error.start}). Save it as UTF-8.'
+            raise self.error(
+                f'not a text file in UTF-8 or UTF-16 ({error.reason} at byte '
+                f'{error.start}). Save it as UTF-8.'
             ) from error
         if '<NXMLINTERCHANGE' in text[:2000]:
-            raise UserError(
-                f'{self}: is a project template of The Observer XT, which lists '
-                'behaviours and holds no observation. Export the observations as a '
-                'table with start and stop times.'
+            raise self.error(
+                'is a template of The Observer XT, which holds no observation. Export '
+                'the observations as a table with start and stop times.'
             )
         return text
+
+    @property
+    def problem(self) -> str | None:
+        """Why the file holds no text, None if it holds some."""
+        try:
+            _ = self.text
+        except UserError as error:
+            return str(error)
+        return None
 
     @cached_property
     def lines(self) -> list[tuple[str, str]]:
         """Place and content of each line that is not empty."""
-        return [
-            (f'{self}:{number}', line.strip())
-            for number, line in enumerate(self.text.splitlines(), start=1)
-            if line.strip()
-        ]
+        lines = enumerate(map(str.strip, self.text.splitlines()), start=1)
+        return [(f'{self}:{number}', line) for number, line in lines if line]
+
+    @property
+    def is_json(self) -> bool:
+        """Whether the content begins as that of a JSON file."""
+        return self.text.lstrip().startswith(('{', '['))
 
     @cached_property
     def json(self) -> Any:
@@ -160,59 +219,40 @@ class SourceFile:
         try:
             content, self.duplicate_keys = parse_json(text)
         except ValueError as error:
-            raise UserError(f'{self}: not valid JSON ({error})') from error
+            raise self.error(f'not valid JSON ({error})') from error
         return content
 
-    @cached_property
-    def json_or_none(self) -> Any:
-        """Content of a JSON file, None if it is none."""
-        try:
-            return self.json if self.text.lstrip()[:1] in ('{', '[') else None
-        except UserError:
-            return None
+    def table(self, first_line: int = 0) -> list[tuple[str, list[str]]]:
+        """Reads a table with commas, semicolons or tabs, from a line counted from 0.
 
-    @property
-    def json_object(self) -> dict[str, Any]:
-        """Content of a JSON file that holds an object; an empty one of any other."""
-        return self.json_or_none if isinstance(self.json_or_none, dict) else {}
-
-    @cached_property
-    def columns(self) -> list[str]:
-        """First row of a table with commas, semicolons or tabs."""
-        return self.table(0)[0]
-
-    @cached_property
-    def rows(self) -> list[Row]:
-        """Rows of the table below the first one."""
-        return self.rows_below(0)
-
-    def table(self, first_line: int) -> tuple[list[str], list[tuple[str, list[str]]]]:
-        """Reads a table from a line on, counted from 0, whatever its columns.
-
-        Returns its first row, and place and values of each other that is not empty.
+        Returns place and values of its first row, and of each other that is not empty.
         """
         lines = self.text.splitlines(keepends=True)[first_line:]
-        head = lines[0] if lines else ''
-        separator = max('\t,;', key=head.count)
+        separator = max('\t,;', key=''.join(lines[:1]).count)
         reader = csv.reader(lines, delimiter=separator, strict=True)
         table = []
         try:
             for values in reader:
-                where = f'{self}:{first_line + reader.line_num}'
-                table.append((where, [value.strip() for value in values]))
+                values = [value.strip() for value in values]
+                if any(values) or not table:
+                    table.append((f'{self}:{first_line + reader.line_num}', values))
         except csv.Error as error:
-            raise UserError(
-                f'{self}:{first_line + reader.line_num}: not a table ({error})'
-            ) from error
-        columns = table[0][1] if table else []
-        return columns, [row for row in table[1:] if any(row[1])]
+            place = f'{self}:{first_line + reader.line_num}'
+            raise UserError(f'{place}: not a table ({error})') from error
+        return table or [(str(self), [])]
 
-    def rows_below(self, first_line: int) -> list[Row]:
-        """Reads a table whose names of columns are in a line, counted from 0."""
-        columns, rows = self.table(first_line)
+    @cached_property
+    def columns(self) -> list[str]:
+        """First row of the table."""
+        return self.table()[0][1]
+
+    def rows(self, first_line: int = 0, names: Sequence[str] = ()) -> list[Row]:
+        """Reads a table by the names of its columns, which its first row may give."""
+        table = self.table(first_line)
+        columns, rows = (names, table) if names else (table[0][1], table[1:])
         if len(set(columns)) != len(columns):
             repeated = sorted({name for name in columns if columns.count(name) > 1})
-            raise UserError(f'{self}: the columns {repeated} stand there twice')
+            raise self.error(f'the columns {repeated} stand there twice')
         result = []
         for where, values in rows:
             if any(values[len(columns) :]):
@@ -220,8 +260,8 @@ class SourceFile:
                     f'{where}: {len(values)} values for {len(columns)} columns. Quote '
                     'values that contain the separator.'
                 )
-            values = values[: len(columns)] + [''] * (len(columns) - len(values))
-            result.append(Row(where, dict(zip(columns, values, strict=True))))
+            cells = zip_longest(columns, values[: len(columns)], fillvalue='')
+            result.append(Row(where, dict(cells)))
         return result
 
     @cached_property
@@ -232,13 +272,10 @@ class SourceFile:
         be declared, which may expand to gigabytes or name other files.
         """
         if '<!DOCTYPE' in self.text:
-            raise UserError(
-                f'{self}: has a DOCTYPE, which annotation tools do not write; it '
-                'is refused because of what entities can do. Remove it.'
-            )
+            raise self.error('has a DOCTYPE, whose entities are a danger. Remove it.')
         try:
             # Given as str, so that the parser cannot decode it in another way than
             # the line above did.
             return ElementTree.fromstring(self.text)
         except ElementTree.ParseError as error:
-            raise UserError(f'{self}: not valid XML ({error})') from error
+            raise self.error(f'not valid XML ({error})') from error

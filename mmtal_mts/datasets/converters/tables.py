@@ -1,4 +1,7 @@
-"""Tables with a row for each action: plain ones, and those of known data sets."""
+"""Formats with a line for each action or video: plain tables, and those of data sets.
+
+What others call a column stands beside our name for it in a dict per format.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,11 @@ from typing import Any
 
 from ...utils.errors import UserError
 from ..sources import VIDEO_EXTENSIONS
-from .collector import AMBIGUOUS, Collector, Converter
-from .facts import ClassNames, VideoFacts, facts_from_table, read_class_names
-from .source_file import Row, SourceFile
-from .values import parse_seconds
+from .convert import AMBIGUOUS, Conversion, converter
+from .facts import facts_beside, find_columns, read_class_names
+from .source_file import Row, SourceFile, parse_frame, parse_seconds
 
+_NEEDED = ('video', 'start', 'end', 'label')
 _ALIASES = {
     'video': ('video', 'videoid', 'videoname', 'filename', 'file'),
     'start': ('start', 'starts', 'starttime', 'tstart', 'startseconds', 'begin'),
@@ -22,15 +25,23 @@ _ALIASES = {
     'duration': ('duration', 'videoduration'),
     'fps': ('fps', 'framerate'),
 }
-_NEEDED = ('video', 'start', 'end', 'label')
-# What other data sets call these columns.
-_AFSD = dict(video='video', start='start', end='end', label='type')
 _AFSD_COLUMNS = ['video', 'type', 'type_idx', 'start', 'end', 'startFrame', 'endFrame']
+_AFSD = dict(video='video', start='start', end='end', label='type')
 _GTAD = dict(video='video-name', start='t-init', end='t-end', label='label-idx')
-_GTAD_FACTS = dict(duration='video-duration', fps='frame-rate')
+_GTAD |= dict(duration='video-duration', fps='frame-rate')
 _EPIC = dict(video='video_id', start='start_timestamp', end='stop_timestamp')
+_EPIC |= dict(label='verb')
+_UT = ('sequence', 'class', 'start_frame', 'end_frame')
+_UT_SHEET = ['sequence #', 'Activity Class ID', 'Starting Frame #', 'Ending Frame #']
+# In the order of the authors' numbers.
+_UT_CLASSES = ('handshake', 'hug', 'kick', 'point', 'punch', 'push')
 _CHARADES_COLUMNS = ('id', 'script', 'actions', 'length')
 _CHARADES_CLASSES = 'Charades_v1_classes.txt'
+_THUMOS14_FILE = re.compile(r'([A-Za-z]+)_(?:val|test)\.txt')
+_THUMOS14_LINE = re.compile(r'(video_\w+)\s+([\d.]+)\s+([\d.]+)')
+_KTH_FPS = 25.0
+_KTH_COLUMNS = ['Filename', 'start_1', 'end_1']
+_KTH_LINE = re.compile(r'(person\d+_([a-z]+)_d\d+)(?:\s+frames\b|[,;\t])\s*(.*)')
 
 
 def _has_columns(source: SourceFile, columns: Iterable[str]) -> bool:
@@ -38,62 +49,66 @@ def _has_columns(source: SourceFile, columns: Iterable[str]) -> bool:
 
 
 def _add_rows(
-    rows: Iterable[Row],
+    source: SourceFile,
+    result: Conversion,
     columns: Mapping[str, str],
-    collector: Collector,
-    *,
-    label: Callable[[Row], Any] | None = None,
-    facts: Mapping[str, VideoFacts] | None = None,
-    subset: str | None = None,
+    rows: Sequence[Row] | None = None,
+    label: Callable[[Mapping[str, str]], Any] | None = None,
     frames: Sequence[str] = (),
+    facts: Mapping[str, Mapping[str, Any]] | None = None,
+    **known: Any,
 ) -> None:
     """Adds an action per row.
 
-    Columns are named by the keys of _ALIASES; frames are the columns of start and
-    end in frames, which are kept for the checker if both are there.
+    Args:
+        source: The table.
+        result: Gets the actions.
+        columns: Names of the columns by the keys of _ALIASES.
+        rows: Its rows, if the names are not in the first one.
+        label: Makes the label of a row; by default it is in its column.
+        frames: Columns of start and end in frames besides the seconds. They are kept
+            for the checker if both are there.
+        facts: What else is known by video.
+        **known: What is known of all videos.
     """
-    for where, values in rows:
-        given = {key: values.get(name) for key, name in columns.items()}
-        video, start, end = (values[columns[key]] for key in _NEEDED[:3])
+    if rows is None:
+        wanted = [columns.get(key, key) for key in _NEEDED]
+        missing = [name for name in wanted if name not in source.columns]
+        if missing:
+            raise source.error(
+                f'no column {", ".join(missing)}; the first row must name '
+                f'{", ".join(wanted)}, got {", ".join(source.columns)}'
+            )
+    for where, row in source.rows() if rows is None else rows:
+        given = {key: row[name] for key, name in columns.items() if name in row}
+        video = given['video']
         if not video:
-            collector.drop('no video', where)
+            result.drop('no video', where)
             continue
-        known = (facts or {}).get(video, VideoFacts())
-        collector.add_video(
+        if video.lower().endswith(VIDEO_EXTENSIONS):
+            given['file'] = video
+        result.add_video(video, **{**known, **(facts or {}).get(video, {}), **given})
+        times_f = [parse_seconds(row.get(name)) for name in frames]
+        result.add_action(
             video,
-            subset=given.get('subset', subset),
-            duration=given.get('duration', known.duration),
-            fps=given.get('fps', known.fps),
-            file=video if video.lower().endswith(VIDEO_EXTENSIONS) else None,
-        )
-        times_f = [parse_seconds(values.get(name)) for name in frames] or [None]
-        collector.add_action(
-            video,
-            start,
-            end,
-            given['label'] if label is None else label(Row(where, values)),
+            (given['start'], given['end']),
+            label(row) if label else given['label'],
             where,
-            None if None in times_f else times_f,
+            times_f if times_f and None not in times_f else None,
         )
 
 
-def _info(source: SourceFile, name: str, collector: Collector) -> dict[str, VideoFacts]:
-    """Durations and frame rates of a table beside the file."""
-    info = source.sibling(name)
-    if info is None:
-        return {}
-    collector.note(f'durations and frame rates are from {info}')
-    return facts_from_table(info)
+@converter(
+    'afsd-thumos14',
+    lambda source: source.suffix == '.csv' and source.columns == _AFSD_COLUMNS,
+)
+def _read_afsd(source: SourceFile, result: Conversion) -> None:
+    """THUMOS14 tables of AFSD, *_Annotation*.csv and *_video_info.csv.
 
-
-def _column_of(columns: Sequence[str]) -> dict[str, str]:
-    """Finds the columns by what they are called, whatever the spelling."""
-    plain = {re.sub(r'[^a-z]', '', name.lower()): name for name in columns}
-    return {
-        key: next(plain[name] for name in names if name in plain)
-        for key, names in _ALIASES.items()
-        if not plain.keys().isdisjoint(names)
-    }
+    The columns in frames are derived from the seconds, wrongly for some videos.
+    """
+    facts = facts_beside(source, f'{source.name.split("_")[0]}_video_info.csv', result)
+    _add_rows(source, result, _AFSD, facts=facts, frames=_AFSD_COLUMNS[-2:])
 
 
 def _is_headless(columns: Sequence[str]) -> bool:
@@ -101,159 +116,195 @@ def _is_headless(columns: Sequence[str]) -> bool:
 
 
 def _is_table(source: SourceFile) -> bool:
-    if source.suffix not in ('.csv', '.tsv', '.txt'):
-        return False
-    columns = source.columns
-    if 'startFrame' in columns or 't-init' in columns:  # AFSD, G-TAD
-        return False
-    return _is_headless(columns) or set(_NEEDED) <= set(_column_of(columns))
+    columns = source.columns if source.suffix in ('.csv', '.tsv', '.txt') else []
+    named = set(_NEEDED) <= set(find_columns(columns, _ALIASES))
+    # Those of AFSD and G-TAD have their own formats.
+    is_other = 'startFrame' in columns or 't-init' in columns
+    return _is_headless(columns) or (named and not is_other)
 
 
-@Converter(
-    'afsd-thumos14',
-    'THUMOS14 tables of AFSD, *_Annotation*.csv and *_video_info.csv',
-    lambda source: source.suffix == '.csv' and source.columns == _AFSD_COLUMNS,
-)
-def read_afsd_tables(source: SourceFile, collector: Collector) -> None:
-    """Reads ``val_Annotation_ours.csv`` with ``val_video_info.csv`` beside it.
+@converter('csv', _is_table)
+def _read_table(source: SourceFile, result: Conversion) -> None:
+    """Table with the columns video,start,end,label (seconds or h:mm:ss).
 
-    Times are from the columns in seconds. The columns in frames are derived, wrongly
-    for some videos; they are only kept for the checker, as "segment(frames)".
+    Also a sheet of Excel. Columns may be in any order under their usual names, with
+    subset, duration and fps besides; without a first row of names the order is video,
+    start, end, label.
     """
-    if not set(_AFSD_COLUMNS) <= set(source.columns):
-        raise UserError(f'{source}: needs the columns {", ".join(_AFSD_COLUMNS)}')
-    facts = _info(source, f'{source.name.split("_")[0]}_video_info.csv', collector)
-    _add_rows(source.rows, _AFSD, collector, facts=facts, frames=_AFSD_COLUMNS[-2:])
-
-
-@Converter(
-    'csv',
-    'table with the columns video,start,end,label (seconds or h:mm:ss)',
-    _is_table,
-)
-def read_table(source: SourceFile, collector: Collector) -> None:
-    """Reads a table ``video,start,end,label`` in seconds, also a sheet of Excel.
-
-    Times may be written 1:02.5. Columns may be in any order under their usual names,
-    with subset, duration and fps besides; without a first row of names the order is
-    video, start, end, label.
-    """
-    columns = source.columns
-    if _is_headless(columns):
-        column_of = dict(zip(_NEEDED, columns, strict=True))
-        if len(set(columns)) != len(columns):
-            raise UserError(
-                f'{source}: give the table a first row video,start,end,label'
-            )
-        first = Row(f'{source}:1', dict(zip(columns, columns, strict=True)))
-        rows = [first, *source.rows]
+    if _is_headless(source.columns):
+        columns = {name: name for name in _NEEDED}
+        _add_rows(source, result, columns, rows=source.rows(names=_NEEDED))
     else:
-        column_of, rows = _column_of(columns), source.rows
-    missing = [key for key in _NEEDED if key not in column_of]
-    if missing:
-        raise UserError(
-            f'{source}: no column {", ".join(missing)}; the first row must name video, '
-            f'start, end and label, got {", ".join(columns)}'
-        )
-    _add_rows(rows, column_of, collector)
+        _add_rows(source, result, find_columns(source.columns, _ALIASES))
 
 
-@Converter(
+@converter(
     'gtad-csv',
-    'table of G-TAD/BSN with t-init, t-end and label-idx (needs --classes)',
-    lambda source: _has_columns(source, _GTAD.values()),
+    lambda source: _has_columns(source, [_GTAD[key] for key in _NEEDED]),
 )
-def read_gtad_table(source: SourceFile, collector: Collector) -> None:
-    """Reads the evaluation table of G-TAD and BSN, in which classes are numbers.
+def _read_gtad(source: SourceFile, result: Conversion) -> None:
+    """Table of G-TAD/BSN with t-init, t-end and label-idx (needs --classes)."""
+    if result.classes is None:
+        raise source.error('the classes are numbers; name them with --classes FILE')
+    names = {-1: AMBIGUOUS, **dict(enumerate(result.classes.values()))}
+    _add_rows(
+        source,
+        result,
+        _GTAD,
+        label=lambda row: names.get(parse_seconds(row['label-idx'])),
+        frames=('f-init', 'f-end'),
+    )
 
-    Label -1 is THUMOS14's Ambiguous.
+
+def _is_ut_sheet(source: SourceFile) -> bool:
+    """Whether the names of the columns are in the second line."""
+    return source.suffix == '.csv' and source.table(1)[0][1][:4] == _UT_SHEET
+
+
+@converter(
+    'ut-interaction',
+    lambda source: _has_columns(source, _UT) or _is_ut_sheet(source),
+    fps=(),
+)
+def _read_ut_interaction(source: SourceFile, result: Conversion) -> None:
+    """UT-Interaction labels, sheets saved as CSV or a table (needs --fps).
+
+    Frames count from 0. In a sheet of the authors' ``.xls`` file the classes are
+    numbers.
     """
-    classes = collector.options.classes
-    if classes is None:
-        raise UserError(
-            f'{source}: the classes are numbers; name them with --classes FILE'
+    if result.fps is None:
+        raise source.error('the times are frames; give their rate with --fps')
+    if _is_ut_sheet(source):
+        names = {str(number): name for number, name in enumerate(_UT_CLASSES)}
+        rows = [(where, (*row, '', '', '')[:4]) for where, row in source.table(1)[1:]]
+    else:
+        names, rows = (
+            {},
+            [(where, [row[n] for n in _UT]) for where, row in source.rows()],
+        )
+    for where, (video, label, *frames) in rows:
+        result.add_video(video, fps=result.fps)
+        segment = [parse_frame(frame, result.fps) for frame in frames]
+        result.add_action(
+            video, segment, names.get(label, '') if names else label, where
         )
 
-    def label(row: Row) -> str | None:
-        number = parse_seconds(row.values['label-idx'])
-        if number is None:
-            return None
-        return AMBIGUOUS if number == -1 else classes.at(int(number))
 
-    columns, frames = {**_GTAD, **_GTAD_FACTS}, ('f-init', 'f-end')
-    _add_rows(source.rows, columns, collector, label=label, frames=frames)
-
-
-def charades_classes(source: SourceFile, collector: Collector) -> ClassNames:
+def charades_classes(source: SourceFile, result: Conversion) -> dict[str, str]:
     """Returns the classes a person gave, or else those of Charades beside the file."""
-    if collector.options.classes is not None:
-        return collector.options.classes
+    if result.classes is not None:
+        return result.classes
     beside = source.sibling(_CHARADES_CLASSES)
     if beside is None:
-        raise UserError(
-            f'{source}: the classes are numbers; put {_CHARADES_CLASSES} beside it or '
-            'name it with --classes'
+        raise source.error(
+            f'the classes are numbers; put {_CHARADES_CLASSES} beside it or name it '
+            'with --classes'
         )
-    collector.note(f'class names are from {beside}')
-    names = read_class_names(beside)
-    collector.classes = names.names
-    return names
+    result.note(f'class names are from {beside}')
+    classes = read_class_names(beside)
+    result.order = list(classes.values())
+    return classes
 
 
-@Converter(
-    'charades',
-    f'Charades_v1_*.csv with {_CHARADES_CLASSES}',
-    lambda source: _has_columns(source, _CHARADES_COLUMNS),
-)
-def read_charades(source: SourceFile, collector: Collector) -> None:
-    """Reads ``Charades_v1_train.csv`` or ``_test.csv``: a video's actions per cell."""
-    names = charades_classes(source, collector)
+@converter('charades', lambda source: _has_columns(source, _CHARADES_COLUMNS))
+def _read_charades(source: SourceFile, result: Conversion) -> None:
+    """Charades_v1_*.csv with Charades_v1_classes.txt."""
+    classes = charades_classes(source, result)
     subset = 'training' if source.stem.endswith('_train') else 'test'
-    for where, row in source.rows:
+    for where, row in source.rows():
         video = row['id']
-        collector.add_video(video, subset=subset, duration=row['length'])
+        result.add_video(video, subset=subset, duration=row['length'])
         for action in filter(None, row['actions'].split(';')):
             match action.split():
-                case [class_id, start, end]:
-                    label = names.by_id(class_id)
-                    collector.add_action(video, start, end, label, where)
+                case [number, *segment] if len(segment) == 2:
+                    result.add_action(video, segment, classes.get(number), where)
                 case _:
-                    collector.drop('action is not "CLASS START END"', where, video)
+                    result.drop('action is not "CLASS START END"', where, video)
 
 
-@Converter(
+@converter(
     'epic100',
-    'EPIC_100_*.csv with EPIC_100_video_info.csv and the class tables',
     lambda source: _has_columns(source, [*_EPIC.values(), 'verb_class']),
-    label_fields=('verb', 'noun', 'action'),
+    label_field=('verb', 'noun', 'action'),
 )
-def read_epic_kitchens(source: SourceFile, collector: Collector) -> None:
-    """Reads ``EPIC_100_train.csv`` or ``EPIC_100_validation.csv``.
+def _read_epic_kitchens(source: SourceFile, result: Conversion) -> None:
+    """EPIC_100_*.csv with EPIC_100_video_info.csv and the class tables.
 
     The class is the verb, the noun, or 'VERB NOUN'. Names are those of the class
     tables beside the file, because a class has many spellings in the narrations.
     """
-    facts = _info(source, 'EPIC_100_video_info.csv', collector)
-    field = collector.options.label_field or 'verb'
-    parts = ('verb', 'noun') if field == 'action' else (field,)
-    names: dict[str, dict[str, str]] = {part: {} for part in parts}
-    for part in parts:
+    facts = facts_beside(source, 'EPIC_100_video_info.csv', result)
+    field = result.label_field or 'verb'
+    names: dict[str, dict[str, str]] = {}
+    for part in ('verb', 'noun') if field == 'action' else (field,):
         table = source.sibling(f'EPIC_100_{part}_classes.csv')
+        names[part] = read_class_names(table) if table else {}
         if table is None:
-            collector.note(
+            result.note(
                 f'no EPIC_100_{part}_classes.csv beside {source}: classes are called '
                 'as they were narrated first hand'
             )
-            continue
-        classes = read_class_names(table)
-        names[part] = dict(zip(classes.ids, classes.names, strict=True))
-        if len(parts) == 1:
+        elif part == field:
             # All of them, so that training and validation files agree.
-            collector.classes = list(classes.names)
+            result.order = list(names[part].values())
 
-    def label(row: Row) -> str:
-        cells = row.values
-        return ' '.join(names[p].get(cells[f'{p}_class'], cells[p]) for p in parts)
+    def label(row: Mapping[str, str]) -> str:
+        return ' '.join(of.get(row[f'{p}_class'], row[p]) for p, of in names.items())
 
     subset = source.stem.rsplit('_', 1)[-1]
-    _add_rows(source.rows, _EPIC, collector, label=label, facts=facts, subset=subset)
+    _add_rows(source, result, _EPIC, label=label, facts=facts, subset=subset)
+
+
+@converter(
+    'thumos14',
+    lambda source: (
+        _THUMOS14_FILE.fullmatch(source.name)
+        and any(_THUMOS14_LINE.fullmatch(line) for _, line in source.lines[:3])
+    ),
+)
+def _read_thumos14(source: SourceFile, result: Conversion) -> None:
+    """THUMOS14, official folders of CLASS_val.txt and CLASS_test.txt.
+
+    The class is the file name; the subset is in the video ids. Durations are in
+    another file of the data set.
+    """
+    match = _THUMOS14_FILE.fullmatch(source.name)
+    label = match[1] if match else source.stem
+    for where, line in source.lines:
+        video, *segment = line.split()
+        if len(segment) == 2:
+            result.add_action(video, segment, label, where)
+        else:
+            result.drop('line is not "VIDEO START END"', where)
+
+
+def _is_kth(source: SourceFile) -> bool:
+    if source.suffix == '.csv':
+        return source.columns[:3] == _KTH_COLUMNS
+    lines = [line for _, line in source.lines[:30] if 'frames' in line]
+    return source.suffix == '.txt' and any(map(_KTH_LINE.fullmatch, lines))
+
+
+@converter('kth', _is_kth, fps=())
+def _read_kth(source: SourceFile, result: Conversion) -> None:
+    """KTH 00sequences.txt, or the same as a table (FramesOfIntrest.csv).
+
+    Frames count from 1, the last one is included: frame n lasts from ``(n - 1) / fps``
+    to ``n / fps``. KTH has 25 frames per second.
+    """
+    fps, is_table = result.fps or _KTH_FPS, source.suffix == '.csv'
+    for where, line in source.lines[is_table:]:
+        match = _KTH_LINE.fullmatch(line)
+        if match is None and is_table:
+            raise UserError(f'{where}: {line!r} does not begin with a KTH video')
+        # The file of the authors begins with an explanation.
+        if match is not None:
+            video, label, sequences = match.groups()
+            result.add_video(video, fps=fps, file=f'{video}_uncomp.avi')
+            frames = re.split(r'\s*[-,;\t]\s*', sequences)
+            pairs = [p for p in zip(frames[::2], frames[1::2], strict=False) if any(p)]
+            if not pairs:
+                result.note(f'{where}: {video} has no sequence')
+            for first, last in pairs:
+                segment = parse_frame(first, fps, 1), parse_frame(last, fps)
+                result.add_action(video, segment, label, where)
