@@ -74,7 +74,7 @@ class TALFeatureDataset(TALDataset):
         super().__init__(ann_file, source_type='features', **kwargs)
 
     def _describe(
-        self, video: VideoAnnotation, sources: Sequence[str], record: None
+        self, video: VideoAnnotation, sources: Sequence[str], record: Any
     ) -> dict[str, Any]:
         """The keys of a window that are the same in the whole video."""
         lengths = [len(open_array(source, 'features')) for source in sources]
@@ -146,14 +146,9 @@ class LoadFeatures(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Adds the features of the window."""
         features = np.zeros((self.channels, results['clip_len']), dtype=np.float32)
-        if not results.get('broken'):
-            rows = self._read(results)
-            features[:, : len(rows)] = rows.T
         results['features'] = features
-        return results
-
-    def _read(self, results: dict) -> np.ndarray:
-        """(M, C) rows of the window, M <= clip_len."""
+        if results.get('broken'):
+            return results
         place = ', '.join(results['sources'])
         arrays = [open_array(source, 'features') for source in results['sources']]
         found = [array.shape[1] for array in arrays]
@@ -187,7 +182,8 @@ class LoadFeatures(BaseTransform):
                 f'{place}: the features hold NaN or infinite numbers; extract them '
                 'again'
             )
-        return rows
+        features[:, : len(rows)] = rows.T
+        return results
 
 
 @TRANSFORMS.register_module()

@@ -8,7 +8,7 @@ import re
 import zipfile
 from bisect import bisect_left
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -32,68 +32,38 @@ _REMEDY = 'Extract the frames of this video again.'
 _FEATURE_NAMES = ('features', 'feats', 'feat')
 
 
-@dataclass(frozen=True)
-class ImageFolder:
-    """One numbered image per frame, or two (x and y) for optical flow.
+def open_images(
+    path: str, filename_tmpl: str, modality: str, start_index: int
+) -> tuple[int, Callable[[np.ndarray], list[np.ndarray]]]:
+    """Opens a folder with one numbered image per frame, or x and y of its flow.
 
-    Attributes:
+    Args:
         path: Folder.
         filename_tmpl: Image name, for instance 'img_{:05}.jpg', or
             '{}_{:05}.jpg' for flow.
         modality: 'RGB' or 'Flow'.
         start_index: Number of the first image.
+
+    Returns:
+        The number of frames, at least one, and what reads those of (M,) int64 indices:
+        M arrays (H, W, 3) RGB or (H, W, 2), uint8.
+
+    Raises:
+        VideoReadError: If there is no image, or if one to be read is damaged.
     """
 
-    path: str
-    filename_tmpl: str
-    modality: str
-    start_index: int
+    def image_path(index: int) -> str:
+        number = index + start_index
+        parts = ('x', number) if modality == 'Flow' else (number,)
+        return os.path.join(path, filename_tmpl.format(*parts))
 
-    def _image_path(self, index: int) -> str:
-        """The image of a frame, or of its horizontal flow; it need not exist."""
-        number = index + self.start_index
-        parts = ('x', number) if self.modality == 'Flow' else (number,)
-        return os.path.join(self.path, self.filename_tmpl.format(*parts))
+    def is_missing(index: int) -> bool:
+        return not os.path.isfile(image_path(index))
 
-    def count(self) -> int:
-        """Counts the frames, at least one, by bisection instead of listing the folder.
-
-        Raises:
-            VideoReadError: If there is none.
-        """
-
-        def is_missing(index: int) -> bool:
-            return not os.path.isfile(self._image_path(index))
-
-        if is_missing(0):
-            raise VideoReadError(
-                f'{self._image_path(0)}: no such image. Check filename_tmpl '
-                f'({self.filename_tmpl!r}) and start_index ({self.start_index}).'
-            )
-        upper = 1
-        while not is_missing(upper):
-            upper *= 2
-        return bisect_left(range(upper), True, lo=upper // 2, key=is_missing)
-
-    def read(self, indices: np.ndarray) -> list[np.ndarray]:
-        """Reads frames by MMAction2's RawFrameDecode.
-
-        Args:
-            indices: (M,) int64 frames, from 0.
-
-        Returns:
-            M arrays (H, W, 3) RGB or (H, W, 2), uint8.
-
-        Raises:
-            VideoReadError: If an image is missing or damaged.
-        """
-        request = dict(
-            frame_dir=self.path,
-            filename_tmpl=self.filename_tmpl,
-            modality=self.modality,
-            frame_inds=indices + self.start_index,
-        )
+    def read(indices: np.ndarray) -> list[np.ndarray]:
+        request = dict(frame_dir=path, filename_tmpl=filename_tmpl, modality=modality)
         try:
+            request['frame_inds'] = indices + start_index
             images = RawFrameDecode()(request)['imgs']
             if any(image is None for image in images):
                 raise ValueError('an image is damaged')
@@ -103,11 +73,22 @@ class ImageFolder:
             raise
         # A damaged image is decoded to None, which fails in various ways.
         except Exception as err:
-            first, last = (self._image_path(indices[place]) for place in (0, -1))
+            first, last = image_path(indices[0]), image_path(indices[-1])
             raise VideoReadError(
-                f'{self.path}: damaged image between {first} and {last}. {_REMEDY}'
+                f'{path}: damaged image between {first} and {last}. {_REMEDY}'
             ) from err
         return images
+
+    if is_missing(0):
+        raise VideoReadError(
+            f'{image_path(0)}: no such image. Check filename_tmpl ({filename_tmpl!r}) '
+            f'and start_index ({start_index}).'
+        )
+    # Bisection is quicker than a list of the folder.
+    upper = 1
+    while not is_missing(upper):
+        upper *= 2
+    return bisect_left(range(upper), True, lo=upper // 2, key=is_missing), read
 
 
 def count_images(path: str) -> int:

@@ -79,11 +79,6 @@ class SyntheticSettings:
             if not fits:
                 raise ValueError(f'{name} is {getattr(self, name)}, but must {needed}.')
 
-    def as_record(self) -> dict[str, Any]:
-        """Returns the JSON entry that is stored with the annotations."""
-        record = {'name': 'mmtal_mts.synthetic', 'version': GENERATOR_VERSION}
-        return record | json.loads(json.dumps(asdict(self)))
-
 
 class Part(NamedTuple):
     """A stretch of the video in which the actor follows one motion.
@@ -118,29 +113,27 @@ def write_script(rng: np.random.Generator, duration_s: float) -> list[Part]:
     pose = rng.uniform([0.0, Y_LOW + 0.05, 0.0], [1.0, Y_HIGH - 0.05, 1.0])
     parts: list[Part] = []
     deck: list[str] = []
-
-    def append(end_s: float, label: str | None = None) -> None:
-        nonlocal pose
-        start_s = parts[-1].end_s if parts else 0.0
-        motion = MOTIONS[label](rng, pose, end_s - start_s)
-        parts.append(Part(start_s, end_s, label, motion))
-        pose = motion(end_s - start_s)
+    now = 0.0
 
     def floor_ms(seconds: float) -> float:
         return math.floor(seconds * 1000.0) / 1000.0
 
-    # An action is added while what is left would be too long for a gap.
-    while not parts or duration_s - parts[-1].end_s > _MAX_GAP_S:
-        now = parts[-1].end_s if parts else 0.0
-        gap = min(_MIN_GAP_S + rng.exponential(1.0), _MAX_GAP_S)
-        start = floor_ms(min(now + gap, duration_s - _MIN_GAP_S - _MIN_ACTION_S))
-        length = _MEDIAN_ACTION_S * math.exp(_ACTION_SPREAD * rng.standard_normal())
-        length = min(max(length, _MIN_ACTION_S), _MAX_ACTION_S)
-        end = floor_ms(min(start + length, duration_s - _MIN_GAP_S))
-        deck = deck or rng.permutation(CLASSES).tolist()
-        append(start)
-        append(max(end, round(start + _MIN_ACTION_S, 3)), deck.pop())
-    append(duration_s)
+    while now < duration_s:
+        ends: list[tuple[float, str | None]] = [(duration_s, None)]
+        # An action is added while what is left would be too long for a gap.
+        if not parts or duration_s - now > _MAX_GAP_S:
+            gap = min(_MIN_GAP_S + rng.exponential(1.0), _MAX_GAP_S)
+            start = floor_ms(min(now + gap, duration_s - _MIN_GAP_S - _MIN_ACTION_S))
+            length = _MEDIAN_ACTION_S * math.exp(_ACTION_SPREAD * rng.standard_normal())
+            length = min(max(length, _MIN_ACTION_S), _MAX_ACTION_S)
+            end = floor_ms(min(start + length, duration_s - _MIN_GAP_S))
+            deck = deck or rng.permutation(CLASSES).tolist()
+            end = max(end, round(start + _MIN_ACTION_S, 3))
+            ends = [(start, None), (end, deck.pop())]
+        for end_s, label in ends:
+            motion = MOTIONS[label](rng, pose, end_s - now)
+            parts.append(Part(now, end_s, label, motion))
+            now, pose = end_s, motion(end_s - now)
     return parts
 
 
@@ -187,16 +180,12 @@ class SyntheticVideo:
 
     def annotation(self) -> dict[str, Any]:
         """Returns the video's entry in the annotation database."""
-        return {
-            'subset': self.subset,
-            'duration': self.duration_s,
-            'fps': self.fps,
-            'file': self.file_name,
-            'annotations': [
-                {'segment': [part.start_s, part.end_s], 'label': part.label}
-                for part in self.actions
-            ],
-        }
+        annotations = [
+            dict(segment=[part.start_s, part.end_s], label=part.label)
+            for part in self.actions
+        ]
+        facts = dict(subset=self.subset, duration=self.duration_s, fps=self.fps)
+        return dict(facts, file=self.file_name, annotations=annotations)
 
 
 def generate_dataset(
@@ -227,15 +216,13 @@ def generate_dataset(
     """
     if workers < 1:
         raise ValueError(f'workers is {workers}, but must be at least 1.')
-    out_dir, record = Path(out_dir), settings.as_record()
+    record = dict(name='mmtal_mts.synthetic', version=GENERATOR_VERSION)
+    record |= json.loads(json.dumps(asdict(settings)))  # tuples become lists
+    out_dir = Path(out_dir)
     annotation_file, video_dir = out_dir / 'annotations.json', out_dir / 'videos'
     # The annotations of an unfinished run, which say what its videos are of.
     draft = out_dir / '.annotations.json'
-    own_videos = [
-        path
-        for path in (video_dir.iterdir() if video_dir.is_dir() else ())
-        if _VIDEO_NAME.fullmatch(path.name)
-    ]
+    own_videos = [p for p in video_dir.glob('*') if _VIDEO_NAME.fullmatch(p.name)]
     found = [_read_record(path) for path in (draft, annotation_file) if path.is_file()]
     if own_videos:  # whose settings may be unknown
         found.append({})
@@ -261,9 +248,9 @@ def generate_dataset(
     jobs = [e for e in plan if not (video_dir / videos[e].file_name).exists()]
     if not jobs and annotation_file.exists():
         return annotation_file
-    database = {video.video_id: video.annotation() for video in videos.values()}
-    content = {'version': '1.0', 'classes': list(CLASSES), 'generator': record}
-    write_json(draft, {**content, 'database': database})
+    content = dict(version='1.0', classes=CLASSES, generator=record)
+    content['database'] = {v.video_id: v.annotation() for v in videos.values()}
+    write_json(draft, content)
     write = partial(_write, settings=settings, video_dir=video_dir)
     with closing(run_jobs(write, jobs, workers)) as results:
         label = 'Rendering synthetic videos'

@@ -20,16 +20,14 @@ from functools import partial
 import cv2
 import numpy as np
 
-Rng = np.random.Generator
-Values = float | np.ndarray
+Array, Rng = np.ndarray, np.random.Generator
+Values = float | Array
 # Maps the seconds since a motion began, (T,) or a number, to poses (3, T) or (3,).
-Motion = Callable[[Values], np.ndarray]
+Motion = Callable[[Values], Array]
 
 # The band that the actor's centre stays in: a whole actor fits there.
 Y_LOW, Y_HIGH = 0.22, 0.78
 
-# Sprites are drawn with more pixels than they fill in the frame.
-_OVERSAMPLING = 1.5
 _SUBPIXEL_BITS = 4
 _TURN = 2 * math.pi
 _ARM = math.atan2(0.35, 0.95) / _TURN
@@ -50,11 +48,11 @@ _FAST, _SLOW = (0.1, 0.4), (0.02, 0.08)
 _DISTRACTORS = dict(line=_FAST, bounce=_FAST, pulse=_SLOW, blink=_SLOW)
 
 
-def _pose(x: Values, y: Values, level: Values) -> np.ndarray:
+def _pose(x: Values, y: Values, level: Values) -> Array:
     return np.array(np.broadcast_arrays(np.mod(x, 1.0), y, level))
 
 
-def _idle(rng: Rng, pose: np.ndarray, duration: float) -> Motion:
+def _idle(rng: Rng, pose: Array, duration: float) -> Motion:
     """Standing still with a slight drift, never out of the band of ``y``."""
     x, y, level = pose
     drift_x, drift_y = rng.uniform(-0.012, 0.012, size=2)
@@ -62,7 +60,7 @@ def _idle(rng: Rng, pose: np.ndarray, duration: float) -> Motion:
     return lambda t: _pose(x + drift_x * t, y + drift_y * t, level)
 
 
-def _move(sign: int, rng: Rng, pose: np.ndarray, duration: float) -> Motion:
+def _move(sign: int, rng: Rng, pose: Array, duration: float) -> Motion:
     """Horizontal motion at constant speed; a negative sign is to the left."""
     x, y, level = pose
     # 0.3 widths per second for half a second still is a visible step.
@@ -70,7 +68,7 @@ def _move(sign: int, rng: Rng, pose: np.ndarray, duration: float) -> Motion:
     return lambda t: _pose(x + velocity * t, y, level)
 
 
-def _circle(rng: Rng, pose: np.ndarray, duration: float) -> Motion:
+def _circle(rng: Rng, pose: Array, duration: float) -> Motion:
     """An orbit around a point ``radius`` away from the start."""
     x, y, level = pose
     radius = rng.uniform(0.1, 0.2)
@@ -91,7 +89,7 @@ def _circle(rng: Rng, pose: np.ndarray, duration: float) -> Motion:
     )
 
 
-def _shake(rng: Rng, pose: np.ndarray, duration: float) -> Motion:
+def _shake(rng: Rng, pose: Array, duration: float) -> Motion:
     """A fast small oscillation along one axis through the start."""
     x, y, level = pose
     # At most 4 Hz: sampling at 10 fps cannot show more than 5 Hz (Nyquist).
@@ -108,7 +106,7 @@ def _shake(rng: Rng, pose: np.ndarray, duration: float) -> Motion:
     )
 
 
-def _grow(rng: Rng, pose: np.ndarray, duration: float) -> Motion:
+def _grow(rng: Rng, pose: Array, duration: float) -> Motion:
     """A sawtooth: steady growth, and a snap from the largest to the smallest."""
     x, y, level = pose
     # Short actions still grow through at least half of the range of sizes.
@@ -116,7 +114,7 @@ def _grow(rng: Rng, pose: np.ndarray, duration: float) -> Motion:
     return lambda t: _pose(x, y, np.mod(level + t / period, 1.0))
 
 
-def _approach_leave(rng: Rng, pose: np.ndarray, duration: float) -> Motion:
+def _approach_leave(rng: Rng, pose: Array, duration: float) -> Motion:
     """A smooth swell and shrink between the smallest and the largest size."""
     x, y, level = pose
     # At most 2 s, so that every second shows a turn, which growth never has; short
@@ -142,19 +140,18 @@ MOTIONS: dict[str | None, Callable[..., Motion]] = {
 CLASSES: tuple[str, ...] = tuple(filter(None, MOTIONS))
 
 
-def _colour(hue: float, saturation: float, value: float) -> np.ndarray:
+def _colour(hue: float, saturation: float, value: float) -> Array:
     return 255.0 * np.array(colorsys.hsv_to_rgb(hue, saturation, value))
 
 
-def _sprite(
-    rng: Rng, max_radius: float, background: np.ndarray, actor: bool
-) -> np.ndarray:
+def _sprite(rng: Rng, max_radius: float, background: Array, actor: bool) -> Array:
     """Draws a plain shape; the actor has a texture, a ring and a core.
 
     Returns (S, S, 4) float32: colour in 0..255 times alpha, alpha in 0..1. The object
     reaches the picture's edge and stands out from the mean colour of the background.
     """
-    size = max(math.ceil(2 * max_radius * _OVERSAMPLING), 8)
+    # More pixels than it fills in the frame.
+    size = max(math.ceil(2 * max_radius * 1.5), 8)
     radii, turns = _SHAPES[str(rng.choice(list(_SHAPES)))]
     angles = _TURN * turns + rng.uniform(0, _TURN)
     points = np.stack([np.cos(angles), np.sin(angles)], axis=1) * radii[:, None]
@@ -175,7 +172,7 @@ def _sprite(
     return np.concatenate([body * mask, mask], axis=2).astype(np.float32)
 
 
-def _paint_actor(rng: Rng, size: int, colour: np.ndarray) -> np.ndarray:
+def _paint_actor(rng: Rng, size: int, colour: Array) -> Array:
     """(size, size, 3): plain, striped or chequered, with a ring and a core."""
     axis = (np.arange(size) + 0.5) * (2.0 / size) - 1.0
     xs, ys = np.meshgrid(axis, axis)
@@ -197,7 +194,7 @@ def _paint_actor(rng: Rng, size: int, colour: np.ndarray) -> np.ndarray:
     return body
 
 
-def _texture(rng: Rng, tile: int) -> np.ndarray:
+def _texture(rng: Rng, tile: int) -> Array:
     """Draws a seamless background (tile, tile, 3) of smooth noise and gratings."""
     tint = _colour(rng.random(), rng.uniform(0.05, 0.45), rng.uniform(0.3, 0.7))
     shared = 0.8 * _smooth_noise(rng, tile)
@@ -212,7 +209,7 @@ def _texture(rng: Rng, tile: int) -> np.ndarray:
     return np.clip(texture + tint, 0, 255).astype(np.uint8)
 
 
-def _smooth_noise(rng: Rng, tile: int) -> np.ndarray:
+def _smooth_noise(rng: Rng, tile: int) -> Array:
     """Seamless noise of unit variance with most power in low frequencies."""
     spectrum = np.fft.rfft2(rng.standard_normal((tile, tile)))
     frequency = np.hypot(np.fft.fftfreq(tile)[:, None], np.fft.rfftfreq(tile)) * tile
@@ -222,18 +219,17 @@ def _smooth_noise(rng: Rng, tile: int) -> np.ndarray:
     return noise / noise.std()
 
 
-def _distractor(
-    rng: Rng, size: int, background: np.ndarray
-) -> tuple[np.ndarray, Callable[[float], tuple[np.ndarray, float, float]]]:
-    """A small plain object: sprite, and what gives centre, radius and alpha by time."""
+def _distractor(rng: Rng, size: int, background: Array) -> Callable[..., None]:
+    """What draws a small plain object on a canvas, by the time and the shake."""
     kind = str(rng.choice(list(_DISTRACTORS)))
     own_radius = rng.uniform(0.04, 0.065)
     position = rng.uniform(0.0, 1.0, size=2)
     speed, heading = rng.uniform(*_DISTRACTORS[kind]), rng.uniform(0, _TURN)
     velocity = speed * np.array([math.cos(heading), math.sin(heading)])
     frequency, phase = rng.uniform(0.3, 1.0), rng.uniform(0, 1)
+    sprite = _sprite(rng, own_radius * 1.3 * size, background, actor=False)
 
-    def state(time_s: float) -> tuple[np.ndarray, float, float]:
+    def draw(canvas: Array, time_s: float, shake: Array) -> None:
         centre, radius, alpha = position + velocity * time_s, own_radius, 1.0
         turns = frequency * time_s + phase
         if kind == 'bounce':  # folded into the frame as a mirror would
@@ -246,21 +242,19 @@ def _distractor(
             radius *= 1.0 + 0.3 * math.sin(_TURN * turns)
         elif kind == 'blink':
             alpha = 1.0 if turns % 1.0 < 0.5 else 0.0
-        return centre, radius, alpha
+        _draw(canvas, sprite, centre * size + shake, radius * size, alpha)
 
-    return _sprite(rng, own_radius * 1.3 * size, background, actor=False), state
+    return draw
 
 
-def render(
-    rng: Rng, size: int, times_s: np.ndarray, actor_poses: np.ndarray
-) -> Iterator[np.ndarray]:
+def render(rng: Rng, size: int, times_s: Array, poses: Array) -> Iterator[Array]:
     """Renders a video; its look is independent of what happens in it.
 
     Args:
         rng: Source of randomness.
         size: Side of the square frames in pixels.
         times_s: (T,) time each frame shows, seconds, ascending.
-        actor_poses: (3, T) x, y and level of the actor.
+        poses: (3, T) x, y and level of the actor.
 
     Yields:
         (H, W, 3) uint8 RGB frames.
@@ -281,10 +275,8 @@ def render(
     light_phase = rng.uniform(0, _TURN)
     # Noise is cut from one large field: cheaper than drawing it anew.
     field = (noise * rng.standard_normal((2 * size, 2 * size, 1))).astype(np.float32)
-    *places, levels = actor_poses
-    radii = smallest * growth**levels * size
-    shake = np.zeros(2)
-    for time_s, x, y, radius in zip(times_s, *places, radii, strict=True):
+    shake, radii = np.zeros(2), smallest * growth ** poses[2] * size
+    for time_s, x, y, radius in zip(times_s, *poses[:2], radii, strict=True):
         # The hand holding the camera: a random walk pulled back to rest.
         shake = 0.6 * shake + jitter * rng.standard_normal(2)
         turn = _TURN * time_s / sway_period
@@ -292,9 +284,8 @@ def render(
         centre = np.mod(pan * time_s + swing - shake, tile) + tile / 2 + size / 2
         canvas = cv2.getRectSubPix(background, (size, size), centre.tolist())
         canvas = canvas.astype(np.float32)
-        for sprite, state in others:
-            place, own_radius, alpha = state(time_s)
-            _draw(canvas, sprite, place * size + shake, own_radius * size, alpha)
+        for draw in others:
+            draw(canvas, time_s, shake)
         # The world is a cylinder: what leaves on one side enters on the other.
         for turns in (-1, 0, 1):
             _draw(canvas, actor, np.array([x + turns, y]) * size + shake, radius)
@@ -306,11 +297,7 @@ def render(
 
 
 def _draw(
-    canvas: np.ndarray,
-    sprite: np.ndarray,
-    centre: np.ndarray,
-    radius: float,
-    alpha: float = 1.0,
+    canvas: Array, sprite: Array, centre: Array, radius: float, alpha: float = 1.0
 ) -> None:
     """Blends a sprite over the canvas in place, at a sub-pixel position."""
     low = np.maximum((centre - radius).astype(int) - 1, 0)

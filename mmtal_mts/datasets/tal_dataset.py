@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,7 @@ from ..structures.annotations import (
 )
 from ..structures.timebase import frames_to_seconds, length_tolerance_s
 from ..utils.processes import randomness_from
-from .sources import ExtractionRecord, SourceFinder, describe_video, read_record
+from .sources import SourceFinder, describe_video, read_record
 from .video import VideoReadError
 from .windows import cut_video
 
@@ -119,17 +118,14 @@ class TALDataset(BaseDataset):
         test_mode: bool = False,
         **kwargs: Any,
     ) -> None:
-        data_prefix = dict(data_prefix or {'video': ''})
+        kind, data_prefix = type(self).__name__, dict(data_prefix or {'video': ''})
+        count = num_frames_per_video
         for name, value, known in (
             ('source_type', source_type, self.source_types),
             ('modality', modality, tuple(_FRAME_TEMPLATES)),
             ('on_bad_video', on_bad_video, ('error', 'skip')),
         ):
-            _check(
-                value in known,
-                f'{name} of {type(self).__name__} must be one of {known}, got '
-                f'{value!r}',
-            )
+            _check(value in known, f'{name}={value!r} of {kind}: use one of {known}')
         _check(
             'video' in data_prefix,
             f"data_prefix needs 'video', the folder of the sources: {data_prefix}",
@@ -141,7 +137,6 @@ class TALDataset(BaseDataset):
         )
         _check(clip_len > 0, f'clip_len must be positive, got {clip_len}')
         _check(sample_fps > 0, f'sample_fps must be positive, got {sample_fps}')
-        count = num_frames_per_video
         _check(
             count is None or 1 <= count <= clip_len,
             f'num_frames_per_video={count} must be in 1..clip_len ({clip_len}): every '
@@ -151,61 +146,34 @@ class TALDataset(BaseDataset):
             window_stride = clip_len // 2 if test_mode else round(clip_len * 30 / 256)
         self.window_stride = max(window_stride, 1)
         self.class_agnostic, self.modality = class_agnostic, modality
-        self.file_tmpl = file_tmpl
-        self.subsets, self.on_invalid = subsets, on_invalid
-        self.sampling = dict(
-            source_type=source_type,
-            modality=modality,
-            sample_fps=float(sample_fps),
-            source_fps=source_fps,
-            num_frames=count,
-        )
+        self.file_tmpl, self.subsets, self.on_invalid = file_tmpl, subsets, on_invalid
+        streams = dict(source_type=source_type, modality=modality)
+        self.sampling = dict(streams, source_fps=source_fps, num_frames=count)
+        self.sampling['sample_fps'] = float(sample_fps)
         # What is the same in all items; the classes are added when they are known.
-        self._common = dict(
-            source_type=source_type,
-            modality=modality,
+        self._common = dict(streams, clip_len=clip_len, on_bad_video=on_bad_video)
+        self._common.update(
             filename_tmpl=filename_tmpl or _FRAME_TEMPLATES[modality],
             start_index=start_index if source_type == 'frames' else 0,
-            clip_len=clip_len,
-            on_bad_video=on_bad_video,
         )
-        self._cut = partial(
-            cut_video,
-            clip_len=clip_len,
-            stride=self.window_stride,
-            test_mode=test_mode,
-            keep_ioa=keep_ioa,
-            min_ioa=min_ioa,
-            one_based_window=one_based_window,
-        )
+        self._windows = dict(clip_len=clip_len, stride=self.window_stride)
+        self._windows.update(keep_ioa=keep_ioa, min_ioa=min_ioa, test_mode=test_mode)
+        self._windows['one_based_window'] = one_based_window
         self._reported: set[str] = set()
         # In shared memory once it is set, because workers live on from epoch to epoch.
         self._seed_and_epoch = torch.tensor([_NO_EPOCH, _NO_EPOCH])
-        metainfo = dict(metainfo or {})
         if classes is not None:
-            metainfo['classes'] = classes
-        # Built here, because the parent finds only the transforms of the scope that
-        # happens to be the default one.
-        pipeline = [
-            TRANSFORMS.build(step) if isinstance(step, dict) else step
-            for step in pipeline
-        ]
-        super().__init__(
-            ann_file=ann_file,
-            data_root=data_root,
-            data_prefix=data_prefix,
-            metainfo=metainfo,
-            pipeline=pipeline,
-            test_mode=test_mode,
-            **kwargs,
-        )
+            metainfo = dict(metainfo or {}, classes=classes)
+        # The parent finds only transforms of the scope that happens to be the default.
+        steps = [TRANSFORMS.build(s) if isinstance(s, dict) else s for s in pipeline]
+        kwargs.update(pipeline=steps, test_mode=test_mode)
+        super().__init__(ann_file, metainfo, data_root, data_prefix, **kwargs)
 
     def load_data_list(self) -> list[dict]:
         """Lists the windows of all videos, with what is particular to each."""
         names = self._metainfo.get('video_classes', self._metainfo.get('classes'))
-        annotations = load_annotations(
-            self.ann_file, names, self.subsets, self.on_invalid
-        )
+        rules = self.subsets, self.on_invalid
+        annotations = load_annotations(self.ann_file, names, *rules)
         classes = dict(classes=annotations.classes)
         if self.class_agnostic:
             classes = dict(classes=('action',), video_classes=annotations.classes)
@@ -222,19 +190,17 @@ class TALDataset(BaseDataset):
             actions = video.actions
             if self.class_agnostic:
                 actions = Segments(actions.segments, np.zeros_like(actions.labels))
-            items, seen = self._cut(facts, actions)
+            items, seen = cut_video(facts, actions, **self._windows)
             data_list += items
             num_actions += len(actions)
             num_seen += seen
         clip_len = self._common['clip_len']
         if not data_list:
             raise AnnotationError(
-                f'{self.ann_file}: the data set is empty. Of {len(videos)} videos, '
-                f'those that are usable hold {num_actions} actions, none of which fits '
-                f'into a window of {clip_len} frames at '
-                f'{self.sampling["sample_fps"]:g} fps. Check subsets, filter_cfg and '
-                'the paths of the videos; raise clip_len, or lower keep_ioa or '
-                'sample_fps.'
+                f'{self.ann_file}: the data set is empty. Of {len(videos)} videos, the '
+                f'usable ones hold {num_actions} actions, none of which fits into a '
+                f'window of {clip_len} frames. Check subsets, filter_cfg and the paths '
+                'of the videos; raise clip_len, or lower keep_ioa or sample_fps.'
             )
         if not self.test_mode and num_seen < num_actions:
             _warn(
@@ -273,8 +239,6 @@ class TALDataset(BaseDataset):
                     f'{facts["source"]}: {count} frames at {fps:g} fps = '
                     f'{length_s:.2f} s, but "duration" is {duration:.2f} s'
                 )
-        skip = self._common['on_bad_video'] == 'skip'
-        fatal = [e for e in errors if not skip or isinstance(e, AnnotationError)]
         if errors:
             message = (
                 f'{len(errors)} of {len(videos)} videos of {self.ann_file} cannot be '
@@ -283,8 +247,10 @@ class TALDataset(BaseDataset):
                 'own length), check data_prefix=dict(video=...) and file_tmpl, replace '
                 "damaged files, or set on_bad_video='skip' to leave videos out."
             )
-            if fatal:
-                raise type(fatal[0])(message)
+            for error in errors:
+                is_annotation = isinstance(error, AnnotationError)
+                if is_annotation or self._common['on_bad_video'] == 'error':
+                    raise type(error)(message)
             _warn(message)
         if contradictions:
             _warn(
@@ -294,10 +260,7 @@ class TALDataset(BaseDataset):
         return usable
 
     def _describe(
-        self,
-        video: VideoAnnotation,
-        sources: Sequence[str],
-        record: ExtractionRecord | None,
+        self, video: VideoAnnotation, sources: Sequence[str], record: Any
     ) -> dict[str, Any]:
         """The keys of a window that are the same in the whole video."""
         return describe_video(video, sources[0], record=record, **self.sampling)

@@ -29,15 +29,15 @@ def videos(tmp_path, make_video):
 
 
 @pytest.fixture
-def extractor(tool, tiny_model, monkeypatch):
+def extractor(tool, tiny_model, tmp_path, monkeypatch):
     """Builds an extractor by options of the command line."""
 
     def build(options, weights=tiny_model.weights, **changes):
         cfg = Config.fromfile(tiny_model.config)
         cfg.merge_from_dict(changes)
-        command = ['tool', tiny_model.config, 'videos', 'out', '--weights', weights]
-        command += ['--batch-size', '3', '--device', 'cpu', *options.split()]
-        monkeypatch.setattr(sys, 'argv', command)
+        places = tiny_model.config, str(tmp_path / 'videos'), str(tmp_path / 'features')
+        options = f'--batch-size 3 --device cpu {options}'.split()
+        monkeypatch.setattr(sys, 'argv', ['', *places, '--weights', weights, *options])
         return tool.FeatureExtractor(cfg, tool.parse_args())
 
     return build
@@ -78,20 +78,19 @@ def test_folder_goes_on_and_reports_failures(tool, extractor, videos, tmp_path, 
     out = tmp_path / 'features'
     (videos / 'c.mp4').write_bytes(b'no video')
     extract = extractor('--window 8 --stride 4')
-    report = tool.extract_features(extract, str(videos), out)
+    report = tool.extract_features(extract)
     assert report.done == ['a', 'b'] and 'c.mp4' in next(iter(report.failed))
     assert 'a: 7 rows' in capsys.readouterr().out
     first = np.load(out / 'a.npy')
     (out / 'b.npy').write_bytes(b'torn')
-    report = tool.extract_features(extract, str(videos), out)
+    report = tool.extract_features(extract)
     assert (report.skipped, report.done) == (['a'], ['b'])
     assert np.load(out / 'b.npy').shape == (1, 64)
     np.testing.assert_array_equal(np.load(out / 'a.npy'), first)
     record = json.loads((out / 'features.json').read_text())
     assert (record['window'], record['stride'], record['channels']) == (8, 4, 64)
     with pytest.raises(UserError, match='stride was 4 and is now 2'):
-        other = extractor('--window 8 --stride 2')
-        tool.extract_features(other, str(videos), out)
+        tool.extract_features(extractor('--window 8 --stride 2'))
 
 
 def test_what_cannot_extract_is_refused_at_the_start(extractor):

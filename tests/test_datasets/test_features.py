@@ -154,7 +154,7 @@ def test_senseless_arguments(root, settings, message):
 
 
 def test_frames_do_not_take_features(root):
-    with pytest.raises(ValueError, match="source_type of TALDataset .*'features'"):
+    with pytest.raises(ValueError, match="source_type='features' of TALDataset"):
         TALDataset(ann_file='anno.json', source_type='features')
 
 

@@ -10,7 +10,7 @@ import argparse
 import hashlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -166,23 +166,22 @@ class FeatureExtractor:
             maps = [part.mean(dim=2, keepdim=True) for part in maps]
         return torch.cat(maps, dim=1).mT.cpu().numpy()
 
-    def __call__(self, path: str, progress: VideoProgress | None = None) -> np.ndarray:
+    def __call__(self, path: str, report: Callable = lambda *_: None) -> np.ndarray:
         """(T, C) float32 of a video; one shorter than a snippet has one row."""
         size, window = self.args.batch_size, self.args.window
         reader = VideoReader(path, num_threads=0)
         item = next(video_windows(reader, Path(path).stem, **self.sampling))
         count = reader.times.count(self.settings['fps'])
         offsets = clip_offsets(count, window, self.hop, self.args.dense)
-        clips = (self.pipeline(dict(item, window_offset=o))['inputs'] for o in offsets)
-        clips = run_ahead(clips, 2 * size)
+        items = (dict(item, window_offset=offset) for offset in offsets)
+        clips = run_ahead((self.pipeline(i)['inputs'] for i in items), 2 * size)
         rows: list[np.ndarray] = []
         while batch := list(islice(clips, size)):
             for own in self._rows(batch):
                 # A clip that the video does not fill has rows of padding in the end.
                 filled = min(window, count - offsets[len(rows)])
                 rows.append(own[: max(filled * len(own) // window, 1)])
-            if progress is not None:
-                progress.windows(len(rows), len(offsets))
+            report(len(rows), len(offsets))
         return np.concatenate(rows)
 
 
@@ -216,24 +215,19 @@ def clip_offsets(count: int, length: int, hop: int, dense: bool = False) -> list
     return [o for o in range(0, count, hop) if not o or dense or o + length <= count]
 
 
-def extract_features(
-    extractor: FeatureExtractor,
-    video_dir: str,
-    out_dir: Path,
-    ann_file: str | None = None,
-    subsets: Sequence[str] | None = None,
-) -> BatchReport:
-    """Extracts the videos of a folder or of an annotation file, one file for each.
+def extract_features(extractor: FeatureExtractor) -> BatchReport:
+    """Extracts the videos of the command line, one file for each.
 
     Videos whose file is there already are skipped. A video that fails does not stop
     the others.
     """
-    videos, missing = find_videos(video_dir, ann_file, subsets)
-    claim_folder(out_dir, extractor.settings, 'features.json')
+    args = extractor.args
+    videos, missing = find_videos(args.videos, args.ann, args.subsets)
+    claim_folder(args.out, extractor.settings, 'features.json')
     report = BatchReport(failed=dict(missing))
     with VideoProgress(len(videos)) as progress:
         for name, video_path, _ in videos:
-            path = out_dir / f'{name}.npy'
+            path = args.out / f'{name}.npy'
             with suppress(VideoReadError):
                 found = open_array(str(path), 'features')
                 if found.shape[1] == extractor.settings['channels']:
@@ -242,7 +236,7 @@ def extract_features(
                     continue
             progress.begin(name)
             try:
-                features = extractor(video_path, progress)
+                features = extractor(video_path, progress.windows)
                 with atomic_write(path) as temporary:
                     np.save(temporary, features, allow_pickle=False)
             # Whatever is wrong with this video, the next one may be fine.
@@ -262,7 +256,7 @@ def main() -> None:
     args = parse_args()
     cfg = merge_options(load_config(find_config(args.config)), args.cfg_options)
     extractor = FeatureExtractor(cfg, args)
-    report = extract_features(extractor, args.videos, args.out, args.ann, args.subsets)
+    report = extract_features(extractor)
     print(
         '{}\nfeatures of {channels} channels, one row per {stride} frames at {fps:g} '
         'fps, are in {}'.format(report.summary(), args.out, **extractor.settings)

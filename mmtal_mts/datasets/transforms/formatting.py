@@ -13,16 +13,8 @@ from mmcv.transforms import BaseTransform
 from mmengine.structures import InstanceData
 
 META_KEYS = (
-    'video_id',
-    'window_offset',
-    'sample_fps',
-    'num_sampled_frames',
-    'duration',
-    'clip_len',
-    'source',
-    'broken',
-    'consistency',
-    'video_scores',
+    *('video_id', 'window_offset', 'sample_fps', 'num_sampled_frames', 'duration'),
+    *('clip_len', 'source', 'broken', 'consistency', 'video_scores'),
 )
 """What of a window becomes metainfo of its data sample."""
 

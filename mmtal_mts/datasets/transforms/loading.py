@@ -21,7 +21,7 @@ from ...structures.timebase import (
 )
 from ..flow import FlowReader, scale_frame
 from ..sources import SourceFinder, read_record
-from ..stored import CHANNELS, ImageFolder, open_array
+from ..stored import CHANNELS, open_array, open_images
 from ..video import VideoReader, VideoReadError
 from ..windows import complete_frames
 
@@ -148,8 +148,7 @@ class LoadClip(BaseTransform):
         fps, sample_fps = results.get('source_fps'), results['sample_fps']
         if results['source_type'] == 'frames':
             template, start = results['filename_tmpl'], results['start_index']
-            folder = ImageFolder(source, template, modality, start)
-            count, read = folder.count(), folder.read
+            count, read = open_images(source, template, modality, start)
             times = FrameTimes(count, fps or mean_rate(count, results['duration']))
         elif results['source_type'] == 'npy':
             array = open_array(source, modality)
