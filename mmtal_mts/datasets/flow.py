@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from itertools import pairwise, takewhile
+from itertools import pairwise
 
 import cv2
 import mmcv
@@ -70,75 +70,57 @@ def scale_frame(frame: np.ndarray, width: int, height: int) -> np.ndarray:
     )
 
 
-class FlowReader:
-    """Computes the flow between frames of a video, each pair of frames once.
+def read_flow(
+    reader: VideoReader,
+    grey: Prepare,
+    indices: np.ndarray,
+    begin: int,
+    count: int,
+    method: str = 'tvl1',
+    bound: float = 20.0,
+) -> list[np.ndarray]:
+    """Computes the encoded movement from sampled frames to the ones after them.
 
     The fields of one call are kept until the next one, which may share them, as
-    overlapping windows do.
+    overlapping windows do. The last field of a video is repeated. A single frame does
+    not move.
 
     Args:
         reader: The video.
+        grey: Makes a frame grey, and scales it if needed.
+        indices: (M,) source frames of all sampled frames of the video, ascending.
+        begin: First of the sampled frames.
+        count: How many of them.
         method: See :func:`build_flow`.
         bound: See :func:`encode_flow`.
-        prepare: What is done to a frame before, e.g. to scale it.
+
+    Returns:
+        Arrays (H, W, 2) uint8; fewer than ``count`` where the video ends early.
+
+    Raises:
+        VideoReadError: If the picture changes its size.
     """
-
-    def __init__(
-        self,
-        reader: VideoReader,
-        method: str = 'tvl1',
-        bound: float = 20.0,
-        prepare: Prepare | None = None,
-    ) -> None:
-        self.reader = reader
-        self._estimate = build_flow(method)
-        self._bound = bound
-        self._prepare = prepare
-        self._kept: dict[tuple[int, int], np.ndarray] = {}
-
-    def read(self, indices: np.ndarray, begin: int, count: int) -> list[np.ndarray]:
-        """Returns the encoded movement from sampled frames to the ones after them.
-
-        The last field of a video is repeated. A single frame does not move.
-
-        Args:
-            indices: (M,) source frames of all sampled frames of the video, ascending.
-            begin: First of the sampled frames.
-            count: How many of them.
-
-        Returns:
-            Arrays (H, W, 2) uint8; fewer than ``count`` where the video ends early.
-
-        Raises:
-            VideoReadError: If the picture changes its size.
-        """
-        first = max(min(begin, len(indices) - 2), 0)
-        indices = np.asarray(indices)[first : begin + count + 1]
-        needed = np.unique(indices).tolist()
-        images = dict(zip(needed, self.reader.read(needed, self._grey), strict=False))
-        pairs = list(pairwise(indices.tolist()))
-        whole = list(takewhile(lambda pair: pair[1] in images, pairs))
-        known, self._kept = self._kept, {}
-        for first, second in whole:
-            field = known.get((first, second))
-            if field is None:
-                shapes = images[first].shape, images[second].shape
-                if shapes[0] != shapes[1]:
-                    raise VideoReadError(
-                        f'the picture changes its size from {shapes[0]} to {shapes[1]},'
-                        ' and flow needs frames of one size. Remedy: --frame-size'
-                    )
-                flow = self._estimate(images[first], images[second])
-                field = known[first, second] = encode_flow(flow, self._bound)
-            self._kept[first, second] = field
-        fields = [self._kept[pair] for pair in whole]
-        if not pairs:
-            still = (np.zeros((*image.shape, 2)) for image in images.values())
-            fields = [encode_flow(flow, self._bound) for flow in still]
-        missing = count - len(fields) if len(whole) == len(pairs) else 0
-        return fields + fields[-1:] * missing
-
-    def _grey(self, frame: np.ndarray) -> np.ndarray:
-        if self._prepare is not None:
-            frame = self._prepare(frame)
-        return cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+    estimate = build_flow(method)
+    indices = indices[max(min(begin, len(indices) - 2), 0) : begin + count + 1]
+    needed = np.unique(indices).tolist()
+    images = dict(zip(needed, reader.read(needed, grey), strict=False))
+    if len(indices) == 1:
+        still = (np.zeros((*image.shape, 2)) for image in images.values())
+        return [encode_flow(flow, bound) for flow in still] * count
+    known, reader.fields, fields = reader.fields, {}, []
+    for pair in pairwise(indices.tolist()):
+        if pair[1] not in images:
+            return fields
+        key = (grey, method, bound, *pair)
+        if key not in known:
+            first, second = (images[index] for index in pair)
+            if first.shape != second.shape:
+                raise VideoReadError(
+                    f'the picture changes its size from {first.shape} to '
+                    f'{second.shape}, and flow needs frames of one size. Remedy: '
+                    '--frame-size'
+                )
+            known[key] = encode_flow(estimate(first, second), bound)
+        reader.fields[key] = known[key]
+        fields.append(known[key])
+    return fields + fields[-1:] * (count - len(fields))

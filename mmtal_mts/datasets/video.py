@@ -90,6 +90,8 @@ class VideoReader:
         self.fps = self.times.fps
         self.warnings: list[str] = list(warnings)
         self._kept: dict[Prepare | None, dict[int, np.ndarray]] = {}
+        # Optical flow that is kept for the next window, see flow.py.
+        self.fields: dict[tuple, np.ndarray] = {}
         self._size: tuple[int, int] | None = None
         self._container: Any = None
         self.close()

@@ -187,7 +187,7 @@ class ArrayReader(VideoReader):
     ) -> None:
         if not (np.isfinite(fps) and fps > 0):
             raise ValueError(f'fps must be positive, got {fps}')
-        self.warnings, self._kept, self._container = [], {}, None
+        self.warnings, self._kept, self.fields, self._container = [], {}, {}, None
         self.fps = fps
         self.num_frames = len(frames) if hasattr(frames, '__len__') else None
         # By number; of a generator those that are held.

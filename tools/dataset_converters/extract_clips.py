@@ -163,13 +163,12 @@ def plan(args: Namespace, videos: Sequence[VideoFile], num_videos: int) -> list[
 def sampled_indices(args: Namespace, times: timebase.FrameTimes) -> np.ndarray:
     """(M,) source frames of the sampled frames, the last of each interval."""
     count = args.num_frames or times.count(args.fps)
-    if args.num_frames is None:
-        indices = times.indices(0, count, args.fps)
-    elif times.starts_s is None:
+    if args.num_frames and times.starts_s is None:
         # Of a constant rate only its ratio to the other one matters.
         indices = timebase.source_frame_indices(0, count, times.num_frames, count)
     else:
-        indices = times.indices(0, count, timebase.mean_rate(count, times.duration_s))
+        fps = args.fps or timebase.mean_rate(count, times.duration_s)
+        indices = times.indices(0, count, fps)
     return np.minimum(indices, times.num_frames - 1)
 
 
@@ -178,7 +177,11 @@ def sampled_clips(
 ) -> Iterator[tuple[str, list[np.ndarray]]]:
     """Yields modality and scaled frames, or the flow between them, in pieces."""
     scale = partial(flow.scale_frame, width=args.side, height=args.side)
-    fields = flow.FlowReader(reader, args.flow_method, args.flow_bound, scale)
+    method = args.flow_method, args.flow_bound
+
+    def grey(frame: np.ndarray) -> np.ndarray:
+        return mmcv.rgb2gray(scale(frame))
+
     last: dict[str, list[np.ndarray]] = {}
     for begin in range(0, len(indices), _CHUNK):
         piece = indices[begin : begin + _CHUNK]
@@ -186,7 +189,9 @@ def sampled_clips(
             if modality == 'RGB':
                 frames = reader.read(piece, scale)
             else:
-                frames = fields.read(indices, begin, len(piece))
+                frames = flow.read_flow(
+                    reader, grey, indices, begin, len(piece), *method
+                )
             if len(frames) < len(piece):
                 # With the frame before it, for all that lacks up to the end.
                 known = last.get(modality, [])
@@ -246,13 +251,12 @@ def _writer(
 
 def _write_images(folder: Path, frame: np.ndarray, number: int) -> None:
     """Writes ``img_00001.jpg``, or ``x_`` and ``y_`` for flow."""
+    images = dict(img=frame[..., ::-1])
     if frame.shape[2] == CHANNELS['Flow']:
         images = dict(x=frame[..., 0], y=frame[..., 1])
-    else:
-        images = dict(img=mmcv.rgb2bgr(frame))
     for name, image in images.items():
         path = folder / f'{name}_{number:05}.jpg'
-        if not mmcv.imwrite(np.ascontiguousarray(image), str(path)):
+        if not cv2.imwrite(str(path), np.ascontiguousarray(image)):
             raise OSError(f'{path}: cannot be written; the disk may be full')
 
 

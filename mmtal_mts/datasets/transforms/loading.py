@@ -19,7 +19,7 @@ from ...structures.timebase import (
     length_tolerance_s,
     mean_rate,
 )
-from ..flow import FlowReader, scale_frame
+from ..flow import read_flow, scale_frame
 from ..sources import SourceFinder, read_record
 from ..stored import CHANNELS, open_array, open_images
 from ..video import VideoReader, VideoReadError
@@ -94,11 +94,10 @@ class LoadClip(BaseTransform):
         self._warned: set[str] = set()
         self._frame_size: tuple[int, int] | None = None
         self._reader: VideoReader | None = None
-        self._flow: tuple[tuple, FlowReader] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """What a copy, or another process, gets: everything but the open video."""
-        return dict(self.__dict__, _reader=None, _flow=None)
+        return dict(self.__dict__, _reader=None)
 
     def transform(self, results: dict) -> dict:
         """Adds the frames of the window."""
@@ -112,8 +111,8 @@ class LoadClip(BaseTransform):
                 if results.get('reader') is not None:
                     raise
                 raise VideoReadError(
-                    f'{error}. Leave the video out of the annotation, or set '
-                    "on_bad_video='skip' in the data set"
+                    f'{str(error).rstrip(".")}. Leave the video out of the annotation, '
+                    "or set on_bad_video='skip' in the data set"
                 ) from error
         shapes = {img.shape for img in imgs}
         if len(shapes) > 1:
@@ -139,6 +138,9 @@ class LoadClip(BaseTransform):
     def _resize(self, frame: np.ndarray) -> np.ndarray:
         return frame if self.scale is None else mmcv.imresize(frame, self.scale)
 
+    def _grey(self, frame: np.ndarray) -> np.ndarray:
+        return mmcv.rgb2gray(self._extracted(frame))
+
     def _prepare(self, frame: np.ndarray) -> np.ndarray:
         return self._resize(self._extracted(frame))
 
@@ -155,7 +157,7 @@ class LoadClip(BaseTransform):
             times = FrameTimes(len(array), fps or sample_fps)
             read = array.__getitem__
         else:
-            reader = self._open(results)
+            reader = results.get('reader') or self._open(results)
             times = FrameTimes(reader.num_frames, fps) if fps else reader.times
         indices = self._plan(results, times)
         if results['source_type'] != 'video':
@@ -163,14 +165,12 @@ class LoadClip(BaseTransform):
         if modality == 'RGB':
             frames = reader.read(indices, self._prepare)
         else:
-            method = results.get('flow_method', 'tvl1')
-            key = (reader, method, self._frame_size)
-            if self._flow is None or self._flow[0] != key:
-                self._flow = key, FlowReader(reader, method, prepare=self._extracted)
             sampled = times.indices(0, results['num_sampled_frames'], sample_fps)
             sampled = np.minimum(sampled, times.num_frames - 1)
-            place = results['window_offset'], len(indices)
-            frames = list(map(self._resize, self._flow[1].read(sampled, *place)))
+            place = sampled, results['window_offset'], len(indices)
+            method = results.get('flow_method', 'tvl1')
+            fields = read_flow(reader, self._grey, *place, method)
+            frames = [self._resize(field) for field in fields]
         try:
             # The end of a file may lack a few frames; more is damage.
             frames = complete_frames(frames, indices, times, source)
@@ -181,12 +181,10 @@ class LoadClip(BaseTransform):
         return indices[: len(frames)], frames
 
     def _open(self, results: dict) -> VideoReader:
-        """The video of the item; a file stays open."""
-        if results.get('reader') is not None:
-            return results['reader']
+        """The file of the item, which stays open."""
         source = results['source']
         if self._reader is None or self._reader.path != source:
-            self._reader = self._flow = None
+            self._reader = None
             fps = results.get('annotated_fps')
             self._reader = VideoReader(source, self.num_threads, fps)
         return self._reader
@@ -204,24 +202,19 @@ class LoadClip(BaseTransform):
             message = (
                 f'{source}: holds {end} frames at {times.fps:.3f} fps = '
                 f'{times.duration_s:.2f} s, but its annotated "duration" is '
-                f'{duration:.2f} s'
+                f'{duration:.2f} s. Correct it, or the frame rate if the frames were '
+                'extracted at another one'
             )
-            remedy = (
-                'correct "duration" in the annotation, or the frame rate if the '
-                'frames were extracted at another one'
-            )
-            available = indices[: np.searchsorted(indices, end)]
             beyond_s = frames_to_seconds(int(indices[-1]) + 1 - end, times.fps)
             if beyond_s > tolerance_s:
-                if results.get('on_bad_video') != 'skip' or not len(available):
+                indices = indices[: np.searchsorted(indices, end)]
+                if results.get('on_bad_video') != 'skip' or not len(indices):
                     raise VideoReadError(
-                        f'{message}, so the window from sampled frame {offset} on '
-                        f'cannot be filled; {remedy}'
+                        f'{message}. The window from sampled frame {offset} on cannot '
+                        'be filled'
                     )
-                indices = available
             if source not in self._warned:
                 self._warned.add(source)
-                message += f'; what lacks is filled up; {remedy}'
                 print_log(message, logger='current', level=logging.WARNING)
         return np.minimum(indices, end - 1)
 
