@@ -17,9 +17,8 @@ from mmtal_mts.models.dense_heads import complete_test_cfg
 from mmtal_mts.utils import UserError
 
 BASE = 'configs/tal_mts/tal-mts_i3d-tiny-features_1xb32-64x232-12e_synthetic.py'
-PACKAGES = ('onnx', 'onnxruntime')
 needs_onnx = pytest.mark.skipif(
-    not all(importlib.util.find_spec(name) for name in PACKAGES),
+    not all(importlib.util.find_spec(name) for name in ('onnx', 'onnxruntime')),
     reason='onnx and onnxruntime are not installed: requirements/export.txt',
 )
 
@@ -29,19 +28,16 @@ def model(tmp_path_factory, request):
     """Config and checkpoint of the whole detector on features, three levels deep."""
     cfg = Config.fromfile(str(request.config.rootpath / BASE))
     init_default_scope('mmaction')
-    channels = dict(channels=8, num_groups=2)
+    levels, channels = dict(num_levels=3), dict(channels=8, num_groups=2)
     width = dict(out_channels=8, num_groups=2)
-    stt = dict(clip_len=8, in_channels=6, num_levels=3, embed_dims=8, num_heads=2)
-    neck = dict(
-        pyramid=dict(num_levels=3, **width),
-        stt=dict(stt, **width),
-        frame_feature=channels,
-    )
-    coarse_head = dict(num_levels=3, distance_factors=(1, 2, 4), **channels)
-    backbone = dict(in_channels=6, **width)
+    stt = dict(clip_len=8, in_channels=6, embed_dims=8, num_heads=2, **levels, **width)
+    neck = dict(pyramid=levels | width, stt=stt, frame_feature=channels)
     changes = dict(clip_len=8, test_dataloader=dict(dataset=dict(clip_len=8)))
     changes['model'] = dict(
-        backbone=backbone, neck=neck, coarse_head=coarse_head, refine_head=channels
+        backbone=dict(in_channels=6, **width),
+        neck=neck,
+        coarse_head=dict(distance_factors=(1, 2, 4), **levels, **channels),
+        refine_head=channels,
     )
     cfg.merge_from_dict(changes)
     path = tmp_path_factory.mktemp('export') / 'model.pth'
@@ -65,8 +61,8 @@ def test_onnx_computes_what_torch_computes(model, tmp_path, ends_with, batch):
     assert {node.domain for node in graph.graph.node} <= {'', 'ai.onnx'}
     detector = OnnxDetector(str(path), cfg)
     facts = detector.session.get_modelmeta().custom_metadata_map
-    assert json.loads(facts['mmtal_ends_with']) == ends_with
-    assert json.loads(facts['mmtal_clip_len']) == 8
+    names = ('mmtal_ends_with', 'mmtal_clip_len')
+    assert [json.loads(facts[name]) for name in names] == [ends_with, 8]
 
     # The runner gives the detections of the model itself, for any number of clips.
     clips = example_inputs(cfg, 3, seed=7)
@@ -79,7 +75,8 @@ def test_onnx_computes_what_torch_computes(model, tmp_path, ends_with, batch):
         wanted = network(clips, [s.clone() for s in samples], mode='predict')
     detector.test_cfg = network.test_cfg
     got = detector.test_step(dict(inputs=list(clips), data_samples=samples))
-    assert detector.num_classes == 6 and detector.meta['dataset_meta']['classes'][0] == 'move_left'
+    assert detector.num_classes == 6
+    assert detector.meta['dataset_meta']['classes'][0] == 'move_left'
     for a, b in zip(wanted, got, strict=True):
         for key in ('segments', 'scores', 'labels'):
             torch.testing.assert_close(
@@ -108,11 +105,8 @@ def test_documented_program_needs_nothing_of_ours(
     lines = capsys.readouterr().out.splitlines()
     fps = cfg.test_dataloader.dataset.sample_fps
     wanted = [
-        f'{cfg.classes[label]}: {(start + 20) / fps:.2f} to {(end + 20) / fps:.2f} s, '
-        f'{score:.2f}'
-        for (start, end), row in zip(
-            segments[0].tolist(), scores[0].tolist(), strict=True
-        )
+        f'{cfg.classes[label]}: {start:.2f} to {end:.2f} s, {score:.2f}'
+        for (start, end), row in zip((segments[0] + 20) / fps, scores[0], strict=True)
         for label, score in enumerate(row)
     ]
     same = sum(a == b for a, b in zip(lines, wanted, strict=True))
@@ -160,12 +154,12 @@ def test_differences_are_seen(model):
 
 
 def test_what_cannot_be_exported_is_told(model, tmp_path):
-    cfg, weights = model
-    with pytest.raises(UserError, match='must end with one of .onnx, .pt2'):
-        export_model(cfg, weights, tmp_path / 'model.bin')
-    with pytest.raises(UserError, match="ends_with='all'"):
-        export_model(cfg, weights, tmp_path / 'model.onnx', 'all')
     other = Config(dict(model=dict(type='TwoStreamTALMTS')))
-    with pytest.raises(UserError, match='TwoStreamTALMTS cannot be exported'):
-        export_model(other, weights, tmp_path / 'model.onnx')
+    for cfg, name, ends_with, message in (
+        (model[0], 'model.bin', 'raw', 'must end with one of .onnx, .pt2'),
+        (model[0], 'model.onnx', 'all', "ends_with='all'"),
+        (other, 'model.onnx', 'raw', 'TwoStreamTALMTS cannot be exported'),
+    ):
+        with pytest.raises(UserError, match=message):
+            export_model(cfg, model[1], tmp_path / name, ends_with)
     assert not list(tmp_path.iterdir())
