@@ -3,10 +3,3 @@
 from .boundary_pooling import boundary_max_pooling, boundary_max_pooling_levels
 from .compiled import compiled_ops_problem
 from .soft_nms import soft_nms_1d
-
-__all__ = [
-    'boundary_max_pooling',
-    'boundary_max_pooling_levels',
-    'compiled_ops_problem',
-    'soft_nms_1d',
-]

@@ -13,17 +13,3 @@ from .timebase import (
     seconds_to_frames,
     source_frame_indices,
 )
-
-__all__ = [
-    'AnnotationError',
-    'Annotations',
-    'Segments',
-    'VideoAnnotation',
-    'aligned_tiou',
-    'frames_to_seconds',
-    'load_annotations',
-    'num_sampled_frames',
-    'pairwise_tiou',
-    'seconds_to_frames',
-    'source_frame_indices',
-]

@@ -28,20 +28,18 @@ _MAX_GAP_S, _MAX_STEP_BACK_S = 3600, 10
 
 
 def _check_rate(value: float, name: str) -> float:
-    value = float(value)
-    if not (np.isfinite(value) and value > 0):
+    if not 0 < value < np.inf:
         raise ValueError(
             f'{name} must be a positive number of frames per second, got {value}'
         )
-    return value
+    return float(value)
 
 
 def exact_rate(fps: float) -> Fraction:
     """Finds the fraction that a measured rate stands for: 30000/1001 for 29.97003."""
     simple = Fraction(fps).limit_denominator(1001)
-    if abs(float(simple) - fps) <= _RATE_TOLERANCE * fps:
-        return simple
-    return Fraction(fps).limit_denominator(10**6)
+    is_close = abs(float(simple) - fps) <= _RATE_TOLERANCE * fps
+    return simple if is_close else Fraction(fps).limit_denominator(10**6)
 
 
 def length_tolerance_s(duration_s: float) -> float:
@@ -97,10 +95,10 @@ def num_sampled_frames(sample_fps: float, duration_s: float) -> int:
     Raises:
         ValueError: If a value is not positive and finite.
     """
-    sample_fps = _check_rate(sample_fps, 'sample_fps')
-    if not (np.isfinite(duration_s) and duration_s > 0):
+    if not 0 < duration_s < np.inf:
         raise ValueError(f'duration_s must be positive, got {duration_s}')
-    return max(int(np.floor(duration_s * sample_fps + _COUNT_TOLERANCE)), 1)
+    counted = seconds_to_frames(duration_s, sample_fps) + _COUNT_TOLERANCE
+    return max(int(np.floor(counted)), 1)
 
 
 def source_frame_indices(
@@ -124,14 +122,14 @@ def source_frame_indices(
     Raises:
         ValueError: If ``first`` or ``count`` is negative.
     """
-    source_fps = _check_rate(source_fps, 'source_fps')
-    sample_fps = _check_rate(sample_fps, 'sample_fps')
     if first < 0 or count < 0:
         raise ValueError(
             f'first and count must not be negative, got first={first}, count={count}'
         )
+    source_rate = exact_rate(_check_rate(source_fps, 'source_fps'))
+    rate = exact_rate(_check_rate(sample_fps, 'sample_fps'))
     # Bounded so that the product below stays within int64.
-    ratio = (exact_rate(source_fps) / exact_rate(sample_fps)).limit_denominator(10**9)
+    ratio = (source_rate / rate).limit_denominator(10**9)
     ends = np.arange(first + 1, first + count + 1, dtype=np.int64)
     indices = -(-(ends * ratio.numerator) // ratio.denominator) - 1
     return np.maximum(indices, 0)
@@ -231,22 +229,19 @@ def times_from_stamps(
         # Without all of them, order and time can only be counted.
         return FrameTimes(len(stamps), float(rate))
     off = np.sort(np.array(stamps, dtype=np.int64))
-    off = off - off[0]
+    off -= off[0]
     numbers = np.arange(len(off))
     starts = off * tick.numerator / tick.denominator
     end = Fraction(int(off[-1])) * tick
     if rate is not None:
         exact = numbers * rate.denominator / rate.numerator
-        ticks_off = np.abs(off - exact / float(tick))
-        irregular = np.flatnonzero(ticks_off > 1 + 1e-6)
+        irregular = np.flatnonzero(np.abs(off - exact / float(tick)) > 1 + 1e-6)
         if not len(irregular):
             return FrameTimes(len(off), float(rate))
         starts[: irregular[0]] = exact[: irregular[0]]
         starts = np.maximum.accumulate(starts)
-    if last_s is None:
-        last_s = 1 / rate if rate else Fraction(1, 25)
-    end += last_s
-    fps = float(rate) if rate else float(len(off) / end)
+    end += last_s if last_s is not None else 1 / (rate or Fraction(25))
+    fps = float(rate or len(off) / end)
     return FrameTimes(len(off), fps, starts, float(end))
 
 

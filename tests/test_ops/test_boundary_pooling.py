@@ -107,16 +107,16 @@ bounds = st.one_of(
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_equals_a_slice_and_a_maximum_for_every_region(pool, data):
-    n, half = data.draw(st.integers(1, 2)), data.draw(st.integers(1, 2))
-    length, count = data.draw(st.integers(1, 9)), data.draw(st.integers(1, 4))
+    def drawn(values, *shape):
+        size = math.prod(shape)
+        found = data.draw(st.lists(values, min_size=size, max_size=size))
+        return torch.tensor(found, dtype=torch.float32).reshape(shape)
+
+    n, half, length, count = (data.draw(st.integers(1, top)) for top in (2, 2, 9, 4))
     # Few values, so that there are ties; some NaN.
     cell = st.sampled_from([-1.0, 0.0, 0.0, 1.0, 1.0, 2.0, math.nan])
-    size = n * 2 * half * length
-    features = torch.tensor(data.draw(st.lists(cell, min_size=size, max_size=size)))
-    features = features.reshape(n, 2 * half, length).requires_grad_()
-    size = n * count * 4
-    segments = torch.tensor(data.draw(st.lists(bounds, min_size=size, max_size=size)))
-    segments = segments.reshape(n, count, 4).float()
+    features = drawn(cell, n, 2 * half, length).requires_grad_()
+    segments = drawn(bounds, n, count, 4)
     # An infinite bound is past the border it points to; NaN stands for the start.
     finite = segments.nan_to_num(0.0).clamp(-1e9, 1e9)
     expected = pool_segment_by_segment(features, finite)
@@ -221,12 +221,8 @@ def test_half_precision_gradients_add_up_in_float_and_repeatably(device):
     weight = torch.randn(1, 8, 5000, device=device) * 1e4
     torch.use_deterministic_algorithms(True)
     try:
-        first, *others = (
-            torch.autograd.grad(
-                compiled_max_pooling(features, regions), features, weight
-            )[0]
-            for _ in range(5)
-        )
+        pools = (compiled_max_pooling(features, regions) for _ in range(5))
+        first, *others = (torch.autograd.grad(x, features, weight)[0] for x in pools)
     finally:
         torch.use_deterministic_algorithms(False)
     assert all(torch.equal(first, other) for other in others)

@@ -16,6 +16,7 @@ from plain_baselines import lowering, soft_nms_in_python
 from mmtal_mts.ops import compiled_ops_problem, soft_nms, soft_nms_1d
 
 PROBLEM = compiled_ops_problem()
+needs_compiled = pytest.mark.skipif(PROBLEM is not None, reason=str(PROBLEM))
 METHODS = ['gaussian', 'linear', 'hard']
 GOLDENS = Path(__file__).parent.parent / 'data' / 'goldens'
 
@@ -30,25 +31,25 @@ def test_equals_afsd_except_for_its_lost_last_segment():
     # its output is in the order of the input.
     num_lost = 0
     for name in NAMES:
-        case = {key: GOLDEN[f'{name}/{key}'] for key in ('segments', 'output')}
+        rows, output = (GOLDEN[f'{name}/{key}'] for key in ('segments', 'output'))
         sigma, min_score, top_k, count = (
             GOLDEN[f'{name}/{key}'].item()
             for key in ('sigma', 'score_threshold', 'top_k', 'count')
         )
-        segments, scores = case['segments'][:, :2], case['segments'][:, 2]
-        kept_segments, kept_scores, kept = soft_nms_1d(
+        segments, scores, limits = rows[:, :2], rows[:, 2], (min_score, int(top_k))
+        found = soft_nms_1d(
             segments, scores, sigma=sigma, min_score=min_score, max_keep=int(top_k)
         )
         slow = soft_nms_in_python(
-            segments.tolist(), scores, lowering(sigma=sigma), min_score, int(top_k)
+            segments.tolist(), scores, lowering(sigma=sigma), *limits
         )
-        assert kept.tolist() == [row for row, _ in slow]
-        np.testing.assert_allclose(kept_scores, [by for _, by in slow], rtol=1e-6)
-        assert len(kept) - count in (0, 1) and len(case['output']) == count
-        num_lost += len(kept) - int(count)
-        order = np.argsort(kept[: int(count)])
-        found = np.column_stack([kept_segments, kept_scores])[: int(count)][order]
-        np.testing.assert_allclose(found, case['output'], rtol=0, atol=1e-6)
+        assert found[2].tolist() == [row for row, _ in slow]
+        np.testing.assert_allclose(found[1], [by for _, by in slow], rtol=1e-6)
+        assert len(slow) - count in (0, 1) and len(output) == count
+        num_lost += len(slow) - int(count)
+        segments, scores, kept = (part[: int(count)] for part in found)
+        found = np.column_stack([segments, scores])[np.argsort(kept)]
+        np.testing.assert_allclose(found, output, rtol=0, atol=1e-6)
     assert num_lost > 0
 
 
@@ -58,27 +59,22 @@ def test_equals_afsd_except_for_its_lost_last_segment():
 def test_equals_the_slow_loop(method, data):
     count = data.draw(st.integers(0, 25))
     # Few distinct values make ties, duplicates, touching and reversed segments.
-    number = st.integers(0, 12).map(lambda value: value / 2)
-    segments = data.draw(
-        st.lists(st.tuples(number, number), min_size=count, max_size=count)
-    )
-    score = st.integers(0, 8).map(lambda value: value / 8)
-    scores = data.draw(st.lists(score, min_size=count, max_size=count))
+    rows = st.tuples(*[st.integers(0, 12)] * 2, st.integers(0, 8))
+    rows = data.draw(st.lists(rows, min_size=count, max_size=count))
+    segments = [(a / 2, b / 2) for a, b, _ in rows]
+    scores = [score / 8 for *_, score in rows]
     sigma = data.draw(st.sampled_from([0.1, 0.5, 0.9]))
     threshold = data.draw(st.sampled_from([0.0, 0.3, 0.5, 1.0]))
-    min_score = data.draw(st.sampled_from([0.0, 0.001, 0.2]))
-    max_keep = data.draw(st.sampled_from([None, 0, 1, 5]))
+    limits = dict(
+        min_score=data.draw(st.sampled_from([0.0, 0.001, 0.2])),
+        max_keep=data.draw(st.sampled_from([None, 0, 1, 5])),
+    )
+    inputs = np.array(segments, dtype=float).reshape(-1, 2), np.array(scores, float)
     _, kept_scores, kept = soft_nms_1d(
-        np.array(segments, dtype=float).reshape(-1, 2),
-        np.array(scores, dtype=float),
-        method=method,
-        sigma=sigma,
-        iou_threshold=threshold,
-        min_score=min_score,
-        max_keep=max_keep,
+        *inputs, method=method, sigma=sigma, iou_threshold=threshold, **limits
     )
     factor = lowering(method, sigma, threshold)
-    slow = soft_nms_in_python(segments, scores, factor, min_score, max_keep)
+    slow = soft_nms_in_python(segments, scores, factor, **limits)
     # Scores that differ by rounding only may be taken in either order.
     np.testing.assert_allclose(kept_scores, [score for _, score in slow], rtol=1e-9)
     assert (np.diff(kept_scores) <= 0).all()
@@ -87,22 +83,20 @@ def test_equals_the_slow_loop(method, data):
         assert kept.tolist() == [row for row, _ in slow]
 
 
-def test_closed_form_of_two_overlapping_segments():
+@pytest.mark.parametrize(
+    'options, rows, lowered',
+    [
+        (dict(sigma=0.4), [1, 0], 0.6 * math.exp(-(1 / 9) / 0.4)),
+        (dict(method='linear'), [1, 0], 0.6 * 2 / 3),
+        (dict(method='hard', iou_threshold=0.3), [1], None),
+        (dict(method='hard', iou_threshold=0.4), [1, 0], 0.6),
+    ],
+)
+def test_closed_form_of_two_overlapping_segments(options, rows, lowered):
     segments = np.array([[0.0, 10.0], [5.0, 15.0]])  # tIoU 5 / 15
-    for method, expected in (
-        ('gaussian', 0.6 * math.exp(-(1 / 9) / 0.4)),
-        ('linear', 0.6 * 2 / 3),
-    ):
-        _, scores, kept = soft_nms_1d(
-            segments, np.array([0.6, 0.9]), method=method, sigma=0.4
-        )
-        assert kept.tolist() == [1, 0]
-        np.testing.assert_allclose(scores, [0.9, expected], rtol=1e-12)
-    for threshold, expected in ((0.3, [1]), (0.4, [1, 0])):
-        kept = soft_nms_1d(
-            segments, np.array([0.6, 0.9]), method='hard', iou_threshold=threshold
-        )[2]
-        assert kept.tolist() == expected
+    _, scores, kept = soft_nms_1d(segments, np.array([0.6, 0.9]), **options)
+    assert kept.tolist() == rows
+    np.testing.assert_allclose(scores, [0.9, lowered][: len(rows)], rtol=1e-12)
 
 
 def test_a_single_segment_survives_and_empty_input_stays_empty():
@@ -140,12 +134,16 @@ def test_inputs_are_not_changed_and_a_torch_input_gives_torch():
     assert kept.tolist() == [1, 0] and lowered.tolist() == pytest.approx([0.8, 0.5])
 
 
+def random_segments(count, until, longest):
+    random = np.random.default_rng(0)
+    start = random.uniform(0, until, count)
+    segments = np.column_stack([start, start + random.uniform(0, longest, count)])
+    return segments, random
+
+
 def test_the_result_does_not_depend_on_the_order_of_the_input():
-    rng = np.random.default_rng(0)
-    start = rng.uniform(0, 30, 200)
-    segments = np.column_stack([start, start + rng.uniform(0, 9, 200)])
-    scores = rng.integers(1, 9, 200) / 8
-    shuffle = rng.permutation(200)
+    segments, random = random_segments(200, 30, 9)
+    scores, shuffle = random.integers(1, 9, 200) / 8, random.permutation(200)
     first = soft_nms_1d(segments, scores)
     second = soft_nms_1d(segments[shuffle], scores[shuffle])
     np.testing.assert_array_equal(first[0], second[0])
@@ -172,10 +170,8 @@ def test_bad_input_is_named(segments, scores, settings, message):
 
 
 def test_five_thousand_segments_take_a_moment():
-    rng = np.random.default_rng(0)
-    start = rng.uniform(0, 600, 5000)
-    segments = np.column_stack([start, start + rng.uniform(0, 20, 5000)])
-    scores = rng.uniform(0, 1, 5000)
+    segments, random = random_segments(5000, 600, 20)
+    scores = random.uniform(0, 1, 5000)
     begin = time.perf_counter()
     kept = soft_nms_1d(segments, scores)[2]
     # About 0.05 s; the bound only catches a fall back to quadratic work.
@@ -209,7 +205,7 @@ def test_each_group_as_if_alone(method, count, num_groups, max_keep):
     assert np.array_equal(kept_segments, segments[kept])
 
 
-@pytest.mark.skipif(PROBLEM is not None, reason=str(PROBLEM))
+@needs_compiled
 @pytest.mark.parametrize('method', METHODS)
 @pytest.mark.parametrize('min_score', [0.0, 0.05])
 def test_compiled_equals_numpy(method, min_score, monkeypatch):
@@ -230,7 +226,7 @@ def test_bad_groups_and_mixed_types_are_refused():
         soft_nms_1d(torch.zeros(1, 2), np.zeros(1))
 
 
-@pytest.mark.skipif(PROBLEM is not None, reason=str(PROBLEM))
+@needs_compiled
 @pytest.mark.parametrize('bounds', [[0], [1, 2], [0, 2, 1, 2], [0, 3]])
 def test_bounds_that_do_not_fit(bounds):
     segments = torch.zeros(2, 2, dtype=torch.float64)

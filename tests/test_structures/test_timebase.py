@@ -1,5 +1,8 @@
+"""Conversions of time, and the frames that stand for sampled ones."""
+
 from __future__ import annotations
 
+import itertools
 from fractions import Fraction
 
 import numpy as np
@@ -20,19 +23,7 @@ from mmtal_mts.structures.timebase import (
 )
 
 NTSC = 30000 / 1001
-
-
-def accumulated(source_fps: Fraction, sample_fps: Fraction, count: int) -> list[int]:
-    """Slow reference: count source frames, keep one when an interval is full."""
-    kept, filled = [], Fraction(0)
-    index = 0
-    while len(kept) < count:
-        filled += sample_fps
-        while filled >= source_fps and len(kept) < count:
-            kept.append(index)
-            filled -= source_fps
-        index += 1
-    return kept
+RATES_OUT = (0, -1, float('nan'), float('inf'))
 
 
 def test_the_last_frame_of_each_interval_is_taken():
@@ -48,9 +39,13 @@ def test_the_last_frame_of_each_interval_is_taken():
     ('source', 'sample'), [(25, 10), (NTSC, 10), (24000 / 1001, 10), (10, 10), (5, 10)]
 )
 def test_equals_counting_frames(source, sample):
-    exact = Fraction(source).limit_denominator(1001)
-    expected = accumulated(exact, Fraction(sample), 3000)
-    assert source_frame_indices(0, 3000, source, sample).tolist() == expected
+    # Slow: each source frame fills up intervals; the frame that fills one is kept.
+    step, kept = Fraction(sample) / Fraction(source).limit_denominator(1001), []
+    for index in itertools.count():
+        kept += [index] * (int((index + 1) * step) - len(kept))
+        if len(kept) >= 3000:
+            break
+    assert source_frame_indices(0, 3000, source, sample).tolist() == kept[:3000]
 
 
 def test_float32_rates_give_the_same_frames():
@@ -94,24 +89,21 @@ def test_seconds_and_frames_are_inverse(seconds, fps):
     assert frames_to_seconds(frames, fps) == pytest.approx(seconds, rel=1e-12)
 
 
-@pytest.mark.parametrize('fps', [0, -1, float('nan'), float('inf')])
-def test_impossible_rates_are_errors(fps):
-    with pytest.raises(ValueError, match='positive'):
-        source_frame_indices(0, 1, fps, 10)
-    with pytest.raises(ValueError, match='positive'):
-        seconds_to_frames(1.0, fps)
-    with pytest.raises(ValueError, match='positive'):
-        FrameTimes(10, 30).count(fps)
-
-
-def test_impossible_lengths_are_errors():
-    for seconds in (0, float('nan'), float('inf')):
-        with pytest.raises(ValueError, match='duration_s'):
-            num_sampled_frames(10, duration_s=seconds)
-    with pytest.raises(ValueError, match='num_frames'):
-        FrameTimes(0, 30).count(10)
-    with pytest.raises(ValueError, match='negative'):
-        source_frame_indices(-1, 1, 30, 10)
+@pytest.mark.parametrize(
+    ('message', 'function', 'values'),
+    [
+        ('positive', lambda fps: source_frame_indices(0, 1, fps, 10), RATES_OUT),
+        ('positive', lambda fps: seconds_to_frames(1.0, fps), RATES_OUT),
+        ('positive', lambda fps: FrameTimes(10, 30).count(fps), RATES_OUT),
+        ('duration_s', lambda s: num_sampled_frames(10, s), RATES_OUT),
+        ('num_frames', lambda number: FrameTimes(number, 30).count(10), [0]),
+        ('negative', lambda first: source_frame_indices(first, 1, 30, 10), [-1]),
+    ],
+)
+def test_impossible_rates_and_lengths_are_errors(message, function, values):
+    for value in values:
+        with pytest.raises(ValueError, match=message):
+            function(value)
 
 
 @pytest.mark.parametrize('kind', [np.array, torch.tensor])

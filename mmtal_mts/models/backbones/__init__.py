@@ -3,5 +3,3 @@
 from .backbone_adapter import BackboneAdapter
 from .feature_embedding import FeatureEmbedding
 from .inception_i3d import InceptionI3D
-
-__all__ = ['BackboneAdapter', 'FeatureEmbedding', 'InceptionI3D']

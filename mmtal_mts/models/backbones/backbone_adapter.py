@@ -123,14 +123,13 @@ class BackboneAdapter(BaseModule):
             )
         if with_cp and chunk_len is None:
             raise ValueError(
-                'with_cp=True of BackboneAdapter computes chunk after chunk again and '
-                'needs chunk_len; or set with_cp=True of the backbone, if it has it'
+                'with_cp=True of BackboneAdapter needs chunk_len, to compute chunk by '
+                'chunk again; or set with_cp=True of the backbone, if it has it'
             )
         clip = (in_channels, clip_len, crop_size, crop_size)
         shapes, unused = self._probe(clip)
         self.maps = self._plan(shapes, clip_len, first_stride, max_size, outputs)
-        for key in unused:
-            # Or distributed training would wait for their gradients.
+        for key in unused:  # or distributed training would wait for their gradients
             self.backbone.get_parameter(key).requires_grad_(False)
         self._freeze()
         self.report = self._report(clip, unused)
@@ -189,12 +188,7 @@ class BackboneAdapter(BaseModule):
             found = [torch.cat(chunks, dim=2) for chunks in zip(*parts, strict=True)]
         else:
             found = self._run(self.backbone, frames)
-        return tuple(
-            found[m.index]
-            if m.kernel == (1, 1, 1)
-            else F.avg_pool3d(found[m.index], m.kernel)
-            for m in self.maps
-        )
+        return tuple(F.avg_pool3d(found[m.index], m.kernel) for m in self.maps)
 
     def _run(self, backbone: nn.Module, frames: Tensor) -> list[Tensor]:
         """All maps of the backbone as (N, C_i, T_i, H_i, W_i)."""

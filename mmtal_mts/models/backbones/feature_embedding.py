@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
@@ -43,12 +45,9 @@ class FeatureEmbedding(BaseModule):
             raise ValueError(f'num_convs={num_convs} of FeatureEmbedding: use >= 1')
         self.in_channels = in_channels
         self.dropout = nn.Dropout1d(dropout)
-        widths = [in_channels] + [out_channels] * num_convs
+        widths = pairwise([in_channels] + [out_channels] * num_convs)
         self.units = nn.Sequential(
-            *(
-                ConvNormReLU1d(a, b, num_groups=num_groups)
-                for a, b in zip(widths, widths[1:], strict=False)
-            )
+            *(ConvNormReLU1d(a, b, num_groups=num_groups) for a, b in widths)
         )
         self.maps = (MapFacts(out_channels, 1, 1),)
 
@@ -64,5 +63,4 @@ class FeatureEmbedding(BaseModule):
                 f'takes features of {self.in_channels} channels: let '
                 'backbone.in_channels and LoadFeatures.channels agree with the files'
             )
-        x = self.units(self.dropout(features.flatten(2)))
-        return (x[..., None, None],)
+        return (self.units(self.dropout(features.flatten(2)))[..., None, None],)

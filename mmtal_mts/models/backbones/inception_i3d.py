@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 import torch
@@ -134,12 +134,11 @@ class InceptionBlock(nn.Module):
     """
 
     def __init__(
-        self, in_channels: int, widths: Sequence[int], bn_momentum: float = 0.01
+        self, in_channels: int, widths: Iterable[int], bn_momentum: float = 0.01
     ) -> None:
         super().__init__()
         b0, b1a, b1b, b2a, b2b, b3b = widths
-        cube = (3, 3, 3)
-        unit = partial(Unit3D, bn_momentum=bn_momentum)
+        cube, unit = (3, 3, 3), partial(Unit3D, bn_momentum=bn_momentum)
         self.b0 = unit(in_channels, b0)
         self.b1a = unit(in_channels, b1a)
         self.b1b = unit(b1a, b1b, cube)
@@ -238,12 +237,11 @@ class InceptionI3D(BaseModule):
             if name.startswith('MaxPool'):
                 stage = SameMaxPool3d(*settings)
             elif name.startswith('Mixed'):
-                scaled_widths = [scaled(value) for value in settings]
-                stage = InceptionBlock(channels, scaled_widths, bn_momentum)
+                stage = InceptionBlock(channels, map(scaled, settings), bn_momentum)
                 channels = stage.out_channels
             else:
-                out, kernel, stride = settings
-                stage = Unit3D(channels, scaled(out), kernel, stride, bn_momentum)
+                out, *sizes = settings
+                stage = Unit3D(channels, scaled(out), *sizes, bn_momentum)
                 channels = scaled(out)
             self.add_module(name, stage)
             widths[name] = channels

@@ -12,16 +12,3 @@ from .outputs import (
     raw_outputs,
     select_detections,
 )
-
-__all__ = [
-    'RAW_OUTPUTS',
-    'BoundaryRefineHead',
-    'CoarseHead',
-    'CoarseOutputs',
-    'DenseClassificationHead',
-    'RefineOutputs',
-    'add_pred_to_datasample',
-    'complete_test_cfg',
-    'raw_outputs',
-    'select_detections',
-]

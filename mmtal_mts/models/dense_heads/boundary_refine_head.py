@@ -186,16 +186,6 @@ class BoundaryRefineHead(BaseModule):
         boundary = BoundaryFeatures(feature, on_loc, on_cls)
         return RefineOutputs(offsets, logits, quality.squeeze(2), boundary)
 
-    def boundary_features(
-        self, features: NeckFeatures, coarse: CoarseOutputs
-    ) -> BoundaryFeatures:
-        """The boundary features alone, without refining anything; see forward."""
-        return BoundaryFeatures(
-            self.frame_level(features),
-            self.loc_branch.level(coarse.loc_feats[0]),
-            self.cls_branch.level(coarse.cls_feats[0]),
-        )
-
     def loss(
         self,
         features: NeckFeatures,
@@ -245,13 +235,11 @@ class BoundaryRefineHead(BaseModule):
         rated = refined
         if self.quality_over == 'coarse':
             rated, weights = positive, loss_weights(positive, self.normalize_by)
-        tiou = distance_tiou(
-            self.coder.refine(*keep_chosen(rated, distances, outputs.offsets)),
-            *keep_chosen(rated, targets.distances),
-        ).clamp(min=0)
-        tiou = tiou.view_as(rated)
-        if not self.quality_target_grad:
-            tiou = tiou.detach()
+        *reached, wanted = keep_chosen(
+            rated, distances, outputs.offsets, targets.distances
+        )
+        tiou = distance_tiou(self.coder.refine(*reached), wanted).clamp(min=0)
+        tiou = (tiou if self.quality_target_grad else tiou.detach()).view_as(rated)
         losses['loss_quality'] = mean_over_chosen(
             self.loss_quality, rated, weights, outputs.quality_logits, tiou
         )

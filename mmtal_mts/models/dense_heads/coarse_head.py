@@ -76,15 +76,12 @@ class CoarseHead(BaseModule):
         self.with_context = with_context
         self.distance_factors = tuple(distance_factors)
         self.normalize_by = check_choice('normalize_by', normalize_by, 'batch', 'clip')
-        self.loc_tower, self.cls_tower = (
-            nn.Sequential(
-                *(
-                    ConvNormReLU1d(a, b, num_groups=num_groups)
-                    for a, b in pairwise([in_channels] + [channels] * num_convs)
-                )
-            )
-            for in_channels in (channels, channels * (1 + with_context))
-        )
+        towers = []
+        for in_channels in (channels, channels * (1 + with_context)):
+            widths = pairwise([in_channels] + [channels] * num_convs)
+            units = (ConvNormReLU1d(a, b, num_groups=num_groups) for a, b in widths)
+            towers.append(nn.Sequential(*units))
+        self.loc_tower, self.cls_tower = towers
         self.loc_conv = SameConv1d(channels, 2, 3)
         self.loss_cls = MODELS.build(loss_cls or dict(type='SoftmaxFocalLoss'))
         self.loss_loc = build_distance_loss(loss_loc or dict(type='SegmentGIoULoss'))

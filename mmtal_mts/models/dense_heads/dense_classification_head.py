@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from mmaction.registry import MODELS
@@ -85,21 +86,17 @@ class DenseClassificationHead(BaseModule):
         points = self.point_generator.level_points(
             [logits.shape[1]], num_frames, logits.device
         )
-        found = (
-            self.assigner.assign(points, gt.segments, gt.labels, self.num_classes)
-            for gt in gt_instances
-        )
-        labels = torch.stack([labels for labels, _ in found])  # (N, T_i)
+        assign = partial(self.assigner.assign, points, num_classes=self.num_classes)
+        found = [assign(gt.segments, gt.labels)[0] for gt in gt_instances]
+        labels = torch.stack(found)  # (N, T_i)
         inside = labels < self.num_classes
         # All processes take part, also those without an action.
         count = inside.sum()
         share = count / mean_count(count)
-        if not count:
-            return dict(
-                loss_warmup_cls=logits.sum() * 0.0, warmup_acc=logits.new_zeros(())
-            )
-        logits, labels = logits[inside], labels[inside]
-        return dict(
-            loss_warmup_cls=self.loss_cls(logits, labels) * share,
-            warmup_acc=(logits.argmax(dim=1) == labels).float().mean() * share,
-        )
+        if count:
+            logits, labels = logits[inside], labels[inside]
+            loss = self.loss_cls(logits, labels) * share
+            accuracy = (logits.argmax(dim=1) == labels).float().mean() * share
+        else:
+            loss, accuracy = logits.sum() * 0.0, logits.new_zeros(())
+        return dict(loss_warmup_cls=loss, warmup_acc=accuracy)

@@ -8,13 +8,3 @@ from .two_stream_tal_mts import (
     predict_streams,
     refine_head_without_weights,
 )
-
-__all__ = [
-    'DATA_PREPROCESSOR',
-    'TALMTS',
-    'TwoStreamTALMTS',
-    'check_weights',
-    'mean_raw_outputs',
-    'predict_streams',
-    'refine_head_without_weights',
-]

@@ -33,15 +33,7 @@ def check_heads_agree(**heads: BaseModule) -> None:
 
 
 class BaseTALDetector(BaseModel):
-    """Inputs, modes, and the settings behind the network: one network or several.
-
-    Args:
-        data_preprocessor: Config of the data preprocessor; by default frames in
-            0..255 are mapped to [-1, 1].
-        test_cfg: See :class:`TALMTS`.
-        keep_raw: See :class:`TALMTS`.
-        init_cfg: MMEngine initialisation config.
-    """
+    """Inputs, modes and settings behind the network; arguments as :class:`TALMTS`."""
 
     def __init__(
         self,
@@ -225,16 +217,13 @@ class TALMTS(BaseTALDetector):
         share = len(chosen) / mean_count(frames.new_tensor(len(chosen)))
         if not chosen:
             return frames.new_zeros(())
-        orders = (torch.as_tensor(given[i]['frame_order']) for i in chosen)
-        clips = [
-            frames[i].index_select(1, order.to(frames.device))
-            for i, order in zip(chosen, orders, strict=True)
-        ]
-        segments = [torch.as_tensor(given[i]['segments']).float() for i in chosen]
+        clips, segments = [], []
+        for i in chosen:
+            order = torch.as_tensor(given[i]['frame_order'], device=frames.device)
+            clips.append(frames[i].index_select(1, order))
+            segments.append(torch.as_tensor(given[i]['segments']).float())
         features = self.extract_feat(torch.stack(clips))
-        boundary = self.refine_head.boundary_features(
-            features, self.coarse_head(features)
-        )
+        boundary = self.refine_head(features, self.coarse_head(features)).boundary
         with torch.autocast(frames.device.type, enabled=False):
             loss = self.refine_head.consistency_loss(boundary, torch.stack(segments))
         return loss * share

@@ -14,16 +14,3 @@ from .transformer import (
     TransformerEncoderLayer,
     transformer_encoder,
 )
-
-__all__ = [
-    'ConvNormReLU1d',
-    'FramePatchEmbedding',
-    'FrameSelfAttention',
-    'SameConv1d',
-    'TransformerEncoderLayer',
-    'contiguous_like',
-    'pad_same',
-    'pointwise_conv3d',
-    'same_padding',
-    'transformer_encoder',
-]

@@ -60,8 +60,7 @@ class FramePatchEmbedding(nn.Module):
         d = self.patch_size
         patches = frames.reshape(n, c, t, h // d, d, w // d, d)
         patches = patches.permute(0, 2, 3, 5, 1, 4, 6)  # (N, T, H/D, W/D, C, D, D)
-        tokens = self.projection(patches.reshape(n, t, -1, c * d * d))
-        return tokens + self.position
+        return self.projection(patches.reshape(n, t, -1, c * d * d)) + self.position
 
 
 def plain_attention(attention: nn.MultiheadAttention, tokens: Tensor) -> Tensor:
@@ -130,12 +129,8 @@ def transformer_encoder(
     depth: int, embed_dims: int, num_heads: int, mlp_ratio: float, dropout: float
 ) -> nn.Sequential:
     """``depth`` layers in a row, see :class:`TransformerEncoderLayer`."""
-    return nn.Sequential(
-        *(
-            TransformerEncoderLayer(embed_dims, num_heads, mlp_ratio, dropout)
-            for _ in range(depth)
-        )
-    )
+    options = (embed_dims, num_heads, mlp_ratio, dropout)
+    return nn.Sequential(*(TransformerEncoderLayer(*options) for _ in range(depth)))
 
 
 @MODELS.register_module()

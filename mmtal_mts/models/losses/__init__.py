@@ -9,14 +9,3 @@ from .segment_losses import (
     SoftmaxFocalLoss,
     build_distance_loss,
 )
-
-__all__ = [
-    'BoundaryBCELoss',
-    'BoundaryTripletLoss',
-    'QualityBCELoss',
-    'SegmentBoxLoss',
-    'SegmentGIoULoss',
-    'SegmentSmoothL1Loss',
-    'SoftmaxFocalLoss',
-    'build_distance_loss',
-]

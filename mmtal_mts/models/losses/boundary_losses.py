@@ -39,18 +39,14 @@ class BoundaryBCELoss(nn.Module):
                 divisor of T.
             curve: (N, T) 0 or 1, see :class:`BoundaryCurveGenerator`.
         """
-        loss = self._cross_entropy(frame_level, curve)
-        for feature in auxiliaries:
+        loss, weight = 0.0, 1.0
+        for feature in (frame_level, *auxiliaries):
+            activity = feature.float().tanh().mean(dim=1)
             # Every T / T_i-th frame stands for a position of the level (AFSD).
-            subsampled = curve[:, :: curve.shape[1] // feature.shape[2]]
-            auxiliary = self._cross_entropy(feature, subsampled)
-            loss = loss + self.auxiliary_weight * auxiliary
+            wanted = curve[:, :: curve.shape[1] // feature.shape[2]].to(activity)
+            loss = loss + weight * F.binary_cross_entropy(activity, wanted)
+            weight = self.auxiliary_weight
         return self.loss_weight * loss
-
-    @staticmethod
-    def _cross_entropy(feature: Tensor, curve: Tensor) -> Tensor:
-        activity = feature.float().tanh().mean(dim=1)
-        return F.binary_cross_entropy(activity, curve.to(activity))
 
 
 @MODELS.register_module()
@@ -89,12 +85,12 @@ class BoundaryTripletLoss(nn.Module):
                 half of the channels is around starts, the second around ends.
             auxiliaries: Features (N, C_i, 3) of the finest level, pooled likewise.
         """
-        loss = self._triplet(frame_level)
-        for pooled in auxiliaries:
-            loss = loss + self.auxiliary_weight * self._triplet(pooled)
+        loss, weight = 0.0, 1.0
+        for pooled in (frame_level, *auxiliaries):
+            starts, ends = pooled.float().chunk(2, dim=1)
+            anchor, positive, negative = ends[..., 0], starts[..., 1], starts[..., 2]
+            loss = loss + weight * F.triplet_margin_loss(
+                anchor, positive, negative, margin=self.margin
+            )
+            weight = self.auxiliary_weight
         return self.loss_weight * loss
-
-    def _triplet(self, pooled: Tensor) -> Tensor:
-        starts, ends = pooled.float().chunk(2, dim=1)
-        anchor, positive, negative = ends[..., 0], starts[..., 1], starts[..., 2]
-        return F.triplet_margin_loss(anchor, positive, negative, margin=self.margin)

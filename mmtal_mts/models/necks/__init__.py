@@ -10,14 +10,3 @@ from .multi_temporal_scale_neck import (
     fit_warmup_head,
 )
 from .spatial_temporal_transformer import SpatialTemporalTransformer
-
-__all__ = [
-    'FrameLevelFeature',
-    'MultiTemporalScaleNeck',
-    'NeckFeatures',
-    'RefinedFeaturePyramid',
-    'SpatialTemporalTransformer',
-    'TemporalPyramid',
-    'fit_neck',
-    'fit_warmup_head',
-]

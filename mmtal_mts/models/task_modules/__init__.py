@@ -7,12 +7,3 @@ from .prior_generators import (
     BoundaryRegionGenerator,
     SegmentPointGenerator,
 )
-
-__all__ = [
-    'BoundaryCurveGenerator',
-    'BoundaryRegionGenerator',
-    'SegmentAssigner',
-    'SegmentCoder',
-    'SegmentPointGenerator',
-    'SegmentTargets',
-]

@@ -1,5 +1,3 @@
 """Label assignment."""
 
 from .segment_assigner import SegmentAssigner, SegmentTargets
-
-__all__ = ['SegmentAssigner', 'SegmentTargets']

@@ -1,5 +1,3 @@
 """Coding of segments."""
 
 from .segment_coder import SegmentCoder
-
-__all__ = ['SegmentCoder']

@@ -5,9 +5,3 @@ from .segment_generators import (
     BoundaryRegionGenerator,
     SegmentPointGenerator,
 )
-
-__all__ = [
-    'BoundaryCurveGenerator',
-    'BoundaryRegionGenerator',
-    'SegmentPointGenerator',
-]
