@@ -18,9 +18,6 @@ from .stored import open_array
 from .tal_dataset import TALDataset
 from .video import VideoReadError
 
-# Streams may differ by so many rows: flow has a frame less than RGB.
-_ROW_TOLERANCE = 2
-
 
 @DATASETS.register_module()
 class TALFeatureDataset(TALDataset):
@@ -66,10 +63,10 @@ class TALFeatureDataset(TALDataset):
         if feature_window is None:
             feature_window = feature_stride
         self.feature_grid = (feature_stride, feature_window)
-        if not all(value > 0 for value in self.feature_grid):
+        if not (feature_stride > 0 and feature_window > 0):
             raise ValueError(
-                'feature_stride and feature_window must be positive, got '
-                f'{self.feature_grid}'
+                f'feature_stride={feature_stride} and feature_window={feature_window} '
+                'must be positive'
             )
         super().__init__(ann_file, source_type='features', **kwargs)
 
@@ -79,7 +76,8 @@ class TALFeatureDataset(TALDataset):
         """The keys of a window that are the same in the whole video."""
         lengths = [len(open_array(source, 'features')) for source in sources]
         rows = min(lengths)
-        if max(lengths) - rows > _ROW_TOLERANCE:
+        # Flow has a frame less than RGB.
+        if max(lengths) - rows > 2:
             raise VideoReadError(
                 f'{", ".join(sources)}: the streams have {lengths} rows; extract them '
                 'again with equal settings'
@@ -96,20 +94,11 @@ class TALFeatureDataset(TALDataset):
         if self.sampling['num_frames'] is not None:
             count, start = self.sampling['num_frames'], 0
             sample_fps = mean_rate(count * fps, covered)
-        return dict(
-            video_id=video.video_id,
-            source=sources[0],
-            sources=tuple(sources),
-            source_fps=fps,
-            annotated_fps=video.fps,
-            duration=duration or covered_s,
-            covered_s=covered_s,
-            num_rows=rows,
-            feature_grid=self.feature_grid,
-            num_sampled_frames=count,
-            sample_fps=sample_fps,
-            grid_start_f=start,
-        )
+        facts = dict(video_id=video.video_id, source=sources[0], sources=tuple(sources))
+        facts.update(source_fps=fps, annotated_fps=video.fps, sample_fps=sample_fps)
+        facts.update(duration=duration or covered_s, covered_s=covered_s, num_rows=rows)
+        facts.update(feature_grid=self.feature_grid, num_sampled_frames=count)
+        return dict(facts, grid_start_f=start)
 
 
 @TRANSFORMS.register_module()
@@ -139,9 +128,7 @@ class LoadFeatures(BaseTransform):
 
     def __post_init__(self) -> None:
         if self.channels < 1:
-            raise ValueError(
-                f'channels={self.channels} of LoadFeatures: use a number >= 1'
-            )
+            raise ValueError(f'channels={self.channels} of LoadFeatures: use 1 or more')
 
     def transform(self, results: dict) -> dict:
         """Adds the features of the window."""
@@ -178,10 +165,7 @@ class LoadFeatures(BaseTransform):
             share = (at - left).astype(np.float32)[:, None]
             rows = rows[left] * (1 - share) + rows[right] * share
         if not np.isfinite(rows).all():
-            raise VideoReadError(
-                f'{place}: the features hold NaN or infinite numbers; extract them '
-                'again'
-            )
+            raise VideoReadError(f'{place}: holds NaN or infinity; extract it again')
         features[:, : len(rows)] = rows.T
         return results
 
@@ -223,9 +207,7 @@ class LoadVideoScores(BaseTransform):
 
     def __post_init__(self) -> None:
         if self.top_k < 1:
-            raise ValueError(
-                f'top_k={self.top_k} of LoadVideoScores: use a number >= 1'
-            )
+            raise ValueError(f'top_k={self.top_k} of LoadVideoScores: use 1 or more')
         if not Path(self.ann_file).exists():
             raise ValueError(
                 f'{self.ann_file}: the scores of the video classifier are not there; '

@@ -27,15 +27,11 @@ from .video import write_video
 GENERATOR_VERSION = 2
 # Split as in file names -> (its part of the seed, `subset` in the annotations).
 _SPLITS = {'train': (0, 'training'), 'test': (1, 'test')}
-# The first frame rate is the usual one, the others take equal shares of the rest.
-_FIRST_RATE_SHARE = 0.6
 _VIDEO_NAME = re.compile(r'\.?synthetic_(train|test)_\d+(\.\w+)?\.mp4')
 
 _MIN_ACTION_S, _MAX_ACTION_S, _MEDIAN_ACTION_S = 0.5, 12.0, 2.5
 _MIN_GAP_S, _MAX_GAP_S = 0.5, 4.0
 _ACTION_SPREAD = 0.6  # standard deviation of the logarithm of the length
-# The shortest video that still has room for a gap, an action and a gap.
-_MIN_VIDEO_S = 2 * _MIN_GAP_S + _MIN_ACTION_S
 
 
 @dataclass(frozen=True)
@@ -69,8 +65,8 @@ class SyntheticSettings:
             ('num_test', self.num_test >= 0, 'not be negative'),
             ('seed', self.seed >= 0, 'not be negative'),
             ('num_train', self.num_train + self.num_test, 'be positive, or num_test'),
-            # Shorter videos have no room for an action.
-            ('duration', _MIN_VIDEO_S <= low <= high, 'ascend from at least 1.5 s'),
+            # Shorter videos have no room for a gap, an action and a gap.
+            ('duration', 1.5 <= low <= high, 'ascend from at least 1.5 s'),
             # H.264 stores colour at half the resolution.
             ('size', self.size >= 32 and not self.size % 2, 'be even and at least 32'),
             # Slower sampling does not show the fastest motions.
@@ -81,34 +77,20 @@ class SyntheticSettings:
 
 
 class Part(NamedTuple):
-    """A stretch of the video in which the actor follows one motion.
-
-    Attributes:
-        start_s: Start in seconds of the video.
-        end_s: End in seconds of the video.
-        label: Class name; None between actions.
-        motion: Poses (3,) or (3, T) by the seconds since the start.
-    """
+    """A stretch of the video in which the actor follows one motion."""
 
     start_s: float
     end_s: float
-    label: str | None
-    motion: Motion
+    label: str | None  # class name; None between actions
+    motion: Motion  # poses (3,) or (3, T) by the seconds since the start
 
 
-def write_script(rng: np.random.Generator, duration_s: float) -> list[Part]:
-    """Draws what the actor does during a video.
+def _write_script(rng: np.random.Generator, duration_s: float) -> list[Part]:
+    """Draws what the actor does: parts that cover the video without gap or overlap.
 
     Classes come from a reshuffled deck, so that they are balanced. The lengths of
     actions are log-normal. Boundaries are whole milliseconds, so that annotations and
     motions agree exactly.
-
-    Args:
-        rng: Source of randomness.
-        duration_s: Length of the video in seconds, at least 1.5.
-
-    Returns:
-        Parts in order, which cover the video without gap or overlap.
     """
     pose = rng.uniform([0.0, Y_LOW + 0.05, 0.0], [1.0, Y_HIGH - 0.05, 1.0])
     parts: list[Part] = []
@@ -150,11 +132,12 @@ class SyntheticVideo:
         script_seed, self._scene_seed = sequence.spawn(2)
         rng = np.random.default_rng(script_seed)
         rates = settings.fps
-        first = len(rates) == 1 or rng.random() < _FIRST_RATE_SHARE
+        # The first one is the usual rate, the others take equal shares of the rest.
+        first = len(rates) == 1 or rng.random() < 0.6
         self.fps = int(rates[0] if first else rng.choice(rates[1:]))
         self.num_frames = round(rng.uniform(*settings.duration) * self.fps)
         self.duration_s = frames_to_seconds(self.num_frames, self.fps)
-        self.parts = write_script(rng, self.duration_s)
+        self.parts = _write_script(rng, self.duration_s)
 
     @property
     def actions(self) -> list[Part]:

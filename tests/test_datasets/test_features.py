@@ -131,7 +131,7 @@ def test_class_agnostic_and_bad_videos(root):
     with pytest.raises(VideoReadError, match=r'a\.npy: not a readable'):
         build(root)
     np.save(path, np.full((27, 3), np.nan, dtype=np.float32))
-    with pytest.raises(VideoReadError, match='NaN or infinite'):
+    with pytest.raises(VideoReadError, match='NaN or infinity'):
         build(root)[0]
     item = build(root, test_mode=True, on_bad_video='skip')[0]
     assert item['data_samples'].broken and not item['inputs'].any()
@@ -141,8 +141,8 @@ def test_class_agnostic_and_bad_videos(root):
     ('settings', 'message'),
     [
         (dict(sample_fps=10), "does not take 'sample_fps'"),
-        (dict(feature_stride=0), 'feature_stride and feature_window must be positive'),
-        (dict(feature_window=0), 'feature_stride and feature_window must be positive'),
+        (dict(feature_stride=0), 'feature_stride=0 and .*=16 must be positive'),
+        (dict(feature_window=0), 'feature_stride=4 and .*=0 must be positive'),
         (dict(channels=0), 'channels=0'),
         (dict(channels=4), '3 channels, but .*channels=4; correct'),
         (dict(channels=27), r'are \(C, T\): transpose'),

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from mmengine.config import Config
 from summarize import as_markdown, over_folds, plot, read_results, spread, summarize
-from write_configs import Run, list_runs, read_grid, write_configs
+from write_configs import Run, build_config, list_runs, read_grid, write_configs
 
 from mmtal_mts.utils.errors import UserError
 
@@ -25,41 +25,32 @@ def results(values: dict[tuple[str, int, str], float]) -> pd.DataFrame:
 
 
 @pytest.fixture
-def write_grid(tmp_path, repo_root, monkeypatch):
-    """Writes a grid of two variants, two seeds and two folds, with changes."""
+def grid_of(tmp_path, repo_root, monkeypatch):
+    """A grid of two variants, two seeds and two folds, with changes."""
     monkeypatch.chdir(tmp_path)
     for fold in range(2):
         (tmp_path / f'annotations_fold{fold}.json').write_text('{}')
+    grid = dict(name='Toy', work_dir='work', config=str(repo_root / CONFIG))
+    grid.update(folds='annotations_fold*.json', seeds=[0, 1])
+    grid['cfg_options'] = {'train_cfg.max_epochs': 2}
+    grid['variants'] = {'baseline': {'model.neck.stt': None}, '+ STT': None}
 
-    def write(**changes):
-        grid = dict(
-            name='Toy',
-            work_dir='work',
-            config=str(repo_root / CONFIG),
-            cfg_options={'train_cfg.max_epochs': 2},
-            folds='annotations_fold*.json',
-            seeds=[0, 1],
-            variants={'baseline': {'model.neck.stt': None}, '+ STT': None},
-        )
-        (tmp_path / 'grid.yml').write_text(
-            yaml.safe_dump({**grid, **changes}, sort_keys=False)
-        )
-        return tmp_path / 'grid.yml'
+    def read(**changes):
+        text = yaml.safe_dump({**grid, **changes}, sort_keys=False)
+        (tmp_path / 'grid.yml').write_text(text)
+        return read_grid(tmp_path / 'grid.yml')
 
-    return write
+    return read
 
 
-def test_spread_of_three_values():
+def test_spread():
     mean, error, half_width = spread([1.0, 2.0, 6.0])
     # Squares of -2, -1, 3 are 14 together; over n - 1, over n.
     assert mean == 3 and error == pytest.approx(math.sqrt(7 / 3))
     # 4.3027: Student's t for 95 % and two degrees of freedom, from a printed table.
     assert half_width == pytest.approx(4.3027 * math.sqrt(7 / 3), rel=1e-4)
-
-
-def test_one_value_has_no_spread():
-    mean, error, half_width = spread([5.0, math.nan])
-    assert mean == 5 and math.isnan(error) and math.isnan(half_width)
+    mean, *unknown = spread([5.0, math.nan])
+    assert mean == 5 and all(map(math.isnan, unknown))
 
 
 def test_a_seed_without_all_folds_is_left_out():
@@ -70,26 +61,26 @@ def test_a_seed_without_all_folds_is_left_out():
 
 def test_differences_are_paired_by_seed():
     first = {(0, 'a'): 0.1, (0, 'b'): 0.9, (1, 'a'): 0.2, (1, 'b'): 0.8}
-    second = {key: value + 0.05 for key, value in first.items()}
-    second[1, 'b'] -= 0.2
-    both = {('x', *key): v for key, v in first.items()}
-    both |= {('y', *key): v for key, v in second.items()}
-    table = summarize(results(both), ['x', 'y'], 2, 'mAP')
     # Seed 0 gains 5 % on both folds, seed 1 gains 5 and loses 15.
+    gains = {(0, 'a'): 0.05, (0, 'b'): 0.05, (1, 'a'): 0.05, (1, 'b'): -0.15}
+    both = {('x', *key): value for key, value in first.items()}
+    both |= {('y', *key): value + gains[key] for key, value in first.items()}
+    table = summarize(results(both), ['x', 'y'], 2, 'mAP')
     assert table.loc['x', 'mean'] == pytest.approx(50)
-    assert table.loc['y', 'difference'] == pytest.approx(0)
+    found = table.loc['y']
+    assert found['difference'] == pytest.approx(0)
     # Differences of 5 and -5: deviation sqrt(50), standard error 5; t(1) = 12.706.
-    assert table.loc['y', 'difference_error'] == pytest.approx(5)
-    assert table.loc['y', 'interval'] == pytest.approx(63.53, rel=1e-3)
-    assert table.loc['y', 'better'] == '3/4' and table.loc['y', 'runs'] == 4
-    del both['y', 1, 'a'], both['y', 1, 'b']
+    assert found['difference_error'] == pytest.approx(5)
+    assert found['interval'] == pytest.approx(63.53, rel=1e-3)
+    assert found['better'] == '3/4' and found['runs'] == 4
+    both = {key: value for key, value in both.items() if key[:2] != ('y', 1)}
     table = summarize(results(both), ['x', 'y'], 2, 'mAP')
     assert math.isnan(table.loc['y', 'error']) and table.loc['y', 'better'] == '2/2'
     assert '| y | 2 | 55.0 |' in as_markdown(table)
 
 
-def test_configs_have_the_settings_of_variant_and_fold(write_grid):
-    grid = read_grid(write_grid())
+def test_configs_have_the_settings_of_variant_and_fold(grid_of):
+    grid = grid_of()
     write_configs(grid)
     runs = list_runs(grid)
     assert len(runs) == 8 and [run.variant for run in runs[:2]] == ['baseline', '+ STT']
@@ -101,12 +92,11 @@ def test_configs_have_the_settings_of_variant_and_fold(write_grid):
     assert '--seed=0' in runs[0].line() and 'STT/' in runs[1].line()
     write_configs(grid)  # the same again
     with pytest.raises(UserError, match='other settings'):
-        write_configs(read_grid(write_grid(cfg_options={'train_cfg.max_epochs': 3})))
+        write_configs(grid_of(cfg_options={'train_cfg.max_epochs': 3}))
 
 
 def test_names_of_files_are_no_shell_code(tmp_path, monkeypatch):
-    folder = tmp_path / "a b; $(touch pwned) 'c'"
-    run = Run('x', None, 3, folder)
+    run = Run('x', None, 3, tmp_path / "a b; $(touch pwned) 'c'")
     train, test = run.commands()
     line = run.line().split(' && ')
     assert shlex.split(line[0]) == train and str(run.folder) in train
@@ -120,8 +110,8 @@ def test_names_of_files_are_no_shell_code(tmp_path, monkeypatch):
     assert not run.execute()
 
 
-def test_finished_runs_are_read(write_grid, tmp_path):
-    grid = read_grid(write_grid())
+def test_finished_runs_are_read(grid_of, tmp_path):
+    grid = grid_of()
     with pytest.raises(UserError, match='no finished run'):
         read_results(grid)
     for number, run in enumerate(list_runs(grid)):
@@ -151,21 +141,17 @@ def test_finished_runs_are_read(write_grid, tmp_path):
         ({'variants': {'a': {'epochs': 1}}}, "the config has no 'epochs' there"),
     ],
 )
-def test_mistakes_in_a_grid_are_named(write_grid, changes, message):
+def test_mistakes_in_a_grid_are_named(grid_of, changes, message):
     with pytest.raises(UserError, match=message):
-        write_configs(read_grid(write_grid(**changes)))
+        write_configs(grid_of(**changes))
 
 
-def test_example_grids_fit_their_configs(repo_root, monkeypatch, tmp_path):
-    from write_configs import build_config
-
+def test_example_grids_fit_their_configs(repo_root, monkeypatch, grid_of):
     monkeypatch.chdir(repo_root)
     paths = sorted((repo_root / 'projects/ablation/grids').glob('*.yml'))
     assert paths
     for path in paths:
-        content = yaml.safe_load(path.read_text())
-        content.pop('folds')
-        (tmp_path / 'grid.yml').write_text(yaml.safe_dump(content, sort_keys=False))
-        grid = read_grid(tmp_path / 'grid.yml')
+        grid = yaml.safe_load(path.read_text())
+        grid = grid_of(**{'cfg_options': {}, **grid, 'folds': [None]})
         for variant in grid.variants:
             build_config(grid, variant, None)

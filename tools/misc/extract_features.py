@@ -25,12 +25,7 @@ try:
     from mmengine.registry import init_default_scope
     from torch import nn
 
-    from mmtal_mts.apis import (
-        CfgOptionsAction,
-        find_config,
-        load_config,
-        merge_options,
-    )
+    from mmtal_mts.apis import CfgOptionsAction, find_config, load_config, merge_options
     from mmtal_mts.apis.batch_inference import BatchReport, VideoProgress
     from mmtal_mts.apis.model_zoo import usable_device
     from mmtal_mts.apis.tal_inferencer import video_settings
