@@ -6,6 +6,7 @@ import heapq
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +48,7 @@ def write_annotated_video(
             f'{result.video_id}: an annotated video needs a video file, not an array '
             'of frames. Remedy: leave mp4 out of the formats'
         )
-    with closing(VideoReader(result.path)) as reader:
-        size = reader.at(0.0).shape[:2]
-    _encode(result.path, path, _Painter(selection(result), *size))
+    _encode(result.path, path, partial(_paint, selection(result)))
 
 
 def write_preview(source: str, path: Path) -> None:
@@ -73,67 +72,54 @@ def is_playable(path: Path) -> bool:
         return _codec_name(stream) in codecs and pixels in _PIXELS
 
 
-class _Painter:
-    """Draws into frames (H, W, 3) uint8 RGB; small ones are enlarged to fit text."""
+def _paint(shown: VideoResult, image: np.ndarray, time: float) -> np.ndarray:
+    """Draws into a frame (H, W, 3) uint8 RGB; small ones are enlarged to fit text."""
+    width = int(np.clip(image.shape[1], _MIN_WIDTH, _MAX_WIDTH)) // 2 * 2
+    height = max(2, round(image.shape[0] * width / image.shape[1]) // 2 * 2)
+    how = cv2.INTER_CUBIC if width > image.shape[1] else cv2.INTER_AREA
+    size = max(13, width // 45)
+    row, pad = round(size * 1.5), size // 2
+    font = ImageFont.truetype(font_manager.findfont('DejaVu Sans'), size)
+    found, names = shown.detections, [' '.join(name.split()) for name in shown.classes]
+    # A panel with the classes that have the best detections.
+    labels = sorted(list(dict.fromkeys(found.labels.tolist()))[:_MAX_ROWS])
+    panel = (len(labels) * row + 2 * pad + 1) // 2 * 2
+    canvas = Image.new('RGB', (width, height + panel), _PANEL)
+    canvas.paste(Image.fromarray(cv2.resize(image, (width, height), interpolation=how)))
+    draw, text = ImageDraw.Draw(canvas, 'RGBA'), dict(font=font, anchor='lm')
+    longest = max((font.getlength(names[label]) for label in labels), default=0)
+    left = int(min(longest, 0.3 * width)) + 2 * pad
 
-    def __init__(self, shown: VideoResult, height: int, width: int) -> None:
-        self.found, self.duration = shown.detections, shown.duration
-        self.names = [' '.join(name.split()) for name in shown.classes]
-        new_width = int(np.clip(width, _MIN_WIDTH, _MAX_WIDTH)) // 2 * 2
-        self.size = new_width, max(2, round(height * new_width / width) // 2 * 2)
-        size = max(13, new_width // 45)
-        self.font = ImageFont.truetype(font_manager.findfont('DejaVu Sans'), size)
-        # All of the panel that does not move: the classes with the best detections.
-        labels = sorted(list(dict.fromkeys(self.found.labels.tolist()))[:_MAX_ROWS])
-        row, pad = round(size * 1.5), size // 2
-        lengths = [self.font.getlength(self.names[label]) for label in labels]
-        # The track of a row covers the end of a name that is too long.
-        self.left = int(min(max(lengths, default=0), 0.3 * new_width)) + 2 * pad
-        height = (len(labels) * row + 2 * pad + 1) // 2 * 2
-        panel = Image.new('RGB', (new_width, height), _PANEL)
-        draw, text = ImageDraw.Draw(panel, 'RGBA'), dict(font=self.font, anchor='lm')
-        for position, label in enumerate(labels):
-            top, bottom = pad + position * row + 3, pad + (position + 1) * row - 4
-            draw.text((pad, top - 3 + row / 2), self.names[label], _TEXT, **text)
-            draw.rectangle((self.left - pad, top - 3, new_width, bottom + 4), _PANEL)
-            draw.rectangle((self.left, top, new_width - pad - 1, bottom), _TRACK)
-            # The best come last, on top.
-            for index in np.flatnonzero(self.found.labels == label)[::-1]:
-                x0, x1 = map(self._x, self.found.segments[index])
-                strength = 0.35 + 0.65 * np.clip(self.found.scores[index], 0, 1)
-                fill = f'{class_color(label)}{round(255 * strength):02x}'
-                draw.rectangle((x0, top, max(x1, x0 + 1), bottom), fill)
-        self.panel = np.asarray(panel)
+    def x_of(seconds: float) -> int:
+        share = np.clip(seconds / max(shown.duration, 1e-6), 0, 1)
+        return left + round(float(share) * (width - pad - 1 - left))
 
-    def __call__(self, image: np.ndarray, time: float) -> np.ndarray:
-        enlarged = self.size[0] > image.shape[1]
-        how = cv2.INTER_CUBIC if enlarged else cv2.INTER_AREA
-        image = cv2.resize(image, self.size, interpolation=how)
-        canvas = Image.fromarray(np.concatenate([image, self.panel]))
-        draw, found, pad = ImageDraw.Draw(canvas), self.found, self.font.size // 2
-        best: dict[int, float] = {}
-        start, end = found.segments.T
-        for index in np.flatnonzero((start <= time) & (time < end)):
-            best.setdefault(int(found.labels[index]), found.scores[index])
-        top, height = pad, self.font.size + 2 * pad
-        for label, score in best.items():
-            text = f'{self.names[label]}  {score:.2f}'
-            right, bottom = 4 * pad + self.font.getlength(text), top + height - 1
-            draw.rectangle((pad, top, right, bottom), _PANEL)
-            draw.rectangle((pad, top, 2 * pad - 1, bottom), class_color(label))
-            draw.text((3 * pad, top + height / 2), text, _TEXT, self.font, anchor='lm')
-            top += height + pad // 3
-            if top + height > image.shape[0]:
-                break
-        x = self._x(time)
-        draw.rectangle((x, image.shape[0] + 2, x + 1, canvas.height - 3), 'white')
-        return np.asarray(canvas)
-
-    def _x(self, time: float) -> int:
-        """Pixel of a time in the panel."""
-        room = self.size[0] - self.font.size // 2 - 1 - self.left
-        share = np.clip(time / max(self.duration, 1e-6), 0, 1)
-        return self.left + round(float(share) * room)
+    for position, label in enumerate(labels):
+        top = height + pad + position * row
+        draw.text((pad, top + row / 2), names[label], _TEXT, **text)
+        # The track covers the end of a name that is too long.
+        draw.rectangle((left - pad, top, width, top + row), _PANEL)
+        draw.rectangle((left, top + 3, width - pad - 1, top + row - 4), _TRACK)
+        # The best come last, on top.
+        for index in np.flatnonzero(found.labels == label)[::-1]:
+            x0, x1 = map(x_of, found.segments[index])
+            strength = 0.35 + 0.65 * np.clip(found.scores[index], 0, 1)
+            fill = f'{class_color(label)}{round(255 * strength):02x}'
+            draw.rectangle((x0, top + 3, max(x1, x0 + 1), top + row - 4), fill)
+    x = x_of(time)
+    draw.rectangle((x, height + 2, x + 1, canvas.height - 3), 'white')
+    # What happens now, each class once.
+    (start, end), best = found.segments.T, {}
+    for index in np.flatnonzero((start <= time) & (time < end)):
+        best.setdefault(int(found.labels[index]), found.scores[index])
+    step = size + 2 * pad + pad // 3
+    for top, label in zip(range(pad, height - step, step), best, strict=False):
+        words = f'{names[label]}  {best[label]:.2f}'
+        right, bottom = 4 * pad + font.getlength(words), top + size + 2 * pad - 1
+        draw.rectangle((pad, top, right, bottom), _PANEL)
+        draw.rectangle((pad, top, 2 * pad - 1, bottom), class_color(label))
+        draw.text((3 * pad, top + size / 2 + pad), words, _TEXT, **text)
+    return np.asarray(canvas)
 
 
 def _encode(source: str, path: Path, draw: Draw, crf: int = 23) -> None:

@@ -9,7 +9,7 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -113,20 +113,17 @@ def infer_videos(
     annotations = None
     if ann_file is not None:
         annotations = load_annotations(os.fspath(ann_file), on_invalid='clamp')
-    videos, out_dir = find_videos(inputs, reserved=[_ALL]), Path(out_dir)
-    endings = {kind: end for kind, (end, _) in FORMATS.items() if kind in formats}
-    files = {
-        name: {kind: out_dir / f'{name}{end}' for kind, end in endings.items()}
-        for name in videos
-    }
-    results = {os.path.realpath(f) for own in files.values() for f in own.values()}
+    videos, out_dir = find_videos(inputs), Path(out_dir)
+    chosen = [FORMATS[kind] for kind in FORMATS if kind in formats]
+    files = {name: [out_dir / f'{name}{end}' for end, _ in chosen] for name in videos}
+    results = {os.path.realpath(file) for own in files.values() for file in own}
     for path in videos.values():
         if os.path.realpath(path) in results:
             raise UserError(f'{path} would be overwritten. Remedy: another --out')
     settings = dict(
         version=__version__,
-        formats=sorted(endings),
-        selection=[selection.score_thr, selection.top_k, selection.classes],
+        formats=sorted(formats),
+        selection=vars(selection),
         annotations=_file_stamp(ann_file),
         config=inferencer.cfg.pretty_text,
         weights=_file_stamp(inferencer.weights),
@@ -142,7 +139,7 @@ def infer_videos(
             finished = out_dir / '.finished' / f'{name}.json'
             if (
                 not overwrite
-                and all(file.is_file() for file in (finished, *files[name].values()))
+                and all(file.is_file() for file in (finished, *files[name]))
                 and finished.read_text('utf-8', 'replace') == stamp
             ):
                 report.skipped.append(name)
@@ -154,9 +151,9 @@ def infer_videos(
                 result = inferencer(path, video_id=name, report=progress.windows)
                 if annotations is not None:
                     result = result.with_ground_truth(annotations)
-                for kind, file in files[name].items():
-                    progress.begin(f'{kind} {name}')
-                    FORMATS[kind][1](result, file, selection)
+                for (_, write), file in zip(chosen, files[name], strict=True):
+                    progress.begin(file.name)
+                    write(result, file, selection)
                 with atomic_write(finished) as temporary:
                     temporary.write_text(stamp, 'utf-8')
             # Whatever is wrong with this video, the next one may be fine.
@@ -175,9 +172,9 @@ def infer_videos(
             notes = [f'  {name}: {warning}' for warning in result.warnings]
             progress.end('\n'.join([text, *notes]), 'yellow' if notes else '')
     reports = dist.all_gather_object(report)
-    if rank == 0 and len(videos) > 1 and 'json' in endings:
+    if rank == 0 and len(videos) > 1 and 'json' in formats:
         classes, found = inferencer.classes, {}
-        for path in (own['json'] for own in files.values()):
+        for path in (out_dir / f'{name}.json' for name in videos):
             if path.is_file():
                 found.update(load_detections(path, classes))
         dump_detections(out_dir / f'{_ALL}.json', found, classes)
@@ -198,9 +195,8 @@ class VideoProgress(Progress):
 
     def __init__(self, num_videos: int, prefix: str = '') -> None:
         terminal = Console(highlight=False, soft_wrap=True)
-        is_hidden = not terminal.is_terminal
-        super().__init__(console=terminal, transient=True, disable=is_hidden)
-        self._prefix = prefix
+        super().__init__(console=terminal, transient=True)
+        self.disable, self._prefix = not terminal.is_terminal, prefix
         self._videos = self.add_task('videos', total=num_videos)
         self._windows = self.add_task('', total=None, visible=False)
 
@@ -247,9 +243,7 @@ def join_processes(launcher: str = 'none') -> str | None:
     return f'cuda:{torch.cuda.current_device()}'
 
 
-def find_videos(
-    inputs: Sequence[str | os.PathLike], reserved: Iterable[str] = ()
-) -> dict[str, str]:
+def find_videos(inputs: Sequence[str | os.PathLike]) -> dict[str, str]:
     """Lists the videos that inputs stand for.
 
     Args:
@@ -258,11 +252,10 @@ def find_videos(
             line, relative to the file's folder; lines that begin with # are skipped).
             Videos that are results of an earlier run are left out of folders and
             patterns.
-        reserved: Names that no video may get.
 
     Returns:
         Files in order, each once, by the unique names that their results get: the name
-        of the file without its extension if that is enough.
+        of the file without its extension if that is enough. None is ``detections``.
 
     Raises:
         UserError: An input stands for nothing.
@@ -276,7 +269,7 @@ def find_videos(
         for path in found.values()
     }
     taken = Counter(form.casefold() for own in forms.values() for form in own)
-    taken.update(name.casefold() for name in reserved)
+    taken[_ALL] += 1
     names = {}
     for path, own in forms.items():
         free = (form for form in own if taken[form.casefold()] == 1)
@@ -288,18 +281,32 @@ def find_videos(
     return names
 
 
-def _expand(item: str) -> list[str]:
-    """The video files that one input stands for."""
-    path = Path(item)
-    if path.is_file():
-        return _read_list(path) if path.suffix in _LIST_SUFFIXES else [item]
-    problem = 'matches no file' if glob.has_magic(item) else 'does not exist'
-    files = glob.glob(item, recursive=True)
-    if path.is_dir():
-        shown = map(str, path.rglob('[!.]*'))
-        files = [name for name in shown if name.lower().endswith(VIDEO_EXTENSIONS)]
-        problem = 'holds no video'
-    found = [f for f in files if os.path.isfile(f) and not f.endswith(_RESULTS)]
+def _expand(item: str, list_file: Path | None = None) -> list[str]:
+    """The video files that an input, or a line of a list file, stands for."""
+    root = list_file.parent if list_file else Path()
+    path, is_list = root / item, item.endswith(_LIST_SUFFIXES)
+    if is_list and list_file:
+        raise UserError(f'list file {list_file} names another list, {item}')
+    if is_list and path.is_file():
+        try:
+            lines = map(str.strip, path.read_text(encoding='utf-8-sig').splitlines())
+        except UnicodeDecodeError as error:
+            raise UserError(f'list file {path} is not UTF-8 text: {error}') from error
+        entries = [line for line in lines if line and not line.startswith('#')]
+        if not entries:
+            raise UserError(f'list file {path} names no video')
+        return [file for entry in entries for file in _expand(entry, path)]
+    files, problem = path.rglob('[!.]*'), 'holds no video'
+    if not path.is_dir():
+        is_pattern = glob.has_magic(item) and not path.exists()
+        # A missing file of a list is a broken video: the others are not held up by it.
+        if path.is_file() or (list_file and not is_pattern):
+            return [str(path)]
+        problem = 'matches no file' if is_pattern else 'does not exist'
+        files = (root / f for f in glob.glob(item, root_dir=root, recursive=True))
+    found = [str(file) for file in files if file.is_file()]
+    ends = VIDEO_EXTENSIONS if path.is_dir() else ''
+    found = [f for f in found if f.lower().endswith(ends) and not f.endswith(_RESULTS)]
     if not found:
         raise UserError(
             f'input {item} {problem}. Remedy: give video files, folders with '
@@ -307,25 +314,6 @@ def _expand(item: str) -> list[str]:
             'or a .txt file with one of these per line'
         )
     return sorted(found)
-
-
-def _read_list(path: Path) -> list[str]:
-    try:
-        lines = map(str.strip, path.read_text(encoding='utf-8-sig').splitlines())
-    except UnicodeDecodeError as error:
-        raise UserError(f'list file {path} is not UTF-8 text: {error}') from error
-    found = []
-    for entry in (line for line in lines if line and not line.startswith('#')):
-        target = path.parent / entry
-        if target.suffix in _LIST_SUFFIXES:
-            raise UserError(f'list file {path} names another list, {entry}')
-        # A missing file is a broken video: the others are not held up by it.
-        is_pattern = glob.has_magic(entry) and not target.exists()
-        several = target.is_dir() or is_pattern
-        found += _expand(str(target)) if several else [str(target)]
-    if not found:
-        raise UserError(f'list file {path} names no video')
-    return found
 
 
 def _file_stamp(path: str | os.PathLike | None) -> list | None:

@@ -13,6 +13,7 @@ from urllib.parse import quote
 import cv2
 import jinja2
 import numpy as np
+import pandas as pd
 
 from ..datasets.video import VideoReader, VideoReadError
 from ..structures import Segments, pairwise_tiou
@@ -58,34 +59,30 @@ def write_report(
         write_preview(shown.path, video)
         data['first_frame'] = 0.0
     if video and video.stat().st_size > max_embedded:
-        source = relative_url(video, path.parent)
+        relative = os.path.relpath(video.resolve(), path.parent.resolve())
+        # Quotes colons too: "a:b.mp4" is no scheme.
+        source = quote(Path(relative).as_posix())
     elif video:
         embedded = _base64(video.read_bytes())
         if video != Path(shown.path):
             video.unlink()
-    page = _render(
-        name=shown.video_id,
-        data=dict(data, threshold=selection.score_thr),
-        source=source,
-        embedded=embedded,
-        warnings=shown.warnings,
-    )
+    values = dict(source=source, embedded=embedded, warnings=shown.warnings)
+    values.update(name=shown.video_id, data=dict(data, threshold=selection.score_thr))
+    for kind in ('html', 'css', 'js'):
+        values[kind] = (_TEMPLATES / f'report.{kind}').read_text(encoding='utf-8')
+        # Only its own style and script may run in the page.
+        digest = hashlib.sha256(values[kind].encode()).digest()
+        values[f'{kind}_hash'] = _base64(digest)
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    page = environment.from_string(values['html']).render(values)
     with atomic_write(path) as temporary:
         temporary.write_text(page, encoding='utf-8')
-
-
-def relative_url(target: Path, folder: Path) -> str:
-    """Returns the address of a file as seen from the folder of a page, quoted."""
-    relative = os.path.relpath(target.resolve(), folder.resolve())
-    # Quotes colons too: "a:b.mp4" is no scheme.
-    return quote(Path(relative).as_posix())
 
 
 def _data(shown: VideoResult) -> dict[str, Any]:
     """Everything that the script of the page works on."""
     found, truth = shown.detections, shown.ground_truth
-    detections, labels = _rows(found), {*found.labels.tolist()}
-    tiou = np.zeros(len(found))
+    tiou, labels = np.zeros(len(found)), {*found.labels.tolist()}
     if truth is not None:
         labels |= {*truth.labels.tolist()}
         same = found.labels[:, None] == truth.labels
@@ -93,11 +90,10 @@ def _data(shown: VideoResult) -> dict[str, Any]:
         tiou = both.max(axis=1, initial=0.0)
     # Boundaries that look the same share a picture.
     times = np.round(found.segments, 1).tolist() if shown.path else [()] * len(found)
-    wanted = dict.fromkeys(time for pair in times for time in pair)
-    places = {time: i for i, time in enumerate(list(wanted)[:_MAX_THUMBNAILS])}
-    for index, (row, pair) in enumerate(zip(detections, times, strict=True)):
-        row.update(score=round(found.scores[index], 4), tiou=round(tiou[index], 3))
-        row['thumbs'] = [places[time] for time in pair if places.keys() >= {*pair}]
+    wanted = list(dict.fromkeys(time for pair in times for time in pair))
+    places = {time: i for i, time in enumerate(wanted[:_MAX_THUMBNAILS])}
+    thumbs = [[places[t] for t in pair if {*pair} <= places.keys()] for pair in times]
+    columns = dict(score=np.round(found.scores, 4), tiou=np.round(tiou, 3))
     return dict(
         duration=round(shown.duration, 3),
         first_frame=round(shown.first_frame_s, 3),
@@ -106,18 +102,17 @@ def _data(shown: VideoResult) -> dict[str, Any]:
             label: dict(name=shown.classes[label], color=class_color(label))
             for label in sorted(labels)
         },
-        detections=detections,
+        detections=_rows(found, thumbs=thumbs, **columns),
         truth=None if truth is None else _rows(truth),
         pictures=_thumbnails(shown.path, list(places)) if places else [],
     )
 
 
-def _rows(actions: Segments) -> list[dict[str, Any]]:
-    columns = np.round(actions.segments, 3).tolist(), actions.labels.tolist()
-    return [
-        dict(start=start, end=end, label=label)
-        for (start, end), label in zip(*columns, strict=True)
-    ]
+def _rows(actions: Segments, **columns: Any) -> list[dict[str, Any]]:
+    """Actions, and what else is known of each of them."""
+    start, end = np.round(actions.segments, 3).T
+    table = pd.DataFrame(dict(start=start, end=end, label=actions.labels, **columns))
+    return table.to_dict('records')
 
 
 def _thumbnails(path: str, times: list[float]) -> list[str]:
@@ -135,16 +130,6 @@ def _thumbnails(path: str, times: list[float]) -> list[str]:
             jpeg = cv2.imencode('.jpg', image, quality)[1].tobytes()
             pictures[time] = f'data:image/jpeg;base64,{_base64(jpeg)}'
     return list(pictures.values())
-
-
-def _render(**values: object) -> str:
-    """Fills the template; only its own style and script may run in the page."""
-    for kind in ('html', 'css', 'js'):
-        values[kind] = (_TEMPLATES / f'report.{kind}').read_text(encoding='utf-8')
-        digest = hashlib.sha256(values[kind].encode()).digest()
-        values[f'{kind}_hash'] = _base64(digest)
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    return environment.from_string(values['html']).render(values)
 
 
 def _base64(content: bytes) -> str:

@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 from mmengine.logging import print_log
 
-from ..datasets.sources import VIDEO_EXTENSIONS
+from ..datasets.sources import SourceFinder
 from ..datasets.video import VideoReader
 from ..evaluation.functional.detections import dump_detections, load_detections
 from ..structures import Annotations, Segments, load_annotations
@@ -144,14 +144,14 @@ def write_subtitles(result: VideoResult, path: Path, selection: Selection) -> No
     is_vtt = path.suffix == '.vtt'
     blocks = ['WEBVTT\n'] if is_vtt else []
     for number, (*times, actions) in enumerate(cues(selection(result)), start=1):
-        lines = [' --> '.join(_clock(time, '.' if is_vtt else ',') for time in times)]
+        lines = [] if is_vtt else [f'{number}']
+        lines += [' --> '.join(_clock(time, '.' if is_vtt else ',') for time in times)]
         for name, score in actions.items():
             # One line, without what ends a cue.
             name = ' '.join(name.split()).replace('-->', '→')
-            if is_vtt:
-                name = html.escape(name, quote=False)
+            name = html.escape(name, quote=False) if is_vtt else name
             lines.append(f'{name} ({score:.2f})')
-        blocks.append('\n'.join([*([] if is_vtt else [str(number)]), *lines, '']))
+        blocks.append('\n'.join([*lines, '']))
     with atomic_write(path) as temporary:
         temporary.write_text('\n'.join(blocks), encoding='utf-8')
 
@@ -228,20 +228,18 @@ def plot_timelines(
     if missing:
         raise ValueError(f'{ann_file} has no video {", ".join(missing)}')
     timelines = []
-    for name in video_ids:
-        video, frames = videos[name], []
+    for name, video in ((name, videos[name]) for name in video_ids):
         found = detections.get(name, Segments.empty(with_scores=True))
         ends = [*video.actions.segments[:, 1], *found.segments[:, 1]]
         duration = max(ends, default=0.0) if video.duration is None else video.duration
+        path, frames = None, []
         if video_dir is not None:
-            # The file that is annotated, else one that is named by the id.
-            files = [video.file] * bool(video.file)
-            files += [f'{name}{suffix}' for suffix in VIDEO_EXTENSIONS]
-            paths = [p for f in files if (p := Path(video_dir, f)).is_file()]
-            if paths:
-                frames = read_strip(paths[0], duration)
-            else:
-                print_log(f'{video_dir}: no file of video {name}', logger='current')
+            finder = SourceFinder(os.fspath(video_dir), 'video')
+            path = finder.find(name, video.file) or finder.find(name)
+        if path is not None:
+            frames = read_strip(path, duration)
+        elif video_dir is not None:
+            print_log(f'{video_dir}: no file of video {name}', logger='current')
         timelines.append(Timeline(name, duration, found, video.actions, frames))
     draw_timelines(out_path, timelines, annotations.classes, score_thr, title)
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import csv
-import re
 from dataclasses import replace
 
 import cv2
@@ -42,18 +41,15 @@ def written(tmp_path):
     return write
 
 
-@pytest.mark.parametrize(
-    ('seconds', 'text'),
-    [
-        (0.0004, ''),
-        (3723.4567, '00:00:00,000 --> 01:02:03,457'),
-        (59.9996, '00:00:00,000 --> 00:01:00,000'),
-        (360000, '00:00:00,000 --> 100:00:00,000'),
-    ],
-)
-def test_times_are_rounded_to_milliseconds(seconds, text, written):
-    found = written('subtitles', result((0, seconds, 0, 1.0)), 'v.srt')
-    assert found[2:].partition('\n')[0] == text
+def test_times_are_rounded_to_milliseconds(written):
+    for seconds, end in (
+        (3723.4567, '01:02:03,457'),
+        (59.9996, '00:01:00,000'),
+        (360000, '100:00:00,000'),
+    ):
+        found = written('subtitles', result((0, seconds, 0, 1.0)), 'v.srt')
+        assert found.startswith(f'1\n00:00:00,000 --> {end}\n')
+    assert written('subtitles', result((0, 0.0004, 0, 1.0)), 'v.srt') == ''
 
 
 def test_cues_name_all_that_happens():
@@ -70,14 +66,10 @@ def test_cues_name_all_that_happens():
     assert cues(result((1.0, 1.0001, 0, 0.5))) == []
 
 
-@given(
-    st.lists(
-        st.tuples(
-            st.integers(0, 60), st.integers(1, 40), st.integers(0, 2), st.floats(0, 1)
-        ),
-        max_size=15,
-    )
-)
+NUMBERS = st.integers(0, 60), st.integers(1, 40), st.integers(0, 2), st.floats(0, 1)
+
+
+@given(st.lists(st.tuples(*NUMBERS), max_size=15))
 def test_cues_are_disjoint_and_cover_the_detections(rows):
     shown = result(*[(s / 4, (s + n) / 4, label, p) for s, n, label, p in rows])
     found = cues(shown)
@@ -128,17 +120,11 @@ def test_json_is_not_rounded(written, tmp_path):
     assert (found.scores[0], found.labels[0]) == (1 / 7, 1)
 
 
-@pytest.mark.parametrize(
-    ('kind', 'name', 'start'),
-    [
-        ('csv', 'v.csv', 'video,'),
-        ('subtitles', 'v.srt', '$'),
-        ('subtitles', 'v.vtt', 'WEBVTT'),
-        ('json', 'v.json', r'\{'),
-    ],
-)
-def test_nothing_detected_is_a_valid_file(kind, name, start, written):
-    assert re.match(start, written(kind, result(), name))
+def test_nothing_detected_is_a_valid_file(written):
+    assert written('csv', result(), 'v.csv') == 'video,start,end,label,score\r\n'
+    assert written('subtitles', result(), 'v.srt') == ''
+    assert written('subtitles', result(), 'v.vtt') == 'WEBVTT\n'
+    assert written('json', result(), 'v.json').startswith('{')
 
 
 def test_timeline_picture_with_and_without_frames(tmp_path, make_video):
@@ -150,18 +136,15 @@ def test_timeline_picture_with_and_without_frames(tmp_path, make_video):
     assert len(frames) > len(plain) + 60
 
 
-@pytest.mark.parametrize(
-    ('options', 'scores'),
-    [
-        (dict(), [0.9, 0.7, 0.4]),
-        (dict(score_thr=0.7), [0.9, 0.7]),
-        (dict(top_k=1), [0.9]),
-        (dict(classes=('run',)), [0.9, 0.4]),
-        (dict(classes=('sit',)), []),
-    ],
-)
-def test_selection(options, scores):
-    assert Selection(**options)(EXAMPLE).detections.scores.tolist() == scores
+def test_selection():
+    def scores(**options):
+        return Selection(**options)(EXAMPLE).detections.scores.tolist()
+
+    assert scores() == [0.9, 0.7, 0.4]
+    assert scores(score_thr=0.7) == [0.9, 0.7]
+    assert scores(top_k=1) == [0.9]
+    assert scores(classes=('run',)) == [0.9, 0.4]
+    assert scores(classes=('sit',)) == []
 
 
 def test_unusable_selections_are_refused():

@@ -19,23 +19,17 @@ from mmtal_mts.utils import UserError
 from mmtal_mts.visualization import TALVisualizer
 
 T, FPS = 32, 10.0
-HEAD = dict(
-    type='BoundaryRefineHead',
-    num_classes=2,
-    channels=32,
-    loss_cls=dict(type='SoftmaxFocalLoss'),
-    loss_loc=dict(type='SegmentSmoothL1Loss'),
-    loss_quality=dict(type='QualityBCELoss'),
-)
+HEAD = dict(type='BoundaryRefineHead', num_classes=2, channels=32)
+LOSSES = dict(cls='SoftmaxFocal', loc='SegmentSmoothL1', quality='QualityBCE')
+HEAD |= {f'loss_{name}': dict(type=f'{kind}Loss') for name, kind in LOSSES.items()}
 
 
 def raw_outputs(scores=((0, 0.9), (0, 0.8), (1, 0.6))):
     """Three locations: two see the same action, one sees another of class 1."""
-    logits = torch.full((1, 3, 3), -20.0)
+    # The softmax of (x, 0) is the score; the quality is 1.
+    logits = torch.tensor([[[-20.0, -20.0, 0.0]] * 3])
     for location, (label, score) in enumerate(scores):
-        # The softmax of (x, 0) is the score; the quality is 1.
         logits[0, location, label] = float(np.log(score / (1 - score)))
-        logits[0, location, 2] = 0.0
     return dict(
         points=torch.tensor([10.0, 12.0, 24.0]),
         coarse_distances=torch.tensor([[[5.0, 5.0], [7.0, 3.0], [4.0, 20.0]]]),
@@ -144,14 +138,11 @@ def test_only_the_best_detections_are_drawn_or_none():
     assert len(found.segments) == len(found.coarse_segments) == 0
 
 
-def test_other_models_and_visualizers_are_refused(watch):
+def test_other_models_and_visualizers_and_unusable_numbers_are_refused(watch):
     with pytest.raises(UserError, match='Linear keeps no raw outputs'):
         watch(model=torch.nn.Linear(1, 1))
     with pytest.raises(UserError, match="is Visualizer. .*type='TALVisualizer'"):
         watch(visualizer=Visualizer)
-
-
-@pytest.mark.parametrize('name', ['interval', 'max_windows', 'max_detections', 'sigma'])
-def test_unusable_numbers_are_refused(name):
-    with pytest.raises(ValueError, match=f'{name}=0'):
-        DetectionVisualizationHook(**{name: 0})
+    for name in ('interval', 'max_windows', 'max_detections', 'sigma'):
+        with pytest.raises(ValueError, match=f'{name}=0'):
+            DetectionVisualizationHook(**{name: 0})
