@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
@@ -278,16 +277,6 @@ def test_exports_as_one_operator():
     assert 'mmtal_mts.boundary_max_pooling.default' in targets
     inputs = example(length=77)
     assert torch.equal(program.module()(*inputs), vectorized_max_pooling(*inputs))
-
-
-@pytest.mark.filterwarnings('ignore::torch.jit.TracerWarning')
-def test_onnx_gets_standard_operators():
-    pytest.importorskip('onnx')
-    file = io.BytesIO()
-    with torch.no_grad():
-        torch.onnx.export(Pooling(), example(), file, dynamo=False)
-    assert b'GatherElements' in file.getvalue()
-    assert b'mmtal_mts' not in file.getvalue()
 
 
 @each_device

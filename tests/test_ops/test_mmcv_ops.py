@@ -30,7 +30,7 @@ def as_boxes(segments: torch.Tensor) -> torch.Tensor:
 
 
 @pytest.mark.parametrize(
-    ('method', 'name_in_mmcv', 'settings'),
+    ('method', 'theirs', 'settings'),
     [
         ('gaussian', 'gaussian', dict(sigma=0.5)),
         ('gaussian', 'gaussian', dict(sigma=0.1)),
@@ -38,16 +38,14 @@ def as_boxes(segments: torch.Tensor) -> torch.Tensor:
         ('hard', 'naive', dict(iou_threshold=0.4)),
     ],
 )
-def test_soft_nms_decays_as_that_of_mmcv(method, name_in_mmcv, settings):
+def test_soft_nms_decays_as_that_of_mmcv(method, theirs, settings):
     from mmcv.ops import soft_nms
 
     segments, scores = random_segments(200)
-    kept_segments, kept_scores, kept = soft_nms_1d(
-        segments, scores, method=method, min_score=0.02, **settings
-    )
-    boxes, index = soft_nms(
-        as_boxes(segments), scores, method=name_in_mmcv, min_score=0.02, **settings
-    )
+    settings = dict(settings, min_score=0.02)
+    found = soft_nms_1d(segments, scores, method=method, **settings)
+    kept_segments, kept_scores, kept = found
+    boxes, index = soft_nms(as_boxes(segments), scores, method=theirs, **settings)
     assert 10 < len(kept) < 200
     assert kept.tolist() == index.tolist()
     torch.testing.assert_close(kept_scores, boxes[:, 4], rtol=1e-4, atol=1e-6)
@@ -72,12 +70,8 @@ def test_classes_are_suppressed_one_by_one_as_in_batched_nms():
     found = Segments(segments.numpy(), labels.numpy(), scores.numpy())
     test_cfg = dict(nms=dict(sigma=0.4, min_score=0.05))
     merged = merge_windows([found], None, test_cfg)
-    boxes, index = batched_nms(
-        as_boxes(segments),
-        scores,
-        labels,
-        dict(type='soft_nms', method='gaussian', sigma=0.4, min_score=0.05),
-    )
+    settings = dict(type='soft_nms', method='gaussian', sigma=0.4, min_score=0.05)
+    boxes, index = batched_nms(as_boxes(segments), scores, labels, settings)
     assert len(merged.scores) == len(index) < 240
     np.testing.assert_array_equal(merged.labels, labels[index])
     np.testing.assert_allclose(merged.scores, boxes[:, 4], rtol=1e-3)

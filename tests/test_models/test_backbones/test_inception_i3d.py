@@ -10,7 +10,6 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
-from mmaction.registry import MODELS
 from mmengine.logging import MMLogger
 from plain_baselines import make_plain
 from torch.autograd import grad
@@ -32,24 +31,6 @@ def test_same_padding_gives_ceil_length_with_least_padding(size, kernel, stride)
     # One position less of padding would lose an output position (or there is none).
     if front + behind:
         assert (size + front + behind - 1 - kernel) // stride + 1 < out
-
-
-def test_full_network_has_the_published_size():
-    net = MODELS.build(dict(type='InceptionI3D'))
-    # Inception v1 inflated, up to Mixed_5c, with the affine batch norms.
-    assert sum(p.numel() for p in net.parameters()) == 12_287_264
-    assert net.out_channels == (832, 1024)
-
-
-@pytest.mark.parametrize('size', [(16, 32, 32), (13, 33, 47), (1, 32, 32)])
-def test_endpoints_have_ceil_sizes(size):
-    net = InceptionI3D(width=0.125).eval()
-    with torch.no_grad():
-        fine, coarse = net(torch.randn(1, 3, *size))
-    # To halve again and again, rounding up, is to divide and round up once.
-    t, h, w = size
-    assert fine.shape == (1, 104, -(-t // 4), -(-h // 16), -(-w // 16))
-    assert coarse.shape == (1, 128, -(-t // 8), -(-h // 32), -(-w // 32))
 
 
 @pytest.mark.parametrize(

@@ -45,12 +45,6 @@ def predict(score_thr, *, offsets=(0.0, 0.0), **metainfo):
     return head.predict_by_feat(raw(offsets), 100, clips, dict(score_thr=score_thr))[0]
 
 
-def test_scores_of_equation_13_by_hand():
-    segments, scores = BoundaryRefineHead(2, 8, num_groups=2).decode(raw(), 100)
-    assert segments.tolist() == [[[6.0, 16.0]]]
-    assert_close(scores, torch.tensor([[[0.2, 0.1]]]))  # quality 0.5
-
-
 def test_detections_are_in_seconds_of_the_video():
     found = predict(0.15, offset=50)
     assert_close(found.segments, torch.tensor([[5.6, 6.6]]))
@@ -68,9 +62,8 @@ def test_nothing_above_the_threshold_and_reversed_segments_are_dropped():
 def test_video_scores_turn_detections_into_classes():
     segments = torch.tensor([[0.0, 4.0], [2.0, 6.0]])
     scores = torch.tensor([[0.5], [0.2]])
-    clip = sample(
-        offset=10, fps=2.0, video_scores=dict(labels=[3, 9], scores=[0.8, 0.1])
-    )
+    video_scores = dict(labels=[3, 9], scores=[0.8, 0.1])
+    clip = sample(offset=10, fps=2.0, video_scores=video_scores)
     found = select_detections(segments, scores, clip, dict(score_thr=0.1))
     assert found.labels.tolist() == [3, 3, 9, 9]
     assert found.segments.tolist() == [[5, 7], [6, 8]] * 2

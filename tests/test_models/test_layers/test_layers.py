@@ -44,16 +44,6 @@ def test_same_conv1d_values_by_hand():
     assert conv(x).tolist() == [[[321.5, 43.5]]]
 
 
-def test_conv_norm_relu_is_conv_then_group_norm_then_relu():
-    unit = ConvNormReLU1d(4, 8, 3, 1, num_groups=2)
-    x = torch.randn(2, 4, 5)
-    y = F.conv1d(x, unit.conv.weight, unit.conv.bias, padding=1)
-    grouped = y.reshape(2, 2, -1)
-    var, mean = torch.var_mean(grouped, -1, correction=0, keepdim=True)
-    expected = ((grouped - mean) / (var + 1e-5).sqrt()).reshape(2, 8, 5).relu()
-    assert_close(unit(x), expected)
-
-
 def test_patches_are_cut_row_by_row():
     embedding = FramePatchEmbedding(2, 4, in_channels=1, embed_dims=4)
     embedding.projection.weight.data.copy_(torch.eye(4))
