@@ -19,14 +19,7 @@ import av
 import numpy as np
 from av.error import FFmpegError
 
-from ..structures.timebase import (
-    FrameTimes,
-    exact_rate,
-    frames_to_seconds,
-    length_tolerance_s,
-    times_from_stamps,
-    unwrap_stamps,
-)
+from ..structures import timebase
 from ..utils.io import atomic_write
 
 Prepare = Callable[[np.ndarray], np.ndarray]
@@ -273,8 +266,8 @@ def _scan(path: str, modified: int, size: int, default_fps: float | None) -> tup
     first_frame_s, last_s, ordered, keys = 0.0, None, None, [0]
     with _open(path) as container:
         stream = container.streams.video[0]
-        average = stream.average_rate or stream.guessed_rate
-        rate, tick = exact_rate(float(average)) if average else None, stream.time_base
+        average, tick = stream.average_rate or stream.guessed_rate, stream.time_base
+        rate = timebase.exact_rate(float(average)) if average else None
         if stream.start_time and container.start_time is not None:
             begin = float(stream.start_time * tick)
             first_frame_s = max(begin - container.start_time / av.time_base, 0.0)
@@ -288,7 +281,7 @@ def _scan(path: str, modified: int, size: int, default_fps: float | None) -> tup
     stamps = [pts for pts, _, _, _ in packets]
     decoding = [pts if dts is None else dts for pts, dts, _, _ in packets]
     if None not in stamps and tick:
-        unwrapped = unwrap_stamps(stamps, decoding, tick, rate)
+        unwrapped = timebase.unwrap_stamps(stamps, decoding, tick, rate)
         last = packets[int(np.argmax(unwrapped))][2]
         last_s = last * tick if last else None
         # Without unique time stamps frames can only be counted from the beginning.
@@ -297,15 +290,15 @@ def _scan(path: str, modified: int, size: int, default_fps: float | None) -> tup
             key_stamps = [pts for pts, _, _, is_key in packets if is_key]
             keys += np.sort(np.searchsorted(ordered, key_stamps)).tolist()
         stamps = unwrapped
-    times = times_from_stamps(stamps, tick, rate, last_s)
+    times = timebase.times_from_stamps(stamps, tick, rate, last_s)
     if times is None and default_fps is None:
         raise VideoReadError(
             f'{path}: the file does not tell its frame rate; add "fps" to its entry in '
             'the annotation and give the annotation'
         )
-    times = times or FrameTimes(len(packets), default_fps)
+    times = times or timebase.FrameTimes(len(packets), default_fps)
     announced_s = announced_duration_s(path)
-    if announced_s - times.duration_s > length_tolerance_s(announced_s):
+    if announced_s - times.duration_s > timebase.length_tolerance_s(announced_s):
         warnings.append(
             f'ends at {times.duration_s:.2f} s, though its header announces '
             f'{announced_s:.2f} s'
@@ -359,7 +352,7 @@ def announced_duration_s(path: str) -> float:
             lengths.append(container.duration / av.time_base)
         rate = stream.average_rate or stream.guessed_rate
         if rate:
-            lengths.append(frames_to_seconds(stream.frames, float(rate)))
+            lengths.append(timebase.frames_to_seconds(stream.frames, float(rate)))
     return max(lengths)
 
 

@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import count
+from itertools import count, takewhile
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..structures import Segments
-from ..structures.timebase import (
-    FrameTimes,
-    frames_to_seconds,
-    length_tolerance_s,
-    mean_rate,
-    seconds_to_frames,
-)
+from ..structures import Segments, timebase
 from .video import Prepare, VideoReader, VideoReadError
 
 
@@ -136,7 +129,7 @@ def cut_video(
     num_frames, start = facts['num_sampled_frames'], facts.get('grid_start_f', 0)
     # The last, incomplete sampling interval is in no window; an action that ends there
     # ends with the last window.
-    segments = seconds_to_frames(actions.segments, facts['sample_fps']) - start
+    segments = timebase.seconds_to_frames(actions.segments, facts['sample_fps']) - start
     segments = np.clip(segments, 0, num_frames)
     valid = segments[:, 1] > segments[:, 0]
     segments, labels = segments[valid], actions.labels[valid]
@@ -197,9 +190,9 @@ class ArrayReader(VideoReader):
             raise VideoReadError('there is no frame')
 
     @property
-    def times(self) -> FrameTimes:
+    def times(self) -> timebase.FrameTimes:
         """When each frame is shown; of a generator those that were read so far."""
-        return FrameTimes(self.num_frames or self._num_made, self.fps)
+        return timebase.FrameTimes(self.num_frames or self._num_made, self.fps)
 
     def reaches(self, index: int) -> bool:
         """Whether there is a frame of this number; a generator is read up to it."""
@@ -220,6 +213,11 @@ class ArrayReader(VideoReader):
             first = min(indices, default=0)
             self._images = {i: x for i, x in self._images.items() if i >= first}
         return super().read(indices, prepare)
+
+    def frames(self) -> Iterator[tuple[int, np.ndarray]]:
+        """Yields number and picture of all frames, in order."""
+        for index in takewhile(self.reaches, count()):
+            yield index, self.read([index])[0]
 
     def _frame(self, index: int) -> np.ndarray | None:
         if not self.reaches(index):
@@ -285,7 +283,7 @@ def video_windows(
                 f'{video_id}: the number of frames is not known in advance, but the '
                 'config samples a fixed number per video. Remedy: give an array'
             )
-        sample_fps = mean_rate(num_frames_per_video, reader.duration_s)
+        sample_fps = timebase.mean_rate(num_frames_per_video, reader.duration_s)
     stride = window_stride or max(clip_len // 2, 1)
 
     def item(offset: int, num_frames: int) -> dict[str, Any]:
@@ -330,7 +328,7 @@ def video_windows(
 
 
 def complete_frames(
-    frames: Sequence[np.ndarray], indices: np.ndarray, times: FrameTimes, path: str
+    path: str, times: timebase.FrameTimes, indices: np.ndarray, frames: list[np.ndarray]
 ) -> list[np.ndarray]:
     """Repeats the last frame where a file lacks a few of the ``indices`` at its end.
 
@@ -339,8 +337,9 @@ def complete_frames(
     found = len(frames)
     if found == len(indices):
         return list(frames)
-    lacking_s = frames_to_seconds(int(indices[-1] - indices[found - 1]), times.fps)
-    if not found or lacking_s > length_tolerance_s(times.duration_s):
+    num_lacking = int(indices[-1] - indices[found - 1])
+    lacking_s = timebase.frames_to_seconds(num_lacking, times.fps)
+    if not found or lacking_s > timebase.length_tolerance_s(times.duration_s):
         raise VideoReadError(
             f'{path}: damaged or cut off at frame {indices[found]} of '
             f'{times.num_frames}'

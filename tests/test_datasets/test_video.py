@@ -50,13 +50,12 @@ def test_frames_come_in_the_order_that_was_asked_for():
 
 
 def test_overlapping_calls_decode_each_frame_once():
-    prepared = []
+    prepared, reader = [], VideoReader(VIDEO)
 
     def note(image):
         prepared.append(shown([image])[0])
         return image[::2]
 
-    reader = VideoReader(VIDEO)
     for first in (0, 5, 10):
         found = reader.read(range(first, first + 10), note)
         assert shown(found) == list(range(first, first + 10))
@@ -67,12 +66,9 @@ def test_overlapping_calls_decode_each_frame_once():
 
 
 def test_two_preparations_share_one_pass(monkeypatch):
-    calls = []
-    original = VideoReader._frame
+    calls, original = [], VideoReader._frame
     monkeypatch.setattr(
-        VideoReader,
-        '_frame',
-        lambda self, index: calls.append(index) or original(self, index),
+        VideoReader, '_frame', lambda self, i: calls.append(i) or original(self, i)
     )
     reader = VideoReader(VIDEO)
     for first in (0, 8, 16):
@@ -165,8 +161,8 @@ def test_after_a_seek_that_fails_reading_begins_anew(lands_late, monkeypatch):
     late = int(reader._stamps[33])
 
     class Container:
-        def __init__(self, container):
-            self.container = container
+        def __init__(self, path):
+            self.container = real(path)
 
         def __getattr__(self, name):
             return getattr(self.container, name)
@@ -178,7 +174,7 @@ def test_after_a_seek_that_fails_reading_begins_anew(lands_late, monkeypatch):
             self.container.seek(late, **more)
 
     real = av.open
-    monkeypatch.setattr(av, 'open', lambda path: Container(real(path)))
+    monkeypatch.setattr(av, 'open', Container)
     assert shown(reader.read([15, 20])) == [15, 20]
     assert sought == [reader._stamps[11]]
 
@@ -198,15 +194,15 @@ def test_what_is_no_video_names_the_file(content, message, tmp_path):
 def test_missing_file_and_file_without_pictures(tmp_path):
     with pytest.raises(VideoReadError, match='no such video file'):
         VideoReader(tmp_path / 'gone.mp4')
-    with av.open(str(tmp_path / 'sound.mp4'), 'w') as container:
+    path = tmp_path / 'sound.mp4'
+    with av.open(str(path), 'w') as container:
         stream = container.add_stream('aac', rate=16_000)
         silence = np.zeros((1, 1024), dtype=np.float32)
         frame = av.AudioFrame.from_ndarray(silence, 'fltp', 'mono')
         frame.rate = 16_000
-        container.mux(stream.encode(frame))
-        container.mux(stream.encode())
+        container.mux([*stream.encode(frame), *stream.encode()])
     with pytest.raises(VideoReadError, match='no video stream'):
-        VideoReader(tmp_path / 'sound.mp4')
+        VideoReader(path)
 
 
 def test_cut_file_gives_what_it_has_and_tells(tmp_path, make_video, number_of):
@@ -231,7 +227,7 @@ def test_damaged_middle_is_replaced_by_what_comes_after_it(tmp_path, make_video)
 
 
 def test_file_that_tells_no_rate(monkeypatch):
-    monkeypatch.setattr(video, 'times_from_stamps', lambda *facts: None)
+    monkeypatch.setattr(video.timebase, 'times_from_stamps', lambda *facts: None)
     video._scan.cache_clear()
     with pytest.raises(VideoReadError, match='does not tell its frame rate; add "fps"'):
         VideoReader(VIDEO)
@@ -243,7 +239,7 @@ def test_a_few_missing_frames_at_the_end_are_repeated():
     frames = [np.full((2, 2, 3), 20 + 5 * index, np.uint8) for index in indices]
 
     def complete(found):
-        return shown(complete_frames(frames[:found], indices, times, 'v.mp4'))
+        return shown(complete_frames('v.mp4', times, indices, frames[:found]))
 
     # 10 of 40 frames, a third of a second.
     assert complete(10) == [*range(2, 30, 3), 29, 29, 29]
@@ -285,6 +281,7 @@ def test_arrays_are_read_like_files():
     assert values(reader.read([3, 0, 7])) == [3, 0]
     assert values(reader.read([1], lambda image: 2 * image)) == [2]
     assert values(map(reader.at, [0.0, 0.05, 9.0])) == [0, 1, 4]
+    assert [index for index, _ in reader.frames()] == list(range(5))
 
 
 def test_generators_are_read_as_far_as_needed():

@@ -196,7 +196,7 @@ def sampled_clips(
                 # With the frame before it, for all that lacks up to the end.
                 known = last.get(modality, [])
                 rest = indices[begin - len(known) :]
-                whole = complete_frames(known + frames, rest, reader.times, reader.path)
+                whole = complete_frames(reader.path, reader.times, rest, known + frames)
                 frames = whole[len(known) :][: len(piece)]
             last[modality] = frames[-1:]
             yield modality, frames

@@ -13,12 +13,7 @@ from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 from mmengine.logging import print_log
 
-from ...structures.timebase import (
-    FrameTimes,
-    frames_to_seconds,
-    length_tolerance_s,
-    mean_rate,
-)
+from ...structures import timebase
 from ..flow import read_flow, scale_frame
 from ..sources import SourceFinder, read_record
 from ..stored import CHANNELS, open_array, open_images
@@ -151,14 +146,15 @@ class LoadClip(BaseTransform):
         if results['source_type'] == 'frames':
             template, start = results['filename_tmpl'], results['start_index']
             count, read = open_images(source, template, modality, start)
-            times = FrameTimes(count, fps or mean_rate(count, results['duration']))
+            fps = fps or timebase.mean_rate(count, results['duration'])
+            times = timebase.FrameTimes(count, fps)
         elif results['source_type'] == 'npy':
             array = open_array(source, modality)
-            times = FrameTimes(len(array), fps or sample_fps)
+            times = timebase.FrameTimes(len(array), fps or sample_fps)
             read = array.__getitem__
         else:
             reader = results.get('reader') or self._open(results)
-            times = FrameTimes(reader.num_frames, fps) if fps else reader.times
+            times = timebase.FrameTimes(reader.num_frames, fps) if fps else reader.times
         indices = self._plan(results, times)
         if results['source_type'] != 'video':
             return indices, [self._resize(np.asarray(img)) for img in read(indices)]
@@ -173,7 +169,7 @@ class LoadClip(BaseTransform):
             frames = [self._resize(field) for field in fields]
         try:
             # The end of a file may lack a few frames; more is damage.
-            frames = complete_frames(frames, indices, times, source)
+            frames = complete_frames(source, times, indices, frames)
         except VideoReadError:
             is_partial = frames and results.get('on_bad_video') == 'skip'
             if not is_partial and results.get('reader') is None:
@@ -189,13 +185,13 @@ class LoadClip(BaseTransform):
             self._reader = VideoReader(source, self.num_threads, fps)
         return self._reader
 
-    def _plan(self, results: dict, times: FrameTimes) -> np.ndarray:
+    def _plan(self, results: dict, times: timebase.FrameTimes) -> np.ndarray:
         """Finds the (M,) source frames of the window, and checks that they exist."""
         offset, source = results['window_offset'], results['source']
         count = min(results['clip_len'], results['num_sampled_frames'] - offset)
         indices = times.indices(offset, count, results['sample_fps'])
         duration, end = results['duration'], times.num_frames
-        tolerance_s = length_tolerance_s(duration)
+        tolerance_s = timebase.length_tolerance_s(duration)
         # The duration of an open video is its own.
         is_file = results.get('reader') is None
         if is_file and abs(times.duration_s - duration) > tolerance_s:
@@ -205,7 +201,7 @@ class LoadClip(BaseTransform):
                 f'{duration:.2f} s. Correct it, or the frame rate if the frames were '
                 'extracted at another one'
             )
-            beyond_s = frames_to_seconds(int(indices[-1]) + 1 - end, times.fps)
+            beyond_s = timebase.frames_to_seconds(int(indices[-1]) + 1 - end, times.fps)
             if beyond_s > tolerance_s:
                 indices = indices[: np.searchsorted(indices, end)]
                 if results.get('on_bad_video') != 'skip' or not len(indices):
