@@ -9,7 +9,7 @@ from itertools import product
 import assemble_timelines
 import numpy as np
 import pytest
-from assemble_timelines import assemble_dataset, letterbox, measure, read_clip, render
+from assemble_timelines import letterbox, measure, read_clip, render
 from clips import Clip, TimelineSettings, place_background, plan_timelines, read_clips
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -175,17 +175,21 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture
-def assemble(folder, tmp_path):
-    def run(**wanted):
-        clips = read_clips(folder / 'clips.json', folder)
-        settings = TimelineSettings(size=32, **wanted)
-        return assemble_dataset(clips, tmp_path, settings, progress=False)
+def assemble(folder, tmp_path, monkeypatch):
+    """Runs the tool with options of the command line."""
+
+    def run(options):
+        places = [str(folder / 'clips.json'), str(folder), str(tmp_path)]
+        options = f'--size 32 {options}'.split()
+        monkeypatch.setattr('sys.argv', ['assemble_timelines.py', *places, *options])
+        assemble_timelines.main()
 
     return run
 
 
 def test_annotations_agree_with_the_frames(assemble, tmp_path):
-    first, _ = assemble(fps=20, folds=2, gap=(0.5, 1.0))
+    assemble('--fps 20 --folds 2 --gap 0.5 1')
+    (first, _) = sorted(tmp_path.glob('annotations*.json'))
     annotations = load_annotations(str(first))
     assert annotations.classes == ('run', 'walk')
     subsets = {v.video_id: v.subset for v in annotations.videos.values()}
@@ -203,19 +207,22 @@ def test_annotations_agree_with_the_frames(assemble, tmp_path):
         np.testing.assert_array_equal(walker, inside)
 
 
-def test_a_second_call_makes_what_is_missing_and_the_same(assemble, tmp_path):
-    assemble(folds=2)
+def test_a_second_call_makes_what_is_missing_and_the_same(assemble, tmp_path, capsys):
+    assemble('--folds 2 --no-made-background')
+    assert '1 videos to train on, 1 to test, 4 actions' in capsys.readouterr().out
+    record = json.loads((tmp_path / 'settings.json').read_text())['settings']
+    assert record['size'] == 32 and record['made_background'] is False
     content = {p: p.read_bytes() for p in tmp_path.rglob('*') if p.is_file()}
     assert len(content) == 7
     kept = tmp_path / 'videos' / 'ann_0.mp4'
     stamp = kept.stat().st_mtime_ns
     for suffix in ('json', 'mp4'):
         (tmp_path / 'videos' / f'bob_0.{suffix}').unlink()
-    assemble(folds=2)
+    assemble('--folds 2 --no-made-background')
     assert kept.stat().st_mtime_ns == stamp
     assert {p: p.read_bytes() for p in content} == content
     with pytest.raises(FileExistsError, match='other settings'):
-        assemble(folds=1)
+        assemble('--folds 1 --no-made-background')
 
 
 FIRST = (0.5, 1.5, 0, 20)
@@ -288,13 +295,3 @@ def test_bad_lists_are_named(folder, tmp_path, name, content, message):
     (tmp_path / name).write_text(content)
     with pytest.raises(ValueError, match=f'{name}.*{message}'):
         read_clips(tmp_path / name, folder)
-
-
-def test_the_command_line_sets_the_settings(folder, tmp_path, monkeypatch, capsys):
-    arguments = [str(folder / 'clips.json'), str(folder), str(tmp_path / 'out')]
-    arguments += ['--size', '32', '--folds', '2', '--no-made-background']
-    monkeypatch.setattr('sys.argv', ['assemble_timelines.py', *arguments])
-    assemble_timelines.main()
-    assert '1 videos to train on, 1 to test, 4 actions' in capsys.readouterr().out
-    record = json.loads((tmp_path / 'out' / 'settings.json').read_text())['settings']
-    assert record['size'] == 32 and record['made_background'] is False

@@ -62,25 +62,23 @@ def test_recorded_cases_are_possible_draws(case, monkeypatch):
     check_recorded(draw(segments, length), case)
 
 
-AFTER = [[2.5, 5], [8, 12.5], [6, 7]]
-BEFORE = [[3.5, 7], [10, 13.5], [8, 9]]
-TOUCHING = [[2, 5], [7, 10], [6, 6]]
-
-
 @pytest.mark.parametrize(
-    ('action', 'places', 'order', 'segments'),
+    ('places', 'order', 'parts'),
     [
-        ((2.5, 9.5), (5, 12, 3, 16), '0 1 2 3 4 12 13 14 5 6 7 8 9 10 11 15', AFTER),
-        ((6.5, 13.5), (10, 1, 3, 16), '0 4 5 6 7 8 9 1 2 3 10 11 12 13 14 15', BEFORE),
+        ((2.5, 9.5, 5, 12, 3), '0 1 2 3 4 12 13 14 5 6 7 8 9', [2.5, 5, 8, 12.5, 6, 7]),
+        ((6.5, 13.5, 10, 1, 3), '0 4 5 6 7 8 9 1 2 3', [3.5, 7, 10, 13.5, 8, 9]),
         # Background that starts where the action ends lies behind it; the original
         # takes it for background in front of the action.
-        ((2.0, 8.0), (5, 8, 2, 12), '0 1 2 3 4 8 9 5 6 7 10 11', TOUCHING),
+        ((2.0, 8.0, 5, 8, 2), '0 1 2 3 4 8 9 5 6 7', [2, 5, 7, 10, 6, 6]),
     ],
 )
-def test_background_after_and_before_the_action(action, places, order, segments):
-    found = _insert(action, *places)
-    assert found['frame_order'].tolist() == [int(frame) for frame in order.split()]
-    assert found['segments'].tolist() == segments
+def test_background_after_and_before_the_action(places, order, parts):
+    start, end, *places = places
+    found = _insert((start, end), *places, 16)
+    moved = [int(frame) for frame in order.split()]
+    rest = [frame for frame in range(16) if frame not in moved]
+    assert found['frame_order'].tolist() == moved + rest
+    assert found['segments'].ravel().tolist() == parts
 
 
 def test_background_regions():
