@@ -73,7 +73,7 @@ class TALVisualizer(Visualizer):
 
     The pictures go to every backend (files, TensorBoard, W&B, ...); the names of the
     classes come from the ``dataset_meta`` that a runner sets. For a PNG file without a
-    runner there is :func:`draw_timelines`.
+    runner there are :func:`render_timelines` and :func:`write_picture`.
 
     Args: see :class:`mmengine.visualization.Visualizer`.
     """
@@ -155,16 +155,9 @@ def clip_frames(clip: np.ndarray, sample_fps: float) -> list[tuple[float, np.nda
     return list(zip(times.tolist(), images, strict=True))
 
 
-def draw_timelines(
-    out_path: str | os.PathLike,
-    timelines: Sequence[Timeline],
-    classes: Sequence[str],
-    score_thr: float = 0.3,
-    title: str = '',
-) -> None:
-    """Writes the picture of :func:`render_timelines` to a PNG file, and its folder."""
-    picture = render_timelines(timelines, classes, score_thr, title)
-    with atomic_write(out_path) as temporary:
+def write_picture(path: str | os.PathLike, picture: np.ndarray) -> None:
+    """Writes a picture (H, W, 3) uint8 RGB to a PNG file; missing folders are made."""
+    with atomic_write(path) as temporary:
         Image.fromarray(picture).save(temporary, 'png')
 
 
@@ -194,7 +187,7 @@ def render_timelines(
         ValueError: There is nothing to draw or a duration is not positive.
     """
     if not timelines:
-        raise ValueError('draw_timelines: no video to draw')
+        raise ValueError('render_timelines: no video to draw')
     left = float(np.clip(0.095 * max(map(len, classes)) + 0.35, 1.6, 3.2))
     width = _WIDTH - left - _RIGHT
     figure = Figure(dpi=_DPI, facecolor='white')

@@ -18,7 +18,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from mmengine.logging import print_log
 
 from ..datasets.sources import SourceFinder
 from ..datasets.video import VideoReader
@@ -26,7 +25,7 @@ from ..evaluation.functional.detections import dump_detections, load_detections
 from ..structures import Annotations, Segments, load_annotations
 from ..utils import UserError
 from ..utils.io import atomic_write
-from ..visualization import STRIP_ASPECT, Timeline, draw_timelines
+from ..visualization import STRIP_ASPECT, Timeline, render_timelines, write_picture
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,7 +183,8 @@ def write_timeline(result: VideoResult, path: Path, selection: Selection) -> Non
     shown = selection(result)
     if shown.path is not None:
         shown = replace(shown, frames=read_strip(shown.path, shown.duration))
-    draw_timelines(path, [shown], shown.classes, selection.score_thr)
+    picture = render_timelines([shown], shown.classes, selection.score_thr)
+    write_picture(path, picture)
 
 
 def plot_timelines(
@@ -227,21 +227,16 @@ def plot_timelines(
     missing = [name for name in video_ids if name not in videos]
     if missing:
         raise ValueError(f'{ann_file} has no video {", ".join(missing)}')
-    timelines = []
+    finder, timelines = video_dir and SourceFinder(os.fspath(video_dir), 'video'), []
     for name, video in ((name, videos[name]) for name in video_ids):
         found = detections.get(name, Segments.empty(with_scores=True))
         ends = [*video.actions.segments[:, 1], *found.segments[:, 1]]
         duration = max(ends, default=0.0) if video.duration is None else video.duration
-        path, frames = None, []
-        if video_dir is not None:
-            finder = SourceFinder(os.fspath(video_dir), 'video')
-            path = finder.find(name, video.file) or finder.find(name)
-        if path is not None:
-            frames = read_strip(path, duration)
-        elif video_dir is not None:
-            print_log(f'{video_dir}: no file of video {name}', logger='current')
+        path = finder and (finder.find(name, video.file) or finder.find(name))
+        frames = read_strip(path, duration) if path else []
         timelines.append(Timeline(name, duration, found, video.actions, frames))
-    draw_timelines(out_path, timelines, annotations.classes, score_thr, title)
+    picture = render_timelines(timelines, annotations.classes, score_thr, title)
+    write_picture(out_path, picture)
 
 
 def read_strip(

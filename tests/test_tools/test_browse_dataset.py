@@ -55,11 +55,12 @@ def drawn(tool, cfg, tmp_path, monkeypatch):
     """What is to be drawn of a window: timelines, classes and title."""
     found = []
 
-    def draw_timelines(path, timelines, classes, title):
+    def render_timelines(timelines, classes, title):
         found[:] = timelines, classes, title
+        return np.zeros((1, 1, 3), np.uint8)
 
     def browse(index):
-        monkeypatch.setattr(tool, 'draw_timelines', draw_timelines)
+        monkeypatch.setattr(tool.visualization, 'render_timelines', render_timelines)
         list(tool.browse(cfg, tmp_path / 'out', indices=[index]))
         return found
 

@@ -14,8 +14,8 @@ from mmtal_mts.visualization import (
     Timeline,
     _draw_row,
     clip_frames,
-    draw_timelines,
     render_timelines,
+    write_picture,
 )
 
 CLASSES = [f'class {index}' for index in range(20)]
@@ -36,13 +36,13 @@ def random_video(duration, count, num_classes, seed=0, **more):
 def test_a_page_of_videos_is_a_png_file(tmp_path):
     frames = [(20.0 * k, np.full((48, 64, 3), 80 * k, np.uint8)) for k in range(3)]
     timelines = [random_video(60.0, 30, 4, index, frames=frames) for index in range(3)]
-    path, more = tmp_path / 'new' / 'page.png', dict(title='A $title_ with % signs')
-    draw_timelines(path, timelines, CLASSES, **more)
-    assert [p.name for p in path.parent.iterdir()] == ['page.png']
-    assert path.read_bytes()[:8] == b'\x89PNG\r\n\x1a\n'
-    picture = render_timelines(timelines, CLASSES, **more)
+    picture = render_timelines(timelines, CLASSES, title='A $title_ with % signs')
     assert picture.dtype == np.uint8
     assert picture.shape[1:] == (1600, 3) and len(picture) > 900
+    path = tmp_path / 'new' / 'page.png'
+    write_picture(path, picture)
+    assert [p.name for p in path.parent.iterdir()] == ['page.png']
+    assert path.read_bytes()[:8] == b'\x89PNG\r\n\x1a\n'
     np.testing.assert_array_equal(cv2.imread(str(path))[..., ::-1], picture)
 
 

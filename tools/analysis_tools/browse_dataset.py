@@ -17,11 +17,11 @@ try:
     from mmengine.config import Config
     from mmengine.registry import init_default_scope
 
+    from mmtal_mts import visualization
     from mmtal_mts.apis import CfgOptionsAction, load_config
     from mmtal_mts.datasets.transforms.formatting import META_KEYS
     from mmtal_mts.structures import Segments, frames_to_seconds
     from mmtal_mts.utils import UserError, run_tool
-    from mmtal_mts.visualization import clip_frames, draw_timelines, window_timeline
 except ImportError as error:
     sys.exit(f'error: {error}')
 
@@ -73,7 +73,7 @@ def browse(
         data = dataset[index]
         # As it goes into the network: (C, T, H, W) uint8, or features (C, T).
         clip, sample = np.asarray(data['inputs']), data['data_samples']
-        fps, window = sample.sample_fps, window_timeline(clip, sample)
+        fps, window = sample.sample_fps, visualization.window_timeline(clip, sample)
         notes = [word for key, word in _SHOWN.items() if sample.get(key)]
         timelines = [replace(window, video_id=', '.join([window.video_id, *notes]))]
         if 'consistency' in sample:
@@ -82,13 +82,15 @@ def browse(
             moved = dict(
                 video_id='rearranged for the consistency loss',
                 ground_truth=Segments(frames_to_seconds(parts, fps), labels),
-                frames=clip_frames(clip[:, order], fps),
+                frames=visualization.clip_frames(clip[:, order], fps),
             )
             timelines.append(replace(window, **moved))
         video = re.sub(r'[^\w.-]', '_', sample.video_id)
         path = Path(out_dir) / f'{index:06d}_{video}_{sample.window_offset}.png'
         title = f'{" x ".join(map(str, clip.shape))}, {fps:g} fps'
-        draw_timelines(path, timelines, classes + _EXTRA_CLASSES, title=title)
+        names = classes + _EXTRA_CLASSES
+        picture = visualization.render_timelines(timelines, names, title=title)
+        visualization.write_picture(path, picture)
         yield path
 
 

@@ -9,8 +9,9 @@ for (const action of [...data.detections, ...truth]) Object.assign(action, data.
 data.detections.forEach((d, rank) => Object.assign(d, { rank, length: d.end - d.start }));
 
 // All text is appended as text: nothing in the data can become markup.
-function element(tag, { style = {}, ...properties } = {}, ...children) {
+function element(tag, { style = {}, dataset = {}, ...properties } = {}, ...children) {
   const node = Object.assign(document.createElement(tag), properties);
+  Object.assign(node.dataset, dataset);
   for (const [name, value] of Object.entries(style)) node.style.setProperty(name, value);
   node.append(...children);
   return node;
@@ -51,16 +52,10 @@ function seek(time) {
   showTime();
 }
 
-function markChosen() {
-  for (const node of document.querySelectorAll('[data-rank]')) {
-    node.classList.toggle('on', Number(node.dataset.rank) === state.chosen?.rank);
-  }
-}
-
 function choose(detection) {
   state.chosen = detection;
   seek(detection.start);
-  markChosen();
+  draw();
 }
 
 // Where the sound begins before the pictures, the player's clock does too.
@@ -77,13 +72,16 @@ function follow(last) {
 
 // Timeline
 
-function bar(d, kind, title, top, act, style = {}) {
-  const place = { left: share(d.start), width: share(Math.max(d.end - d.start, 0)), top: `${top}px` };
+const mark = (d) => (d === state.chosen ? 'on' : '');
+
+function bar(d, kind, title, act, style, dataset) {
+  const place = { left: share(d.start), width: share(Math.max(d.end - d.start, 0)) };
   return element('div', {
     className: `bar ${kind}`,
     title: `${title}, ${clock(d.start)} – ${clock(d.end)}`,
     onclick: (event) => { event.stopPropagation(); act(d); },
     style: { ...place, ...style },
+    dataset,
   });
 }
 
@@ -99,13 +97,14 @@ function drawClass(label, name, color, found, known) {
   // Many overlapping detections share the height of a few.
   const isThin = ends.length > 6;
   const [step, top] = [isThin ? 5 : 14, known.length ? 19 : 6];
-  const bars = known.map((t) => bar(t, 'truth', `ground truth: ${name}`, 6, () => seek(t.start)));
-  found.forEach((d, index) => {
-    const style = { height: `${step - (isThin ? 1 : 2)}px`, opacity: 0.3 + 0.7 * d.score };
-    const node = bar(d, '', `${name} ${d.score.toFixed(2)}`, top + lanes[index] * step, choose, style);
-    node.dataset.rank = d.rank;
-    bars.push(node);
-  });
+  const height = `${step - (isThin ? 1 : 2)}px`;
+  const bars = [
+    ...known.map((t) => bar(t, 'truth', `ground truth: ${name}`, () => seek(t.start), { top: '6px' })),
+    ...found.map((d, index) => {
+      const style = { height, top: `${top + lanes[index] * step}px`, opacity: 0.3 + 0.7 * d.score };
+      return bar(d, mark(d), `${name} ${d.score.toFixed(2)}`, choose, style, { rank: d.rank });
+    }),
+  ];
   const style = { '--c': color, height: `${Math.max(top + ends.length * step + 6, 30)}px` };
   const isOff = state.off.has(label);
   const button = element('button', {
@@ -174,8 +173,8 @@ function drawTable() {
       state.sort = key;
       draw();
     };
-    const mark = isSorted ? [' ↑', ' ↓'][Number(state.down)] : '';
-    const button = element('button', { type: 'button', onclick }, title + mark);
+    const arrow = isSorted ? [' ↑', ' ↓'][Number(state.down)] : '';
+    const button = element('button', { type: 'button', onclick }, title + arrow);
     const head = element('th', { className }, ...(title ? [button] : []));
     if (isSorted) head.ariaSort = state.down ? 'descending' : 'ascending';
     return head;
@@ -188,9 +187,7 @@ function drawTable() {
   $('body').replaceChildren(...shown.map((d) => {
     const parts = columns.map(([, , className, cell]) => element('td', { className }, ...cell(d)));
     const onclick = () => { choose(d); play(); };
-    const row = element('tr', { onclick }, ...parts);
-    row.dataset.rank = d.rank;
-    return row;
+    return element('tr', { className: mark(d), onclick, dataset: { rank: d.rank } }, ...parts);
   }));
   $('empty').hidden = shown.length > 0;
 }
@@ -215,17 +212,14 @@ function draw() {
   drawTable();
   drawSummary();
   showTime();
-  markChosen();
 }
 
 // What a person does
 
 function setZoom() {
-  const [scroller, rows] = [$('scroller'), $('rows')];
-  const middle = $('cursor').offsetLeft / rows.clientWidth;
-  rows.style.width = `${100 * 2 ** $('zoom').valueAsNumber}%`;
+  $('rows').style.width = `${100 * 2 ** $('zoom').valueAsNumber}%`;
   drawAxis();
-  scroller.scrollLeft = middle * rows.clientWidth - scroller.clientWidth / 2;
+  $('scroller').scrollLeft = $('cursor').offsetLeft - $('scroller').clientWidth / 2;
 }
 
 function step(direction) {
