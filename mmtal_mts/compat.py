@@ -84,24 +84,23 @@ def _check_opencv() -> None:
 def _check_versions() -> None:
     """Checks that every package of the stack is there in a version that fits."""
     for module, text in REQUIREMENTS.items():
-        problem = None
+        remedy = f"Remedy: pip install '{text}'"
         if importlib.util.find_spec(module) is None:
-            problem = f'{module} is not installed'
-        else:
-            from packaging.requirements import Requirement
-            from packaging.version import Version
+            raise StackError(f'{module} is not installed. {remedy}')
+        from packaging.requirements import Requirement
+        from packaging.version import Version
 
-            wanted = Requirement(text)
-            version = _installed_version(module, wanted.name)
-            # Releases to come and builds for a GPU count as their release.
-            if not wanted.specifier.contains(Version(version).base_version):
-                problem = f'{module} {version} is installed, but mmtal_mts needs {text}'
-        if problem:
-            raise StackError(f"{problem}. Remedy: pip install '{text}'")
+        wanted = Requirement(text)
+        version = _installed_version(module, wanted.name)
+        # Releases to come and builds for a GPU count as their release.
+        if not wanted.specifier.contains(Version(version).base_version):
+            raise StackError(
+                f'{module} {version} is installed, but mmtal_mts needs {text}. {remedy}'
+            )
 
 
 def _installed_version(module: str, package: str) -> str:
-    """Reads a version without running the package, whose own check may refuse."""
+    """Reads a version without importing the package, which may refuse to import."""
     for name in (package, module):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             return importlib.metadata.version(name)
@@ -155,10 +154,10 @@ def _replace_pkg_resources() -> None:
 
 
 def is_installed(package: str) -> bool:
-    """Says whether a distribution or a regular module of that name is installed."""
-    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-        return bool(importlib.metadata.distribution(package))
-    return _folder(package) is not None
+    """Says whether a package is installed, given its module or distribution name."""
+    with contextlib.suppress(ModuleNotFoundError):
+        return bool(get_installed_path(package))
+    return False
 
 
 def get_installed_path(package: str) -> str:

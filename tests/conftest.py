@@ -107,7 +107,7 @@ def number_of() -> Callable[[np.ndarray], int]:
 
 @pytest.fixture(scope='session')
 def make_video() -> Callable[..., str]:
-    """Writes a small video of up to 256 frames that are told apart by ``number_of``."""
+    """Writes a small video of up to 256 frames, each with its number in it."""
     av = pytest.importorskip('av')
 
     def write(

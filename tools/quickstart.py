@@ -50,7 +50,7 @@ def train_or_resume(cfg: Config) -> str:
     """
     trained = WORK_DIR / 'config.py'
     if trained.is_file() and trained.read_text(encoding='utf-8') != cfg.pretty_text:
-        print('The config has changed since the last run: training starts anew.')
+        print('The config has changed since the last run: training starts again.')
         forget_training()
     WORK_DIR.mkdir(parents=True, exist_ok=True)
     trained.write_text(cfg.pretty_text, encoding='utf-8')

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# From nothing to a trained TAL-MTS, its mAP and a picture of what it found.
+# Installs and trains TAL-MTS, and shows its mAP and a picture of its detections.
 #
 #   bash tools/quickstart.sh [--fresh] [--fresh-env]
 #

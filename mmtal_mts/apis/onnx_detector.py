@@ -59,7 +59,7 @@ class OnnxDetector(nn.Module):
         self._ends_with, self.num_classes, self._batch_size, classes = values
         self.meta = dict(dataset_meta=dict(classes=classes or None))
         self.test_cfg = complete_test_cfg(cfg.model.get('test_cfg'))
-        # It decodes; its weights are in the file and take no memory here.
+        # It only decodes: its weights are in the file, here they take no memory.
         with torch.device('meta'):
             self._head = MODELS.build(cfg.model.refine_head)
 

@@ -23,7 +23,7 @@ from ..utils import UserError, latest_checkpoint
 from ..utils.checkpoint import check_checkpoint
 
 _CONFIG_SUFFIXES = ('.py', '.json', '.yml', '.yaml')
-# Stands for a space where MMEngine would remove it; no argument can contain it.
+# Replaces spaces that MMEngine would remove; no argument can contain it.
 _SPACE = '\0'
 
 
@@ -68,7 +68,7 @@ def parse_runner_args(parser: ArgumentParser, example: str) -> dict[str, Any]:
 
     Args:
         parser: With the options of the tool.
-        example: Of what ``--cfg-options`` may override.
+        example: A setting that ``--cfg-options`` may override.
 
     Returns:
         The options, with the config read in place of its path. The option of torch's
@@ -94,13 +94,11 @@ def load_config(path: str | Path) -> Config:
     """
     path = Path(path)
     if not path.is_file():
-        # Configs of the same folder, or of configs/, with close names.
         folder = path.parent if path.parent.is_dir() else Path('configs')
         known = {found.name: str(found) for found in folder.rglob('*.py')}
         close = [known[name] for name in difflib.get_close_matches(path.name, known)]
         advice = 'Remedy: give the path of a file, e.g. one of configs/*/*.py'
-        if close:
-            advice = f'Did you mean {" or ".join(close)}?'
+        advice = f'Did you mean {" or ".join(close)}?' if close else advice
         raise UserError(f'config {path} does not exist. {advice}')
     if path.suffix not in _CONFIG_SUFFIXES:
         raise UserError(
@@ -151,7 +149,7 @@ def prepare_train_config(
         work_dir: Folder for logs and checkpoints. By default the config's, or
             ``work_dirs/CONFIG_NAME``.
         resume: Checkpoint to resume from, or ``'auto'`` for the last one of the work
-            dir (which starts anew if there is none).
+            dir; without one, training starts from the beginning.
         amp: Train in mixed precision; needs a GPU.
         no_validate: Train without validation.
         auto_scale_lr: Scale the learning rate with the total batch size.
@@ -198,7 +196,7 @@ def prepare_train_config(
         resume = latest_checkpoint(cfg.work_dir)
         cfg.resume = False
         if resume is None:
-            print(f'--resume: no checkpoint in {cfg.work_dir}, training starts anew')
+            print(f'--resume: no checkpoint in {cfg.work_dir}, training starts at 0')
     if resume is not None:
         cfg.resume, cfg.load_from = True, resume
     return cfg

@@ -53,8 +53,8 @@ def load_weights(path: str | os.PathLike, prefix: str = '') -> dict[str, Tensor]
 
     Args:
         path: As for :func:`load_checkpoint`.
-        prefix: Take only the weights whose keys begin so, e.g. ``'backbone.'`` for a
-            part of the network, and cut it off.
+        prefix: Take only the weights with this prefix of their keys, and cut it off,
+            e.g. ``'backbone.'`` for a part of the network.
 
     Returns:
         The state dict, without the prefix that a wrapper for distributed training adds.
@@ -131,7 +131,7 @@ def latest_checkpoint(work_dir: str | os.PathLike) -> str | None:
     if pointer.is_file():
         named = Path(pointer.read_text(encoding='utf-8').strip())
         candidates += [work_dir / named.name, named]
-    # A torch file is a zip archive, whose index comes last.
+    # A torch file is a zip archive with its index at the end.
     whole = (p for p in candidates[::-1] if p.is_file() and zipfile.is_zipfile(p))
     return next(map(str, whole), None)
 
@@ -161,7 +161,7 @@ def fetch_checkpoint(url: str, sha256: str | None = None) -> Path:
     return path
 
 
-# MMEngine's own loaders run whatever a pickle asks for. Its log takes the name of the
+# MMEngine's own loaders may run what a pickle asks for. Its log takes the name of the
 # backend, "file", from that of the function.
 @CheckpointLoader.register_scheme(['', 'http://', 'https://'], force=True)
 def load_from_file(filename: str, map_location: Any = 'cpu') -> dict:
@@ -181,7 +181,7 @@ def load_from_file(filename: str, map_location: Any = 'cpu') -> dict:
             'holds something else than weights and a training state, so it was not '
             f'loaded: {reason}. Remedy: use a checkpoint that MMEngine wrote'
         )
-    # The legacy unpickler answers junk with whatever its opcodes lead to.
+    # The unpickler of old files can raise anything if the file is none.
     except Exception as error:
         reason = f'{type(error).__name__}: {error}'
         problem = f'cannot be read, it may be torn or no checkpoint at all: {reason}'
@@ -225,7 +225,7 @@ def _fitting_weights(
 def _weights(
     checkpoint: Mapping, path: str | os.PathLike, prefix: str
 ) -> dict[str, Tensor]:
-    """The weights of a checkpoint whose keys have a prefix, without it."""
+    """The weights with a prefix of their keys, without it."""
     weights = checkpoint.get('state_dict', checkpoint)
     values = weights.values() if isinstance(weights, Mapping) else ()
     if not any(isinstance(value, Tensor) for value in values):

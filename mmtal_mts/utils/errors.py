@@ -31,7 +31,7 @@ def run_tool(main: Callable[[], None]) -> int:
 
     Returns:
         The exit code: 0, 2 for bad input, 3 when another process of the job was lost,
-        130 when interrupted, 141 when whoever reads the output closed it.
+        130 when interrupted, 141 when the reader of the output closed it.
     """
     try:
         main()
@@ -39,7 +39,7 @@ def run_tool(main: Callable[[], None]) -> int:
         print('\ninterrupted', file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # As of "| head". What is still buffered must go somewhere in the end.
+        # As with "| head". Python writes what is still buffered when it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except Exception as error:

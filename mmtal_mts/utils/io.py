@@ -48,7 +48,7 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
 
 
 def read_text(path: str | os.PathLike) -> str:
-    """Reads a text file, compressed with gzip or not, whatever its name.
+    """Reads a text file, compressed with gzip or not; its name does not matter.
 
     Args:
         path: File in UTF-8, with or without a byte order mark.

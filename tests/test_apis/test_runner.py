@@ -175,7 +175,7 @@ def test_amp(cfg, monkeypatch):
 def test_resume(cfg, tmp_path):
     cfg.load_from = 'pretrained.pth'
     auto = dict(work_dir=str(tmp_path), resume='auto')
-    # Without a checkpoint training starts anew.
+    # Without a checkpoint training starts at the beginning.
     prepare_train_config(cfg, **auto)
     assert (cfg.resume, cfg.load_from) == (False, 'pretrained.pth')
     path = tmp_path / 'epoch_3.pth'

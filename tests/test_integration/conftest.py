@@ -99,5 +99,5 @@ def project(tmp_path_factory):
     settings = SyntheticSettings(
         num_train=4, num_test=3, duration=(9.0, 12.0), size=48, fps=(20,)
     )
-    generate_dataset(project.data, settings, workers=1, progress=False)
+    generate_dataset(project.data, settings, workers=1)
     return project

@@ -85,10 +85,9 @@ def build_model(config: str, device: torch.device | str = 'cpu') -> nn.Module:
 def networks(args: argparse.Namespace, folder: Path, *, train: bool) -> Section:
     """One clip through the plain network and ours; or a step: both ways and Adam."""
     device = torch.device(args.device)
+    models = {Path(config).stem: build_model(config, device) for config in args.configs}
     slow = plain.make_plain(build_model(args.baseline, device))
-    models = {f'plain {Path(args.baseline).stem}': slow}
-    for config in args.configs:
-        models[Path(config).stem] = build_model(config, device)
+    models = {f'plain {Path(args.baseline).stem}': slow} | models
     # A short, a medium and a long action.
     share = torch.tensor([[0.1, 0.15], [0.3, 0.5], [0.4, 0.95]], device=device)
     labels = torch.zeros(3, dtype=torch.long, device=device)
@@ -128,14 +127,14 @@ def networks(args: argparse.Namespace, folder: Path, *, train: bool) -> Section:
 def boundary_pooling(args: argparse.Namespace, folder: Path) -> Section:
     """The pooling of 256 frames, which have 126 locations, forward and backward."""
     channels, num_frames, count = 1024, 256, 126
-    generator = torch.Generator().manual_seed(0)
-    features = torch.randn(1, channels, num_frames, generator=generator)
+    random = dict(generator=torch.Generator().manual_seed(0))
+    features = torch.randn(1, channels, num_frames, **random)
     features = features.to(args.device).requires_grad_()
-    centre = torch.rand(1, count, 1, generator=generator) * num_frames
-    length = torch.rand(1, count, 1, generator=generator) * num_frames / 2 + 4
+    centre = torch.rand(1, count, 1, **random) * num_frames
+    length = torch.rand(1, count, 1, **random) * num_frames / 2 + 4
     shifts = torch.tensor([-0.6, -0.25, 0.25, 0.6])  # of a length: 1/10 out, 1/4 in
     segments = (centre + length * shifts).round().to(args.device)
-    weight = torch.randn(1, channels, count, generator=generator).to(args.device)
+    weight = torch.randn(1, channels, count, **random).to(args.device)
 
     def run(pool: Callable) -> None:
         features.grad = None
@@ -203,11 +202,11 @@ def data(args: argparse.Namespace, folder: Path, clips: int = 20) -> Section:
     starts = np.arange(1, duration - 10, 20).tolist()
     actions = [dict(segment=[start, start + 8], label='action') for start in starts]
     entry = dict(subset='training', duration=duration, annotations=actions)
-    database = {f'video_{i:04d}': entry for i in range(count)}
-    for name in database:
+    paths = [folder / f'video_{i:04d}.npy' for i in range(count)]
+    for path in paths:
         # Sized by a seek: the blocks of a file that were never written do not exist.
-        np.lib.format.open_memmap(folder / f'{name}.npy', 'w+', np.uint8, shape)
-    content = dict(version='1', classes=['action'], database=database)
+        np.lib.format.open_memmap(path, 'w+', np.uint8, shape)
+    content = dict(classes=['action'], database={path.stem: entry for path in paths})
     write_json(folder / 'annotations.json', content)
     settings = dict(source_type='npy', sample_fps=SAMPLE_FPS, clip_len=clip_len)
     settings['pipeline'] = [
@@ -219,15 +218,15 @@ def data(args: argparse.Namespace, folder: Path, clips: int = 20) -> Section:
         dict(type='PackTALInputs'),
     ]
     dataset = TALDataset('annotations.json', str(folder), **settings)
-    random, slow = np.random.default_rng(0), plain.load_whole_array
+    random = np.random.default_rng(0)
 
     def load_windows() -> None:
         for index in random.integers(len(dataset), size=clips):
             dataset[int(index)]
 
     def load_array() -> np.ndarray:
-        path = folder / f'video_{random.integers(count):04d}.npy'
-        return slow(path, clip_len, crop_size, random)
+        path = paths[random.integers(count)]
+        return plain.load_whole_array(path, clip_len, crop_size, random)
 
     cases = [
         Case('whole array, floats in the loader', load_array),
@@ -289,13 +288,9 @@ def end_to_end(args: argparse.Namespace, folder: Path) -> Section:
     clips = decode()
     batches = preprocess()
     outputs = detect()
-    stages = {
-        'decode': decode,
-        'preprocess': preprocess,
-        'network': detect,
-        'post-processing': post_process,
-    }
-    cases = [Case(name, run, video.duration_s) for name, run in stages.items()]
+    names = ('decode', 'preprocess', 'network', 'post-processing')
+    stages = zip(names, (decode, preprocess, detect, post_process), strict=True)
+    cases = [Case(name, run, video.duration_s) for name, run in stages]
     title = (
         f'{Path(args.configs[-1]).stem} on a video of {video.duration_s:.0f} s '
         f'({video.num_frames} frames), windows of '

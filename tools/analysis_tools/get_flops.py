@@ -52,18 +52,18 @@ def measure_model(
     """
     init_default_scope(cfg.get('default_scope', 'mmaction'))
     model_cfg = cfg.model.copy()
-    streams = [name for name in ('rgb', 'flow') if name in model_cfg] or ['']
+    streams = [name for name in ('rgb', 'flow') if name in model_cfg]
     channels = 0
-    for net in (model_cfg[name] if name else model_cfg for name in streams):
+    for net in [model_cfg[name] for name in streams] or [model_cfg]:
         if 'backbone' not in net:
             raise UserError(
-                f'config {cfg.filename}: model {net.get("type")} has no backbone whose '
-                'operations could be counted'
+                f'config {cfg.filename}: model {net.get("type")} has no backbone, '
+                'so its operations cannot be counted'
             )
         net.backbone.pop('pretrained', None)  # counts do not depend on the weights
         channels += net.backbone.get('in_channels', 3)
     # Shapes are enough. On a processor, attention at inference is one fused operation
-    # whose size PyTorch's counter does not know.
+    # that PyTorch's counter does not know.
     model = MODELS.build(model_cfg).eval().to('meta')
     # Features are frames of one pixel.
     side = 1 if 'feature_channels' in cfg else cfg.crop_size
@@ -71,20 +71,16 @@ def measure_model(
     clip = torch.zeros(1, channels, frames, pixels, pixels, device='meta')
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model(clip, mode='tensor')
-    flops = counter.get_flop_counts()
-    parts = []
-    for stream in streams:
-        prefix = '.'.join(filter(None, (type(model).__name__, stream)))
-        for name, module in model.get_submodule(stream).named_children():
-            done = sum(flops.get(f'{prefix}.{name}', {}).values())
-            if count := _num_parameters(module):
-                parts.append(PartSize(f'{stream} {name}'.strip(), count, done))
-    total = _num_parameters(model), counter.get_total_flops()
-    return [*parts, PartSize('all', *total)], (frames, pixels)
-
-
-def _num_parameters(module: torch.nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
+    flops, parts = counter.get_flop_counts(), []
+    for name, module in model.named_modules():
+        # The parts of the model, or of each stream.
+        if name.count('.') == bool(streams) and name:
+            done = sum(flops.get(f'{type(model).__name__}.{name}', {}).values())
+            if count := sum(p.numel() for p in module.parameters()):
+                parts.append(PartSize(name.replace('.', ' '), count, done))
+    total = sum(p.numel() for p in model.parameters())
+    parts.append(PartSize('all', total, counter.get_total_flops()))
+    return parts, (frames, pixels)
 
 
 def main() -> None:

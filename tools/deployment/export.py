@@ -74,7 +74,7 @@ class ExportedDetector(nn.Module):
         return tuple(raw[name] for name in OUTPUTS['raw'])
 
     def facts(self, **others: int) -> dict[str, str]:
-        """What whoever runs the exported network has to know; values are JSON."""
+        """What a program that runs the exported network needs to know, as JSON."""
         dataset = self.model.cfg.test_dataloader.dataset
         names = ('clip_len', 'window_stride', 'sample_fps')
         preprocessor, inside = self.model.data_preprocessor, dict(mean=[], std=[])
@@ -102,7 +102,7 @@ def example_inputs(cfg: Config, batch_size: int = 2, seed: int = 0) -> Tensor:
     shape = (batch_size, backbone.get('in_channels', 3))
     if is_features:
         return torch.randn(*shape, cfg.clip_len, generator=generator).relu()
-    # Neighbouring pixels and frames alike, as in videos; noise alone is none.
+    # Smooth in space and time with a little noise, as videos are.
     small = torch.rand(*shape, 4, 4, 4, generator=generator)
     size = (cfg.clip_len, cfg.crop_size, cfg.crop_size)
     clip = nn.functional.interpolate(small, size=size, mode='trilinear')

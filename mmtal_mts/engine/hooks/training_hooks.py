@@ -48,20 +48,16 @@ class BackboneWarmupHook(Hook):
             UserError: The model has no ``warmup_head``, or training does not count
                 epochs.
         """
-        problem = None
-        if getattr(_model(runner), 'warmup_head', None) is None:
-            problem = (
-                'is in custom_hooks, but model.warmup_head is not set: add a '
-                'DenseClassificationHead there, or remove the hook'
-            )
-        if not isinstance(runner.train_loop, EpochBasedTrainLoop):
-            problem = (
-                'counts epochs, but train_cfg.type is '
+        hook = f'BackboneWarmupHook(num_epochs={self.num_epochs})'
+        if self.num_epochs and not isinstance(runner.train_loop, EpochBasedTrainLoop):
+            raise UserError(
+                f'{hook} counts epochs, but train_cfg.type is '
                 f'{type(runner.train_loop).__name__}: use EpochBasedTrainLoop'
             )
-        if self.num_epochs and problem:
+        if self.num_epochs and getattr(_model(runner), 'warmup_head', None) is None:
             raise UserError(
-                f'BackboneWarmupHook(num_epochs={self.num_epochs}) {problem}'
+                f'{hook} is in custom_hooks, but model.warmup_head is not set: add a '
+                'DenseClassificationHead there, or remove the hook'
             )
 
     def before_train_epoch(self, runner: Runner) -> None:
@@ -85,7 +81,7 @@ class BackboneWarmupHook(Hook):
 
 @HOOKS.register_module()
 class EpochSeedHook(Hook):
-    """Seeds every epoch anew, from the seed of the training and the epoch.
+    """Seeds every epoch from the seed of the training and the number of the epoch.
 
     A checkpoint of MMEngine does not hold the state of random generators, so without
     this a training that was interrupted goes on with other random numbers than it
@@ -134,15 +130,15 @@ class InvalidLossHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Places the two checks."""
-        self._runner, wrapper = runner, runner.optim_wrapper
+        self._runner, model, wrapper = runner, _model(runner), runner.optim_wrapper
         several = isinstance(wrapper, OptimWrapperDict)
         self._handles = [
-            each.optimizer.register_step_pre_hook(self._check_gradients)
-            for each in (wrapper.values() if several else [wrapper])
+            model.register_forward_hook(self._check_losses, with_kwargs=True),
+            *(
+                each.optimizer.register_step_pre_hook(self._check_gradients)
+                for each in (wrapper.values() if several else [wrapper])
+            ),
         ]
-        model = _model(runner)
-        hook = model.register_forward_hook(self._check_losses, with_kwargs=True)
-        self._handles.append(hook)
 
     def after_train(self, runner: Runner) -> None:
         """Removes the checks."""
@@ -187,24 +183,24 @@ class InvalidLossHook(Hook):
 
     def _stop(self, what: str) -> None:
         """Raises in all processes, each with the findings and clips of all."""
+        clips = [
+            f'{sample.get("video_id")} (window_offset={sample.get("window_offset")})'
+            for sample in self._batch.get('data_samples', ())
+        ]
         # Losses may differ between the processes, so each says what it has seen.
-        reports = dist.all_gather_object((what, _clip_names(self._batch)))
+        reports = dist.all_gather_object((what, clips or ['unknown']))
         findings = dict.fromkeys(found for found, _ in reports if found)
         clips = [clip for found, names in reports if found for clip in names]
         checkpoint = latest_checkpoint(self._runner.work_dir)
         rescue = 'No checkpoint has been saved yet'
         if checkpoint is not None:
-            rescue = (
-                f'The last good checkpoint is {checkpoint}; '
-                f'go on from it with --resume {checkpoint}'
-            )
+            rescue = f'Go on from the last good checkpoint with --resume {checkpoint}'
         raise InvalidLossError(
             f'Training stopped in epoch {self._runner.epoch + 1}, iteration '
-            f'{self._runner.iter + 1}: {"; ".join(findings)}. '
-            f'Clips of the batch: {", ".join(clips)}. '
-            'The weights were not updated with it. '
-            f'{rescue}. Look at the frames and annotations of these clips; if they '
-            'are fine, lower the learning rate or set optim_wrapper.clip_grad.'
+            f'{self._runner.iter + 1}: {"; ".join(findings)}. Clips of the batch: '
+            f'{", ".join(clips)}. The weights were not updated with it. {rescue}. '
+            'Look at the frames and annotations of these clips; if they are fine, '
+            'lower the learning rate or set optim_wrapper.clip_grad.'
         )
 
 
@@ -224,12 +220,3 @@ def _total(value: Tensor | Sequence[Tensor]) -> Tensor:
     """Sum of one entry of a loss dict: a tensor or a list of them."""
     tensors = [value] if isinstance(value, Tensor) else value
     return sum(tensor.detach().float().sum() for tensor in tensors)
-
-
-def _clip_names(batch: object) -> list[str]:
-    """Names the clips of a batch: video and first sampled frame."""
-    samples = batch.get('data_samples', ()) if isinstance(batch, dict) else ()
-    return [
-        f'{sample.get("video_id")} (window_offset={sample.get("window_offset")})'
-        for sample in samples
-    ] or ['unknown']
