@@ -17,7 +17,6 @@ import numpy as np
 from rich.progress import track
 
 from ..structures.timebase import frames_to_seconds
-from ..utils.errors import UserError
 from ..utils.io import read_json, write_json
 from ..utils.processes import run_jobs
 from .synthetic_scene import CLASSES, MOTIONS, Y_HIGH, Y_LOW, Motion, render
@@ -176,7 +175,6 @@ def generate_dataset(
     settings: SyntheticSettings = SyntheticSettings(),  # noqa: B008 (immutable)
     workers: int = 2,
     overwrite: bool = False,
-    progress: bool = True,
 ) -> Path:
     """Writes a synthetic data set, or completes or keeps the one that is there.
 
@@ -188,7 +186,6 @@ def generate_dataset(
         settings: What to generate.
         workers: Number of processes; the result does not depend on it.
         overwrite: Whether to replace a data set of other settings.
-        progress: Whether to show a progress bar.
 
     Returns:
         The annotation file.
@@ -236,8 +233,7 @@ def generate_dataset(
     write_json(draft, content)
     write = partial(_write, settings=settings, video_dir=video_dir)
     with closing(run_jobs(write, jobs, workers)) as results:
-        label = 'Rendering synthetic videos'
-        for _, error in track(results, label, len(jobs), disable=not progress):
+        for _, error in track(results, 'Rendering synthetic videos', len(jobs)):
             if error is not None:
                 raise error
     os.replace(draft, annotation_file)
@@ -253,5 +249,6 @@ def _read_record(path: Path) -> dict[str, Any]:
     """The settings by which a file of annotations was made, empty if unknown."""
     try:
         return dict(read_json(path)['generator'])
-    except (UserError, KeyError, TypeError, ValueError):
+    # A UserError is a ValueError.
+    except (KeyError, TypeError, ValueError):
         return {}

@@ -89,6 +89,11 @@ def test_folder_goes_on_and_reports_failures(tool, extractor, videos, tmp_path, 
     np.testing.assert_array_equal(np.load(out / 'a.npy'), first)
     record = json.loads((out / 'features.json').read_text())
     assert (record['window'], record['stride'], record['channels']) == (8, 4, 64)
+    ann = dict(database={'../d': dict(file='b.mp4', duration=0.7, annotations=[])})
+    (tmp_path / 'ann.json').write_text(json.dumps(dict(ann, classes=['x'])))
+    extract.args.ann = str(tmp_path / 'ann.json')
+    assert 'leads out of' in str(tool.extract_features(extract).failed)
+    assert not (tmp_path / 'd.npy').exists()
     with pytest.raises(UserError, match='stride was 4 and is now 2'):
         tool.extract_features(extractor('--window 8 --stride 2'))
 

@@ -29,7 +29,7 @@ def tiny(**changes):
 
 
 def generate(folder, workers=1, overwrite=False, **changes):
-    generate_dataset(folder, tiny(**changes), workers, overwrite, progress=False)
+    generate_dataset(folder, tiny(**changes), workers, overwrite)
 
 
 def digests(folder):

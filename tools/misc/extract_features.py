@@ -231,6 +231,8 @@ def extract_features(extractor: FeatureExtractor) -> BatchReport:
                     continue
             progress.begin(name)
             try:
+                if args.out.resolve() not in path.resolve().parents:
+                    raise UserError(f'id {name!r} leads out of {args.out}')
                 features = extractor(video_path, progress.windows)
                 with atomic_write(path) as temporary:
                     np.save(temporary, features, allow_pickle=False)
