@@ -11,23 +11,21 @@ import torch
 
 from .compiled import compiled_ops_problem
 
-Array = np.ndarray | torch.Tensor
-
 METHODS = ('gaussian', 'linear', 'hard')
 _SUPPRESSED = -1.0
 
 
 def soft_nms_1d(
-    segments: Array,
-    scores: Array,
-    groups: Array | None = None,
+    segments: np.ndarray,
+    scores: np.ndarray,
+    groups: np.ndarray | None = None,
     *,
     method: str = 'gaussian',
     sigma: float = 0.5,
     iou_threshold: float = 0.3,
     min_score: float = 0.001,
     max_keep: int | None = None,
-) -> tuple[Array, Array, Array]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Repeatedly take the best segment and lower the scores of those it overlaps.
 
     The best remaining segment is kept with the score it has by then, and every
@@ -49,7 +47,7 @@ def soft_nms_1d(
 
     Args:
         segments: (S, 2) start and end, in any one unit of time.
-        scores: (S,), not negative; of the same type as the segments.
+        scores: (S,), not negative.
         groups: (S,) integers, the group of each segment. Segments of different groups
             do not affect each other. None: a single group.
         method: 'gaussian', 'linear' or 'hard'.
@@ -61,7 +59,7 @@ def soft_nms_1d(
     Returns:
         Kept segments (M, 2), their lowered scores (M,), by ascending group and in a
         group descending, and their positions in the input (M,), int64. The first two
-        are of the type, dtype and device of the inputs.
+        are of the dtypes of the inputs.
 
     Raises:
         ValueError: A shape, a value or a setting is unusable.
@@ -78,9 +76,10 @@ def soft_nms_1d(
     }.items():
         if not fits:
             raise ValueError(f'soft_nms_1d: {setting}')
+    segments, scores = np.asarray(segments), np.asarray(scores)
     boxes, values = _checked(segments, scores)
     count = len(values)
-    group = _as_numpy([0] * count if groups is None else groups)
+    group = np.asarray([0] * count if groups is None else groups)
     if group.shape != (count,) or (count and group.dtype.kind not in 'iu'):
         raise ValueError(
             f'soft_nms_1d: expected groups ({count},) of integers, got '
@@ -106,10 +105,6 @@ def soft_nms_1d(
             lowered += scores_left
         picked, lowered = np.array(picked, np.int64), np.array(lowered, np.float64)
     kept = order[picked]
-    if isinstance(segments, torch.Tensor):
-        index = torch.from_numpy(kept).to(segments.device)
-        return segments[index], scores.new_tensor(lowered), index
-    segments, scores = np.asarray(segments), np.asarray(scores)
     dtype = scores.dtype if scores.dtype.kind == 'f' else np.float64
     return segments[kept], lowered.astype(dtype), kept
 
@@ -124,19 +119,9 @@ def _factor(
     return np.where(tiou > iou_threshold, lowered, 1.0)
 
 
-def _as_numpy(values: Array) -> np.ndarray:
-    """The values in numpy, from any device; floating point in double precision."""
-    if isinstance(values, torch.Tensor):
-        values = values.detach().cpu()
-        values = values.double() if values.is_floating_point() else values
-    return np.asarray(values)
-
-
-def _checked(segments: Array, scores: Array) -> tuple[np.ndarray, np.ndarray]:
-    """Both inputs as float64 in numpy, or a ValueError that says why not."""
-    if isinstance(segments, torch.Tensor) != isinstance(scores, torch.Tensor):
-        raise ValueError('soft_nms_1d: give segments and scores as the same type')
-    boxes, values = (_as_numpy(x).astype(np.float64) for x in (segments, scores))
+def _checked(segments: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both inputs as float64, or a ValueError that says why not."""
+    boxes, values = (x.astype(np.float64) for x in (segments, scores))
     if values.ndim != 1 or boxes.size != 2 * values.size:
         raise ValueError(
             'soft_nms_1d: expected segments (S, 2) and scores (S,), got '

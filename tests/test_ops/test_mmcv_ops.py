@@ -43,8 +43,9 @@ def test_soft_nms_decays_as_that_of_mmcv(method, theirs, settings):
 
     segments, scores = random_segments(200)
     settings = dict(settings, min_score=0.02)
-    found = soft_nms_1d(segments, scores, method=method, **settings)
-    kept_segments, kept_scores, kept = found
+    inputs = segments.numpy(), scores.numpy()
+    found = soft_nms_1d(*inputs, method=method, **settings)
+    kept_segments, kept_scores, kept = map(torch.from_numpy, found)
     boxes, index = soft_nms(as_boxes(segments), scores, method=theirs, **settings)
     assert 10 < len(kept) < 200
     assert kept.tolist() == index.tolist()
@@ -56,7 +57,8 @@ def test_hard_suppression_is_nms():
     from mmcv.ops import nms
 
     segments, scores = random_segments(150)
-    kept = soft_nms_1d(segments, scores, method='hard', iou_threshold=0.5)[2]
+    inputs = segments.numpy(), scores.numpy()
+    kept = soft_nms_1d(*inputs, method='hard', iou_threshold=0.5)[2]
     index = nms(as_boxes(segments), scores, iou_threshold=0.5)[1]
     assert kept.tolist() == index.tolist()
     assert len(kept) < 150

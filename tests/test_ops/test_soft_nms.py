@@ -115,23 +115,14 @@ def test_segments_without_length_overlap_nothing():
     assert lowered.tolist() == [0.9, 0.5, 0.4, 0.3, 0.2]
 
 
-def test_inputs_are_not_changed_and_a_torch_input_gives_torch():
-    segments = torch.tensor([[0.0, 4.0], [1.0, 4.0], [7.0, 9.0]])
-    scores = torch.tensor([0.5, 0.8, 0.3], requires_grad=True)
-    before = segments.clone(), scores.detach().clone()
+def test_inputs_are_not_changed_and_keep_their_dtype():
+    segments = np.float32([[0.0, 4.0], [1.0, 4.0], [7.0, 9.0]])
+    scores = np.float32([0.5, 0.8, 0.3])
+    before = segments.copy(), scores.copy()
     kept_segments, kept_scores, kept = soft_nms_1d(segments, scores)
-    assert torch.equal(segments, before[0]) and torch.equal(scores, before[1])
-    assert kept.dtype == torch.int64 and kept_scores.dtype == torch.float32
-    assert torch.equal(kept_segments, segments[kept])
-    expected = soft_nms_1d(segments.numpy(), scores.detach().numpy())
-    assert kept.tolist() == expected[2].tolist()
-    np.testing.assert_array_equal(kept_scores.numpy(), expected[1])
-    assert soft_nms_1d(segments[:0], scores[:0])[0].shape == (0, 2)
-    half = soft_nms_1d(segments.bfloat16(), scores.bfloat16())
-    assert half[1].dtype == torch.bfloat16
-    groups = torch.tensor([1, 0, 0])
-    _, lowered, kept = soft_nms_1d(segments[[0, 0, 0]], scores, groups, method='hard')
-    assert kept.tolist() == [1, 0] and lowered.tolist() == pytest.approx([0.8, 0.5])
+    assert np.array_equal(segments, before[0]) and np.array_equal(scores, before[1])
+    assert kept_scores.dtype == kept_segments.dtype == np.float32
+    assert kept.dtype == np.int64 and np.array_equal(kept_segments, segments[kept])
 
 
 def random_segments(count, until, longest):
@@ -218,12 +209,10 @@ def test_compiled_equals_numpy(method, min_score, monkeypatch):
     np.testing.assert_allclose(fast[1], slow[1], rtol=1e-12)
 
 
-def test_bad_groups_and_mixed_types_are_refused():
+def test_bad_groups_are_refused():
     for groups in ([0.5, 1.0], [1], [[0], [1]]):
         with pytest.raises(ValueError, match='groups'):
             soft_nms_1d(np.zeros((2, 2)), np.zeros(2), np.array(groups))
-    with pytest.raises(ValueError, match='same type'):
-        soft_nms_1d(torch.zeros(1, 2), np.zeros(1))
 
 
 @needs_compiled

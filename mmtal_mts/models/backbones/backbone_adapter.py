@@ -132,7 +132,20 @@ class BackboneAdapter(BaseModule):
         for key in unused:  # or distributed training would wait for their gradients
             self.backbone.get_parameter(key).requires_grad_(False)
         self._freeze()
-        self.report = self._report(clip, unused)
+        how = 'frame by frame' if self.per_frame else 'whole'
+        if self.chunk_len is not None and not self.per_frame:
+            how = f'in {clip_len // chunk_len} chunks of {chunk_len} frames'
+        self.report = (
+            f'BackboneAdapter: {self.name} takes a clip of {clip_len} frames '
+            f'{crop_size}x{crop_size} {how}'
+        )
+        for level, facts in enumerate(self.maps):
+            self.report += f'\n  level {level}: {facts}'
+        if self.frozen:
+            self.report += f'\n  frozen: {", ".join(self.frozen) or "everything"}'
+        if unused:
+            self.report += f'\n  {len(unused)} tensors are in no map and do not train: '
+            self.report += ', '.join(unused[:4]) + ', ...' * (len(unused) > 4)
         MMLogger.get_current_instance().info(self.report)
 
     def init_weights(self) -> None:
@@ -306,28 +319,6 @@ class BackboneAdapter(BaseModule):
             kernel = (found // length, shrink, shrink)
             maps.append(MapFacts(channels, stride, height // shrink, index, kernel))
         return tuple(maps)
-
-    def _report(self, clip: tuple[int, ...], unused: Sequence[str]) -> str:
-        """The report: how clips go in, and how each map is made."""
-        _, t, h, w = clip
-        how = 'frame by frame' if self.per_frame else 'whole'
-        if self.chunk_len is not None and not self.per_frame:
-            how = f'in {t // self.chunk_len} chunks of {self.chunk_len} frames'
-        text = f'BackboneAdapter: {self.name} takes a clip of {t} frames {h}x{w} {how}'
-        for level, m in enumerate(self.maps):
-            length, (kt, kh, kw) = t // m.stride, m.kernel
-            mean = f', mean of {kt}x{kh}x{kw}' if m.kernel != (1, 1, 1) else ''
-            text += (
-                f'\n  level {level}: output {m.index}, {m.channels} channels, '
-                f'{length * kt}x{m.size * kh}x{m.size * kw}{mean} -> '
-                f'{length}x{m.size}x{m.size}, one position per {m.stride} frames'
-            )
-        if self.frozen:
-            text += f'\n  frozen: {", ".join(self.frozen) or "everything"}'
-        if unused:
-            text += f'\n  {len(unused)} tensors are in no map and do not train: '
-            text += ', '.join(unused[:4]) + ', ...' * (len(unused) > 4)
-        return text
 
 
 class _Enough(Exception):

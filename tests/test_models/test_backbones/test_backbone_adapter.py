@@ -163,10 +163,8 @@ def test_checkpointing_and_layers_do_not_change_values():
 def test_report_says_what_is_done():
     text = adapter(**FAMILIES['VideoMAE'][0]).report
     assert 'VisionTransformer takes a clip of 16 frames 32x32 in 2 chunks of 8' in text
-    assert (
-        'level 0: output 0, 16 channels, 8x2x2, mean of 2x1x1 -> 4x2x2, '
-        'one position per 4 frames' in text
-    )
+    facts = 'channels=16, stride=4, size=2, index=0, kernel=(2, 1, 1)'
+    assert f'level 0: MapFacts({facts})' in text
     assert 'frozen: patch_embed, blocks.0' in text
     assert '2 tensors are in no map and do not train: fc_norm.weight' in text
 
