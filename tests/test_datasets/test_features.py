@@ -39,20 +39,12 @@ def write(folder, duration=12.0, fps=10, annotations=(WAVE,)) -> None:
 
 
 def build(root, channels=3, **more) -> TALFeatureDataset:
-    arguments = dict(
-        ann_file='anno.json',
-        data_root=str(root),
-        data_prefix=dict(video='features'),
-        feature_stride=4,
-        feature_window=16,
-        clip_len=16,
-        window_stride=8,
-        pipeline=[
-            dict(type='LoadFeatures', channels=channels),
-            dict(type='PackTALInputs'),
-        ],
-    )
-    return TALFeatureDataset(**{**arguments, **more})
+    settings = dict(ann_file='anno.json', data_root=str(root), clip_len=16)
+    settings.update(feature_stride=4, feature_window=16, window_stride=8)
+    settings['data_prefix'] = dict(video='features')
+    load = dict(type='LoadFeatures', channels=channels)
+    settings['pipeline'] = [load, dict(type='PackTALInputs')]
+    return TALFeatureDataset(**{**settings, **more})
 
 
 def test_rows_stand_for_the_middle_of_their_frames(root):
@@ -151,9 +143,6 @@ def test_class_agnostic_and_bad_videos(root):
 def test_senseless_arguments(root, settings, message):
     with pytest.raises(ValueError, match=message):
         build(root, **settings)[0]
-
-
-def test_frames_do_not_take_features(root):
     with pytest.raises(ValueError, match="source_type='features' of TALDataset"):
         TALDataset(ann_file='anno.json', source_type='features')
 
@@ -169,27 +158,22 @@ def save(path, content, **settings):
     return str(path)
 
 
-ARRAY = rows(4).astype(np.float16)
-TENSOR = torch.from_numpy(ARRAY)
-
-
-@pytest.mark.parametrize(
-    ('name', 'content'),
-    [
-        ('a.npy', ARRAY),
-        ('a.npz', dict(feats=ARRAY, other=np.zeros(1))),
-        ('a.pt', TENSOR),
-        ('a.pth', dict(x=TENSOR)),
-        ('old.pt', TENSOR),
-        ('b.pt', TENSOR.bfloat16()),
-    ],
-)
-def test_formats(tmp_path, name, content):
-    settings = dict(_use_new_zipfile_serialization=name != 'old.pt')
-    found = open_array(save(tmp_path / name, content, **settings), 'features')
-    np.testing.assert_array_equal(found, ARRAY)
-    assert found.dtype == (np.float32 if name == 'b.pt' else np.float16)
-    assert isinstance(found, np.memmap) == (name == 'a.npy')
+def test_formats(tmp_path):
+    array = rows(4).astype(np.float16)
+    tensor = torch.from_numpy(array)
+    old = dict(_use_new_zipfile_serialization=False)
+    for path in (
+        save(tmp_path / 'a.npy', array),
+        save(tmp_path / 'a.npz', dict(feats=array, other=np.zeros(1))),
+        save(tmp_path / 'a.pt', tensor),
+        save(tmp_path / 'a.pth', dict(x=tensor)),
+        save(tmp_path / 'old.pt', tensor, **old),
+        save(tmp_path / 'b.pt', tensor.bfloat16()),
+    ):
+        found = open_array(path, 'features')
+        np.testing.assert_array_equal(found, array)
+        assert found.dtype == (np.float32 if 'b.pt' in path else np.float16)
+        assert isinstance(found, np.memmap) == ('a.npy' in path)
 
 
 @pytest.mark.parametrize(
