@@ -15,27 +15,22 @@ try:
 except ImportError as error:
     sys.exit(f'error: {error}')
 
+ANNOTATIONS = (
+    'CSV with the head line "video,start,end,label" (seconds), native JSON, or any '
+    'format of tools/dataset_converters/convert_annotations.py'
+)
+
 
 def main() -> None:
     """Trains."""
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
     add('--videos', required=True, metavar='DIR')
-    add(
-        '--annotations',
-        required=True,
-        metavar='FILE',
-        help='CSV with the head line "video,start,end,label" (seconds), native JSON, '
-        'or any format of tools/dataset_converters/convert_annotations.py',
-    )
+    add('--annotations', required=True, metavar='FILE', help=ANNOTATIONS)
     add('--out', required=True, metavar='DIR', help='for all results')
     add('--init', metavar='WEIGHTS', help='checkpoint to start from')
-    add(
-        '--base',
-        default=TINY_MODEL,
-        metavar='CONFIG',
-        help='config of the model; default: the tiny one, which needs no GPU',
-    )
+    text = 'config of the model; default: the tiny one, which needs no GPU'
+    add('--base', default=TINY_MODEL, metavar='CONFIG', help=text)
     add('--val-fraction', type=float, default=0.2, help='share of videos to hold out')
     add('--epochs', type=int, help='default: by the amount of data')
     add('--seed', type=int, default=0, help='of split and training')

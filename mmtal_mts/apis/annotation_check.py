@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from ..datasets.sources import (
 )
 from ..datasets.stored import CHANNELS, count_images, open_array
 from ..datasets.video import VideoReader, VideoReadError
-from ..datasets.windows import Window, training_windows
+from ..datasets.windows import cut_video
 from ..models.task_modules import SegmentAssigner, SegmentPointGenerator
 from ..structures.annotations import (
     Finding,
@@ -43,7 +43,7 @@ from ..utils.errors import UserError
 from .annotation_report import CheckReport
 
 # Messages on an action, with the columns of its table.
-_SHORT = '{text}: {length:.2f} sampled frames'
+_SHORT = '{text}: {length_f:.2f} sampled frames'
 _LONG = '{text}: {length_f:.1f} sampled frames'
 _SHADOWED = '{text}: {inside:.0f} locations inside, 0 left'
 # Frames by which conventions (counting from 0 or 1, rounding) may differ.
@@ -78,39 +78,30 @@ class WindowSettings:
     first_stride: int = 4
     num_levels: int = 6
 
-    def cut(self, video: VideoAnnotation) -> tuple[float, np.ndarray, list[Window]]:
+    def cut(self, video: VideoAnnotation) -> tuple[np.ndarray, list[dict[str, Any]]]:
         """Cuts a video of known duration as a training does.
 
         Returns:
-            The sampling rate, the (A, 2) actions in sampled frames, and the windows.
+            Lengths (A,) of the actions in complete sampling intervals, and the items
+            of the windows; ``gt_labels`` are positions of actions.
         """
         rate, count = self.sample_fps, self.frames_per_video
         if count is not None:
             rate = mean_rate(count, video.duration)
         else:
             count = num_sampled_frames(rate, duration_s=video.duration)
-        segments = seconds_to_frames(video.actions.segments, rate)
-        segments = np.clip(segments, 0, count)
-        # Those in the last, incomplete sampling interval vanish in the data set too.
-        usable = np.flatnonzero(segments[:, 1] > segments[:, 0])
-        windows = training_windows(
-            count,
-            segments[usable],
-            self.clip_len,
-            self.stride,
-            one_based_window=self.one_based_window,
-        )
-        # Counted among all actions.
-        windows = [cut._replace(indices=usable[cut.indices]) for cut in windows]
-        return rate, segments, windows
+        actions = replace(video.actions, labels=np.arange(len(video.actions)))
+        ends_f = np.clip(seconds_to_frames(actions.segments, rate), 0, count)
+        facts = dict(num_sampled_frames=count, sample_fps=rate)
+        afsd = dict(one_based_window=self.one_based_window)
+        items, _ = cut_video(facts, actions, self.clip_len, self.stride, **afsd)
+        return ends_f[:, 1] - ends_f[:, 0], items
 
     @property
     def level_lengths(self) -> list[int]:
         """Locations per level of a window, finest first."""
-        lengths = [-(-self.clip_len // self.first_stride)]
-        while len(lengths) < self.num_levels:
-            lengths.append(-(-lengths[-1] // 2))
-        return lengths
+        strides = [self.first_stride * 2**level for level in range(self.num_levels)]
+        return [-(-self.clip_len // stride) for stride in strides]
 
     @property
     def level_names(self) -> list[str]:
@@ -149,38 +140,33 @@ def check_annotations(
     """
     findings = [Finding('duplicate-key', repr(key)) for key in duplicate_keys]
     names = class_names(content, classes)
+    label_of = {name: label for label, name in enumerate(names)}
     lengths = windows.level_lengths
     points = SegmentPointGenerator().level_points(lengths, windows.clip_len)
-    parsed, videos, actions, numbers = [], [], [], [np.zeros((0, 4 + len(points)))]
+    parsed, videos, actions, numbers = [], [], [], [np.zeros((0, 3 + len(points)))]
     for video_id in select_subsets(content['database'], subsets or None):
         entry = content['database'][video_id]
-        video, found = parse_entry(video_id, entry, names)
+        video, items, found = parse_entry(video_id, entry, label_of)
         findings += found
         if video.duration is None and all(f.index is not None for f in found):
             findings.append(Finding('no-duration', video_id, video_id))
-        usable = dict(enumerate(annotation_list(entry) or ()))
-        count = len(usable)
-        for finding in found:
-            if finding.outcome in ('error', 'dropped'):
-                usable.pop(finding.index, None)
-        for (index, item), (start, end) in zip(
-            usable.items(), video.actions.segments.tolist(), strict=True
-        ):
+        segments = video.actions.segments.tolist()
+        for (index, item), (start, end) in zip(items.items(), segments, strict=True):
             label, times = item['label'], tuple(map(float, item['segment']))
             text = f'{video_id} [{start:g}, {end:g}] {label}'
             actions.append((video_id, video.subset, index, label, times, text))
         followed, kept = _follow(video, windows, points)
         numbers.append(followed)
         parsed.append(video)
-        videos.append((video_id, video.subset, count, len(usable), kept))
-        findings += _check_frames(video, usable.values())
+        count = len(annotation_list(entry) or ())
+        videos.append((video_id, video.subset, count, len(items), kept))
+        findings += _check_frames(video, items.values())
     columns = 'video_id', 'subset', 'annotations', 'actions', 'windows'
     videos = pd.DataFrame(videos, columns=columns)
     columns = 'video_id', 'subset', 'position', 'label', 'times', 'text'
-    levels = windows.level_names
     actions = pd.DataFrame(actions, columns=columns)
-    columns = 'length', 'length_f', 'windows', 'assigned', *levels
-    actions[[*columns]] = np.concatenate(numbers)
+    levels = windows.level_names
+    actions[['length_f', 'windows', 'assigned', *levels]] = np.concatenate(numbers)
     actions['inside'] = actions[levels].sum(axis=1, skipna=False)
     unseen = [actions[name] == 0 for name in ('windows', 'inside', 'assigned')]
     problems = ['uncovered', 'no-location', 'shadowed']
@@ -195,27 +181,27 @@ def _follow(
     video: VideoAnnotation, windows: WindowSettings, points: Sequence[torch.Tensor]
 ) -> tuple[np.ndarray, int | None]:
     """Finds what a training sees of each action, and how many windows it keeps."""
-    table = np.full((len(video.actions), 4 + len(points)), np.nan)
-    rate, cut = windows.sample_fps, None
-    if video.duration is not None:
-        rate, segments, cut = windows.cut(video)
-        table[:, 1] = np.diff(segments)[:, 0]
-        table[:, 2:] = 0
-    table[:, 0] = seconds_to_frames(np.diff(video.actions.segments)[:, 0], rate)
-    for window in cut or ():
-        count = len(window.segments)
+    table = np.full((len(video.actions), 3 + len(points)), np.nan)
+    if video.duration is None:
+        return table, None
+    table[:, 1:] = 0
+    table[:, 0], items = windows.cut(video)
+    for item in items:
+        segments, places = item['gt_segments'], item['gt_labels']
         # The actions themselves as classes: the answer names the action.
         owner, _ = SegmentAssigner().assign(
-            points, torch.from_numpy(window.segments), torch.arange(count), count
+            points,
+            torch.from_numpy(segments),
+            torch.arange(len(places)),
+            len(places),
         )
-        start, end = window.segments[:, :1], window.segments[:, 1:]
-        held = [np.bincount(owner.numpy(), minlength=count + 1)[:count]]
-        for places in (level.numpy() for level in points):
-            held.append(((places >= start) & (places <= end)).sum(axis=1))
-        table[window.indices, 2] += 1
-        most = np.maximum(table[window.indices, 3:], np.stack(held, axis=1))
-        table[window.indices, 3:] = most
-    return table, None if cut is None else len(cut)
+        counts = [np.bincount(owner.numpy(), minlength=len(places) + 1)[:-1]]
+        for level in (level.numpy() for level in points):
+            inside = (level >= segments[:, :1]) & (level <= segments[:, 1:])
+            counts.append(inside.sum(axis=1))
+        table[places, 1] += 1
+        table[places, 2:] = np.maximum(table[places, 2:], np.stack(counts, axis=1))
+    return table, len(items)
 
 
 def _check_frames(video: VideoAnnotation, items: Iterable[Any]) -> Iterator[Finding]:
@@ -254,10 +240,10 @@ def _check_tables(report: CheckReport) -> Iterator[Finding]:
     """Finds what is odd about actions, classes and windows."""
     actions, problem = report.actions, report.actions.problem
     again = actions.duplicated(['video_id', 'times', 'label'])
-    by_length = 'subset', actions.length_f
+    length, by_length = actions.length_f, ('subset', actions.length_f)
     for kind, chosen, text, group, weight in (
         ('duplicate', again, '{text}', 'label', 0),
-        ('too-short', actions.length < _MIN_FRAMES, _SHORT, '', -actions.length),
+        ('too-short', length < _MIN_FRAMES, _SHORT, '', -length),
         ('uncovered', problem == 'uncovered', _LONG, *by_length),
         ('no-location', problem == 'no-location', _LONG, *by_length),
         ('shadowed', problem == 'shadowed', _SHADOWED, *by_length),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 _MAX_SHOWN = 4
 _MAX_CLASSES = 25
-
 # Titles of all kinds of findings. With an error, training would fail or learn something
 # wrong; with a warning it works.
 ERRORS = {
@@ -64,17 +63,15 @@ class CheckReport:
         classes: Class names.
         windows: What was checked against.
         videos: Table of the videos: ``video_id``, ``subset``, and how many
-            ``annotations``, usable ones (``actions``) and kept ``windows`` they have;
-            without a duration the windows are NaN.
+            ``annotations``, usable ones (``actions``) and kept ``windows`` they have.
         actions: Table of the usable actions: ``video_id``, ``subset``, ``position`` in
             "annotations", ``label``, ``times`` (start and end in seconds as they stand
-            there) and ``text`` for messages. ``length`` and ``length_f`` are in sampled
-            frames, the latter without the last, incomplete sampling interval. Then
-            follows how many kept ``windows`` are annotated with it and, in the window
-            where they are most, how many locations are trained on it (``assigned``),
-            and are inside it on each level (by its name) and in total (``inside``).
-            Without a duration, these and ``length_f`` are NaN. ``problem`` is
-            'uncovered', 'no-location', 'shadowed' or ''.
+            there), ``text`` for messages, ``length_f`` in complete sampling intervals,
+            ``windows`` that are annotated with it and, in the one where they are most,
+            locations that are trained on it (``assigned``), and that are inside it on
+            each level and in total (``inside``). ``problem`` is 'uncovered',
+            'no-location', 'shadowed' or ''. What needs a duration that is not known is
+            NaN.
     """
 
     findings: list[Finding]
@@ -151,90 +148,151 @@ class CheckReport:
             'findings': [asdict(finding) for finding in self.findings],
         }
 
-
-def describe_check(report: CheckReport) -> str:
-    """Describes the result of a check.
-
-    Args:
-        report: From :func:`.check_annotations`.
-
-    Returns:
-        Lines for a person.
-    """
-    verdict = f'NOT safe to train on: {report.num_errors:,} errors, '
-    if report.is_safe:
+    def describe(self) -> str:
+        """Describes the check in lines for a person."""
         verdict = 'safe to train on: no errors, '
-    parts = (
-        '\n'.join(_videos_and_windows(report)),
-        describe_findings(report),
-        'actions per class\n' + _classes(report.per_class),
-        'length of the actions, and locations of the pyramid inside (medians)\n'
-        + _lengths(report),
-        f'{verdict}{len(report.findings) - report.num_errors:,} warnings',
-    )
-    return '\n\n'.join(parts)
+        if not self.is_safe:
+            verdict = f'NOT safe to train on: {self.num_errors:,} errors, '
+        parts = (
+            self._describe_videos(),
+            self.describe_findings(),
+            f'actions per class\n{self._describe_classes()}',
+            'length of the actions, and locations of the pyramid inside (medians)\n'
+            + self._describe_lengths(),
+            f'{verdict}{len(self.findings) - self.num_errors:,} warnings',
+        )
+        return '\n\n'.join(parts)
 
+    def describe_findings(self) -> str:
+        """Describes each kind of problem by its number and some examples."""
+        lines = []
+        for kind, count in self.counts().items():
+            severity = 'error' if kind in ERRORS else 'warning'
+            title = {**ERRORS, **WARNINGS}[kind]
+            lines.append(f'{severity:8s}{count:6,} {title} ({kind})')
+            found, more = self.of(kind), []
+            groups = Counter(finding.group for finding in found if finding.group)
+            if groups:
+                more.append(_most_common(groups))
+            videos = Counter(f.video_id for f in found if f.index is not None)
+            if count > _MAX_SHOWN and videos:
+                more.append(f'in {len(videos):,} videos: {_most_common(videos)}')
+            more += [finding.message for finding in found[:_MAX_SHOWN]]
+            if count > _MAX_SHOWN:
+                more.append(f'... and {count - _MAX_SHOWN:,} more (--json has all)')
+            lines += [' ' * 15 + line for line in more]
+        return '\n'.join(lines) or 'nothing is wrong'
 
-def describe_findings(report: CheckReport) -> str:
-    """Describes what is wrong.
+    def _describe_videos(self) -> str:
+        windows, videos = self.windows, self.videos
+        rate = f'at {windows.sample_fps:g} fps, stride {windows.stride}'
+        if windows.frames_per_video is not None:
+            rate = f'for the {windows.frames_per_video} frames sampled of a video'
+        counting = ', as AFSD counts them' * windows.one_based_window
+        lines = [
+            f'{len(videos):,} videos, {videos.annotations.sum():,} annotations '
+            f'({len(self.actions):,} usable), {len(self.classes)} classes',
+            f'training windows: {windows.clip_len} frames {rate}{counting}',
+        ]
+        uncovered = self.actions.subset[self.actions.problem == 'uncovered']
+        for subset, chosen in videos.groupby('subset', sort=False):
+            total, usable = chosen.annotations.sum(), chosen.actions.sum()
+            lines.append(
+                f'  {subset or "(no subset)"}: {usable:,} actions in {len(chosen):,} '
+                f'videos, {(chosen.actions == 0).sum():,} of them without any'
+            )
+            unusable = total - usable
+            reason = f', {unusable:,} of them because they are unusable' * bool(
+                unusable
+            )
+            if total and chosen.windows.notna().any():
+                lines.append(
+                    f'    {chosen.windows.sum():,.0f} windows kept; '
+                    f'{(uncovered == subset).sum() + unusable:,} of {total:,} '
+                    f'annotations are in none{reason}'
+                )
+        return '\n'.join(lines)
 
-    Args:
-        report: From :func:`.check_annotations`.
+    def _describe_classes(self) -> str:
+        table = self.per_class
+        total = table.sum(axis=1).sort_values(ascending=False, kind='stable')
+        rows = [
+            [n, *map('{:,}'.format, row)]
+            for n, *row in table.loc[total.index].itertuples(name=None)
+        ]
+        half = _MAX_CLASSES // 2
+        if len(rows) > _MAX_CLASSES:
+            note = f'... {len(rows) - 2 * half:,} classes in between (--json)'
+            rows[half:-half] = [[note, *([''] * len(table.columns))]]
+        return _table([['', *(subset or '(no subset)' for subset in table)], *rows])
 
-    Returns:
-        Lines: each kind of problem with its number and some examples.
-    """
-    lines = []
-    for kind, count in report.counts().items():
-        severity = 'error' if kind in ERRORS else 'warning'
-        title = {**ERRORS, **WARNINGS}[kind]
-        lines.append(f'{severity:8s}{count:6,} {title} ({kind})')
-        found, more = report.of(kind), []
-        groups = Counter(finding.group for finding in found if finding.group)
-        if groups:
-            more.append(_most_common(groups))
-        videos = Counter(f.video_id for f in found if f.index is not None)
-        if count > _MAX_SHOWN and videos:
-            more.append(f'in {len(videos):,} videos: {_most_common(videos)}')
-        more += [finding.message for finding in found[:_MAX_SHOWN]]
-        if count > _MAX_SHOWN:
-            more.append(f'... and {count - _MAX_SHOWN:,} more (--json has all)')
-        lines += [' ' * 15 + line for line in more]
-    return '\n'.join(lines) or 'nothing is wrong'
+    def _describe_lengths(self) -> str:
+        titles = 'sampled frames', 'actions', 'share', 'in window', 'nowhere', 'trained'
+        rows = [[*titles, *self.windows.level_names]]
+        for row in self.per_length.itertuples(index=False, name=None):
+            low, high, count, share, in_window, nowhere, *medians = row
+            limit = '' if np.isinf(high) else f'{high:g}'
+            rows.append([f'{low:g} - {limit}', f'{count:,}', f'{share:.1%}'])
+            seen = [f'{nowhere:,}', *map('{:g}'.format, medians)]
+            rows[-1] += [f'{in_window:,}', *(seen if in_window else [''] * len(seen))]
+        text = _table(rows)
+        problem = self.actions.dropna(subset='length_f').problem
+        if len(problem):
+            unseen = (problem == 'uncovered').mean()
+            nowhere = (problem == 'no-location').mean()
+            text += (
+                f'\n  no level can represent {nowhere + unseen:.2%} of the actions: '
+                f'{unseen:.2%} fit no window, {nowhere:.2%} are between the locations'
+            )
+        return text
+
+    def draw(self, path: str, title: str) -> None:
+        """Draws how long actions are, and how many a video has.
+
+        Args:
+            path: PNG file to write.
+            title: Of the picture.
+
+        Raises:
+            UserError: There is no action to draw.
+        """
+        actions = self.actions[self.actions.length_f > 0]
+        if not len(actions):
+            raise UserError(f'{title}: there is no action to draw (--plot)')
+        lengths, counts = actions.length_f, self.videos.actions
+        clip_len = self.windows.clip_len
+        low, high = min(lengths.min(), 1.0), max(lengths.max(), clip_len * 1.3)
+        # A few crowded videos would squeeze all others into the first bar.
+        most = max(int(counts.quantile(0.99)), 10)
+        steps = np.arange(0, most + most // 10, math.ceil(most / 40))
+        longer = f'{(lengths > clip_len).mean():.1%} longer than the window (dashed)'
+        median = f'median {counts.median():g}, most {counts.max():g}'
+        figure = Figure(figsize=(14, 5.2), dpi=100, layout='constrained')
+        figure.suptitle(title, x=0.01, ha='left', parse_math=False)
+        left, right = figure.subplots(1, 2)
+        names = self.videos.subset.unique()
+        for axes, subsets, values, bins, text in (
+            (left, actions.subset, lengths, np.geomspace(low, high, 45), longer),
+            (right, self.videos.subset, counts.clip(upper=most), steps, median),
+        ):
+            parts = [values[subsets == name] for name in names]
+            labels = [name or '(no subset)' for name in names]
+            axes.hist(parts, bins, stacked=True, label=labels, rwidth=0.92)
+            axes.set_title(text)
+        for name in self.windows.level_names:
+            left.axvline(float(name[1:]), color='#d8dee4', zorder=0)
+        left.axvline(clip_len, color='black', linestyle='--')
+        left.set(xscale='log', xlabel='sampled frames', ylabel='actions')
+        right.set(xlabel=f'actions in a video, {most} or more are one', ylabel='videos')
+        right.legend(frameon=False)
+        with atomic_write(path) as temporary:
+            figure.savefig(temporary, format='png')
 
 
 def _most_common(counts: Counter[Any]) -> str:
     common = counts.most_common(_MAX_SHOWN)
     more = ', ...' * (len(counts) > _MAX_SHOWN)
     return ', '.join(f'{name} {count:,}' for name, count in common) + more
-
-
-def _videos_and_windows(report: CheckReport) -> Iterator[str]:
-    windows, videos = report.windows, report.videos
-    yield (
-        f'{len(videos):,} videos, {videos.annotations.sum():,} annotations '
-        f'({len(report.actions):,} usable), {len(report.classes)} classes'
-    )
-    rate = f'at {windows.sample_fps:g} fps, stride {windows.stride}'
-    if windows.frames_per_video is not None:
-        rate = f'for the {windows.frames_per_video} frames sampled of a video'
-    counting = ', as AFSD counts them' * windows.one_based_window
-    yield f'training windows: {windows.clip_len} frames {rate}{counting}'
-    uncovered = report.actions[report.actions.problem == 'uncovered']
-    for subset, chosen in videos.groupby('subset', sort=False):
-        total, usable = chosen.annotations.sum(), chosen.actions.sum()
-        yield (
-            f'  {subset or "(no subset)"}: {usable:,} actions in {len(chosen):,} '
-            f'videos, {(chosen.actions == 0).sum():,} of them without any'
-        )
-        if total and chosen.windows.notna().any():
-            unusable = total - usable
-            unseen = (uncovered.subset == subset).sum() + unusable
-            reason = f', {unusable:,} of them because they are unusable'
-            yield (
-                f'    {chosen.windows.sum():,.0f} windows kept; {unseen:,} of '
-                f'{total:,} annotations are in none{reason * bool(unusable)}'
-            )
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:
@@ -245,96 +303,3 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
         right = map(str.rjust, cells, widths[1:])
         lines.append('  '.join(['  ' + first.ljust(widths[0]), *right]).rstrip())
     return '\n'.join(lines)
-
-
-def _classes(table: pd.DataFrame) -> str:
-    table = table.loc[
-        table.sum(axis=1).sort_values(ascending=False, kind='stable').index
-    ]
-    rows = [[row[0], *map('{:,}'.format, row[1:])] for row in table.itertuples()]
-    half = _MAX_CLASSES // 2
-    if len(rows) > _MAX_CLASSES:
-        note = f'... {len(rows) - 2 * half:,} classes in between (--json)'
-        rows[half:-half] = [[note, *([''] * len(table.columns))]]
-    return _table([['', *(subset or '(no subset)' for subset in table)], *rows])
-
-
-def _lengths(report: CheckReport) -> str:
-    titles = 'actions', 'share', 'in window', 'nowhere', 'trained'
-    rows = [['sampled frames', *titles, *report.windows.level_names]]
-    for (
-        low,
-        high,
-        count,
-        share,
-        in_window,
-        nowhere,
-        *medians,
-    ) in report.per_length.itertuples(index=False, name=None):
-        limit = '' if np.isinf(high) else f'{high:g}'
-        cells = [f'{low:g} - {limit}', f'{count:,}', f'{share:.1%}', f'{in_window:,}']
-        seen = [f'{nowhere:,}', *map('{:g}'.format, medians)]
-        rows.append(cells + (seen if in_window else [''] * len(seen)))
-    text = _table(rows)
-    problem = report.actions.dropna(subset='length_f').problem
-    if len(problem):
-        unseen = (problem == 'uncovered').mean()
-        nowhere = (problem == 'no-location').mean()
-        text += (
-            f'\n  no level can represent {nowhere + unseen:.2%} of the actions: '
-            f'{unseen:.2%} fit no window, {nowhere:.2%} are between the locations'
-        )
-    return text
-
-
-def draw_statistics(path: str, report: CheckReport, title: str) -> None:
-    """Draws how long actions are, and how many a video has, into a PNG file.
-
-    Args:
-        path: PNG file to write.
-        report: Of a check.
-        title: Of the picture.
-
-    Raises:
-        UserError: There is no action to draw.
-    """
-    videos, clip_len = report.videos, report.windows.clip_len
-    actions = report.actions[report.actions.length_f > 0]
-    if not len(actions):
-        raise UserError(f'{title}: there is no action to draw (--plot)')
-    figure = Figure(figsize=(14, 5.2), dpi=100, layout='constrained')
-    figure.suptitle(title, x=0.01, ha='left', parse_math=False)
-    left, right = figure.subplots(1, 2)
-    lengths, counts = actions.length_f, videos.actions
-    low, high = min(lengths.min(), 1.0), max(lengths.max(), clip_len * 1.3)
-    # A few crowded videos would squeeze all others into the first bar.
-    limit = max(counts.quantile(0.99), 10.0)
-    step = max(math.ceil(limit / 40), 1)
-    steps = np.arange(0, limit + 2 * step, step) - 0.5
-    names = videos.subset.unique()
-    for axes, table, values, bins in (
-        (left, actions, lengths, np.geomspace(low * 0.95, high * 1.05, 45)),
-        (right, videos, counts.clip(upper=steps[-1] - step / 2), steps),
-    ):
-        parts = [values[table.subset == name] for name in names]
-        labels = [name or '(no subset)' for name in names]
-        axes.hist(parts, bins, stacked=True, label=labels, rwidth=0.92)
-    left.set(xscale='log', xlabel='sampled frames', ylabel='actions')
-    left.xaxis.set_major_formatter(lambda value, _: f'{value:g}')
-    for name in report.windows.level_names:
-        left.axvline(float(name[1:]), color='#d8dee4', zorder=0)
-    left.axvline(clip_len, color='black', linestyle='--')
-    left.set_title(
-        f'Length of the actions, {(lengths > clip_len).mean():.1%} longer than the\n'
-        f'window of {clip_len} frames (grey: distance of the locations of each level)',
-        fontsize=10,
-    )
-    text = f'Actions per video, median {counts.median():g}, most {counts.max():g}'
-    beyond = (counts > steps[-1]).sum()
-    if beyond:
-        text += f' (last bar: {beyond} videos with {int(steps[-2] + 1)} or more)'
-    right.set_title(text, fontsize=10)
-    right.set(xlabel='actions in a video', ylabel='videos')
-    right.legend(frameon=False)
-    with atomic_write(path) as temporary:
-        figure.savefig(temporary, format='png')

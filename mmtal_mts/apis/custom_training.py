@@ -6,7 +6,7 @@ import math
 import os
 import random
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from mmengine.config import Config
 
-from ..datasets.converters import convert_annotations
+from ..datasets.converters import convert_annotations, describe_conversion
 from ..datasets.sources import SourceFinder
 from ..datasets.video import VideoReader, VideoReadError
 from ..evaluation.diagnosis import diagnose
@@ -92,10 +92,10 @@ def prepare_custom_training(
         init = os.path.abspath(init)
     base = load_config(find_config(base))
     converted = convert_annotations([annotations])
-    for reason, places in converted.dropped.items():
-        print(f'{len(places)} annotations left out ({reason}), e.g. {places[0]}')
-    for video_id, reason in converted.removed_videos.items():
-        print(f'video {video_id} left out: {reason}')
+    # The videos tell their durations, and the split the subsets.
+    notes = [n for n in converted.notes if not re.search('--(subset|durations) ', n)]
+    converted.notes = notes
+    print(describe_conversion(converted))
     content, ann_file = converted.content, out / 'annotations.json'
     _measure_videos(content['database'], videos)
     _assign_subsets(content['database'], val_fraction, seed)
@@ -105,38 +105,32 @@ def prepare_custom_training(
     subsets = {TRAINING: [], VALIDATION: []}
     for video in data.videos.values():
         subsets[video.subset].append(video)
-    plan = plan_training(subsets[TRAINING], epochs)
+    plan = _plan(subsets[TRAINING], data.classes, epochs)
     check = check_annotations(content, plan.windows, classes=data.classes)
     table = check.per_class[[*subsets]]
     for subset, own in subsets.items():
-        seconds = sum(video.duration for video in own)
-        count = table[subset].sum()
+        seconds, count = sum(video.duration for video in own), table[subset].sum()
         print(f'{subset}: {len(own)} videos, {seconds:.0f} s, {count} actions')
     width = max(map(len, data.classes))
     for name, trained, held_out in table.itertuples(name=None):
         warning = '' if held_out else '  not in validation, so it does not count there'
         warning = warning if trained else '  no training example'
         print(f'  {name:<{width}} {trained:>5} {held_out:>5}{warning}')
-    check_file = out / 'annotation_check.txt'
+    check_file, path = out / 'annotation_check.txt', out / 'config.py'
     _write(check_file, check.describe() + '\n')
     print(f'{check.describe_findings()}\n  the whole check: {check_file}')
-    mirrored = 'mirrored by chance'
-    if not mirror_is_safe(data.classes):
-        mirrored = 'not mirrored: a class name tells left from right'
-    reasons = *plan.reasons, f'windows are {mirrored}'
-    print('\n'.join(f'  {reason}' for reason in reasons))
     dataset = dict(ann_file=str(ann_file), data_prefix=dict(video=videos))
     dataset['classes'] = list(data.classes)
+    print('\n'.join(f'  {reason}' for reason in plan.reasons))
     cfg = _build_config(base, plan, dataset, init, num_workers)
-    head = ['Written by tools/train_custom.py.', *reasons]
+    head = ['Written by tools/train_custom.py.', *plan.reasons]
     text = ''.join(f'# {line}\n' for line in head) + cfg.pretty_text
-    path = out / 'config.py'
-    same = path.is_file() and path.read_text(encoding='utf-8') == text
-    if not same and latest_checkpoint(out / 'work_dir') is not None:
-        raise UserError(
-            f'{out / "work_dir"} holds checkpoints of a training with other settings. '
-            'Choose another --out, or delete that folder'
-        )
+    if latest_checkpoint(out / 'work_dir') is not None:
+        if not path.is_file() or path.read_text(encoding='utf-8') != text:
+            raise UserError(
+                f'{out / "work_dir"} holds checkpoints of a training with other '
+                'settings. Choose another --out, or delete that folder'
+            )
     _write(path, text)
     print(f'wrote {path}')
     return path
@@ -159,10 +153,9 @@ def train_custom(config: str | os.PathLike, seed: int = 0) -> dict[str, Any]:
     checkpoint, detections = latest_checkpoint(work_dir), out / 'detections.json'
     metrics = test(
         prepare_test_config(
-            load_config(config),
+            load_config(config, {'test_evaluator.dump_path': str(detections)}),
             checkpoint=checkpoint,
             work_dir=str(work_dir / 'test'),
-            cfg_options={'test_evaluator.dump_path': str(detections)},
         )
     )
     files, timeline = (out / 'annotations.json', detections), out / 'timeline.png'
@@ -172,7 +165,7 @@ def train_custom(config: str | os.PathLike, seed: int = 0) -> dict[str, Any]:
     data = load_evaluation_data(*files, subset=VALIDATION, **clamp)
     diagnosis = diagnose(data.classes, data.ground_truth, data.detections)
     _, page = write_diagnosis(out / 'diagnosis', diagnosis, f'{out.name}: {title}', 0.1)
-    pages = write_reports(data, videos, reports)
+    pages = _write_reports(data, videos, reports)
     return {
         'mAP': {name: float(value) for name, value in metrics.items()},
         'checkpoint': str(work_dir / Path(checkpoint).name),
@@ -182,20 +175,11 @@ def train_custom(config: str | os.PathLike, seed: int = 0) -> dict[str, Any]:
     }
 
 
-def write_reports(data: EvaluationData, video_dir: str, out_dir: Path) -> list[Path]:
-    """Writes the page of ``tools/infer.py`` for each video.
+def _write_reports(data: EvaluationData, video_dir: str, out_dir: Path) -> list[Path]:
+    """Writes the page of ``tools/infer.py`` for each video that can be shown.
 
     Sliders stand where as many detections are left as there are annotated actions,
-    because scores depend on how long a model was trained. A video that cannot be shown
-    costs a printed line.
-
-    Args:
-        data: Annotation with "file" and "duration" of each video, and detections.
-        video_dir: Folder of the videos.
-        out_dir: Folder of the pages.
-
-    Returns:
-        The pages, in the order of the annotation.
+    because scores depend on how long a model was trained.
     """
     videos, nothing = data.ground_truth, Segments.empty(with_scores=True)
     found = {name: data.detections.get(name, nothing) for name in videos}
@@ -224,20 +208,21 @@ def _measure_videos(database: dict[str, dict[str, Any]], video_dir: str) -> None
     """Sets "file" (in the folder), "duration" and "fps" of each entry by its video."""
     if not os.path.isdir(video_dir):
         raise UserError(f'{video_dir}: no such folder of videos')
-    finder, problems = SourceFinder(video_dir, 'video'), {}
+    finder, problems, taken = SourceFinder(video_dir, 'video'), defaultdict(list), {}
     for name, entry in database.items():
         path = finder.find(name, entry.get('file')) or finder.find(name, name)
         if path is None:
-            expected = finder.expected(name, entry.get('file'))
-            problems.setdefault('are missing', []).append(expected)
-            continue
-        try:
-            video = VideoReader(path)
-        except VideoReadError as error:
-            problems.setdefault('cannot be read', []).append(str(error))
-            continue
-        file = os.path.relpath(path, video_dir)
-        entry.update(file=file, duration=video.duration_s, fps=video.fps)
+            problems['are missing'].append(finder.expected(name, entry.get('file')))
+        elif taken.setdefault(path, name) != name:
+            text = f'{taken[path]} and {name}: {path}'
+            problems['have the file of another one'].append(text)
+        else:
+            try:
+                video = VideoReader(path)
+                file = os.path.relpath(path, video_dir)
+                entry.update(file=file, duration=video.duration_s, fps=video.fps)
+            except VideoReadError as error:
+                problems['cannot be read'].append(str(error))
     for what, found in sorted(problems.items()):
         raise UserError(
             f'{len(found)} of {len(database)} videos {what}\n'
@@ -289,37 +274,23 @@ def _assign_subsets(
         entry['subset'] = VALIDATION if name in held_out else TRAINING
 
 
-class TrainingPlan(NamedTuple):
-    """Settings of a training, and why.
-
-    Attributes:
-        windows: Rate of sampling, windows and levels.
-        batch_size: Windows in a batch.
-        epochs: Length of the training.
-        reasons: One line for each setting.
-    """
+class _Plan(NamedTuple):
+    """Settings of a training, and why they are so, a line for each."""
 
     windows: WindowSettings
     batch_size: int
     epochs: int
+    mirror: bool
     reasons: tuple[str, ...]
 
 
-def plan_training(
-    videos: Sequence[VideoAnnotation], epochs: int | None = None
-) -> TrainingPlan:
-    """Chooses settings by the lengths of the actions.
-
-    Args:
-        videos: For training, with duration and frame rate.
-        epochs: Length of the training, if it is given.
-
-    Raises:
-        ValueError: There is no action.
-    """
+def _plan(
+    videos: Sequence[VideoAnnotation], classes: Sequence[str], epochs: int | None = None
+) -> _Plan:
+    """Chooses settings by the lengths of the actions of the training videos."""
     lengths = np.concatenate([np.diff(v.actions.segments)[:, 0] for v in videos])
     if not len(lengths):
-        raise ValueError('plan_training: no action to train on')
+        raise UserError('there is no action to train on')
     short, usual, long = np.quantile(lengths, [0.1, 0.5, 0.95])
     longest, largest = lengths.max(), _CLIP_LENGTHS[-1]
 
@@ -329,38 +300,34 @@ def plan_training(
     high = [rate for rate in rates if rate >= _USUAL_FPS]
     enough = (r for r in high if seconds_to_frames(short, r) >= _MIN_FRAMES)
     fitting = [r for r in rates if seconds_to_frames(1.05 * longest, r) <= largest]
-    fps = next(enough, rates[-1])
-    short_f = seconds_to_frames(short, fps)
-    why_fps = f'a short action ({short:.2f} s) has {short_f:.0f} frames'
-    if fps not in fitting:
-        fps = max(fitting, default=rates[0])
-        why_fps = (
-            f'the longest action ({longest:.0f} s) has '
-            f'{seconds_to_frames(longest, fps):.0f} frames and fits into a window of '
-            f'{largest}'
-        )
+    wanted = next(enough, rates[-1])
+    fps = min(wanted, max(fitting, default=rates[0]))
     short_f, longest_f = seconds_to_frames(short, fps), seconds_to_frames(longest, fps)
+    why_fps = f'a short action ({short:.2f} s) has {short_f:.0f} frames'
+    if fps < wanted:
+        why_fps = (
+            f'the longest action ({longest:.0f} s) has {longest_f:.0f} frames and fits '
+            f'into a window of {largest}'
+        )
 
     # Longer than the longest video is nothing but padding.
     needed_s = min(max(1.5 * long, 1.05 * longest), max(v.duration for v in videos))
     needed = seconds_to_frames(needed_s, fps)
     clip_len = next((n for n in _CLIP_LENGTHS if n >= needed), largest)
-    why_clip = (
-        f'holds the longest action ({longest_f:.0f} frames) and what surrounds the '
-        'usual ones'
-        if clip_len >= needed
-        else f'the largest; the longest action has {longest_f:.0f} frames'
-    )
+    why_clip = f'the largest; the longest action has {longest_f:.0f} frames'
+    if clip_len >= needed:
+        held = f'the longest action ({longest_f:.0f} frames)'
+        why_clip = f'holds {held} and what surrounds the usual ones'
 
     # Each level halves the one before without a rest.
     positions = clip_len // _FIRST_STRIDE
     possible = (positions & -positions).bit_length()
     useful = 1 + math.floor(math.log2(max(longest_f / _FIRST_STRIDE, 1)))
     levels = min(max(useful, 3), possible)
+    last_stride = _FIRST_STRIDE * 2 ** (levels - 1)
 
-    windows = WindowSettings(
-        clip_len, fps, clip_len // 4, first_stride=_FIRST_STRIDE, num_levels=levels
-    )
+    layout = dict(first_stride=_FIRST_STRIDE, num_levels=levels)
+    windows = WindowSettings(clip_len, fps, clip_len // 4, **layout)
     count = sum(len(windows.cut(video)[1]) for video in videos)
     batch = int(np.clip(round(4 * 128 / clip_len), 1, 8))
     batch = max(1, min(batch, count // 4))
@@ -369,25 +336,24 @@ def plan_training(
     if epochs is None:
         epochs = int(np.clip(math.ceil(_ITERATIONS / iterations), 5, 100))
         why_epochs = f'about {_ITERATIONS} iterations of {iterations} each epoch'
+
+    words = re.split('[^a-z]+', ' '.join(classes).lower())
+    mirror = not {'left', 'right', 'clockwise', 'anticlockwise'} & set(words)
+    mirrored = 'not mirrored: a class name tells left from right'
+    mirrored = 'mirrored by chance' if mirror else mirrored
     reasons = (
         f'{len(lengths)} actions of {lengths.min():.2f} to {longest:.2f} s, half of '
         f'them up to {usual:.2f} s',
         f'sample_fps {fps:g}: {why_fps}',
         f'clip_len {clip_len} ({frames_to_seconds(clip_len, fps):.1f} s): {why_clip}',
-        f'num_levels {levels}: locations every {_FIRST_STRIDE} to '
-        f'{_FIRST_STRIDE * 2 ** (levels - 1)} frames, for actions of {short_f:.0f} to '
-        f'{longest_f:.0f} frames',
+        f'num_levels {levels}: locations every {_FIRST_STRIDE} to {last_stride} '
+        f'frames, for actions of {short_f:.0f} to {longest_f:.0f} frames',
         f'batch_size {batch}: as many frames as 4 windows of 128, from {count} '
         'training windows',
         f'epochs {epochs}: {why_epochs}',
+        f'windows are {mirrored}',
     )
-    return TrainingPlan(windows, batch, epochs, reasons)
-
-
-def mirror_is_safe(classes: Sequence[str]) -> bool:
-    """Whether windows may be mirrored: no class name tells left from right."""
-    words = (word for name in classes for word in re.split(r'[^a-z]+', name.lower()))
-    return not {'left', 'right', 'clockwise', 'anticlockwise'} & set(words)
+    return _Plan(windows, batch, epochs, mirror, reasons)
 
 
 def _write(path: Path, text: str) -> None:
@@ -396,11 +362,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _build_config(
-    base: Config,
-    plan: TrainingPlan,
-    dataset: dict[str, Any],
-    init: str | None,
-    num_workers: int,
+    base: Config, plan: _Plan, dataset: dict[str, Any], init: str | None, workers: int
 ) -> Config:
     """Fits model and optimizer of a base config, and the template, to data and plan."""
     taken = {key: base[key] for key in _OF_BASE if key in base}
@@ -410,32 +372,25 @@ def _build_config(
             f'config {base.filename}: training on own data needs a TALMTS with an STT, '
             'such as configs/tal_mts/*.py'
         )
-    windows, epochs, warmup = plan.windows, plan.epochs, 0
-    classes = dict(num_classes=len(dataset['classes']))
-    levels = dict(num_levels=windows.num_levels)
-    stt, coarse = model['neck']['stt'], model['coarse_head']
-    model['neck']['pyramid'].update(levels)
-    stt.update(levels, clip_len=windows.clip_len)
-    coarse.update(levels, **classes)
-    if coarse.get('distance_factors') is not None:
-        first = stt.get('first_stride', 4)
-        factors = [first * 2**level for level in range(windows.num_levels)]
-        coarse['distance_factors'] = factors
-    model['refine_head'].update(classes)
+    windows, epochs, stt = plan.windows, plan.epochs, model['neck']['stt']
     # The warm-up of the backbone stands in for weights to start from.
     if init is not None:
         model['warmup_head'] = None
-    elif model.get('warmup_head'):
-        model['warmup_head'].update(classes)
-        warmup = round(_WARMUP_SHARE * epochs)
-    hooks = [dict(type='BackboneWarmupHook', num_epochs=warmup)]
-    has_warmup = bool(model.get('warmup_head'))
-    taken.update(load_from=init, custom_hooks=hooks if has_warmup else [])
-    # Beside the configs of the models.
-    path = find_config(TINY_MODEL).parents[1] / '_base_/custom_training.py'
-    cfg = load_config(path)
+    coarse, has_warmup = model['coarse_head'], bool(model.get('warmup_head'))
+    stt['clip_len'] = windows.clip_len
+    for part in (model['neck']['pyramid'], stt, coarse):
+        part['num_levels'] = windows.num_levels
+    for head in (coarse, model['refine_head'], *[model['warmup_head']] * has_warmup):
+        head['num_classes'] = len(dataset['classes'])
+    if coarse.get('distance_factors') is not None:
+        strides = 2 ** np.arange(windows.num_levels) * stt.get('first_stride', 4)
+        coarse['distance_factors'] = strides.tolist()
+    warmup = round(_WARMUP_SHARE * epochs) * has_warmup
+    hooks = [dict(type='BackboneWarmupHook', num_epochs=warmup)] * has_warmup
+    taken.update(load_from=init, custom_hooks=hooks)
+    cfg = load_config(find_config(TINY_MODEL).parents[1] / '_base_/custom_training.py')
     cfg.merge_from_dict(taken)
-    crop, mirror = stt['crop_size'], mirror_is_safe(dataset['classes'])
+    crop = stt['crop_size']
     steps = dict(
         LoadClip=dict(scale=(round(crop * 1.125),) * 2),
         RandomCrop=dict(size=crop),
@@ -445,8 +400,8 @@ def _build_config(
         (cfg.train_dataloader, windows.stride),
         (cfg.val_dataloader, windows.clip_len // 2),
     ):
-        loader.update(batch_size=plan.batch_size, num_workers=num_workers)
-        loader.persistent_workers = num_workers > 0
+        loader.update(batch_size=plan.batch_size, num_workers=workers)
+        loader.persistent_workers = workers > 0
         loader.dataset.update(
             dataset,
             sample_fps=windows.sample_fps,
@@ -455,7 +410,7 @@ def _build_config(
             pipeline=[
                 dict(step, **steps.get(step.type, {}))
                 for step in loader.dataset.pipeline
-                if mirror or step.type != 'FlipClip'
+                if plan.mirror or step.type != 'FlipClip'
             ],
         )
     cfg.val_evaluator.ann_file = dataset['ann_file']

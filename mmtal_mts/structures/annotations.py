@@ -165,11 +165,10 @@ def load_annotations(
     except AnnotationError as error:
         raise AnnotationError(f'{path}: {error}') from error
 
+    label_of = {name: label for label, name in enumerate(names)}
     videos, findings = {}, []
-    for video_id in selected:
-        videos[video_id], found = parse_entry(
-            video_id, database[video_id], names, on_invalid
-        )
+    for name in selected:
+        videos[name], _, found = parse_entry(name, database[name], label_of, on_invalid)
         findings += found
     errors = [finding.message for finding in findings if finding.outcome == 'error']
     if errors:
@@ -273,23 +272,21 @@ def annotation_list(entry: Any) -> list | None:
 def parse_entry(
     video_id: str,
     entry: Any,
-    classes: Sequence[str] | Mapping[str, int],
+    label_of: Mapping[str, int],
     on_invalid: str = 'clamp',
-) -> tuple[VideoAnnotation, list[Finding]]:
+) -> tuple[VideoAnnotation, dict[int, Any], list[Finding]]:
     """Parses the entry of one video and finds everything that is wrong with it.
 
     Args:
         video_id: Key of the entry.
         entry: Its value, whatever it is.
-        classes: Class names in label order, or labels by name.
+        label_of: Labels by class name.
         on_invalid: What to do with invalid annotations, see :func:`load_annotations`.
 
     Returns:
-        The usable part of the entry, and the findings. The actions are those
-        annotations, in order, that no finding with outcome 'error' or 'dropped' names.
+        The usable part of the entry, the annotations of its actions by position, and
+        the findings.
     """
-    if not isinstance(classes, Mapping):
-        classes = {name: label for label, name in enumerate(classes)}
     findings: list[Finding] = []
 
     def add(text, kind='malformed', weight=0.0, outcome='error', index=None):
@@ -319,16 +316,16 @@ def parse_entry(
         numbers[key] = value if value and 0 < value < math.inf else None
         if entry.get(key) is not None and numbers[key] is None:
             add(f'"{key}" must be a positive number, got {entry[key]!r}')
-    times, labels, limit = [], [], numbers['duration'] or math.inf
+    usable, times, limit = {}, [], numbers['duration'] or math.inf
     for index, item in enumerate(items or ()):
         found = partial(add, index=index)
-        action = _parse_action(item, classes, limit, on_invalid, found)
-        if action is not None:
-            times.append(action[:2])
-            labels.append(action[2])
-    actions = Segments(times, labels)
-    video = VideoAnnotation(video_id, subset or '', **numbers, file=file, actions=actions)
-    return video, findings
+        segment = _parse_action(item, label_of, limit, on_invalid, found)
+        if segment is not None:
+            usable[index] = item
+            times.append(segment)
+    actions = Segments(times, [label_of[item['label']] for item in usable.values()])
+    facts = dict(subset=subset or '', file=file, **numbers)
+    return VideoAnnotation(video_id, **facts, actions=actions), usable, findings
 
 
 def _to_number(value: Any) -> float | None:
@@ -347,8 +344,8 @@ def _parse_action(
     limit: float,
     on_invalid: str,
     add: Callable[..., None],
-) -> tuple[float, float, int] | None:
-    """Adds what is wrong; returns start, end and label, None if it is unusable."""
+) -> tuple[float, float] | None:
+    """Adds what is wrong, and returns start and end if they can be used."""
     item = item if isinstance(item, dict) else {}
     segment, label = item.get('segment'), item.get('label')
     times = [_to_number(time) for time in segment] if isinstance(segment, list) else []
@@ -389,4 +386,4 @@ def _parse_action(
         return None
     if 'kept' not in outcomes:
         start, end = max(start, 0.0), min(end, limit)
-    return start, end, label_of[label]
+    return start, end

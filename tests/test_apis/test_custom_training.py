@@ -17,64 +17,57 @@ from mmtal_mts.apis import custom_training
 from mmtal_mts.apis.custom_training import (
     _assign_subsets,
     _measure_videos,
-    mirror_is_safe,
-    plan_training,
+    _plan,
+    _write_reports,
     prepare_custom_training,
     train_custom,
-    write_reports,
 )
 from mmtal_mts.apis.evaluation import load_evaluation_data
 from mmtal_mts.evaluation.functional.detections import dump_detections
 from mmtal_mts.structures import Segments, VideoAnnotation, load_annotations
 from mmtal_mts.utils import UserError
 
-BASE = 'configs/tal_mts/tal-mts_i3d-tiny_1xb4-128x48x48_synthetic.py'
 
-
-def plan(*lengths, duration=60.0, source_fps=30.0, **more):
+def plan(*lengths, duration=60.0, source_fps=30.0, classes=('jump',), **more):
     """One video for each action, which lies in its middle."""
     videos = []
     for length in lengths:
-        times = [[duration / 2 - length / 2, duration / 2 + length / 2]]
+        times = [[(duration - length) / 2, (duration + length) / 2]]
         facts = ('v', '', duration, source_fps, None)
         videos.append(VideoAnnotation(*facts, Segments(times, [0])))
-    return plan_training(videos, **more)
-
-
-def test_usual_actions_get_the_usual_rate():
-    result = plan(2.0, 4.0, 4.0)
-    # 1.5 * 4 s = 60 frames. Strides 4, 8, 16, 32; 64 is longer than any action.
-    windows = result.windows
-    assert (windows.sample_fps, windows.clip_len, windows.num_levels) == (10.0, 64, 4)
-    assert windows.stride == 16
-    assert result.batch_size <= 8
+    return _plan(videos, classes, **more)
 
 
 @pytest.mark.parametrize(
-    ('lengths', 'source_fps', 'duration', 'fps', 'clip_len'),
+    ('lengths', 'source_fps', 'duration', 'fps', 'clip_len', 'num_levels'),
     [
+        # 1.5 * 4 s = 60 frames. Strides 4, 8, 16, 32; 64 is longer than any action.
+        ((2.0, 4.0, 4.0), 30.0, 60.0, 10.0, 64, 4),
         # Short actions get a higher rate if the videos have one; 15 fps: 7.5 frames.
-        ((0.5, 0.5, 1.0), 30.0, 60.0, 25.0, None),
-        ((0.5, 0.5, 1.0), 15.0, 60.0, 15.0, None),
-        ((0.5, 0.5, 1.0), 29.97, 60.0, 25.0, None),
-        ((0.1, 0.1, 1.0), 29.97, 60.0, 30.0, None),
+        ((0.5, 0.5, 1.0), 30.0, 60.0, 25.0, None, None),
+        ((0.5, 0.5, 1.0), 15.0, 60.0, 15.0, None, None),
+        ((0.5, 0.5, 1.0), 29.97, 60.0, 25.0, None, None),
+        ((0.1, 0.1, 1.0), 29.97, 60.0, 30.0, None, None),
         # Long ones get a lower rate and the largest window.
-        ((120.0, 100.0, 2.0), 30.0, 600.0, 3.0, 512),
+        ((120.0, 100.0, 2.0), 30.0, 600.0, 3.0, 512, None),
         # Longer than any window at the lowest rate: still a plan.
-        ((3000.0, 2.0), 30.0, 4000.0, 1.0, 512),
+        ((3000.0, 2.0), 30.0, 4000.0, 1.0, 512, None),
         # A window is not longer than the longest video.
-        ((9.0, 9.0), 30.0, 30.0, 10.0, 192),
-        ((9.0, 9.0), 30.0, 9.3, 10.0, 96),
+        ((9.0, 9.0), 30.0, 30.0, 10.0, 192, None),
+        # 96 / 4 = 24 can be halved three times.
+        ((9.0, 9.0), 30.0, 9.3, 10.0, 96, 4),
     ],
 )
 def test_rate_and_window_follow_the_actions(
-    lengths, source_fps, duration, fps, clip_len
+    lengths, source_fps, duration, fps, clip_len, num_levels
 ):
     result = plan(*lengths, source_fps=source_fps, duration=duration)
-    assert result.windows.sample_fps == fps
-    assert clip_len in (None, result.windows.clip_len)
-    if clip_len == 96:  # 96 / 4 = 24 can be halved three times.
-        assert result.windows.num_levels == 4
+    windows = result.windows
+    assert windows.sample_fps == fps
+    assert clip_len in (None, windows.clip_len)
+    assert num_levels in (None, windows.num_levels)
+    assert windows.stride == windows.clip_len // 4
+    assert 1 <= result.batch_size <= 8
 
 
 def test_the_number_of_epochs_is_by_the_amount_of_data_or_given():
@@ -82,19 +75,22 @@ def test_the_number_of_epochs_is_by_the_amount_of_data_or_given():
     assert few.epochs == 100
     assert few.epochs > many.epochs >= 5
     assert plan(2.0, epochs=3).epochs == 3
-    with pytest.raises(ValueError, match='no action'):
-        plan_training([VideoAnnotation('v', '', 1.0, 30.0, None, Segments.empty())])
+    with pytest.raises(UserError, match='no action'):
+        _plan([VideoAnnotation('v', '', 1.0, 30.0, None, Segments.empty())], [])
 
 
 def test_classes_that_a_mirror_exchanges_are_noticed():
-    assert not mirror_is_safe(['turn-left', 'jump'])
-    assert not mirror_is_safe(['Right_turn'])
-    assert mirror_is_safe(['upright', 'cleft', 'jump'])
+    assert not plan(2.0, classes=['turn-left', 'jump']).mirror
+    assert not plan(2.0, classes=['Right_turn']).mirror
+    assert plan(2.0, classes=['upright', 'cleft', 'jump']).mirror
 
 
 @pytest.fixture
 def data(tmp_path, make_video):
-    """Six short videos of two classes, one of which cannot be a Python name."""
+    """Six short videos of two classes, one of which cannot be a Python name.
+
+    They are the arguments of a preparation.
+    """
     folder = tmp_path / 'videos'
     folder.mkdir()
     rows = ['video,start,end,label']
@@ -104,12 +100,11 @@ def data(tmp_path, make_video):
         rows.append(f'v{index},0.5,{2.5 if index else 3.5},{label}')
     table = tmp_path / 'a.csv'
     table.write_text('\n'.join(rows))
-    return folder, table
+    return dict(videos=folder, annotations=table, out=tmp_path / 'run')
 
 
-def test_the_written_config_trains(data, tmp_path, repo_root, capsys):
-    out, paths = tmp_path / 'run', (*data, tmp_path / 'run', repo_root / BASE)
-    config = prepare_custom_training(*paths)
+def test_the_written_config_trains(data, capsys):
+    out, config = data['out'], prepare_custom_training(**data)
     text = capsys.readouterr().out
     assert 'training: 5 videos' in text
     assert 'not mirrored' in text
@@ -140,27 +135,26 @@ def test_the_written_config_trains(data, tmp_path, repo_root, capsys):
     # The same again is a resume; other settings are another training.
     (out / 'work_dir').mkdir()
     torch.save({}, out / 'work_dir' / 'epoch_1.pth')
-    prepare_custom_training(*paths)
+    prepare_custom_training(**data)
     with pytest.raises(UserError, match='other settings'):
-        prepare_custom_training(*paths, epochs=7)
+        prepare_custom_training(**data, epochs=7)
 
 
 def test_the_subsets_of_a_json_annotation_are_kept_and_weights_replace_the_warmup(
-    data, tmp_path, repo_root
+    data, tmp_path
 ):
+    action = dict(segment=[0.5, 2.0])
     database = {
         f'v{index}': dict(
             subset='validation' if index in (2, 3) else 'training',
-            annotations=[dict(segment=[0.5, 2.0], label=str(index % 2))],
+            annotations=[dict(action, label=str(index % 2))],
         )
         for index in range(6)
     }
-    path = tmp_path / 'a.json'
+    path, weights = tmp_path / 'a.json', tmp_path / 'w.pth'
     path.write_text(json.dumps({'database': database}))
-    weights = tmp_path / 'w.pth'
     weights.touch()
-    paths = data[0], path, tmp_path / 'run', repo_root / BASE
-    config = prepare_custom_training(*paths, init=str(weights))
+    config = prepare_custom_training(**{**data, 'annotations': path}, init=str(weights))
     written = json.loads((config.parent / 'annotations.json').read_text())['database']
     held_out = {name for name, v in written.items() if v['subset'] == 'validation'}
     assert held_out == {'v2', 'v3'}
@@ -171,34 +165,32 @@ def test_the_subsets_of_a_json_annotation_are_kept_and_weights_replace_the_warmu
 
 
 def test_other_subsets_are_split_anew_and_that_is_told(capsys):
+    subsets = ['training', 'test', 'test', '']
     database = {
-        f'v{index}': dict(subset=subset, annotations=[dict(label='a')])
-        for index, subset in enumerate(['training', 'test', 'test', ''])
+        index: dict(subset=subset, annotations=[dict(label='a')])
+        for index, subset in enumerate(subsets)
     }
     _assign_subsets(database, 0.5, 0)
     subsets = sorted(entry['subset'] for entry in database.values())
     assert subsets == ['training', 'training', 'validation', 'validation']
     told = 'subsets (none), test, training of the annotation are split anew'
     assert told in capsys.readouterr().out
-    for entry in database.values():
-        del entry['subset']
-    _assign_subsets(database, 0.5, 0)
+    _assign_subsets({n: dict(e, subset='') for n, e in database.items()}, 0.5, 0)
     assert capsys.readouterr().out == ''
 
 
-def test_missing_files_and_other_models_are_refused(data, tmp_path, repo_root):
-    out, base = tmp_path / 'run', repo_root / BASE
-    with pytest.raises(UserError, match='none.csv: no such file or folder'):
-        prepare_custom_training(data[0], tmp_path / 'none.csv', out, base)
-    with pytest.raises(UserError, match='--init .*none.pth: no such file'):
-        prepare_custom_training(*data, out, base, init=str(tmp_path / 'none.pth'))
-    with pytest.raises(UserError, match='--val-fraction 1.5'):
-        prepare_custom_training(*data, out, base, val_fraction=1.5)
+def test_missing_files_and_other_models_are_refused(data, tmp_path):
     other = tmp_path / 'other.py'
     other.write_text("model = dict(type='BMN')")
-    with pytest.raises(UserError, match='needs a TALMTS'):
-        prepare_custom_training(*data, out, other)
-    assert not (out / 'config.py').exists()
+    for change, message in (
+        (dict(annotations='none.csv'), 'none.csv: no such file or folder'),
+        (dict(init='none.pth'), '--init none.pth: no such file'),
+        (dict(val_fraction=1.5), '--val-fraction 1.5'),
+        (dict(base=other), 'needs a TALMTS'),
+    ):
+        with pytest.raises(UserError, match=message):
+            prepare_custom_training(**{**data, **change})
+    assert not (data['out'] / 'config.py').exists()
 
 
 def test_files_are_found_by_name_or_id_and_measured(tmp_path, make_video):
@@ -207,28 +199,31 @@ def test_files_are_found_by_name_or_id_and_measured(tmp_path, make_video):
     make_video(tmp_path / 'sub' / 'b.mp4', 15, 5)
     found = {'a': {}, 'sub/b.mp4': {}}
     _measure_videos(found, str(tmp_path))
-    assert found['a']['file'] == 'a.mp4'
-    assert found['a']['duration'] == pytest.approx(2.0)
-    assert found['sub/b.mp4']['file'] == 'sub/b.mp4'
-    assert (found['sub/b.mp4']['duration'], found['sub/b.mp4']['fps']) == (3.0, 5.0)
+    assert found == {
+        'a': dict(file='a.mp4', duration=pytest.approx(2.0), fps=10),
+        'sub/b.mp4': dict(file='sub/b.mp4', duration=3.0, fps=5.0),
+    }
 
 
-def test_missing_and_broken_files_are_named(tmp_path):
-    (tmp_path / 'bad.mp4').write_bytes(b'nothing')
-    with pytest.raises(UserError, match='1 of 2 videos are missing\n.*none.mp4'):
-        _measure_videos({'bad': {}, 'none': {}}, str(tmp_path))
-    with pytest.raises(UserError, match='1 of 1 videos cannot be read\n.*bad.mp4'):
-        _measure_videos({'bad': {}}, str(tmp_path))
-    with pytest.raises(UserError, match='no such folder'):
-        _measure_videos({}, str(tmp_path / 'nowhere'))
-
-
-videos = st.dictionaries(
-    st.text('abcdefgh', min_size=1, max_size=3),
-    st.lists(st.sampled_from('ABC'), max_size=3),
-    min_size=1,
-    max_size=12,
+@pytest.mark.parametrize(
+    ('names', 'folder', 'message'),
+    [
+        (['bad', 'none'], '', '1 of 2 videos are missing\n.*none.mp4'),
+        (['bad'], '', '1 of 1 videos cannot be read\n.*bad.mp4'),
+        (['bad.mp4', 'good', 'good.mp4'], '', '1 of 3 .*another one\n.*good and good'),
+        ([], 'nowhere', 'no such folder'),
+    ],
 )
+def test_missing_and_broken_files_are_named(
+    tmp_path, make_video, names, folder, message
+):
+    (tmp_path / 'bad.mp4').write_bytes(b'nothing')
+    make_video(tmp_path / 'good.mp4', 2)
+    if 'good' in names:
+        (tmp_path / 'bad.mp4').unlink()
+        make_video(tmp_path / 'bad.mp4', 2)
+    with pytest.raises(UserError, match=message):
+        _measure_videos({name: {} for name in names}, str(tmp_path / folder))
 
 
 def held_out_of(labels, fraction, seed):
@@ -239,6 +234,14 @@ def held_out_of(labels, fraction, seed):
     }
     _assign_subsets(database, fraction, seed)
     return {name for name, entry in database.items() if entry['subset'] != 'training'}
+
+
+videos = st.dictionaries(
+    st.text('abcdefgh', min_size=1, max_size=3),
+    st.lists(st.sampled_from('ABC'), max_size=3),
+    min_size=1,
+    max_size=12,
+)
 
 
 @settings(max_examples=80, deadline=None)
@@ -261,19 +264,16 @@ def test_each_class_stays_in_training(labels, fraction, seed):
     assert {label for name in rest for label in labels[name]} == classes
 
 
-def test_validation_gets_every_class_if_it_can():
+@pytest.mark.parametrize('seed', range(5))
+def test_validation_gets_every_class_if_it_can(seed):
     labels = {f'{label}{n}': [label] for label in 'ABCDE' for n in range(4)}
-    for seed in range(5):
-        chosen = held_out_of(labels, 0.25, seed)
-        assert {name[0] for name in chosen} == set('ABCDE')
+    assert {name[0] for name in held_out_of(labels, 0.25, seed)} == set('ABCDE')
 
 
-def test_what_came_out_is_drawn(data, tmp_path, repo_root, monkeypatch):
-    config = prepare_custom_training(*data, tmp_path / 'run', repo_root / BASE)
+def test_the_results_are_drawn(data, monkeypatch):
+    config = prepare_custom_training(**data)
     entries = json.loads((config.parent / 'annotations.json').read_text())['database']
-    held_out = [
-        name for name, entry in entries.items() if entry['subset'] != 'training'
-    ]
+    held_out = [name for name in entries if entries[name]['subset'] != 'training']
 
     def train(cfg):
         assert cfg.randomness['seed'] == 5 and not cfg.resume
@@ -301,53 +301,45 @@ def test_what_came_out_is_drawn(data, tmp_path, repo_root, monkeypatch):
     assert all(Path(summary[key]).is_file() for key in ('timeline', 'diagnosis'))
 
 
-def page_data(path):
-    text = path.read_text(encoding='utf-8')
-    return json.loads(re.search(r'id="data">(.*?)</script>', text, re.S)[1])
-
-
 @pytest.fixture
-def held_out(tmp_path, make_video):
-    """Two held-out videos, one of which is torn, and one for training."""
+def write_reports(tmp_path, make_video):
+    """Writes the pages of a subset; a held-out video is torn."""
     videos = tmp_path / 'videos'
     (videos / 'more').mkdir(parents=True)
     make_video(videos / 'more' / 'a.mp4', 40, 10)
     make_video(videos / 'c.mp4', 10, 10)
     (videos / 'torn.mp4').write_bytes(b'no video')
-    rows = (
+    database = {}
+    for name, subset, file, label in (
         ('first one', 'validation', 'more/a.mp4', 'wave'),
         ('torn', 'validation', 'torn.mp4', 'jump'),
         ('c', 'training', 'c.mp4', 'jump'),
-    )
-    database = {
-        name: dict(
-            dict(subset=subset, file=file, duration=4.0, fps=10),
-            annotations=[dict(segment=[1.0, 9.0], label=label)],
-        )
-        for name, subset, file, label in rows
-    }
-    annotations = tmp_path / 'annotations.json'
+    ):
+        facts = dict(subset=subset, file=file, duration=4.0, fps=10)
+        database[name] = dict(facts, annotations=[dict(segment=[1, 9], label=label)])
+    annotations, found = tmp_path / 'annotations.json', tmp_path / 'found.json'
     annotations.write_text(json.dumps(dict(database=database)))
-    found = Segments(
-        [[1.0, 3.0], [0.0, 1.0], [2.0, 3.0]], [1, 0, 0], [0.9, 0.119, 0.08]
-    )
-    found = {'first one': found, 'c': Segments.empty(with_scores=True)}
-    dump_detections(tmp_path / 'found.json', found, ['jump', 'wave'])
+    times = [[1.0, 3.0], [0.0, 1.0], [2.0, 3.0]]
+    segments = Segments(times, [1, 0, 0], [0.9, 0.119, 0.08])
+    detections = {'first one': segments, 'c': Segments.empty(with_scores=True)}
+    dump_detections(found, detections, ['jump', 'wave'])
 
-    def load(subset):
-        files, clamp = (annotations, tmp_path / 'found.json'), dict(on_invalid='clamp')
-        return load_evaluation_data(*files, subset=subset, **clamp), str(videos)
+    def write(subset):
+        clamp = dict(on_invalid='clamp')
+        data = load_evaluation_data(annotations, found, subset=subset, **clamp)
+        (page,) = _write_reports(data, str(videos), tmp_path / 'out')
+        text = page.read_text(encoding='utf-8')
+        return page, json.loads(re.search(r'id="data">(.*?)</script>', text, re.S)[1])
 
-    return load
+    return write
 
 
 def test_each_held_out_video_gets_a_page_with_truth_beside_detections(
-    held_out, tmp_path, capsys
+    write_reports, tmp_path, capsys
 ):
-    pages = write_reports(*held_out('validation'), tmp_path / 'out')
-    assert pages == [tmp_path / 'out' / 'a.html']
-    assert list((tmp_path / 'out').iterdir()) == pages
-    data = page_data(pages[0])
+    page, data = write_reports('validation')
+    assert page == tmp_path / 'out' / 'a.html'
+    assert list((tmp_path / 'out').iterdir()) == [page]
     # What reaches out of the video is cut.
     assert data['truth'] == [dict(start=1.0, end=4.0, label=1)]
     best, weak, _ = data['detections']
@@ -362,8 +354,7 @@ def test_each_held_out_video_gets_a_page_with_truth_beside_detections(
     assert re.match('no report of torn: .*torn.mp4: cannot be opened', line)
 
 
-def test_without_a_detection_the_truth_is_shown(held_out, tmp_path):
-    (page,) = write_reports(*held_out('training'), tmp_path / 'out')
-    assert page_data(page)['detections'] == []
-    assert page_data(page)['threshold'] == 0.2
-    assert len(page_data(page)['truth']) == 1
+def test_without_a_detection_the_truth_is_shown(write_reports):
+    _, data = write_reports('training')
+    assert data['detections'] == [] and len(data['truth']) == 1
+    assert data['threshold'] == 0.2

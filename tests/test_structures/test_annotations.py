@@ -252,7 +252,8 @@ def test_an_entry_is_parsed_with_a_finding_per_fault():
         ([1, 2], 'x'),
     ]:
         item['annotations'].append(dict(segment=segment, label=label))
-    video, findings = parse_entry('v', item, ['x'])
+    video, usable, findings = parse_entry('v', item, {'x': 0})
+    assert usable == {0: item['annotations'][0], 4: item['annotations'][4]}
     np.testing.assert_array_equal(video.actions.segments, [[9, 10], [1, 2]])
     assert [(f.index, f.kind, f.outcome) for f in findings] == [
         (0, 'beyond-end', 'clamped'),
@@ -266,7 +267,7 @@ def test_an_entry_is_parsed_with_a_finding_per_fault():
         '(duration 10 s)'
     )
     # Evaluation takes segments as they are, but no label that has no number.
-    video, findings = parse_entry('v', item, {'x': 7}, 'keep')
+    video, _, findings = parse_entry('v', item, {'x': 7}, 'keep')
     np.testing.assert_array_equal(video.actions.segments, [[9, 10.5], [12, 13], [1, 2]])
     assert video.actions.labels.tolist() == [7, 7, 7]
     assert [f.outcome for f in findings] == ['kept', 'error', 'kept', 'error', 'kept']

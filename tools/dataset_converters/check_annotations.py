@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from mmtal_mts.apis.annotation_check import WindowSettings, check_annotations
-from mmtal_mts.apis.annotation_report import describe_check, draw_statistics
 from mmtal_mts.datasets.converters import SourceFile, read_class_names
 from mmtal_mts.structures.annotations import Finding, read_native, summarize_problems
 from mmtal_mts.utils.errors import run_tool
 from mmtal_mts.utils.io import write_json
 
+# What --fix cuts or removes; all else stays.
 _CLAMPED = ('before-start', 'beyond-end')
 _REMOVED = {
     'clamp': ('outside', 'not-positive', 'duplicate'),
     'drop': ('outside', 'not-positive', 'duplicate', 'unknown-label', *_CLAMPED),
 }
-# Options of the training by the settings that they give.
+# Options of the training, by the setting that they give.
 _TRAINING = {
     'clip_len': ('--window', 'length of a window in sampled frames'),
     'sample_fps': ('--fps', 'rate of sampling'),
@@ -69,29 +69,10 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def repair_annotations(
+def _repair(
     content: dict[str, Any], findings: Iterable[Finding], mode: str
 ) -> tuple[dict[str, Any], list[str]]:
-    """Makes a corrected copy of an annotation file.
-
-    =============================  ========  ========
-    finding                        'clamp'   'drop'
-    =============================  ========  ========
-    before-start, beyond-end       cut       removed
-    outside, not-positive          removed   removed
-    duplicate, also after cutting  removed   removed
-    unknown-label                  stays     removed
-    everything else                stays     stays
-    =============================  ========  ========
-
-    Args:
-        content: The file.
-        findings: Of this file.
-        mode: 'clamp' or 'drop'.
-
-    Returns:
-        The copy, and a line for each change.
-    """
+    """Makes a corrected copy of an annotation file, and a line for each change."""
     content, changes = copy.deepcopy(content), []
     # The annotations that are left, by video and position.
     left: dict[str, dict[int, Any]] = {}
@@ -145,20 +126,20 @@ def main() -> int:
     )
     content, duplicate_keys = read_native(args.annotation)
     report = check_annotations(content, **settings, duplicate_keys=duplicate_keys)
-    print(describe_check(report))
+    print(report.describe())
     more = {}
     if args.fix:
-        fixed, changes = repair_annotations(content, report.findings, args.fix)
+        fixed, changes = _repair(content, report.findings, args.fix)
         write_json(args.out, fixed)
         print(f'\n--fix {args.fix}: {len(changes)} changes, wrote {args.out}')
         print(summarize_problems(changes))
         report, more = check_annotations(fixed, **settings), dict(changes=changes)
-        print(f'\nchecked again:\n{describe_check(report)}')
+        print(f'\nchecked again:\n{report.describe()}')
     if args.json:
         write_json(args.json, {**report.to_json(), **more})
         print(f'wrote {args.json}')
     if args.plot:
-        draw_statistics(args.plot, report, Path(args.annotation).name)
+        report.draw(args.plot, Path(args.annotation).name)
         print(f'wrote {args.plot}')
     return 0 if report.is_safe else 1
 
