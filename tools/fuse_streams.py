@@ -10,6 +10,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from difflib import unified_diff
 
 try:
     from mmaction.structures import ActionDataSample
@@ -18,8 +19,7 @@ try:
     from mmengine.registry import init_default_scope
     from rich.progress import track
 
-    from mmtal_mts.apis import CfgOptionsAction, load_config, merge_options
-    from mmtal_mts.evaluation.functional.detections import some_names
+    from mmtal_mts.apis import CfgOptionsAction, load_config
     from mmtal_mts.evaluation.metrics import load_raw_outputs
     from mmtal_mts.models.dense_heads import complete_test_cfg
     from mmtal_mts.models.detectors import (
@@ -52,7 +52,7 @@ def main() -> None:
         'test_evaluator.dump_path=detections.json model.test_cfg.nms.sigma=0.3',
     )
     args = parser.parse_args()
-    cfg = merge_options(load_config(args.config), args.cfg_options)
+    cfg = load_config(args.config, args.cfg_options)
     metrics = fuse_streams(cfg, args.raw, args.weights)
     print('  '.join(f'{name}: {value:.4f}' for name, value in metrics.items()))
 
@@ -77,20 +77,14 @@ def fuse_streams(
     test_cfg = complete_test_cfg(test_cfg)
     weights = check_weights(weights, len(folders))
     streams = [load_raw_outputs(folder) for folder in folders]
-    facts, problems = [_describe(**stream) for stream in streams], []
-    for folder, own in zip(folders[1:], facts[1:], strict=True):
-        for one, other, only in (
-            (folders[0], folder, facts[0] - own),
-            (folder, folders[0], own - facts[0]),
-        ):
-            if only:
-                text = some_names(sorted(only), 10)
-                problems.append(f'{len(only)} of {one} are not in {other}: {text}')
-    if problems:
-        raise UserError(
-            '\n'.join(problems) + '\nRemedy: test all networks with the same '
-            'annotation, subset, clip_len, window_stride and sample_fps'
-        )
+    facts = [_describe(**stream) for stream in streams]
+    for folder, own in zip(folders, facts, strict=True):
+        names = str(folders[0]), str(folder)
+        if problems := list(unified_diff(facts[0], own, *names, n=0, lineterm='')):
+            raise UserError(
+                '\n'.join(problems[:20]) + '\nRemedy: test all networks with the same '
+                'annotation, subset, clip_len, window_stride and sample_fps'
+            )
     evaluator = Evaluator(cfg.test_evaluator)
     evaluator.dataset_meta = streams[0]['classes']
     windows = list(zip(*(stream['windows'] for stream in streams), strict=True))
@@ -106,19 +100,19 @@ def fuse_streams(
     return evaluator.evaluate(len(windows))
 
 
-def _describe(classes: dict, windows: Sequence[dict]) -> set[str]:
-    """A text for each window and class list, with all that networks must agree on."""
-    texts = {f'{name} {names}' for name, names in classes.items()}
+def _describe(classes: dict, windows: Sequence[dict]) -> list[str]:
+    """A line for each class list and window, with all that networks must agree on."""
+    lines = [f'{name} {names}' for name, names in classes.items()]
     for w in windows:
         points, logits = (w['outputs'][key] for key in ('points', 'coarse_logits'))
         length = f'{w["duration"]:g}' if w['duration'] else 'unknown'
-        texts.add(
+        lines.append(
             f'{w["video_id"]} at sampled frame {int(w["window_offset"])} '
             f'(duration {length}, sample_fps {w["sample_fps"]:g}, num_frames '
             f'{w["num_frames"]}, {len(points)} locations around {points.mean():g}, '
             f'{logits.shape[1]} logits)'
         )
-    return texts
+    return lines
 
 
 if __name__ == '__main__':

@@ -24,7 +24,6 @@ from ..visualization import FAINT, GRID, INK
 
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
-<head>
 <meta charset="utf-8">
 <title>{title}</title>
 <style>
@@ -33,8 +32,6 @@ body {{ margin: 24px auto; max-width: 1300px; padding: 0 16px; color: #1f2328;
 img {{ width: 100%; }}
 pre {{ line-height: 1.25; overflow-x: auto; font-family: monospace; }}
 </style>
-</head>
-<body>
 <h1>{title}</h1>
 <p>{counts}</p>
 <p>Double detection: the segment is found by a better one. Wrong label: tIoU &ge;
@@ -48,8 +45,6 @@ dashed: all segments. Sensitivity: best bucket minus worst; impact: best bucket 
 all segments.</p>
 <img alt="plots of the tables below" src="data:image/png;base64,{png}">
 <pre>{tables}</pre>
-</body>
-</html>
 """
 
 _BAR = '#0072B2'
@@ -127,15 +122,16 @@ def print_diagnosis(diagnosis: Diagnosis, console: Console | None = None) -> Non
     rows = [(d.classes[k], *_with_mean(d.ap[:, k]), d.segments[k]) for k in order]
     rows += [(), ('mAP', *_with_mean(d.mean_ap), d.segments.sum())]
     show('AP in % by tIoU', ['class', *spans, 'segments'], rows)
-    rows = [(_spaced(kind), *counts) for kind, counts in d.kinds.items()]
+    rows = [(kind.replace('_', ' '), *counts) for kind, counts in d.kinds.items()]
     show('Detections', ['kind', *tious], rows)
     cases = {'as it is': d.mean_ap, **d.fixed}.items()
-    rows = [(_spaced(kind), *_with_mean(values)) for kind, values in cases]
+    rows = [(kind.replace('_', ' '), *_with_mean(values)) for kind, values in cases]
     show('mAP in % with one kind put right', ['kind', *spans], rows)
     missed, overall = [], _with_mean(d.buckets[0].overall)
     rows = [('all', '', d.segments.sum(), *overall, ''), ()]
     for table in d.buckets:
-        lost, shares = table.missed[d.main], _missed(table, d.main)
+        lost = table.missed[d.main]
+        shares = lost / np.where(table.total, table.total, np.nan)
         for k, name in enumerate(table.buckets):
             cells, change = (table.characteristic, name, table.total[k]), '-'
             if not np.isnan(table.relative_change[k]):
@@ -153,17 +149,8 @@ def print_diagnosis(diagnosis: Diagnosis, console: Console | None = None) -> Non
     show(title, ['true', 'detected', ''], d.mixed_up[:10])
 
 
-def _spaced(name: str) -> str:
-    return name.replace('_', ' ')
-
-
 def _with_mean(values: np.ndarray) -> list[float]:
     return [*values, values.mean()]
-
-
-def _missed(table: BucketTable, level: int) -> np.ndarray:
-    """Share (B,) of the segments that are missed at a threshold; NaN without any."""
-    return table.missed[level] / np.where(table.total, table.total, np.nan)
 
 
 def _draw(diagnosis: Diagnosis) -> bytes:
@@ -183,7 +170,8 @@ def _draw(diagnosis: Diagnosis) -> bytes:
         rows = [row.subplots(1, len(tables), sharey=True) for row in rows]
         overall = 100 * tables[0].overall.mean()
         for above, below, table in zip(*rows, tables, strict=True):
-            _plot_buckets(above, table, _missed(table, main))
+            count = np.where(table.total, table.total, np.nan)
+            _plot_buckets(above, table, table.missed[main] / count)
             _plot_buckets(below, table, table.average, overall)
         label = f'missed in % at tIoU {diagnosis.main_tiou:g}; on top: segments'
         rows[0][0].set_ylabel(label)
@@ -197,7 +185,8 @@ def _plot_fixes(axes: Axes, diagnosis: Diagnosis) -> None:
     """What the mAP gains if one kind of error is put right."""
     main, now = diagnosis.main, diagnosis.mean_ap[diagnosis.main]
     gains = [100 * (values[main] - now) for values in diagnosis.fixed.values()]
-    bars = axes.barh([*map(_spaced, diagnosis.fixed)], gains, 0.6, color=_BAR)
+    names = [kind.replace('_', ' ') for kind in diagnosis.fixed]
+    bars = axes.barh(names, gains, 0.6, color=_BAR)
     axes.bar_label(bars, fmt=' +%.1f', fontsize=8)
     axes.invert_yaxis()
     title = f'mAP gained above {100 * now:.1f} % at tIoU {diagnosis.main_tiou:g}, '
@@ -211,7 +200,9 @@ def _plot_profile(axes: Axes, kinds: Sequence[str], counts: np.ndarray) -> None:
     names = [f'{band + 1}G' for band in range(len(counts))]
     bottom = np.zeros(len(counts))
     for kind, share, color in zip(kinds, shares.T, _KIND_COLORS, strict=True):
-        bars = axes.bar(names, share, 0.78, bottom, color=color, label=_spaced(kind))
+        bars = axes.bar(
+            names, share, 0.78, bottom, color=color, label=kind.replace('_', ' ')
+        )
         texts = [f'{value:.0f}' if value >= 6 else '' for value in share]
         axes.bar_label(bars, texts, label_type='center', fontsize=8, color='white')
         bottom += share

@@ -163,8 +163,8 @@ def diagnose(
         ground_truth: By video id.
         detections: By video id.
         tiou_thresholds: M thresholds.
-        main_tiou: One of them, for what is not shown for all. None:
-            0.5, or the one in the middle if 0.5 is not among them.
+        main_tiou: One of them, for what is not shown for all. None: 0.5, or the one in
+            the middle if 0.5 is not among them.
         background_tiou: Below it a detection has nothing to do with a segment.
         edges: Of the buckets that segments are sorted into, see :data:`Edges`.
 
@@ -172,9 +172,8 @@ def diagnose(
         The findings.
 
     Raises:
-        ValueError: ``main_tiou`` is not among the thresholds, ``background_tiou`` is
-            not in (0, 1), edges are not ascending, or see
-            :func:`.mean_average_precision`.
+        ValueError: ``main_tiou`` is not one of the thresholds, ``background_tiou`` not
+            in (0, 1), edges not ascending, or see :func:`.mean_average_precision`.
     """
     if not 0 < background_tiou < 1:
         raise ValueError(f'background_tiou must be in (0, 1), got {background_tiou}')
@@ -242,10 +241,8 @@ def _best_overlaps(result: MeanAPResult) -> tuple[np.ndarray, np.ndarray]:
     First of its own class, then of the others; ``UNMATCHED`` and 0 without one.
     """
     found, truth = result.found, result.truth
-    videos, least = (result.video, result.truth_video), np.nextafter(0, 1)
-    row, target, tiou = overlapping_pairs(
-        found.segments, videos[0], truth.segments, videos[1], least
-    )
+    videos = result.video, result.truth_video
+    row, target, tiou = overlapping_pairs(found, videos[0], truth, videos[1])
     # The best of a detection comes first; of equally good ones the first segment.
     order = np.lexsort((target, -tiou, row))
     row, target, tiou = row[order], target[order], tiou[order]
@@ -286,10 +283,8 @@ def _mean_ap_if_fixed(
     with_missed = np.append(np.ones(len(missed), dtype=bool), hits)
     cases += [(with_missed, np.append(missed, own)), (hits[hits], own[hits])]
     positives = np.bincount(truth, minlength=result.ap.shape[1])
-    return [
-        np.nanmean(average_precision(right[None], labels, positives))
-        for right, labels in cases
-    ]
+    ap = (average_precision(right[None], labels, positives) for right, labels in cases)
+    return [*map(np.nanmean, ap)]
 
 
 def _bucket_tables(

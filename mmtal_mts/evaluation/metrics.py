@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Sequence
+from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -114,36 +115,28 @@ class TALMetric(BaseMetric):
         self.dump_path = dump_path
         self.windows_path = windows_path
         self.class_agnostic = class_agnostic
-        self._source = dict(
-            ann_file=ann_file,
-            subset=subset,
-            on_invalid=on_invalid,
-            protocol=protocol,
-            class_agnostic=class_agnostic,
-        )
-        self.classes, self.ground_truth = load_ground_truth(**self._source)
+        rules = dict(on_invalid=on_invalid, protocol=protocol)
+        rules['class_agnostic'] = class_agnostic
+        self._load = partial(load_ground_truth, ann_file, subset=subset, **rules)
+        self.classes, self.ground_truth = self._load()
 
     @BaseMetric.dataset_meta.setter
     def dataset_meta(self, dataset_meta: dict | None) -> None:
         """Takes over the class order, and checks the ground truth against it."""
         self._dataset_meta = dataset_meta
-        if dataset_meta is None or dataset_meta.get('classes') is None:
-            return
-        classes = tuple(dataset_meta.get('video_classes') or dataset_meta['classes'])
-        if classes == self.classes or self.class_agnostic:
+        meta = dataset_meta or {}
+        classes = tuple(meta.get('video_classes') or meta.get('classes') or ())
+        if classes in ((), self.classes) or self.class_agnostic:
             return
         actions = [video.actions for video in self.ground_truth.values()]
         used = {self.classes[label] for label in Segments.concatenate(actions).labels}
         strange = sorted(used - set(classes))
         if strange:
             raise ValueError(
-                f'{self.ann_file}: the ground truth has label(s) {strange} that the '
-                f'data set does not know; its classes are {list(classes)}. Give both '
-                'the same class list'
+                f'{self.ann_file}: the data set does not know label(s) {strange}; its '
+                f'classes are {list(classes)}. Give both the same class list'
             )
-        self.classes, self.ground_truth = load_ground_truth(
-            classes=classes, **self._source
-        )
+        self.classes, self.ground_truth = self._load(classes)
 
     def process(self, data_batch: Any, data_samples: Sequence[Any]) -> None:
         """Keeps what the evaluation needs of one batch of windows.
@@ -165,18 +158,17 @@ class TALMetric(BaseMetric):
             place = f'video {kept["video_id"]}'
             if test_cfg is None and not kept['broken']:
                 raise ValueError(
-                    f'{place}: the predictions carry no test_cfg; a model '
-                    'puts its model.test_cfg (score_thr, nms, ...) into the metainfo '
-                    'of each sample that it predicts, as TALMTS does'
+                    f'{place}: the predictions carry no test_cfg; a model puts its own '
+                    'into the metainfo of each sample that it predicts, as TALMTS does'
                 )
             if not self.results and test_cfg is not None:
                 # Unusable settings stop a run at its start, not at its end.
                 check_test_cfg(test_cfg)
             if needs_classes and kept['video_scores'] is None:
                 raise ValueError(
-                    f'{place}: detections without a class, because the data '
-                    'set is class_agnostic; put LoadVideoScores into the test '
-                    'pipeline, or evaluate with class_agnostic=True'
+                    f'{place}: detections of a class_agnostic data set have no class; '
+                    'put LoadVideoScores into the test pipeline, or evaluate with '
+                    'class_agnostic=True'
                 )
             if ((found.labels < 0) | (found.labels >= count)).any():
                 raise ValueError(
@@ -236,9 +228,8 @@ class TALMetric(BaseMetric):
         metrics['mAP'] = result.average(self.average_over)
         if self.classwise:
             rows = threshold_rows(result.tiou_thresholds, self.average_over)
-            values = result.ap[rows].mean(axis=0)
-            for label in np.flatnonzero(~np.isnan(values)):
-                metrics[f'AP/{self.classes[label]}'] = float(values[label])
+            values = zip(self.classes, result.ap[rows].mean(axis=0), strict=True)
+            metrics |= {f'AP/{name}': float(x) for name, x in values if not np.isnan(x)}
         return metrics
 
 
@@ -269,20 +260,14 @@ class RawOutputWriter(BaseMetric):
         self.folder = folder
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Keeps the raw outputs of one batch of windows.
-
-        Args:
-            data_batch: Not used.
-            data_samples: Windows with ``raw_outputs``.
+        """Keeps the ``raw_outputs`` of one batch of windows; see :class:`BaseMetric`.
 
         Raises:
             ValueError: The predictions carry no raw outputs.
         """
         for sample in data_samples:
             if sample.get('raw_outputs') is None:
-                raise ValueError(
-                    'the model keeps no raw outputs; set model.keep_raw=True'
-                )
+                raise ValueError('no raw outputs are kept; set model.keep_raw=True')
             raw = dict(sample['raw_outputs'])
             facts = dict(_facts(sample), num_frames=raw.pop('num_frames'))
             raw = {name: value.detach().float().cpu() for name, value in raw.items()}

@@ -111,20 +111,15 @@ def load_ground_truth(
             videos[name] = replace(video, actions=actions)
     num_segments = sum(len(video.actions) for video in videos.values())
     if not num_segments:
-        raise ValueError(
-            f'{ann_file}: no segment in the {len(videos)} video(s) of subset '
-            f'{subset}; nothing to evaluate'
-        )
+        where = f'{len(videos)} video(s) of subset {subset}'
+        raise ValueError(f'{ann_file}: no segment in the {where}; nothing to evaluate')
     if protocol is not None:
         counts = sum(len(video.actions) > 0 for video in videos.values()), num_segments
         text = f'protocol {protocol}: {counts[1]} segments in {counts[0]} videos'
         level = logging.INFO
         if rules.counts not in (None, counts):
-            level = logging.WARNING
-            text += (
-                ', but published numbers rest on {1} in {0}: both are not on the same '
-                'scale'.format(*rules.counts)
-            )
+            level, published = logging.WARNING, '{1} in {0}'.format(*rules.counts)
+            text += f', but published numbers rest on {published}: not the same scale'
         print_log(text, logger='current', level=level)
     return names, videos
 
@@ -150,8 +145,6 @@ def load_evaluation_data(
     detection_file: str | os.PathLike,
     *,
     tiou_thresholds: Sequence[float] | None = None,
-    protocol: str | None = None,
-    exclude_videos: Collection[str] = (),
     count_unknown_videos: bool = False,
     **options: Any,
 ) -> EvaluationData:
@@ -162,13 +155,11 @@ def load_evaluation_data(
         detection_file: Detections in the format of the ActivityNet challenge; may be
             gzipped.
         tiou_thresholds: By default those of the protocol, else 0.3, 0.4, ..., 0.7.
-        protocol: See :func:`load_ground_truth`; of its videos only those count that
-            have a segment.
-        exclude_videos: See :func:`load_ground_truth`.
         count_unknown_videos: Detections in videos that are not in the ground truth
             are false positives, as in the code of the ActivityNet challenge, instead
             of left out, as in AFSD.
-        **options: Others of :func:`load_ground_truth`.
+        **options: Others of :func:`load_ground_truth`. Of a protocol only those videos
+            count that have a segment.
 
     Returns:
         What is evaluated.
@@ -177,25 +168,23 @@ def load_evaluation_data(
         UserError: The files have no video in common.
         ValueError: A file or a setting is invalid.
     """
-    options.update(protocol=protocol, exclude_videos=exclude_videos)
     classes, truth = load_ground_truth(ann_file, **options)
-    rules = PROTOCOLS.get(protocol, _NO_PROTOCOL)
-    if protocol is not None:
+    rules = PROTOCOLS.get(options.get('protocol'), _NO_PROTOCOL)
+    if rules is not _NO_PROTOCOL:
         truth = {name: video for name, video in truth.items() if len(video.actions)}
     detections = load_detections(detection_file, classes)
     if not set(truth) & set(detections):
-        examples = (next(iter(detections), None), next(iter(truth), None))
+        first, second = (next(iter(videos), None) for videos in (detections, truth))
         raise UserError(
-            f'{detection_file} and {ann_file} have no video in common: the ids are '
-            f'e.g. {examples[0]!r} and {examples[1]!r}. Check the subset, and whether '
-            'one of them adds a prefix'
+            f'{detection_file} and {ann_file} have no video in common: ids are e.g. '
+            f'{first!r} and {second!r}. Check the subset, and whether one adds a prefix'
         )
     missing = [name for name in truth if name not in detections]
-    known = {*truth, *exclude_videos, *rules.exclude_videos}
+    known = {*truth, *options.get('exclude_videos', ()), *rules.exclude_videos}
     strange = [name for name, f in detections.items() if len(f) and name not in known]
     fate = 'count as false positives' if count_unknown_videos else 'are left out'
-    of_truth = f'of {len(truth)} videos have no detection'
-    warn_of(missing, f'{of_truth}, their segments count as missed')
+    text = f'of {len(truth)} videos have no detection, their segments count as missed'
+    warn_of(missing, text)
     warn_of(strange, f'videos with detections are not in the ground truth, they {fate}')
     if count_unknown_videos:
         for name in strange:
@@ -229,8 +218,8 @@ def parse_thresholds(text: str) -> tuple[float, ...]:
             raise ValueError('not in (0, 1]')
     except ValueError as error:
         raise argparse.ArgumentTypeError(
-            f'tIoU thresholds {text!r}: {error}. Write e.g. 0.3,0.5,0.7, or '
-            '0.1:0.7:0.1 for all from 0.1 to 0.7 in steps of 0.1'
+            f'tIoU thresholds {text!r}: {error}. Write e.g. 0.3,0.5,0.7, or, for all '
+            'from 0.1 to 0.7 in steps of 0.1, 0.1:0.7:0.1'
         ) from error
     return tuple(values)
 

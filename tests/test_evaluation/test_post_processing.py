@@ -109,7 +109,7 @@ def test_no_window_and_empty_windows():
     [
         (dict(nms=dict(sgima=0.5)), 'model.test_cfg.nms=.*sgima'),
         (dict(nms=dict(sigma=-1)), 'model.test_cfg.nms=.*sigma must be'),
-        (dict(max_per_video=0), 'model.test_cfg.max_per_video must be'),
+        (dict(max_per_video=0), 'model.test_cfg.max_per_video=0 must be'),
         (dict(max_per_clip=3), "unknown setting.*'max_per_clip'.*max_per_video"),
     ],
 )

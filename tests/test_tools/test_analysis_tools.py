@@ -99,7 +99,7 @@ def test_unusable_sweeps_are_refused_before_anything_runs(files, run_tool, capsy
         ('--sigmas', '0'): "thresholds '0': not in (0, 1]",
         ('--methods', 'soft'): "invalid choice: 'soft'",
         ('--min-scores', '-1'): 'min_score must be >= 0, got -1.0',
-        ('--max-per-video', '0'): 'max_per_video must be >= 1 or None, got 0',
+        ('--max-per-video', '0'): 'max_per_video=0 must be >= 1 or None',
     }
     for options, message in refused.items():
         assert run_tool('sweep_nms.py', 'none.json', 'none.npz', *options) == 2

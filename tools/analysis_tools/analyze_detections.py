@@ -8,26 +8,17 @@ from pathlib import Path
 
 try:
     from mmtal_mts.apis.diagnosis_report import print_diagnosis, write_diagnosis
+    from mmtal_mts.evaluation import protocols
     from mmtal_mts.evaluation.diagnosis import PAPER_EDGES, diagnose
-    from mmtal_mts.evaluation.protocols import (
-        add_evaluation_arguments,
-        load_evaluation_data,
-    )
     from mmtal_mts.utils import run_tool
 except ImportError as error:
     sys.exit(f'error: {error}')
-
-_EDGES = {
-    'length': 'seconds',
-    'coverage': 'fractions of the video',
-    'instances': 'segments of the class in the video',
-}
 
 
 def main() -> None:
     """Analyzes."""
     parser = argparse.ArgumentParser(description=__doc__)
-    add_evaluation_arguments(parser)
+    protocols.add_evaluation_arguments(parser)
     add = parser.add_argument
     add('--out', metavar='DIR', help='write diagnosis.json and report.html there')
     add('--tiou', type=float, help='the threshold of the plots; default: 0.5')
@@ -35,16 +26,20 @@ def main() -> None:
     add('--background-tiou', type=float, default=0.1, help=text)
     text = 'sort segments as the paper of the diagnosis does; default: five buckets of'
     add('--buckets', choices=sorted(PAPER_EDGES), help=f'{text} equal size')
-    for name, unit in _EDGES.items():
+    units = {'length': 'seconds', 'coverage': 'fractions of the video'}
+    units['instances'] = 'segments of the class in the video'
+    for name, unit in units.items():
         text = f'edges of the buckets, {unit}; default: those of --buckets'
-        add(f'--{name}-edges', nargs='+', type=float, metavar='EDGE', help=text)
+        option = dict(dest=name, nargs='+', type=float, metavar='EDGE', help=text)
+        add(f'--{name}-edges', **option)
     add('--title', help='title of the page; default: the file names')
     args = vars(parser.parse_args())
-    out, tiou, background = map(args.pop, ('out', 'tiou', 'background_tiou'))
-    edges, title = dict(PAPER_EDGES.get(args.pop('buckets'), {})), args.pop('title')
-    given = {name: args.pop(f'{name}_edges') for name in _EDGES}
-    edges |= {name: own for name, own in given.items() if own is not None}
-    data = load_evaluation_data(**args)
+    out, tiou, background, title = map(
+        args.pop, ('out', 'tiou', 'background_tiou', 'title')
+    )
+    edges = dict(PAPER_EDGES.get(args.pop('buckets'), {}))
+    edges |= {name: own for name in units if (own := args.pop(name)) is not None}
+    data = protocols.load_evaluation_data(**args)
     diagnosis = diagnose(*data, tiou, background, edges)
     print_diagnosis(diagnosis)
     if out is not None:

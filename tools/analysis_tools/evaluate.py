@@ -8,14 +8,8 @@ import json
 import sys
 
 try:
-    import numpy as np
-
+    from mmtal_mts.evaluation import protocols
     from mmtal_mts.evaluation.functional.mean_ap import print_mean_ap
-    from mmtal_mts.evaluation.protocols import (
-        add_evaluation_arguments,
-        load_evaluation_data,
-        parse_thresholds,
-    )
     from mmtal_mts.utils import result_console, run_tool
 except ImportError as error:
     sys.exit(f'error: {error}')
@@ -24,10 +18,10 @@ except ImportError as error:
 def main() -> None:
     """Evaluates."""
     parser = argparse.ArgumentParser(description=__doc__)
-    add_evaluation_arguments(parser)
-    add, span = parser.add_argument, '0.3:0.7:0.1'
-    text = 'default: all thresholds'
-    add('--average-over', type=parse_thresholds, metavar=span, help=text)
+    protocols.add_evaluation_arguments(parser)
+    add, kind = parser.add_argument, protocols.parse_thresholds
+    option = dict(metavar='0.3:0.7:0.1', help='default: all thresholds')
+    add('--average-over', type=kind, **option)
     add('--classwise', action='store_true', help='AP of every class')
     text = 'print JSON, fractions of 1, not a table'
     add('--json', action='store_true', help=text)
@@ -35,7 +29,7 @@ def main() -> None:
     over, classwise, as_json = map(args.pop, ('average_over', 'classwise', 'json'))
     # Standard output is for the result alone.
     with contextlib.redirect_stdout(sys.stderr):
-        data = load_evaluation_data(**args)
+        data = protocols.load_evaluation_data(**args)
     result = data.evaluate()
     if as_json:
         content = {
@@ -45,8 +39,8 @@ def main() -> None:
             'average': result.average(over),
             # None for a class without a segment.
             'classes': {
-                name: None if np.isnan(ap).any() else ap.tolist()
-                for name, ap in zip(data.classes, result.ap.T, strict=True)
+                name: ap if ap[0] == ap[0] else None
+                for name, ap in zip(data.classes, result.ap.T.tolist(), strict=True)
             },
             'counts': result.counts,
             'protocol': args['protocol'],

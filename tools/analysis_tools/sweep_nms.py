@@ -12,15 +12,10 @@ try:
     from rich.console import Console
     from rich.progress import track
 
-    from mmtal_mts.evaluation import merge_windows
+    from mmtal_mts.evaluation import merge_windows, protocols
     from mmtal_mts.evaluation.functional.detections import load_windows
     from mmtal_mts.evaluation.functional.mean_ap import percent_table
     from mmtal_mts.evaluation.functional.post_processing import check_test_cfg
-    from mmtal_mts.evaluation.protocols import (
-        EvaluationData,
-        load_ground_truth,
-        parse_thresholds,
-    )
     from mmtal_mts.structures.annotations import ON_INVALID
     from mmtal_mts.utils import UserError, result_console, run_tool
 except ImportError as error:
@@ -40,7 +35,7 @@ def parse_args() -> argparse.Namespace:
         ('--sigmas', '0.1:0.9:0.2'),
         ('--iou-thresholds', '0.1:0.9:0.2'),
     ):
-        add(name, type=parse_thresholds, metavar=default, default=default)
+        add(name, type=protocols.parse_thresholds, metavar=default, default=default)
     methods = ('gaussian', 'linear', 'hard', 'none')
     add('--methods', nargs='+', choices=methods, default=methods[:3])
     add('--min-scores', nargs='+', type=float, default=(0.001,))
@@ -53,20 +48,19 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Sweeps."""
     args = parse_args()
-    settings = []
+    test_cfgs, limit = [], args.max_per_video
     for method in args.methods:
         name, values = 'iou_threshold', args.iou_thresholds
         if method == 'gaussian':
             name, values = 'sigma', args.sigmas
         pairs = [] if method == 'none' else product(values, args.min_scores)
         own = [{'method': method, name: x, 'min_score': y} for x, y in pairs]
-        settings += own or [None]
-    test_cfgs = [{'nms': nms, 'max_per_video': args.max_per_video} for nms in settings]
+        test_cfgs += [{'nms': nms, 'max_per_video': limit} for nms in own or [None]]
     for test_cfg in test_cfgs:
         check_test_cfg(test_cfg)
     windows, durations, classes = load_windows(args.windows)
-    options = classes, args.subset, args.on_invalid
-    _, truth = load_ground_truth(args.ground_truth, *options)
+    source = args.ground_truth, classes, args.subset, args.on_invalid
+    _, truth = protocols.load_ground_truth(*source)
     if not set(truth) & set(windows):
         files = f'{args.windows} and {args.ground_truth}'
         raise UserError(f'{files} have no video in common')
@@ -78,7 +72,8 @@ def main() -> None:
             name: merge_windows([own], durations[name], test_cfg)
             for name, own in windows.items()
         }
-        result = EvaluationData(classes, truth, found, args.tious).evaluate()
+        data = protocols.EvaluationData(classes, truth, found, args.tious)
+        result = data.evaluate()
         rows.append(
             {
                 'nms': test_cfg['nms'],

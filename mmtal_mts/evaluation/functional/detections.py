@@ -22,16 +22,11 @@ UNKNOWN_LABEL = -1
 """Label index of a detection whose class name is not in the class list."""
 
 
-def some_names(names: Collection[str], limit: int = 5) -> str:
-    """The first names of a message, and how many more there are."""
-    more = f' and {len(names) - limit} more' if len(names) > limit else ''
-    return ', '.join(list(names)[:limit]) + more
-
-
 def warn_of(names: Collection[str], problem: str, limit: int = 5) -> None:
     """Logs how many have a problem, and the first of them, if there is any."""
     if names:
-        text = f'{len(names)} {problem}: {some_names(names, limit)}'
+        more = f' and {len(names) - limit} more' if len(names) > limit else ''
+        text = f'{len(names)} {problem}: {", ".join(list(names)[:limit])}{more}'
         print_log(text, logger='current', level=logging.WARNING)
 
 
@@ -106,13 +101,8 @@ def load_detections(
                 ) from error
         table = np.array(rows, dtype=np.float64).reshape(-1, 4)
         videos[video_id] = Segments(table[:, :2], table[:, 2], table[:, 3])
-    if unknown:
-        print_log(
-            f'{path}: {unknown.total()} detections are of classes that the annotation '
-            f'does not know, they are left out: {some_names(unknown)}',
-            logger='current',
-            level=logging.WARNING,
-        )
+    text = f'classes of {path} are unknown to the annotation, their {unknown.total()}'
+    warn_of(unknown, f'{text} detections are left out')
     return videos
 
 

@@ -14,14 +14,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ...structures import Segments, aligned_tiou
+from ...structures import Segments, pairwise_tiou
 from .post_processing import join_videos
 
 UNMATCHED = -1
 """In place of a segment: the detection is a false positive."""
-
-# Detections that are compared with the segments of their group at once.
-_CHUNK = 1 << 12
 
 
 @dataclass(frozen=True)
@@ -86,8 +83,7 @@ def threshold_rows(
     near = np.abs(np.subtract.outer(np.asarray(wanted, float), evaluated)) < 1e-6
     if not near.size or not near.any(axis=1).all():
         raise ValueError(
-            f'tIoU thresholds {list(wanted)}: choose from the evaluated ones, '
-            f'{list(evaluated)}'
+            f'tIoU thresholds {list(wanted)}: choose from {list(evaluated)}'
         )
     return near.argmax(axis=1)
 
@@ -100,9 +96,10 @@ def mean_average_precision(
 ) -> MeanAPResult:
     """Average precision per class and tIoU threshold.
 
-    For each class the detections of all videos are taken by descending score. One that
-    finds a segment (see :func:`match_detections`) is a true positive, any other a false
-    one. AP is the area under the precision-recall curve with precision made monotone.
+    Of each class the detections of all videos come by descending score. Each takes the
+    segment of its video and class that it overlaps most among those not taken yet, if
+    their tIoU reaches the threshold, and is a true positive; any other is a false one.
+    AP is the area under the precision-recall curve with precision made monotone.
     The numbers are those of the official ActivityNet evaluation, except:
 
     - equal scores are taken in the given order (there: in no defined order);
@@ -113,8 +110,8 @@ def mean_average_precision(
 
     Args:
         ground_truth: By video id: the videos to evaluate.
-        detections: By video id. Those of other videos or
-            of classes without ground truth do not enter the score; they are counted.
+        detections: By video id. Those of other videos or of classes without ground
+            truth do not enter the score; they are counted.
         num_classes: K.
         tiou_thresholds: M thresholds in (0, 1].
 
@@ -122,32 +119,24 @@ def mean_average_precision(
         AP of every threshold and class, and what it rests on.
 
     Raises:
-        ValueError: A threshold is out of range, the ground truth holds no
-            segment, a label is out of range, or a detection is not finite.
+        ValueError: A threshold or a label is out of range, the ground truth holds no
+            segment, or a detection is not finite.
     """
     thresholds = np.asarray(tiou_thresholds, dtype=np.float64)
     if not thresholds.size or not ((thresholds > 0) & (thresholds <= 1)).all():
-        raise ValueError(
-            f'tIoU thresholds must be in (0, 1], got {list(tiou_thresholds)}'
-        )
+        raise ValueError(f'tIoU thresholds {list(tiou_thresholds)} must be in (0, 1]')
     ids = list(ground_truth)
     truth, truth_video = join_videos(ground_truth)
     if not len(truth):
-        raise ValueError(
-            f'the ground truth ({len(ids)} videos) holds no segment: '
-            'nothing to evaluate; check the annotation file and the subset'
-        )
+        text = f'the ground truth ({len(ids)} videos) holds no segment'
+        raise ValueError(f'{text}; check the annotation file and the subset')
     strange = (truth.labels < 0) | (truth.labels >= num_classes)
     if strange.any():
-        raise ValueError(
-            f'ground truth of video {ids[truth_video[strange.argmax()]]}: label '
-            f'outside 0..{num_classes - 1}'
-        )
+        text = f'ground truth of video {ids[truth_video[strange.argmax()]]}'
+        raise ValueError(f'{text}: label outside 0..{num_classes - 1}')
     for video_id, one in detections.items():
         if not (np.isfinite(one.segments).all() and np.isfinite(one.scores).all()):
-            raise ValueError(
-                f'detections of video {video_id} hold NaN or infinite numbers'
-            )
+            raise ValueError(f'detections of video {video_id} are NaN or infinite')
     known = {name: one for name, one in detections.items() if name in ground_truth}
     found, video = join_videos(known)
     places = {name: place for place, name in enumerate(ids)}
@@ -156,13 +145,11 @@ def mean_average_precision(
     order = np.flatnonzero(occurs)
     order = order[np.argsort(-found.scores[order], kind='stable')]
     found, video = found[order], video[order]
-    matched = match_detections(
-        found.segments,
-        video * num_classes + found.labels,
-        truth.segments,
-        truth_video * num_classes + truth.labels,
-        thresholds,
-    )
+    pairs = overlapping_pairs(found, video, truth, truth_video)
+    fits = found.labels[pairs[0]] == truth.labels[pairs[1]]
+    fits &= pairs[2] >= thresholds.min()
+    pairs = tuple(column[fits] for column in pairs)
+    matched = _match(pairs, thresholds, len(found))
     positives = np.bincount(truth.labels, minlength=num_classes)
     ap = average_precision(matched != UNMATCHED, found.labels, positives)
     counts = dict(
@@ -178,32 +165,42 @@ def mean_average_precision(
     )
 
 
-def match_detections(
-    segments: np.ndarray,
-    groups: np.ndarray,
-    targets: np.ndarray,
-    target_groups: np.ndarray,
-    thresholds: np.ndarray,
+def overlapping_pairs(
+    found: Segments, video: np.ndarray, truth: Segments, truth_video: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Detections, segments and tIoU (P,) of all pairs that overlap in a video.
+
+    Videos are (S,) and (G,) numbers, the latter ascending.
+    """
+    order, parts = np.argsort(video, kind='stable'), []
+    videos, segments = video[order], found.segments[order]
+    for number in np.unique(truth_video):
+        first, last = np.searchsorted(videos, [number, number + 1])
+        start, end = np.searchsorted(truth_video, [number, number + 1])
+        tiou = pairwise_tiou(segments[first:last], truth.segments[start:end])
+        row, column = np.nonzero(tiou)
+        parts.append((order[first + row], start + column, tiou[row, column]))
+    return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
+
+
+def _match(
+    pairs: tuple[np.ndarray, np.ndarray, np.ndarray],
+    thresholds: Sequence[float],
+    num_detections: int,
 ) -> np.ndarray:
-    """Finds the segment of every true positive at every tIoU threshold.
+    """Finds the segment of every true positive; see :attr:`MeanAPResult.matched`.
 
-    Within a group (a class in a video), each detection in turn takes the segment that
-    it overlaps most among those not taken yet, if the tIoU reaches the threshold. Of
-    equally good segments it takes the last, as the official evaluation does.
-
-    All detections ask at the same time: each asks for the best segment that it was not
+    Of equally good segments the last is taken, as in the official evaluation. All
+    detections ask at the same time: each asks for the best segment that it was not
     refused yet, and a segment keeps the first detection that asks for it and refuses
     the others. In the end every detection has what it would have taken in its turn
     (the stable matching of Gale and Shapley).
-
-    Takes detections (S, 2) by descending score and their groups (S,), segments (G, 2)
-    and their groups (G,), and thresholds (M,); gives :attr:`MeanAPResult.matched`.
     """
-    matched = np.full((len(thresholds), len(segments)), UNMATCHED, dtype=np.int64)
-    row, target, tiou = overlapping_pairs(
-        segments, groups, targets, target_groups, thresholds.min()
-    )
-    keeps = np.empty(len(targets), dtype=np.int64)
+    row, target, tiou = pairs
+    best = np.lexsort((-target, -tiou, row))
+    row, target, tiou = row[best], target[best], tiou[best]
+    matched = np.full((len(thresholds), num_detections), UNMATCHED, dtype=np.int64)
+    keeps = np.empty(target.max(initial=0) + 1, dtype=np.int64)
     for own, threshold in zip(matched, thresholds, strict=True):
         enough = tiou >= threshold
         rows, goals = row[enough], target[enough]
@@ -222,38 +219,6 @@ def match_detections(
     return matched
 
 
-def overlapping_pairs(
-    segments: np.ndarray,
-    groups: np.ndarray,
-    targets: np.ndarray,
-    target_groups: np.ndarray,
-    min_tiou: float,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Detections, segments and tIoU (P,) of pairs in a group that overlap enough.
-
-    They are sorted by detection; of a detection, by descending tIoU, the last segment
-    first where that is equal.
-    """
-    order = np.argsort(target_groups, kind='stable')
-    sizes = np.bincount(target_groups, minlength=groups.max(initial=0) + 1)
-    ends = np.cumsum(sizes)
-    parts = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
-    for first in range(0, len(segments), _CHUNK):
-        group = groups[first : first + _CHUNK]
-        size = sizes[group]
-        row = np.repeat(np.arange(len(group)), size)
-        # 0, 1, ... within the pairs of each detection.
-        place = np.arange(len(row)) - np.repeat(np.cumsum(size) - size, size)
-        target = order[ends[group][row] - 1 - place]
-        row += first
-        tiou = aligned_tiou(segments[row], targets[target])
-        enough = tiou >= min_tiou
-        parts.append((row[enough], target[enough], tiou[enough]))
-    row, target, tiou = (np.concatenate(column) for column in zip(*parts, strict=True))
-    best = np.lexsort((-tiou, row))
-    return row[best], target[best], tiou[best]
-
-
 def average_precision(
     hits: np.ndarray,
     labels: np.ndarray,
@@ -263,12 +228,10 @@ def average_precision(
     """Area under the interpolated precision-recall curve of each class.
 
     Args:
-        hits: (M, S) true positives, by descending score, all classes
-            together.
+        hits: (M, S) true positives, by descending score, all classes together.
         labels: (S,) classes, 0..K-1.
         positives: (K,) number of ground-truth segments of each class.
-        usual_positives: Number of segments of each class that precision is
-            normalised to. None: it is not.
+        usual_positives: Segments per class that precision is normalised to, if it is.
 
     Returns:
         AP (M, K); 0 without a detection, NaN without a segment.

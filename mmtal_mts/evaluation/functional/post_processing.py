@@ -72,16 +72,11 @@ def check_test_cfg(test_cfg: Mapping[str, Any]) -> None:
     """
     unknown = sorted(set(test_cfg) - set(_SETTINGS))
     if unknown:
-        raise ValueError(
-            f'model.test_cfg has unknown setting(s) {unknown}; choose from '
-            f'{list(_SETTINGS)}'
-        )
-    limit = test_cfg.get('max_per_video')
+        text = f'model.test_cfg has unknown setting(s) {unknown}'
+        raise ValueError(f'{text}; choose from {list(_SETTINGS)}')
+    limit, nms = test_cfg.get('max_per_video'), test_cfg.get('nms')
     if limit is not None and limit < 1:
-        raise ValueError(
-            f'model.test_cfg.max_per_video must be >= 1 or None, got {limit}'
-        )
-    nms = test_cfg.get('nms')
+        raise ValueError(f'model.test_cfg.max_per_video={limit} must be >= 1 or None')
     if nms is not None:
         try:
             soft_nms_1d(np.zeros((0, 2)), np.zeros(0), **nms)
