@@ -12,9 +12,11 @@ from mmtal_mts.utils.io import write_json
 
 def parse_args() -> argparse.Namespace:
     """Arguments of the command line."""
-    formats = '\n'.join(
-        f'  {name:17s} {converter.summary}' for name, converter in CONVERTERS.items()
-    )
+    summaries = {
+        name: converter.read.__doc__.splitlines()[0].removesuffix('.')
+        for name, converter in CONVERTERS.items()
+    }
+    formats = '\n'.join(f'  {name:17s} {text}' for name, text in summaries.items())
     parser = argparse.ArgumentParser(
         description=__doc__,
         epilog=f'formats:\n{formats}\n\nSee docs/annotations.md.',

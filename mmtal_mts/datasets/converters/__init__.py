@@ -2,14 +2,14 @@
 
 # Importing a module of formats registers them.
 from . import json_formats, tables, tool_formats  # noqa: F401
-from .convert import CONVERTERS, convert_annotations, converter
+from .convert import CONVERTERS, Converter, convert_annotations
 from .facts import read_class_names
 from .source_file import SourceFile
 
 __all__ = [
     'CONVERTERS',
+    'Converter',
     'SourceFile',
     'convert_annotations',
-    'converter',
     'read_class_names',
 ]

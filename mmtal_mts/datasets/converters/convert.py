@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from ...utils.errors import UserError
 from ...version import __version__
@@ -224,62 +224,61 @@ class Conversion:
         return '\n'.join([*lines, *(f'note      {note}' for note in self.notes)])
 
 
-class Converter(NamedTuple):
-    """Reads the files of one format.
-
-    Attributes:
-        summary: One line for a list of formats.
-        detect: Whether a file is of this format, so that ``read`` can be expected to
-            work. An error means that it is not.
-        read: Hands everything in a file to the conversion. It raises a UserError if
-            the file is not of this format, or an option is missing.
-        options: Options among "fps", "select" and "label_field" that it knows, with
-            the choices if there are any.
-    """
-
-    summary: str
-    detect: Callable[[SourceFile], bool]
-    read: Callable[[SourceFile, Conversion], None]
-    options: Mapping[str, Sequence[str]]
-
-
 CONVERTERS: dict[str, Converter] = {}
 """All converters by the name of their format."""
 
 
-def converter(
-    name: str, detect: Callable[[SourceFile], bool], **options: Sequence[str]
-) -> Callable:
-    """Registers the function that reads files of a format as :class:`Converter`.
+@dataclass
+class Converter:
+    """Reads the files of one format; as a decorator it registers ``read``.
 
-    The first line of its docstring is the summary.
+    Attributes:
+        name: What the format is called on the command line.
+        detect: Whether a file is of this format, so that ``read`` can be expected to
+            work. An error means that it is not.
+        options: Options among "fps", "select" and "label_field" that it knows, with
+            the choices if there are any.
+        read: Hands everything in a file to the conversion. It raises a UserError if
+            the file is not of this format, or an option is missing. The first line of
+            its docstring describes the format.
     """
 
-    def register(read: Callable[[SourceFile, Conversion], None]) -> Callable:
-        summary = read.__doc__.splitlines()[0].removesuffix('.')
-        CONVERTERS[name] = Converter(summary, detect, read, options)
+    name: str
+    detect: Callable[[SourceFile], bool]
+    options: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    read: Callable[[SourceFile, Conversion], None] | None = None
+
+    def __call__(self, read: Callable[[SourceFile, Conversion], None]) -> Callable:
+        """Registers the function that reads files of this format."""
+        self.read = read
+        CONVERTERS[self.name] = self
         return read
 
-    return register
-
-
-def formats_of(source: SourceFile) -> list[str]:
-    """Lists the formats that a file is of; one that cannot be parsed is of none."""
-    found = []
-    for name, candidate in CONVERTERS.items():
+    def accepts(self, source: SourceFile) -> bool:
+        """Whether a file is of this format; one that cannot be parsed is not."""
         try:
-            found += [name] if candidate.detect(source) else []
+            return bool(self.detect(source))
         except (UserError, AttributeError, IndexError, KeyError, TypeError):
-            continue
-    return found
+            return False
+
+    def check_options(self, result: Conversion) -> None:
+        """Refuses options that this format does not know, by a UserError."""
+        for name in ('fps', 'select', 'label_field'):
+            value, choices = getattr(result, name), self.options.get(name)
+            if value in (None, (), []) or choices == () or value in (choices or ()):
+                continue
+            remedy = f'it is one of {", ".join(choices)}' if choices else 'leave it out'
+            flag = f'--{name.replace("_", "-")} {value}'
+            raise UserError(f'format {self.name} does not know {flag}; {remedy}')
 
 
 def _detect_format(sources: Sequence[SourceFile]) -> str:
     """Finds the only format that some of the files are of."""
-    found: dict[str, list[str]] = defaultdict(list)
-    for source in sources:
-        for name in formats_of(source):
-            found[name].append(source.name)
+    found = {
+        name: names
+        for name, converter in CONVERTERS.items()
+        if (names := [file.name for file in sources if converter.accepts(file)])
+    }
     if len(found) == 1:
         return next(iter(found))
     if found:
@@ -288,32 +287,19 @@ def _detect_format(sources: Sequence[SourceFile]) -> str:
             f'files of {len(found)} formats ({listed}). Name the files, or the format '
             'with --format'
         )
-    problems = [source.problem for source in sources[:8] if source.problem]
-    names = [source.name for source in sources[:8] if not source.problem]
+    names, problems = [], []
+    for source in sources[:8]:
+        try:
+            _ = source.json if source.is_json else source.text
+            names.append(source.name)
+        except UserError as error:
+            problems.append(str(error))
     if names or not problems:
         problems.append(
             f'no known annotation format in {", ".join(names) or "an empty folder"}. '
             f'Name the format with --format: {", ".join(CONVERTERS)}'
         )
     raise UserError('\n'.join(problems))
-
-
-def _check_options(result: Conversion) -> None:
-    """Refuses options that the format does not know."""
-    known = CONVERTERS[result.format].options
-    for name in ('fps', 'select', 'label_field'):
-        value, flag = getattr(result, name), f'--{name.replace("_", "-")}'
-        if value in (None, (), []):
-            continue
-        if name not in known:
-            raise UserError(
-                f'format {result.format} does not know {flag}; leave it out'
-            )
-        if known[name] and value not in known[name]:
-            raise UserError(
-                f'{flag} of format {result.format} is one of {", ".join(known[name])}, '
-                f'got {value!r}'
-            )
 
 
 def convert_annotations(
@@ -353,16 +339,17 @@ def convert_annotations(
     format_name = format_name or _detect_format(files)
     if format_name not in CONVERTERS:
         raise UserError(f'no format {format_name!r}; known are {", ".join(CONVERTERS)}')
+    converter = CONVERTERS[format_name]
     result = Conversion(format_name, facts, classes=names, **options)
-    _check_options(result)
+    converter.check_options(result)
     for source in files:
         # A named file is read, whatever it looks like; in a folder may be others.
-        if source.path.parent in folders and format_name not in formats_of(source):
+        if source.path.parent in folders and not converter.accepts(source):
             result.note('files were not read as annotations', source.name)
             continue
         result.files.append(str(source))
         try:
-            CONVERTERS[format_name].read(source, result)
+            converter.read(source, result)
         # A file of another structure than the format has is bad input.
         except (AttributeError, IndexError, KeyError, TypeError) as error:
             raise source.error(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .convert import Conversion, converter
+from .convert import Conversion, Converter
 from .facts import facts_beside
 from .source_file import SourceFile, parse_frame, parse_positive
 from .tables import charades_classes
@@ -47,19 +47,13 @@ def _read_videos(
     """
     if not isinstance(videos, dict):
         raise source.error('needs an object with an entry per video')
-    if source.duplicate_keys:
-        raise source.error(
-            f'{len(source.duplicate_keys)} keys stand more than once in the same '
-            f'object ({", ".join(source.duplicate_keys[:3])}); only the last would be '
-            'seen. Merge them.'
-        )
     classes = dict(enumerate((result.classes or {}).values()))
     for video, entry in videos.items():
         if not isinstance(entry, dict):
-            raise source.error(f'{video}: must be an object')
+            raise source.error(f'{video}: must be an object, got {entry!r}')
         # Test videos of ActionFormer's and OpenTAD's files have no such key.
         file, actions = entry.get('file'), entry.get(key, [])
-        if file is not None and not isinstance(file, str):
+        if not isinstance(file, str | None):
             raise source.error(f'{video}: "file" must be a name, got {file!r}')
         if not isinstance(actions, list):
             raise source.error(f'{video}: "{key}" must be a list, got {actions!r}')
@@ -82,7 +76,7 @@ def _read_videos(
             result.note('fields were not taken over', *others)
 
 
-@converter(
+@Converter(
     'activitynet',
     lambda source: _has_actions(source.json['database'], 'annotations', 'segment'),
 )
@@ -97,7 +91,7 @@ def _read_activitynet(source: SourceFile, result: Conversion) -> None:
     _read_videos(source, data.get('database'), result)
 
 
-@converter(
+@Converter(
     'mmaction2', lambda source: _has_actions(source.json, 'annotations', 'segment')
 )
 def _read_mmaction2(source: SourceFile, result: Conversion) -> None:
@@ -114,7 +108,7 @@ def _read_mmaction2(source: SourceFile, result: Conversion) -> None:
     _read_videos(source, source.json, result, known=known)
 
 
-@converter(
+@Converter(
     'afsd-activitynet',
     lambda source: _has_actions(source.json, 'annotations', 'start_frame'),
 )
@@ -136,7 +130,7 @@ def _read_afsd_activitynet(source: SourceFile, result: Conversion) -> None:
     _read_videos(source, source.json, result)
 
 
-@converter('charades-json', lambda source: _has_actions(source.json, 'actions'))
+@Converter('charades-json', lambda source: _has_actions(source.json, 'actions'))
 def _read_charades_json(source: SourceFile, result: Conversion) -> None:
     """File charades.json of pytorch-i3d, with Charades_v1_classes.txt.
 
@@ -151,7 +145,7 @@ def _read_charades_json(source: SourceFile, result: Conversion) -> None:
     _read_videos(source, source.json, result, 'actions')
 
 
-@converter('second-stamps', lambda source: _has_actions(source.json, _STAMPS_KEY))
+@Converter('second-stamps', lambda source: _has_actions(source.json, _STAMPS_KEY))
 def _read_second_stamps(source: SourceFile, result: Conversion) -> None:
     """Proposal ground truth with gt_second_stamps; the one class is called 'action'."""
     for entry in source.json.values():

@@ -13,7 +13,7 @@ from decimal import Decimal
 from functools import cached_property
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
@@ -86,11 +86,7 @@ def video_id(path: str) -> str:
     return stem if stem and f'.{extension.lower()}' in _EXTENSIONS else name
 
 
-class Row(NamedTuple):
-    """File and line of a row, and its values by column; a missing one is ''."""
-
-    where: str
-    values: dict[str, str]
+Row = tuple[str, dict[str, str]]
 
 
 class SourceFile:
@@ -115,7 +111,6 @@ class SourceFile:
         self.name = name[:-3] if name.lower().endswith('.gz') else name
         self.stem = Path(self.name).stem
         self.suffix = '.csv' if sheet else Path(self.name).suffix.lower()
-        self.duplicate_keys: list[str] = []
         self._where = f'{path} [{sheet}]' if sheet else str(path)
         if text is not None:
             self.text = text
@@ -155,13 +150,14 @@ class SourceFile:
         """Makes the error that names this file."""
         return UserError(f'{self}: {problem}')
 
-    def _bytes(self) -> bytes:
-        """The content, uncompressed."""
+    @cached_property
+    def text(self) -> str:
+        """Decoded content, UTF-8 or UTF-16, uncompressed."""
         try:
             with open(self.path, 'rb') as file:
-                if not file.peek(2).startswith(_GZIP_MARK):
-                    return file.read()
-                data = gzip.GzipFile(fileobj=file).read(_MAX_BYTES + 1)
+                is_packed = file.peek(2).startswith(_GZIP_MARK)
+                unpacked = gzip.GzipFile(fileobj=file) if is_packed else file
+                data = unpacked.read(_MAX_BYTES + 1)
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             problem = f'damaged gzip file ({error}). Download it again.'
             raise self.error(problem) from error
@@ -169,12 +165,6 @@ class SourceFile:
             raise self.error(f'cannot be read ({error.strerror})') from error
         if len(data) > _MAX_BYTES:
             raise self.error('uncompressed larger than a gibibyte. Look what it holds.')
-        return data
-
-    @cached_property
-    def text(self) -> str:
-        """Decoded content, UTF-8 or UTF-16."""
-        data = self._bytes()
         for mark, problem in _BINARY_FILES.items():
             if data.startswith(mark):
                 raise self.error(f'is {problem}')
@@ -192,15 +182,6 @@ class SourceFile:
             )
         return text
 
-    @property
-    def problem(self) -> str | None:
-        """Why the file holds no text, None if it holds some."""
-        try:
-            _ = self.text
-        except UserError as error:
-            return str(error)
-        return None
-
     @cached_property
     def lines(self) -> list[tuple[str, str]]:
         """Place and content of each line that is not empty."""
@@ -214,12 +195,17 @@ class SourceFile:
 
     @cached_property
     def json(self) -> Any:
-        """Content of a JSON file; ``duplicate_keys`` names repeated keys."""
+        """Content of a JSON file, in which no object may have equal keys."""
         text = self.text
         try:
-            content, self.duplicate_keys = parse_json(text)
+            content, repeated = parse_json(text)
         except ValueError as error:
             raise self.error(f'not valid JSON ({error})') from error
+        if repeated:
+            raise self.error(
+                f'{len(repeated)} keys stand more than once in the same object '
+                f'({", ".join(repeated[:3])}); only the last would be seen. Merge them.'
+            )
         return content
 
     def table(self, first_line: int = 0) -> list[tuple[str, list[str]]]:
@@ -247,7 +233,10 @@ class SourceFile:
         return self.table()[0][1]
 
     def rows(self, first_line: int = 0, names: Sequence[str] = ()) -> list[Row]:
-        """Reads a table by the names of its columns, which its first row may give."""
+        """Reads a table by the names of its columns, which its first row may give.
+
+        Returns file and line of each row, and its values; a missing one is ''.
+        """
         table = self.table(first_line)
         columns, rows = (names, table) if names else (table[0][1], table[1:])
         if len(set(columns)) != len(columns):
@@ -261,7 +250,7 @@ class SourceFile:
                     'values that contain the separator.'
                 )
             cells = zip_longest(columns, values[: len(columns)], fillvalue='')
-            result.append(Row(where, dict(cells)))
+            result.append((where, dict(cells)))
         return result
 
     @cached_property

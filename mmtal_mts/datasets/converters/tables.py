@@ -11,7 +11,7 @@ from typing import Any
 
 from ...utils.errors import UserError
 from ..sources import VIDEO_EXTENSIONS
-from .convert import AMBIGUOUS, Conversion, converter
+from .convert import AMBIGUOUS, Conversion, Converter
 from .facts import facts_beside, find_columns, read_class_names
 from .source_file import Row, SourceFile, parse_frame, parse_seconds
 
@@ -35,12 +35,9 @@ _UT = ('sequence', 'class', 'start_frame', 'end_frame')
 _UT_SHEET = ['sequence #', 'Activity Class ID', 'Starting Frame #', 'Ending Frame #']
 # In the order of the authors' numbers.
 _UT_CLASSES = ('handshake', 'hug', 'kick', 'point', 'punch', 'push')
-_CHARADES_COLUMNS = ('id', 'script', 'actions', 'length')
 _CHARADES_CLASSES = 'Charades_v1_classes.txt'
 _THUMOS14_FILE = re.compile(r'([A-Za-z]+)_(?:val|test)\.txt')
 _THUMOS14_LINE = re.compile(r'(video_\w+)\s+([\d.]+)\s+([\d.]+)')
-_KTH_FPS = 25.0
-_KTH_COLUMNS = ['Filename', 'start_1', 'end_1']
 _KTH_LINE = re.compile(r'(person\d+_([a-z]+)_d\d+)(?:\s+frames\b|[,;\t])\s*(.*)')
 
 
@@ -58,18 +55,11 @@ def _add_rows(
     facts: Mapping[str, Mapping[str, Any]] | None = None,
     **known: Any,
 ) -> None:
-    """Adds an action per row.
+    """Adds an action per row, by our names of the columns.
 
-    Args:
-        source: The table.
-        result: Gets the actions.
-        columns: Names of the columns by the keys of _ALIASES.
-        rows: Its rows, if the names are not in the first one.
-        label: Makes the label of a row; by default it is in its column.
-        frames: Columns of start and end in frames besides the seconds. They are kept
-            for the checker if both are there.
-        facts: What else is known by video.
-        **known: What is known of all videos.
+    ``rows`` are given if the names are not in the first one, ``label`` makes the label
+    of a row. ``frames`` are columns of start and end in frames besides the seconds,
+    which are kept for the checker. ``facts`` by video and ``known`` add to the columns.
     """
     if rows is None:
         wanted = [columns.get(key, key) for key in _NEEDED]
@@ -98,7 +88,7 @@ def _add_rows(
         )
 
 
-@converter(
+@Converter(
     'afsd-thumos14',
     lambda source: source.suffix == '.csv' and source.columns == _AFSD_COLUMNS,
 )
@@ -123,7 +113,7 @@ def _is_table(source: SourceFile) -> bool:
     return _is_headless(columns) or (named and not is_other)
 
 
-@converter('csv', _is_table)
+@Converter('csv', _is_table)
 def _read_table(source: SourceFile, result: Conversion) -> None:
     """Table with the columns video,start,end,label (seconds or h:mm:ss).
 
@@ -138,7 +128,7 @@ def _read_table(source: SourceFile, result: Conversion) -> None:
         _add_rows(source, result, find_columns(source.columns, _ALIASES))
 
 
-@converter(
+@Converter(
     'gtad-csv',
     lambda source: _has_columns(source, [_GTAD[key] for key in _NEEDED]),
 )
@@ -161,10 +151,10 @@ def _is_ut_sheet(source: SourceFile) -> bool:
     return source.suffix == '.csv' and source.table(1)[0][1][:4] == _UT_SHEET
 
 
-@converter(
+@Converter(
     'ut-interaction',
     lambda source: _has_columns(source, _UT) or _is_ut_sheet(source),
-    fps=(),
+    {'fps': ()},
 )
 def _read_ut_interaction(source: SourceFile, result: Conversion) -> None:
     """UT-Interaction labels, sheets saved as CSV or a table (needs --fps).
@@ -174,20 +164,19 @@ def _read_ut_interaction(source: SourceFile, result: Conversion) -> None:
     """
     if result.fps is None:
         raise source.error('the times are frames; give their rate with --fps')
+    rows, names = [], dict(enumerate(_UT_CLASSES))
     if _is_ut_sheet(source):
-        names = {str(number): name for number, name in enumerate(_UT_CLASSES)}
-        rows = [(where, (*row, '', '', '')[:4]) for where, row in source.table(1)[1:]]
+        for where, row in source.table(1)[1:]:
+            video, number, *frames = (*row, '', '', '')[:4]
+            rows.append((where, video, names.get(parse_seconds(number)), frames))
     else:
-        names, rows = (
-            {},
-            [(where, [row[n] for n in _UT]) for where, row in source.rows()],
-        )
-    for where, (video, label, *frames) in rows:
+        for where, row in source.rows():
+            video, label, *frames = (row[name] for name in _UT)
+            rows.append((where, video, label, frames))
+    for where, video, label, frames in rows:
         result.add_video(video, fps=result.fps)
         segment = [parse_frame(frame, result.fps) for frame in frames]
-        result.add_action(
-            video, segment, names.get(label, '') if names else label, where
-        )
+        result.add_action(video, segment, label, where)
 
 
 def charades_classes(source: SourceFile, result: Conversion) -> dict[str, str]:
@@ -206,7 +195,10 @@ def charades_classes(source: SourceFile, result: Conversion) -> dict[str, str]:
     return classes
 
 
-@converter('charades', lambda source: _has_columns(source, _CHARADES_COLUMNS))
+@Converter(
+    'charades',
+    lambda source: _has_columns(source, ('id', 'script', 'actions', 'length')),
+)
 def _read_charades(source: SourceFile, result: Conversion) -> None:
     """Charades_v1_*.csv with Charades_v1_classes.txt."""
     classes = charades_classes(source, result)
@@ -222,10 +214,10 @@ def _read_charades(source: SourceFile, result: Conversion) -> None:
                     result.drop('action is not "CLASS START END"', where, video)
 
 
-@converter(
+@Converter(
     'epic100',
     lambda source: _has_columns(source, [*_EPIC.values(), 'verb_class']),
-    label_field=('verb', 'noun', 'action'),
+    {'label_field': ('verb', 'noun', 'action')},
 )
 def _read_epic_kitchens(source: SourceFile, result: Conversion) -> None:
     """EPIC_100_*.csv with EPIC_100_video_info.csv and the class tables.
@@ -255,7 +247,7 @@ def _read_epic_kitchens(source: SourceFile, result: Conversion) -> None:
     _add_rows(source, result, _EPIC, label=label, facts=facts, subset=subset)
 
 
-@converter(
+@Converter(
     'thumos14',
     lambda source: (
         _THUMOS14_FILE.fullmatch(source.name)
@@ -280,19 +272,19 @@ def _read_thumos14(source: SourceFile, result: Conversion) -> None:
 
 def _is_kth(source: SourceFile) -> bool:
     if source.suffix == '.csv':
-        return source.columns[:3] == _KTH_COLUMNS
+        return source.columns[:3] == ['Filename', 'start_1', 'end_1']
     lines = [line for _, line in source.lines[:30] if 'frames' in line]
     return source.suffix == '.txt' and any(map(_KTH_LINE.fullmatch, lines))
 
 
-@converter('kth', _is_kth, fps=())
+@Converter('kth', _is_kth, {'fps': ()})
 def _read_kth(source: SourceFile, result: Conversion) -> None:
     """KTH 00sequences.txt, or the same as a table (FramesOfIntrest.csv).
 
     Frames count from 1, the last one is included: frame n lasts from ``(n - 1) / fps``
     to ``n / fps``. KTH has 25 frames per second.
     """
-    fps, is_table = result.fps or _KTH_FPS, source.suffix == '.csv'
+    fps, is_table = result.fps or 25.0, source.suffix == '.csv'
     for where, line in source.lines[is_table:]:
         match = _KTH_LINE.fullmatch(line)
         if match is None and is_table:

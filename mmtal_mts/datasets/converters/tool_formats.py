@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
-from fractions import Fraction
-from itertools import zip_longest
+from itertools import accumulate
 from typing import Any
-from xml.etree.ElementTree import Element
 
-from .convert import Conversion, converter
+from .convert import Conversion, Converter
 from .source_file import (
-    Row,
     SourceFile,
     media_name,
+    parse_frame,
     parse_positive,
     parse_seconds,
     video_id,
@@ -22,18 +21,15 @@ from .source_file import (
 
 _VIA_SEGMENT_ANCHOR = 'FILE1_Z2_XY0'
 _VIA_KEYS = {'project', 'attribute', 'file', 'metadata', 'view'}
-_POINT = 'point event, has no duration'
-_NOT_SELECTED = 'event of an observation not selected'
 _STATE = ('Start (s)', 'Stop (s)')
 # Seconds by which lengths that BORIS rounds to milliseconds may miss their sum.
 _TOLERANCE_S = 0.01
 
 
-@converter(
+@Converter(
     'elan',
     lambda source: source.suffix == '.eaf',
-    select=(),
-    label_field=('value', 'tier', 'tier:value'),
+    {'select': (), 'label_field': ('value', 'tier', 'tier:value')},
 )
 def _read_elan(source: SourceFile, result: Conversion) -> None:
     """ELAN .eaf files; --select TIER ..., --label-field value|tier|tier:value.
@@ -53,7 +49,7 @@ def _read_elan(source: SourceFile, result: Conversion) -> None:
     tiers = {tier.get('TIER_ID', ''): tier for tier in root.iter('TIER')}
     chosen = result.selected(source, 'tier', tiers)
     slots = {
-        slot.get('TIME_SLOT_ID'): _elan_seconds(slot, origin_ms)
+        slot.get('TIME_SLOT_ID'): parse_frame(slot.get('TIME_VALUE'), 1000, -origin_ms)
         for slot in root.iter('TIME_SLOT')
     }
     field = result.label_field or 'value'
@@ -77,30 +73,20 @@ def _read_elan(source: SourceFile, result: Conversion) -> None:
                 result.add_action(video, segment, label, where)
 
 
-def _elan_seconds(slot: Element, origin_ms: int) -> float | None:
-    """A time of the video file; None for a slot that has none."""
-    try:
-        return float(Fraction(int(slot.get('TIME_VALUE')) + origin_ms, 1000))
-    except (TypeError, ValueError, OverflowError):
-        return None
-
-
-def _elan_media(source: SourceFile) -> tuple[str, str | None, int]:
+def _elan_media(source: SourceFile) -> tuple[str, str | None, float]:
     """Video id, file name, and where the annotation's zero is in the file."""
     media = list(source.xml.iter('MEDIA_DESCRIPTOR'))
     videos = [m for m in media if m.get('MIME_TYPE', '').startswith('video')]
     chosen = (*videos, *media, {})[0]
-    name, origin = media_name(chosen.get('MEDIA_URL') or ''), chosen.get('TIME_ORIGIN')
-    try:
-        # In ELAN the zero of all media is this far into the file.
-        origin_ms = int(origin or 0)
-    except ValueError as error:
-        problem = f'TIME_ORIGIN must be milliseconds, got {origin!r}'
-        raise source.error(problem) from error
+    # In ELAN the zero of all media is this far into the file.
+    origin, name = chosen.get('TIME_ORIGIN'), media_name(chosen.get('MEDIA_URL') or '')
+    origin_ms = parse_seconds(origin or 0)
+    if origin_ms is None:
+        raise source.error(f'TIME_ORIGIN must be milliseconds, got {origin!r}')
     return video_id(name) or source.stem, name if name and videos else None, origin_ms
 
 
-@converter('via3', lambda source: _VIA_KEYS <= source.json.keys(), select=())
+@Converter('via3', lambda source: _VIA_KEYS <= source.json.keys(), {'select': ()})
 def _read_via3(source: SourceFile, result: Conversion) -> None:
     """VGG Video Annotator 3 projects; --select ATTRIBUTE if there are several."""
     data, select = source.json, result.select
@@ -143,61 +129,58 @@ def _read_via3(source: SourceFile, result: Conversion) -> None:
                 result.add_action(video, segment, choices.get(label, label), where)
 
 
-def _add_states(
-    events: Iterable[tuple[float | None, Any, str, str]],
-    media: list[Mapping[str, Any]],
+def _read_observations(
+    source: SourceFile,
     result: Conversion,
+    observations: Mapping[str, tuple[list[dict[str, Any]], list[tuple]]],
 ) -> None:
-    """Adds what the events of an observation begin and end, in its videos.
+    """Adds the states that events begin and end, from videos and events by name.
 
-    Every second event of a key ends what the one before began.
-
-    Args:
-        events: Time in seconds, key, label and place of each.
-        media: File, duration and fps of the videos, which were played one after the
-            other. BORIS counts time on through all of them.
-        result: Gets the actions.
+    The videos of an observation were played one after the other; BORIS counts time on
+    through all of them. An event is its seconds, the state that it begins or ends
+    (None if it has no duration), the behavior, and the place.
     """
-    begun: dict[Any, tuple[float | None, str]] = {}
-    for time, key, label, where in events:
-        if key not in begun:
-            begun[key] = time, where
-            continue
-        start, where = begun.pop(key)
-        if start is None or time is None:
-            result.drop('start or end is not a time', where)
-        elif not media:
-            result.drop('observation without a video', where)
-        elif len(media) > 1 and not all(facts['duration'] for facts in media):
-            result.drop('several videos of unknown length (see --durations)', where)
-        else:
-            # Decimal: 227.765 - 179.96 is 47.805, not 47.80499999999998.
-            segment = [Decimal(repr(start)), Decimal(repr(time))]
-            *others, facts = media
-            for other in others:
-                length = Decimal(repr(other['duration']))
-                if segment[0] < length:
-                    facts = other
-                    break
-                segment = [position - length for position in segment]
-            if facts is not media[-1] and segment[1] > length:
-                result.drop('begins and ends in different videos', where)
-                continue
-            result.add_video(video_id(facts['file']), **facts)
-            segment = [float(position) for position in segment]
-            result.add_action(video_id(facts['file']), segment, label, where)
-    for _, where in begun.values():
-        result.drop('starts, but does not stop', where)
-
-
-def _note_overlap(
-    observations: Mapping[str, list[Mapping[str, Any]]], result: Conversion
-) -> None:
-    """Notes which videos were observed more than once."""
+    chosen = result.selected(source, 'observation', observations)
     observed = defaultdict(set)
-    for name, media in observations.items():
-        for facts in media:
-            observed[video_id(facts['file'])].add(name)
+    for name, (media, events) in observations.items():
+        lengths = [parse_positive(facts['duration']) for facts in media]
+        problem, bounds = None, [Decimal(0), Decimal('inf')]
+        if not media:
+            problem = 'observation without a video'
+        elif len(media) > 1 and None in lengths:
+            problem = 'several videos of unknown length (see --durations)'
+        else:
+            bounds[1:1] = accumulate(Decimal(repr(length)) for length in lengths[:-1])
+        begun: dict[Any, tuple[float | None, str]] = {}
+        for time, state, label, where in events if name in chosen else ():
+            if state is None:
+                result.drop('point event, has no duration', where)
+                continue
+            if state not in begun:
+                begun[state] = time, where
+                continue
+            start, where = begun.pop(state)
+            if start is None or time is None:
+                result.drop('start or end is not a time', where)
+            elif problem:
+                result.drop(problem, where)
+            else:
+                # Decimal: 227.765 - 179.96 is 47.805, not 47.80499999999998.
+                segment = [Decimal(repr(start)), Decimal(repr(time))]
+                index = max(bisect_right(bounds, segment[0]) - 1, 0)
+                if segment[1] > bounds[index + 1]:
+                    result.drop('begins and ends in different videos', where)
+                    continue
+                video = video_id(media[index]['file'])
+                observed[video].add(name)
+                result.add_video(video, **media[index])
+                segment = [float(position - bounds[index]) for position in segment]
+                result.add_action(video, segment, label, where)
+        for _, where in begun.values():
+            result.drop('starts, but does not stop', where)
+        for where in dict.fromkeys(where for *_, where in events):
+            if name not in chosen:
+                result.drop('event of an observation not selected', where)
     for video, names in observed.items():
         if len(names) > 1:
             result.note(
@@ -206,109 +189,95 @@ def _note_overlap(
             )
 
 
-@converter(
+@Converter(
     'boris',
     lambda source: {'observations', 'behaviors_conf'} <= source.json.keys(),
-    select=(),
+    {'select': ()},
 )
 def _read_boris_project(source: SourceFile, result: Conversion) -> None:
     """BORIS projects; --select OBSERVATION ...
 
-    State events of player 1 are read.
+    The state events of player 1 are read.
     """
-    observations, observed = source.json['observations'], {}
-    chosen = result.selected(source, 'observation', observations)
     points = {
         behavior['code']
         for behavior in source.json['behaviors_conf'].values()
         if str(behavior.get('type', '')).lower().startswith('point')
     }
-    for name, observation in observations.items():
-        states, offset = [], observation.get('time offset')
+    observations = {}
+    for name, observation in source.json['observations'].items():
+        where, events = f'{source}: {name}', []
         for index, event in enumerate(observation.get('events') or []):
-            where = f'{source}: {name}: events[{index}]'
             match event:
-                case _ if name not in chosen:
-                    result.drop(_NOT_SELECTED, f'{source}: {name}')
-                case [_, _, str(code), *_] if code in points:
-                    result.drop(_POINT, where)
                 case [time, subject, str(code), *more]:
-                    key = (str(subject), code, *map(str, more[:1]))
-                    states.append((parse_seconds(time), key, code, where))
+                    state = (str(subject), code, *map(str, more[:1]))
+                    state = None if code in points else state
+                    place = f'{where}: events[{index}]'
+                    events.append((parse_seconds(time), state, code, place))
                 case _:
-                    result.drop('event is not [time, subject, behavior]', where)
-        if name in chosen and offset:
+                    reason = 'event is not [time, subject, behavior]'
+                    result.drop(reason, f'{where}: events[{index}]')
+        events.sort(key=lambda event: event[0] or 0.0)
+        offset = observation.get('time offset')
+        if offset and name in (result.select or [name]):
             result.note(
-                f'{source}: {name}: has a time offset of {offset} s; times are taken '
-                'as they stand in the file'
+                f'{where}: has a time offset of {offset} s; times are taken as they '
+                'stand in the file'
             )
         info, players = observation.get('media_info') or {}, observation.get('file')
         lengths, rates = info.get('length') or {}, info.get('fps') or {}
+        paths = players.get('1', []) if isinstance(players, dict) else []
         media = [
-            {
-                'file': media_name(path),
-                'duration': parse_positive(lengths.get(path)),
-                'fps': parse_positive(rates.get(path)),
-            }
-            for path in (players.get('1', []) if isinstance(players, dict) else [])
+            dict(file=media_name(path), duration=lengths.get(path), fps=rates.get(path))
+            for path in paths
         ]
-        if states:
-            observed[name] = media
-            states.sort(key=lambda event: event[0] or 0.0)
-            _add_states(states, media, result)
-    _note_overlap(observed, result)
+        observations[name] = media, events
+    _read_observations(source, result, observations)
 
 
 def _read_boris_export(source: SourceFile, result: Conversion, first_line: int) -> None:
     """Reads rows of states, or of events that begin and end them."""
-    observations: dict[str, list[Row]] = defaultdict(list)
-    for row in source.rows(first_line):
-        observations[row.values.get('Observation id', '')].append(row)
-    chosen = result.selected(source, 'observation', observations)
-    observed = {}
-    for name, rows in observations.items():
+    rows_of = defaultdict(list)
+    for where, row in source.rows(first_line):
+        rows_of[row.get('Observation id', '')].append((where, row))
+    observations = {}
+    for name, rows in rows_of.items():
         events = []
         for where, row in rows:
             behavior = row['Behavior']
-            if name not in chosen:
-                result.drop(_NOT_SELECTED, where)
-            elif row.get('Status', row.get('Behavior type', '')).upper() == 'POINT':
-                result.drop(_POINT, where)
+            if row.get('Status', row.get('Behavior type', '')).upper() == 'POINT':
+                events.append((None, None, behavior, where))
             elif _STATE[0] in row:
                 times = (parse_seconds(row[column]) for column in _STATE)
                 events += [(time, where, behavior, where) for time in times]
             else:
-                key = (row.get('Subject', ''), behavior)
-                events.append((parse_seconds(row['Time']), key, behavior, where))
-        observed[name] = _export_media(rows, result)
-        _add_states(events, observed[name], result)
-    _note_overlap(observed, result)
+                state = (row.get('Subject', ''), behavior)
+                events.append((parse_seconds(row['Time']), state, behavior, where))
+        # The files in the order of their first row; one without events is missing.
+        first = rows[0][1]
+        column = next((key for key in first if key.startswith('Media file')), None)
+        names = dict.fromkeys(media_name(row[column]) for _, row in rows if column)
+        total, fps = parse_positive(first.get('Total length')), first.get('FPS')
+        given = (result.durations.get(video_id(name), {}) for name in names)
+        lengths = [facts.get('duration') for facts in given]
+        if len(names) == 1:
+            lengths = [lengths[0] or total]
+        elif total and None not in lengths and abs(sum(lengths) - total) > _TOLERANCE_S:
+            # Where a file is missing, no length tells where the next one begins.
+            lengths = [None] * len(names)
+        pairs = zip(names, lengths, strict=True)
+        media = [dict(file=file, duration=length, fps=fps) for file, length in pairs]
+        observations[name] = media, events
+    _read_observations(source, result, observations)
 
 
-def _export_media(rows: list[Row], result: Conversion) -> list[Mapping[str, Any]]:
-    """The files in the order of their first row; one without events is missing."""
-    first = rows[0].values
-    column = next((name for name in first if name.startswith('Media file')), None)
-    names = dict.fromkeys(media_name(row.values[column]) for row in rows if column)
-    total, fps = (parse_positive(first.get(key)) for key in ('Total length', 'FPS'))
-    given = (result.durations.get(video_id(name), {}).get('duration') for name in names)
-    lengths = [length or (total if len(names) == 1 else None) for length in given]
-    if len(names) > 1 and total and None not in lengths:
-        # If a file is missing, no length tells where the next one begins.
-        lengths *= abs(sum(lengths) - total) < _TOLERANCE_S
-    return [
-        {'file': name, 'duration': length, 'fps': fps}
-        for name, length in zip_longest(names, lengths)
-    ]
-
-
-@converter(
+@Converter(
     'boris-aggregated',
     lambda source: (
         source.suffix in ('.tsv', '.csv')
         and {'Observation id', 'Behavior', *_STATE} <= set(source.columns)
     ),
-    select=(),
+    {'select': ()},
 )
 def _read_boris_aggregated(source: SourceFile, result: Conversion) -> None:
     """BORIS export of aggregated events; --select OBSERVATION ..."""
@@ -323,7 +292,7 @@ def _tabular_head(source: SourceFile) -> int:
     raise source.error('no row with the columns Time, Behavior and Status')
 
 
-@converter(
+@Converter(
     'boris-tabular',
     lambda source: (
         source.suffix in ('.tsv', '.csv')

@@ -1,4 +1,4 @@
-"""Converting files of given contents, and looking at what came of it."""
+"""Converting samples, or files of given contents, and looking at what comes of it."""
 
 from __future__ import annotations
 
@@ -17,15 +17,13 @@ def data(repo_root):
 
 @pytest.fixture
 def write(tmp_path):
-    """Writes files of the given contents: text, bytes, or what becomes JSON."""
+    """Writes files of text, bytes, or what becomes JSON; returns the first path."""
 
     def run(files):
         for name, content in files.items():
             if not isinstance(content, (str, bytes)):
                 content = json.dumps(content)
-            if isinstance(content, str):
-                content = content.encode()
-            (tmp_path / name).parent.mkdir(exist_ok=True)
+            content = content.encode() if isinstance(content, str) else content
             (tmp_path / name).write_bytes(content)
         return tmp_path / next(iter(files))
 
@@ -33,18 +31,17 @@ def write(tmp_path):
 
 
 @pytest.fixture
-def convert(tmp_path, write):
-    """Converts a path, or the first of several files that it writes."""
+def convert(data, write):
+    """Converts a sample, any path, or the first of files that are written for it."""
 
     def run(source, format_name=None, **options):
-        if isinstance(source, dict):
-            source = write(source)
-        # Options may name such files.
+        path = write(source) if isinstance(source, dict) else data / source
+        # Options name files beside it.
         if 'classes' in options:
-            options['classes'] = tmp_path / options['classes']
+            options['classes'] = path.with_name(options['classes'])
         if 'durations' in options:
-            options['durations'] = [tmp_path / name for name in options['durations']]
-        result = convert_annotations([source], format_name, **options)
+            options['durations'] = [path.with_name(options['durations'])]
+        result = convert_annotations([path], format_name, **options)
         videos = result.content['database']
         return SimpleNamespace(
             result=result,

@@ -1,51 +1,19 @@
-"""Finding out formats, the options of a person, and the account of a conversion."""
+"""Finding out formats, what a person adds, and the account of a conversion."""
 
 from __future__ import annotations
 
-import gzip
 import json
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mmtal_mts.datasets.converters import CONVERTERS, SourceFile, convert_annotations
-from mmtal_mts.datasets.converters.convert import formats_of
+from mmtal_mts.datasets.converters import convert_annotations
 from mmtal_mts.structures.annotations import load_annotations
 from mmtal_mts.utils import UserError
 from mmtal_mts.utils.io import write_json
 
 TABLE = 'video,start,end,label\na,1,2,run\nb,3,4,jump\nb,5,6,\n'
-
-
-def test_each_sample_is_of_one_format(data):
-    paths = [path for path in data.rglob('*') if path.is_file()]
-    assert {path.name: formats_of(SourceFile(path)) for path in paths} == {
-        'Ambiguous_test.txt': ['thumos14'],
-        'CliffDiving_val.txt': ['thumos14'],
-        'Diving_val.txt': ['thumos14'],
-        'durations.txt': [],
-        'project.boris': ['boris'],
-        'session.eaf': ['elan'],
-        'val_Annotation_ours.csv': ['afsd-thumos14'],
-        'val_video_info.csv': [],
-        'via3.json': ['via3'],
-    }
-
-
-@pytest.mark.parametrize('name', CONVERTERS)
-def test_a_file_of_another_format_is_bad_input_not_a_bug(data, tmp_path, write, name):
-    odd = {'a': {'annotations': [7], 'actions': 7, 'gt_second_stamps': 7, 'fps': 5}}
-    write({'odd.json': odd, 'list.json': [[1]], 'empty.csv': ''})
-    files = [path for path in data.rglob('*') if path.is_file()]
-    options = {'fps': 25.0} if 'fps' in CONVERTERS[name].options else {}
-    for path in [*files, *tmp_path.iterdir()]:
-        try:
-            result = convert_annotations([path], name, **options)
-        except UserError as error:
-            assert str(path) in str(error)
-        else:
-            assert result.content['database']
 
 
 def test_two_formats_in_a_folder_must_be_told_apart(data):
@@ -86,28 +54,10 @@ def test_what_cannot_be_read_is_told_with_a_remedy(convert, name, content, messa
         convert({name: content})
 
 
-@pytest.mark.parametrize(
-    ('options', 'message'),
-    [
-        ({'fps': 25.0}, 'csv does not know --fps'),
-        ({'select': ['x']}, 'csv does not know --select'),
-        ({'label_field': 'x'}, 'csv does not know --label-field'),
-    ],
-)
-def test_options_without_effect_are_refused(convert, options, message):
-    with pytest.raises(UserError, match=message):
-        convert({'a.csv': TABLE}, **options)
-
-
-def test_unknown_label_fields_are_refused(convert, data):
-    with pytest.raises(UserError, match='one of value, tier, tier:value'):
-        convert(data / 'session.eaf', label_field='x')
-
-
 def test_a_person_may_add_subset_durations_and_classes(convert):
     facts = {'a': {'duration': 30.5, 'fps': 25.0}, 'other': 1.0}
     files = {'a.csv': TABLE, 'd.json': facts, 'c.txt': 'walk\nrun\n'}
-    done = convert(files, subset='mine', durations=['d.json'], classes='c.txt')
+    done = convert(files, subset='mine', durations='d.json', classes='c.txt')
     assert {entry['subset'] for entry in done.videos.values()} == {'mine'}
     assert (done.videos['a']['duration'], done.videos['a']['fps']) == (30.5, 25.0)
     assert 'other' not in done.videos
@@ -119,7 +69,7 @@ def test_a_person_may_add_subset_durations_and_classes(convert):
 
 def test_durations_of_a_person_win_and_that_is_told(convert):
     table = 'video,start,end,label,duration\na,1,2,run,30\n'
-    done = convert({'a.csv': table, 'd.json': {'a': 31.0}}, durations=['d.json'])
+    done = convert({'a.csv': table, 'd.json': {'a': 31.0}}, durations='d.json')
     assert done.videos['a']['duration'] == 31.0
     assert '1 values were replaced by those of --durations: a duration 30 -> 31' in (
         done.notes
@@ -131,27 +81,6 @@ def test_an_import_of_nothing_is_an_error(convert):
         convert({'a.csv': 'video,start,end,label\na,x,2,run\n'})
     with pytest.raises(UserError, match='no annotation in .*none stands there'):
         convert({'a.csv': 'video,start,end,label\n'})
-
-
-def test_compressed_files_are_read_as_they_are(data, tmp_path):
-    """Of every format, and what lies beside a file is found compressed as well."""
-    paths = {}
-    for path in data.rglob('*'):
-        if path.is_file():
-            packed = tmp_path / path.relative_to(data).with_name(f'{path.name}.gz')
-            packed.parent.mkdir(exist_ok=True)
-            packed.write_bytes(gzip.compress(path.read_bytes()))
-            paths[path] = packed
-    compared = 0
-    for path, packed in paths.items():
-        if formats_of(SourceFile(path)):
-            found, wanted = (
-                convert_annotations([name], keep_ambiguous=True).content
-                for name in (packed, path)
-            )
-            assert found == wanted, path
-            compared += 1
-    assert compared >= 6
 
 
 def test_the_account_adds_up(convert):

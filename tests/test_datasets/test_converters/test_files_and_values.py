@@ -87,10 +87,10 @@ def test_a_damaged_or_overlong_compressed_file_is_named(source, monkeypatch):
         _ = source(whole, 'a.csv.gz').text
 
 
-def test_json_reports_keys_that_repeat(source):
-    found = source('{"a": 1, "b": {"c": 2, "c": 3}}')
-    assert found.json == {'a': 1, 'b': {'c': 3}}
-    assert found.duplicate_keys == ['c']
+def test_json_that_would_lose_something_is_refused(source):
+    assert source('{"a": 1, "b": {"c": 2}}').json == {'a': 1, 'b': {'c': 2}}
+    with pytest.raises(UserError, match=r'1 keys stand more than once.*\(c\)'):
+        _ = source('{"a": 1, "b": {"c": 2, "c": 3}}').json
     for text in ('{"a": ', '[' * 100_000):
         with pytest.raises(UserError, match='file.txt: not valid JSON'):
             _ = source(text).json
@@ -99,10 +99,12 @@ def test_json_reports_keys_that_repeat(source):
 @pytest.mark.parametrize('separator', [',', ';', '\t'])
 def test_tables_know_line_and_missing_values(source, separator):
     lines = [['a', 'b', 'c'], ['1', '"x, y"', '2'], ['', '', ''], ['3', '4']]
-    first, second = source('\n'.join(separator.join(line) for line in lines)).rows()
-    assert first.values == {'a': '1', 'b': 'x, y', 'c': '2'}
-    assert second.values == {'a': '3', 'b': '4', 'c': ''}
-    assert second.where.endswith('file.txt:4')
+    (_, first), (where, second) = source(
+        '\n'.join(separator.join(line) for line in lines)
+    ).rows()
+    assert first == {'a': '1', 'b': 'x, y', 'c': '2'}
+    assert second == {'a': '3', 'b': '4', 'c': ''}
+    assert where.endswith('file.txt:4')
 
 
 def test_tables_with_shifted_values_are_refused(source):

@@ -14,32 +14,6 @@ from hypothesis import strategies as st
 from mmtal_mts.utils import UserError
 
 
-def test_the_documented_table(convert):
-    table = 'video,start,end,label\nclip.mp4,3.4,7.9,jump\nclip.mp4,1:02.5,63,turn\n'
-    done = convert({'a.csv': table})
-    assert done.format == 'csv'
-    assert done.actions == {'clip.mp4': [(3.4, 7.9, 'jump'), (62.5, 63.0, 'turn')]}
-    # The name of a file is where it is found; the id is not touched.
-    assert done.videos['clip.mp4']['file'] == 'clip.mp4'
-    assert done.classes == ['jump', 'turn']
-
-
-def test_other_column_names_and_facts_of_the_video(convert):
-    table = (
-        'Class;End Time;Start Time;Video ID;Split;Duration;FPS\n'
-        'jump;7.9;3.4;clip;val;30;25\n'
-    )
-    done = convert({'a.csv': table})
-    assert done.actions == {'clip': [(3.4, 7.9, 'jump')]}
-    entry = done.videos['clip']
-    assert (entry['subset'], entry['duration'], entry['fps']) == ('validation', 30, 25)
-
-
-def test_a_table_without_names_of_columns(convert):
-    done = convert({'a.txt': 'a\t1\t1\tjump\na\t3\t4.5\tturn\n'})
-    assert done.actions == {'a': [(1, 1, 'jump'), (3, 4.5, 'turn')]}
-
-
 def test_each_sheet_of_a_spreadsheet_is_a_table(convert, tmp_path):
     head, path = ['video', 'start', 'end', 'label'], tmp_path / 'a.xlsx'
     sheets = {
@@ -63,13 +37,6 @@ def test_each_sheet_of_a_spreadsheet_is_a_table(convert, tmp_path):
 def test_missing_columns_are_named(convert):
     with pytest.raises(UserError, match='no column end, label; .* got video, start'):
         convert({'a.csv': 'video,start\na,1\n'}, 'csv')
-
-
-def test_contradicting_facts_are_told(convert):
-    table = 'video,start,end,label,duration\na,1,2,x,30\na,3,4,x,31\n'
-    done = convert({'a.csv': table})
-    assert done.videos['a']['duration'] == 30
-    assert '1 contradicting values of "duration"' in done.notes
 
 
 numbers = st.floats(-1e6, 1e6, allow_nan=False)
