@@ -5,7 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 
-from mmtal_mts.datasets.converters import CONVERTERS, convert_annotations
+from mmtal_mts.datasets.converters import (
+    CONVERTERS,
+    convert_annotations,
+    describe_conversion,
+)
 from mmtal_mts.utils.errors import run_tool
 from mmtal_mts.utils.io import write_json
 
@@ -61,7 +65,7 @@ def main() -> None:
     out, format_name = args.pop('out'), args.pop('format')
     result = convert_annotations(format_name=format_name, **args)
     write_json(out, result.content)
-    print(result.describe())
+    print(describe_conversion(result))
     print(f'wrote     {out}')
 
 

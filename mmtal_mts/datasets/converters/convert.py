@@ -195,34 +195,6 @@ class Conversion:
             for text, items in self._counted.items()
         ]
 
-    def describe(self) -> str:
-        """Returns lines for a person on what was converted and what was not."""
-        counts: dict[str, list[int]] = defaultdict(list)
-        for entry in self._database.values():
-            counts[entry.get('subset', '(no subset)')].append(len(entry['annotations']))
-        taken = sum(map(sum, counts.values()))
-        dropped = sum(map(len, self.dropped.values()))
-        num_classes, indent = len(self.content['classes']), ' ' * 10
-        lines = [
-            f'format    {self.format}, {len(self.files)} files read',
-            f'found     {taken + dropped:,} annotations',
-            f'imported  {taken:,} actions of {num_classes} classes in '
-            f'{len(self._database):,} videos',
-        ]
-        for subset, each in sorted(counts.items()):
-            text = f'{subset}: {sum(each):,} actions in {len(each):,} videos'
-            lines.append(indent + text)
-        lines.append(f'left out  {dropped:,} annotations')
-        for reason, places in self.dropped.items():
-            # A place, such as a tier, may stand there many times.
-            shown = _shorten(place for place, _ in Counter(places).most_common())
-            lines.append(f'{indent}{len(places):,} {reason}: {shown}')
-        if self.removed_videos:
-            shown = f'such annotations: {_shorten(self.removed_videos)}'
-            text = f'{len(self.removed_videos):,} videos with nothing but {shown}'
-            lines.append(indent + text)
-        return '\n'.join([*lines, *(f'note      {note}' for note in self.notes)])
-
 
 CONVERTERS: dict[str, Converter] = {}
 """All converters by the name of their format."""
@@ -364,3 +336,32 @@ def convert_annotations(
             f'({", ".join(reasons) or "none stands there"})'
         )
     return result
+
+
+def describe_conversion(result: Conversion) -> str:
+    """Returns lines for a person on what was converted and what was not."""
+    database, counts = result.content['database'], defaultdict(list)
+    for entry in database.values():
+        counts[entry.get('subset', '(no subset)')].append(len(entry['annotations']))
+    taken = sum(map(sum, counts.values()))
+    dropped = sum(map(len, result.dropped.values()))
+    num_classes, indent = len(result.content['classes']), ' ' * 10
+    lines = [
+        f'format    {result.format}, {len(result.files)} files read',
+        f'found     {taken + dropped:,} annotations',
+        f'imported  {taken:,} actions of {num_classes} classes in '
+        f'{len(database):,} videos',
+    ]
+    for subset, each in sorted(counts.items()):
+        text = f'{subset}: {sum(each):,} actions in {len(each):,} videos'
+        lines.append(indent + text)
+    lines.append(f'left out  {dropped:,} annotations')
+    for reason, places in result.dropped.items():
+        # A place, such as a tier, may stand there many times.
+        shown = _shorten(place for place, _ in Counter(places).most_common())
+        lines.append(f'{indent}{len(places):,} {reason}: {shown}')
+    if result.removed_videos:
+        shown = f'such annotations: {_shorten(result.removed_videos)}'
+        text = f'{len(result.removed_videos):,} videos with nothing but {shown}'
+        lines.append(indent + text)
+    return '\n'.join([*lines, *(f'note      {note}' for note in result.notes)])

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mmtal_mts.datasets.converters import convert_annotations
+from mmtal_mts.datasets.converters import convert_annotations, describe_conversion
 from mmtal_mts.structures.annotations import load_annotations
 from mmtal_mts.utils import UserError
 from mmtal_mts.utils.io import write_json
@@ -84,7 +84,7 @@ def test_an_import_of_nothing_is_an_error(convert):
 
 
 def test_the_account_adds_up(convert):
-    text = convert({'a.csv': TABLE}).result.describe()
+    text = describe_conversion(convert({'a.csv': TABLE}).result)
     assert 'found     3 annotations' in text
     assert 'imported  2 actions of 2 classes in 2 videos' in text
     assert 'left out  1 annotations' in text
