@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -15,12 +14,11 @@ import jinja2
 import numpy as np
 import pandas as pd
 
-from ..datasets.video import VideoReader, VideoReadError
 from ..structures import Segments, pairwise_tiou
 from ..utils.io import atomic_write
 from ..visualization import MATCH_TIOU, class_color
 from .annotated_video import PREVIEW_SUFFIX, is_playable, write_preview
-from .writers import Selection, VideoResult, shrink_image
+from .writers import Selection, VideoResult, read_pictures
 
 _TEMPLATES = Path(__file__).parent / 'templates'
 # The slider reaches down to this score, if the detections are not too many.
@@ -93,6 +91,7 @@ def _data(shown: VideoResult) -> dict[str, Any]:
     wanted = list(dict.fromkeys(time for pair in times for time in pair))
     places = {time: i for i, time in enumerate(wanted[:_MAX_THUMBNAILS])}
     thumbs = [[places[t] for t in pair if {*pair} <= places.keys()] for pair in times]
+    pictures = read_pictures(shown.path, places, _THUMBNAIL_HEIGHT) if places else {}
     columns = dict(score=np.round(found.scores, 4), tiou=np.round(tiou, 3))
     return dict(
         duration=round(shown.duration, 3),
@@ -104,7 +103,8 @@ def _data(shown: VideoResult) -> dict[str, Any]:
         },
         detections=_rows(found, thumbs=thumbs, **columns),
         truth=None if truth is None else _rows(truth),
-        pictures=_thumbnails(shown.path, list(places)) if places else [],
+        # '' where a damaged file has none.
+        pictures=[_jpeg_url(pictures[t]) if t in pictures else '' for t in places],
     )
 
 
@@ -115,21 +115,10 @@ def _rows(actions: Segments, **columns: Any) -> list[dict[str, Any]]:
     return table.to_dict('records')
 
 
-def _thumbnails(path: str, times: list[float]) -> list[str]:
-    """Pictures on screen at times in seconds, as data URLs; '' where there is none."""
-    pictures = dict.fromkeys(times, '')
-    with closing(VideoReader(path, 0)) as reader:
-        # One by one, so that only one picture is held at its full size.
-        for time in sorted(times):
-            try:
-                image = reader.at(time)
-            except VideoReadError:  # a damaged end has no pictures
-                break
-            image = shrink_image(image, _THUMBNAIL_HEIGHT)[..., ::-1]
-            quality = [cv2.IMWRITE_JPEG_QUALITY, 72]
-            jpeg = cv2.imencode('.jpg', image, quality)[1].tobytes()
-            pictures[time] = f'data:image/jpeg;base64,{_base64(jpeg)}'
-    return list(pictures.values())
+def _jpeg_url(image: np.ndarray) -> str:
+    quality = [cv2.IMWRITE_JPEG_QUALITY, 72]
+    jpeg = cv2.imencode('.jpg', image[..., ::-1], quality)[1].tobytes()
+    return f'data:image/jpeg;base64,{_base64(jpeg)}'
 
 
 def _base64(content: bytes) -> str:

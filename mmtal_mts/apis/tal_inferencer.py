@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -112,15 +113,22 @@ class TALInferencer(BaseInferencer):
             raise UserError('frames need their rate. Remedy: give fps=...')
         reader = VideoReader(inputs, 0) if is_file else ArrayReader(inputs, fps)
         video_id = video_id or (Path(inputs).stem if is_file else 'frames')
-        preds, total = [], None
-        if reader.num_frames is not None:
-            total = sum(1 for _ in video_windows(reader, video_id, **self.window_cfg))
-        windows = video_windows(reader, video_id, **self.window_cfg)
-        for batch in run_ahead(self.preprocess(windows, self.batch_size), 1):
+        make_windows = partial(video_windows, reader, video_id, **self.window_cfg)
+        is_known = reader.num_frames is not None
+        preds, total = [], sum(1 for _ in make_windows()) if is_known else None
+        for batch in run_ahead(self.preprocess(make_windows(), self.batch_size), 1):
             preds += self.forward(batch)
             report(len(preds), total)
         reader.close()
-        return self.postprocess(preds, reader=reader, video_id=video_id)
+        return VideoResult(
+            video_id,
+            reader.duration_s,
+            self.postprocess(preds, duration_s=reader.duration_s),
+            classes=self.classes,
+            path=os.fspath(inputs) if is_file else None,
+            warnings=tuple(reader.warnings),
+            first_frame_s=reader.first_frame_s,
+        )
 
     @torch.inference_mode()
     def forward(self, inputs: dict) -> list[Segments]:
@@ -132,23 +140,10 @@ class TALInferencer(BaseInferencer):
         return [predicted_segments(sample) for sample in samples]
 
     def postprocess(
-        self,
-        preds: Sequence[Segments],
-        visualization: Any = None,
-        *,
-        reader: VideoReader | ArrayReader,
-        video_id: str,
-    ) -> VideoResult:
+        self, preds: Sequence[Segments], visualization: Any = None, *, duration_s: float
+    ) -> Segments:
         """Joins the detections of the windows of a video by ``model.test_cfg``."""
-        return VideoResult(
-            video_id,
-            reader.duration_s,
-            merge_windows(preds, reader.duration_s, self.model.test_cfg),
-            classes=self.classes,
-            path=None if isinstance(reader, ArrayReader) else reader.path,
-            warnings=tuple(reader.warnings),
-            first_frame_s=reader.first_frame_s,
-        )
+        return merge_windows(preds, duration_s, self.model.test_cfg)
 
     def visualize(
         self, inputs: Sequence[Source], preds: Sequence[VideoResult], **kwargs: Any

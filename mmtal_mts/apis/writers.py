@@ -10,8 +10,8 @@ from __future__ import annotations
 import csv
 import html
 import os
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterable, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 
 from ..datasets.sources import SourceFinder
-from ..datasets.video import VideoReader
+from ..datasets.video import VideoReader, VideoReadError
 from ..evaluation.functional.detections import dump_detections, load_detections
 from ..structures import Annotations, Segments, load_annotations
 from ..utils import UserError
@@ -182,7 +182,7 @@ def write_timeline(result: VideoResult, path: Path, selection: Selection) -> Non
     """Writes PNG: frames of the video along a time axis, and a row per class."""
     shown = selection(result)
     if shown.path is not None:
-        shown = replace(shown, frames=read_strip(shown.path, shown.duration))
+        shown = replace(shown, frames=_read_strip(shown.path, shown.duration))
     picture = render_timelines([shown], shown.classes, selection.score_thr)
     write_picture(path, picture)
 
@@ -233,43 +233,46 @@ def plot_timelines(
         ends = [*video.actions.segments[:, 1], *found.segments[:, 1]]
         duration = max(ends, default=0.0) if video.duration is None else video.duration
         path = finder and (finder.find(name, video.file) or finder.find(name))
-        frames = read_strip(path, duration) if path else []
+        frames = _read_strip(path, duration) if path else []
         timelines.append(Timeline(name, duration, found, video.actions, frames))
     picture = render_timelines(timelines, annotations.classes, score_thr, title)
     write_picture(out_path, picture)
 
 
-def read_strip(
-    path: str | os.PathLike, duration_s: float
-) -> list[tuple[float, np.ndarray]]:
-    """Reads as many frames, evenly spread, as fit next to each other in a strip.
+def _read_strip(path: str, duration_s: float) -> list[tuple[float, np.ndarray]]:
+    """Times and pictures, evenly spread, as many as fit next to each other."""
+    with closing(VideoReader(path)) as reader:
+        height, width = reader.at(0.0).shape[:2]
+    count = int(np.clip(round(STRIP_ASPECT * height / width), 4, 32))
+    times = (np.arange(count) + 0.5) * duration_s / count
+    return list(read_pictures(path, times.tolist()).items())
+
+
+def read_pictures(
+    path: str, times_s: Iterable[float], max_height: int = 180
+) -> dict[float, np.ndarray]:
+    """Reads what is on screen at some times.
 
     Args:
-        path: Video file, also of varying frame rate.
-        duration_s: Length of the video.
+        path: Video file.
+        times_s: Seconds since the first frame.
+        max_height: To which larger pictures are scaled down.
 
     Returns:
-        Times in seconds, the centres of equal parts of the video, and the pictures
-        (H, W, 3) uint8 on screen there.
+        Pictures (H, W, 3) uint8 RGB by time; those at a damaged end are missing.
 
     Raises:
         VideoReadError: It is not a readable video.
     """
-    with closing(VideoReader(path)) as reader:
-        height, width = reader.at(0.0).shape[:2]
-        count = int(np.clip(round(STRIP_ASPECT * height / width), 4, 32))
-        times = ((np.arange(count) + 0.5) * duration_s / count).tolist()
-        # One at a time: large pictures are scaled down before the next is read.
-        return [(time, shrink_image(reader.at(time))) for time in times]
-
-
-def shrink_image(image: np.ndarray, max_height: int = 180) -> np.ndarray:
-    """Scales an image (H, W, 3) uint8 down to a height, keeping its aspect ratio."""
-    height, width = image.shape[:2]
-    if height <= max_height:
-        return image
-    size = (max(1, round(width * max_height / height)), max_height)
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    pictures = {}
+    with closing(VideoReader(path, 0)) as reader, suppress(VideoReadError):
+        # One by one, so that only one picture is held at its full size.
+        for time in sorted(times_s):
+            image = reader.at(time)
+            scale = min(1, max_height / len(image))
+            size = [max(1, round(length * scale)) for length in image.shape[1::-1]]
+            pictures[time] = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return pictures
 
 
 def _clock(millis: int, separator: str) -> str:

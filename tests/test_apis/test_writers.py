@@ -22,7 +22,7 @@ ALL = Selection(0.0, None)
 def result(*rows, classes=CLASSES):
     """``rows`` are start, end, label and score."""
     table = np.array(sorted(rows, key=lambda row: -row[3])).reshape(-1, 4)
-    found = Segments(table[:, :2], table[:, 2], table[:, 3])
+    found = Segments(table[:, :2], *table.T[2:])
     return VideoResult('v', 100.0, found, classes=tuple(classes))
 
 

@@ -8,7 +8,7 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from mmtal_mts.apis.writers import read_strip, shrink_image
+from mmtal_mts.apis.writers import _read_strip, read_pictures
 from mmtal_mts.structures import Segments
 from mmtal_mts.visualization import (
     Timeline,
@@ -107,10 +107,10 @@ def test_coarse_segments_are_drawn_below_and_ground_truth_alone_too():
     assert only.shape[0] < plain.shape[0]
 
 
-def test_large_frames_are_scaled_down():
-    assert shrink_image(np.zeros((48, 64, 3), np.uint8), 24).shape == (24, 32, 3)
-    small = np.zeros((20, 64, 3), np.uint8)
-    assert shrink_image(small, 24) is small
+def test_large_frames_are_scaled_down(make_video, tmp_path):
+    path = make_video(tmp_path / 'v.mp4', 2, 10, size=(64, 48))
+    for height, shape in ((24, (24, 32, 3)), (100, (48, 64, 3))):
+        assert read_pictures(path, [0.1], height)[0.1].shape == shape
 
 
 def test_frames_of_a_clip_are_spread_over_it():
@@ -128,14 +128,14 @@ def test_frames_of_a_clip_are_spread_over_it():
 
 def test_a_strip_is_filled_evenly(make_video, tmp_path):
     path = make_video(tmp_path / 'v.mp4', 20, 10, size=(128, 48))
-    strip = read_strip(path, 2.0)
+    strip = _read_strip(path, 2.0)
     np.testing.assert_allclose([time for time, _ in strip], (np.arange(6) + 0.5) / 3)
     assert {image.shape for _, image in strip} == {(48, 128, 3)}
 
 
 def test_a_varying_frame_rate_shows_what_is_on_screen(make_video, number_of, tmp_path):
     path = make_video(tmp_path / 'v.mp4', 10, times=TIMES, size=(128, 48))
-    strip = read_strip(path, 1.9)
+    strip = _read_strip(path, 1.9)
     expected = [np.searchsorted(TIMES, time, 'right') - 1 for time, _ in strip]
     assert [number_of(image) for _, image in strip] == expected
     assert expected[:3] == [0, 0, 0] and expected[-1] > 5

@@ -125,15 +125,14 @@ class DetectionVisualizationHook(Hook):
         # Every class by itself: (K * P) segments in K groups.
         num_locations, num_classes = scores.shape
         labels = torch.arange(num_classes).repeat_interleave(num_locations)
-        found = soft_nms_1d(
-            refined.repeat(num_classes, 1).numpy(),
-            scores.T.flatten().numpy(),
-            labels.numpy(),
+        segments, kept, rows = soft_nms_1d(
+            refined.repeat(num_classes, 1),
+            scores.T.flatten(),
+            labels,
             sigma=self.sigma,
             min_score=self.score_thr,
             max_keep=self.max_detections,
         )
-        segments, kept, rows = map(torch.from_numpy, found)
         best = kept.argsort(descending=True, stable=True)[: self.max_detections]
         rows, facts = rows[best], (sample.window_offset, sample.sample_fps)
         return InstanceData(
