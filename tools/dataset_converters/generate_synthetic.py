@@ -20,11 +20,11 @@ def parse_args() -> argparse.Namespace:
     add('--num-train', type=int, help='training videos')
     add('--num-test', type=int, help='test videos')
     add('--seed', type=int, help='of all videos')
-    add('--duration', type=float, nargs=2, help='shortest and longest video, seconds')
+    add('--duration', type=float, nargs=2, metavar=('MIN', 'MAX'), help='in seconds')
     add('--size', type=int, help='side of the frames, pixels')
     add('--fps', type=int, nargs='+', help='rates; most videos have the first one')
     add('--workers', type=int, default=2, help='processes')
-    add('--overwrite', action='store_true', help='replace one of other settings')
+    add('--overwrite', action='store_true', help='replace a data set of other settings')
     parser.set_defaults(**asdict(SyntheticSettings()))
     return parser.parse_args()
 
