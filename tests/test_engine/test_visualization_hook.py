@@ -117,7 +117,7 @@ def detections(scores, **settings):
     sample = ActionDataSample(metainfo=dict(window_offset=50, sample_fps=FPS))
     add_pred_to_datasample([sample], [InstanceData()], {}, raw_outputs(scores), T)
     hook = DetectionVisualizationHook(**settings)
-    return hook._detections(Detector(), sample).numpy()
+    return hook._detections(Detector(), sample)
 
 
 def test_a_detection_keeps_the_coarse_segment_that_it_was_refined_from():

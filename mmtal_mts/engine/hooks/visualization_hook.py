@@ -119,21 +119,22 @@ class DetectionVisualizationHook(Hook):
         raw = {key: raw[key] if key == 'points' else raw[key][None] for key in raw}
         head = getattr(model, 'rgb', model).refine_head
         with torch.autocast(raw['points'].device.type, enabled=False):
-            refined, scores = (value[0].cpu() for value in head.decode(raw, num_frames))
+            both = head.decode(raw, num_frames)
             raw['refine_offsets'] = torch.zeros_like(raw['refine_offsets'])
-            coarse = head.decode(raw, num_frames)[0][0].cpu()
+            both += head.decode(raw, num_frames)
+        refined, scores, coarse, _ = (value[0].cpu().numpy() for value in both)
         # Every class by itself: (K * P) segments in K groups.
         num_locations, num_classes = scores.shape
-        labels = torch.arange(num_classes).repeat_interleave(num_locations)
+        labels = np.repeat(np.arange(num_classes), num_locations)
         segments, kept, rows = soft_nms_1d(
-            refined.repeat(num_classes, 1),
+            np.tile(refined, (num_classes, 1)),
             scores.T.flatten(),
             labels,
             sigma=self.sigma,
             min_score=self.score_thr,
             max_keep=self.max_detections,
         )
-        best = kept.argsort(descending=True, stable=True)[: self.max_detections]
+        best = np.argsort(-kept, kind='stable')[: self.max_detections]
         rows, facts = rows[best], (sample.window_offset, sample.sample_fps)
         return InstanceData(
             segments=window_to_video_s(segments[best], *facts),
