@@ -158,11 +158,10 @@ class Trial:
 
         def run() -> None:
             cfg = prepare_train_config(
-                load_config(self.config),
+                load_config(self.config, self.cfg_options),
                 work_dir=str(self.out / name),
                 resume='auto',
                 seed=self.seed,
-                cfg_options=self.cfg_options,
             )
             runner = build_runner(cfg)
             if hook is not None:

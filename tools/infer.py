@@ -60,9 +60,8 @@ def main() -> None:
     args = parse_args()
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     own_device = join_processes(args.launcher)
-    cfg = apis.load_config(apis.find_config(args.model))
     inferencer = apis.TALInferencer(
-        apis.merge_options(cfg, args.cfg_options),
+        apis.load_config(apis.find_config(args.model), args.cfg_options),
         args.weights,
         args.device or own_device,
         batch_size=args.batch_size,

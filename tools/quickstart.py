@@ -78,12 +78,9 @@ def forget_training() -> None:
 def evaluate(checkpoint: str) -> dict:
     """Tests and draws; returns the summary, as written to ``summary.json``."""
     detections, timeline = WORK_DIR / 'detections.json', WORK_DIR / 'timeline.png'
-    settings = dict(
-        checkpoint=checkpoint,
-        work_dir=str(WORK_DIR / 'test'),
-        cfg_options={'test_evaluator.dump_path': str(detections)},
-    )
-    metrics = test(prepare_test_config(load_config(CONFIG), **settings))
+    cfg = load_config(CONFIG, {'test_evaluator.dump_path': str(detections)})
+    settings = dict(checkpoint=checkpoint, work_dir=str(WORK_DIR / 'test'))
+    metrics = test(prepare_test_config(cfg, **settings))
     annotations = DATA / 'annotations.json'
     files = map(str, (annotations, detections, timeline))
     plot_timelines(*files, video_dir=str(DATA / 'videos'), num_videos=NUM_DRAWN)

@@ -71,8 +71,8 @@ def parse_runner_args(parser: ArgumentParser, example: str) -> dict[str, Any]:
         example: A setting that ``--cfg-options`` may override.
 
     Returns:
-        The options, with the config read in place of its path. The option of torch's
-        launcher, ``--local_rank``, goes to the environment.
+        The options, with the merged config in place of its path and settings. The
+        option of torch's launcher, ``--local_rank``, goes to the environment.
     """
     add = parser.add_argument
     add('--work-dir', help='folder for logs and checkpoints')
@@ -83,14 +83,19 @@ def parse_runner_args(parser: ArgumentParser, example: str) -> dict[str, Any]:
     add('--local_rank', '--local-rank', type=int, default=0)
     args = vars(parser.parse_args())
     os.environ.setdefault('LOCAL_RANK', str(args.pop('local_rank')))
-    return args | dict(cfg=load_config(args.pop('config')))
+    return args | dict(cfg=load_config(args.pop('config'), args.pop('cfg_options')))
 
 
-def load_config(path: str | Path) -> Config:
+def load_config(path: str | Path, cfg_options: Mapping | None = None) -> Config:
     """Reads a config file.
 
+    Args:
+        path: Config file.
+        cfg_options: Settings that override the config, by dotted name.
+
     Raises:
-        UserError: It is missing, of a wrong kind or does not parse.
+        UserError: It is missing, of a wrong kind or does not parse, or the settings do
+            not fit.
     """
     path = Path(path)
     if not path.is_file():
@@ -105,25 +110,16 @@ def load_config(path: str | Path) -> Config:
             f'config {path} must end with one of {", ".join(_CONFIG_SUFFIXES)}'
         )
     try:
-        return Config.fromfile(str(path))
+        cfg = Config.fromfile(str(path))
     except Exception as error:
         raise UserError(
             f'config {path} cannot be read: {type(error).__name__}: {error}'
         ) from error
-
-
-def merge_options(cfg: Config, cfg_options: Mapping | None) -> Config:
-    """Merges ``--cfg-options``, settings by dotted name, into a config, in place.
-
-    Raises:
-        UserError: They do not fit the config.
-    """
-    options = dict(cfg_options or {})
     try:
-        cfg.merge_from_dict(options)
+        cfg.merge_from_dict(dict(cfg_options or {}))
     except (KeyError, TypeError, AttributeError, AssertionError) as error:
         raise UserError(
-            f'--cfg-options {options} does not fit config {cfg.filename}: {error}'
+            f'--cfg-options {cfg_options} does not fit config {path}: {error}'
         ) from error
     return cfg
 
@@ -140,7 +136,6 @@ def prepare_train_config(
     diff_rank_seed: bool = False,
     deterministic: bool = False,
     launcher: str = 'none',
-    cfg_options: Mapping | None = None,
 ) -> Config:
     """Merges the options of ``tools/train.py`` into a config, in place.
 
@@ -157,12 +152,11 @@ def prepare_train_config(
         diff_rank_seed: Give each process another seed.
         deterministic: Use deterministic algorithms.
         launcher: ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
-        cfg_options: Settings that override the config, by dotted name.
 
     Raises:
         UserError: An option does not fit the config or the machine.
     """
-    _merge_common(cfg, work_dir, launcher, cfg_options)
+    _merge_common(cfg, work_dir, launcher)
     if no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
         # Without validation there is no metric to choose the best checkpoint by.
@@ -210,7 +204,6 @@ def prepare_test_config(
     dump: str | None = None,
     dump_raw: str | None = None,
     launcher: str = 'none',
-    cfg_options: Mapping | None = None,
 ) -> Config:
     """Merges the options of ``tools/test.py`` into a config, in place.
 
@@ -223,7 +216,6 @@ def prepare_test_config(
         dump_raw: Folder for the raw outputs of the model in each window, which
             ``fuse_streams.py`` takes, or None.
         launcher: ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
-        cfg_options: Settings that override the config, by dotted name.
 
     Returns:
         The same config.
@@ -231,7 +223,7 @@ def prepare_test_config(
     Raises:
         UserError: An option does not fit the config or the machine.
     """
-    _merge_common(cfg, work_dir, launcher, cfg_options)
+    _merge_common(cfg, work_dir, launcher)
     if cfg.get('test_evaluator') is None:
         raise UserError(
             f'config {cfg.filename} has no test_evaluator, so it cannot be tested. '
@@ -258,10 +250,7 @@ def prepare_test_config(
     return cfg
 
 
-def _merge_common(
-    cfg: Config, work_dir: str | None, launcher: str, cfg_options: Mapping | None
-) -> None:
-    merge_options(cfg, cfg_options)
+def _merge_common(cfg: Config, work_dir: str | None, launcher: str) -> None:
     default = os.path.join('work_dirs', Path(cfg.filename or 'config').stem)
     cfg.work_dir = work_dir or cfg.get('work_dir') or default
     cfg.launcher = launcher

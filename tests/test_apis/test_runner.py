@@ -23,7 +23,7 @@ from mmtal_mts.utils import UserError
 def cfg() -> Config:
     return Config(
         dict(
-            model=dict(type='ToyModel', levels=[dict(a=1), dict(a=2)]),
+            model=dict(type='ToyModel'),
             optim_wrapper=dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1)),
             default_hooks=dict(checkpoint=dict(type='CheckpointHook', save_best='mAP')),
             val_cfg=dict(type='ValLoop'),
@@ -115,6 +115,17 @@ def test_what_is_no_config_is_refused(tmp_path, name, text, message):
     assert str(tmp_path / name) in str(caught.value)
 
 
+def test_cfg_options_reach_into_lists(tmp_path):
+    path = tmp_path / 'config.py'
+    path.write_text("model = dict(type='ToyModel', levels=[dict(a=1), dict(a=2)])")
+    cfg = load_config(path, {'model.levels.1.a': 5, 'optim_wrapper.optimizer.lr': 0.5})
+    assert cfg.model == dict(type='ToyModel', levels=[dict(a=1), dict(a=5)])
+    assert cfg.optim_wrapper.optimizer == dict(lr=0.5)
+    for key in ('model.levels.9.a', 'model.levels.1.a.b'):
+        with pytest.raises(UserError, match=f'--cfg-options .*{key}'):
+            load_config(path, {key: 5})
+
+
 def test_defaults_of_training(cfg):
     prepare_train_config(cfg)
     assert cfg.work_dir == str(Path('work_dirs') / 'toy_config')
@@ -141,16 +152,6 @@ def test_seed_wins_over_the_config(cfg, seed):
     cfg.randomness = dict(seed=1, deterministic=True)
     prepare_train_config(cfg, seed=seed, diff_rank_seed=True)
     assert cfg.randomness == dict(seed=seed, deterministic=True, diff_rank_seed=True)
-
-
-def test_cfg_options_reach_into_lists(cfg):
-    options = {'model.levels.1.a': 5, 'optim_wrapper.optimizer.lr': 0.5}
-    prepare_train_config(cfg, cfg_options=options)
-    assert cfg.model.levels == [dict(a=1), dict(a=5)]
-    assert cfg.optim_wrapper.optimizer == dict(type='SGD', lr=0.5)
-    for key in ('model.levels.9.a', 'model.levels.1.a.b'):
-        with pytest.raises(UserError, match=f'--cfg-options .*{key}'):
-            prepare_train_config(cfg, cfg_options={key: 5})
 
 
 def test_auto_scale_lr(cfg):
@@ -190,12 +191,9 @@ def test_a_test_loads_its_checkpoint_and_dumps_on_request(cfg):
     cfg.resume = True
     prepare_test_config(cfg, checkpoint='a.pth', launcher='slurm')
     assert (cfg.load_from, cfg.resume, cfg.launcher) == ('a.pth', False, 'slurm')
-    options = {'test_evaluator.option': 3}
-    prepare_test_config(cfg, checkpoint='a', dump='out.pkl', cfg_options=options)
-    assert cfg.test_evaluator == [
-        dict(type='ToyMetric', option=3),
-        dict(type='DumpResults', out_file_path='out.pkl'),
-    ]
+    prepare_test_config(cfg, checkpoint='a', dump='out.pkl')
+    dumping = dict(type='DumpResults', out_file_path='out.pkl')
+    assert cfg.test_evaluator == [dict(type='ToyMetric'), dumping]
 
 
 def test_what_cannot_be_tested_is_refused(cfg):

@@ -21,7 +21,6 @@ try:
         find_weights,
         init_model,
         load_config,
-        merge_options,
     )
     from mmtal_mts.apis.onnx_detector import OUTPUTS, OnnxDetector, import_package
     from mmtal_mts.utils import UserError, run_tool
@@ -230,7 +229,7 @@ def main() -> None:
     options = dict(nargs='+', action=CfgOptionsAction, metavar='KEY=VALUE')
     add('--cfg-options', **options, help='override settings of the config')
     args = parser.parse_args()
-    cfg = merge_options(load_config(find_config(args.model)), args.cfg_options)
+    cfg = load_config(find_config(args.model), args.cfg_options)
     weights = str(args.weights or find_weights(cfg.filename))
     settings = (args.ends_with, args.batch_size, args.checks)
     print(f'same as torch: {export_model(cfg, weights, args.out, *settings)}')

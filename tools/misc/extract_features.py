@@ -25,7 +25,7 @@ try:
     from mmengine.registry import init_default_scope
     from torch import nn
 
-    from mmtal_mts.apis import CfgOptionsAction, find_config, load_config, merge_options
+    from mmtal_mts.apis import CfgOptionsAction, find_config, load_config
     from mmtal_mts.apis.batch_inference import BatchReport, VideoProgress
     from mmtal_mts.apis.model_zoo import usable_device
     from mmtal_mts.apis.tal_inferencer import video_settings
@@ -251,7 +251,7 @@ def extract_features(extractor: FeatureExtractor) -> BatchReport:
 def main() -> None:
     """Extracts."""
     args = parse_args()
-    cfg = merge_options(load_config(find_config(args.config)), args.cfg_options)
+    cfg = load_config(find_config(args.config), args.cfg_options)
     extractor = FeatureExtractor(cfg, args)
     report = extract_features(extractor)
     print(
