@@ -93,8 +93,8 @@ class WindowSettings:
         actions = replace(video.actions, labels=np.arange(len(video.actions)))
         ends_f = np.clip(seconds_to_frames(actions.segments, rate), 0, count)
         facts = dict(num_sampled_frames=count, sample_fps=rate)
-        afsd = dict(one_based_window=self.one_based_window)
-        items, _ = cut_video(facts, actions, self.clip_len, self.stride, **afsd)
+        names = 'clip_len', 'stride', 'one_based_window'
+        items, _ = cut_video(facts, actions, **{n: getattr(self, n) for n in names})
         return ends_f[:, 1] - ends_f[:, 0], items
 
     @property

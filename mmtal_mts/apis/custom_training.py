@@ -19,14 +19,9 @@ from ..datasets.sources import SourceFinder
 from ..datasets.video import VideoReader, VideoReadError
 from ..evaluation.diagnosis import diagnose
 from ..evaluation.protocols import EvaluationData, load_evaluation_data
-from ..structures import (
-    Segments,
-    VideoAnnotation,
-    frames_to_seconds,
-    load_annotations,
-    seconds_to_frames,
-)
+from ..structures import Segments, VideoAnnotation, load_annotations
 from ..structures.annotations import summarize_problems
+from ..structures.timebase import frames_to_seconds, seconds_to_frames
 from ..utils import UserError, latest_checkpoint, write_json
 from ..utils.errors import error_message
 from ..utils.io import atomic_write
@@ -47,7 +42,6 @@ _WARMUP_SHARE = 0.4
 _FRAME_RATES = (1.0, 2.0, 3.0, 5.0, 10.0, 15.0, 25.0, 30.0)
 _USUAL_FPS = 10.0
 _CLIP_LENGTHS = (64, 96, 128, 192, 256, 384, 512)
-_FIRST_STRIDE = 4
 _MIN_FRAMES = 8
 _ITERATIONS = 600
 
@@ -93,8 +87,8 @@ def prepare_custom_training(
     base = load_config(find_config(base))
     converted = convert_annotations([annotations])
     # The videos tell their durations, and the split the subsets.
-    notes = [n for n in converted.notes if not re.search('--(subset|durations) ', n)]
-    converted.notes = notes
+    told = re.compile('--(subset|durations) ')
+    converted.notes = [note for note in converted.notes if not told.search(note)]
     print(describe_conversion(converted))
     content, ann_file = converted.content, out / 'annotations.json'
     _measure_videos(content['database'], videos)
@@ -195,8 +189,7 @@ def _write_reports(data: EvaluationData, video_dir: str, out_dir: Path) -> list[
             facts = video.video_id, video.duration, found[video.video_id], video.actions
             start = VideoReader(path).first_frame_s
             more = dict(classes=data.classes, path=path, first_frame_s=start)
-            result = VideoResult(*facts, **more)
-            write_report(result, page, selection)
+            write_report(VideoResult(*facts, **more), page, selection)
             pages.append(page)
         # Whatever is wrong with this video, the next one may be fine.
         except Exception as error:
@@ -217,10 +210,10 @@ def _measure_videos(database: dict[str, dict[str, Any]], video_dir: str) -> None
             text = f'{taken[path]} and {name}: {path}'
             problems['have the file of another one'].append(text)
         else:
+            entry['file'] = os.path.relpath(path, video_dir)
             try:
                 video = VideoReader(path)
-                file = os.path.relpath(path, video_dir)
-                entry.update(file=file, duration=video.duration_s, fps=video.fps)
+                entry.update(duration=video.duration_s, fps=video.fps)
             except VideoReadError as error:
                 problems['cannot be read'].append(str(error))
     for what, found in sorted(problems.items()):
@@ -316,18 +309,16 @@ def _plan(
     clip_len = next((n for n in _CLIP_LENGTHS if n >= needed), largest)
     why_clip = f'the largest; the longest action has {longest_f:.0f} frames'
     if clip_len >= needed:
-        held = f'the longest action ({longest_f:.0f} frames)'
-        why_clip = f'holds {held} and what surrounds the usual ones'
+        why_clip = f'holds the longest action ({longest_f:.0f} frames) and what '
+        why_clip += 'surrounds the usual ones'
 
     # Each level halves the one before without a rest.
-    positions = clip_len // _FIRST_STRIDE
+    stride = WindowSettings.first_stride
+    positions = clip_len // stride
     possible = (positions & -positions).bit_length()
-    useful = 1 + math.floor(math.log2(max(longest_f / _FIRST_STRIDE, 1)))
+    useful = 1 + math.floor(math.log2(max(longest_f / stride, 1)))
     levels = min(max(useful, 3), possible)
-    last_stride = _FIRST_STRIDE * 2 ** (levels - 1)
-
-    layout = dict(first_stride=_FIRST_STRIDE, num_levels=levels)
-    windows = WindowSettings(clip_len, fps, clip_len // 4, **layout)
+    windows = WindowSettings(clip_len, fps, clip_len // 4, num_levels=levels)
     count = sum(len(windows.cut(video)[1]) for video in videos)
     batch = int(np.clip(round(4 * 128 / clip_len), 1, 8))
     batch = max(1, min(batch, count // 4))
@@ -337,8 +328,8 @@ def _plan(
         epochs = int(np.clip(math.ceil(_ITERATIONS / iterations), 5, 100))
         why_epochs = f'about {_ITERATIONS} iterations of {iterations} each epoch'
 
-    words = re.split('[^a-z]+', ' '.join(classes).lower())
-    mirror = not {'left', 'right', 'clockwise', 'anticlockwise'} & set(words)
+    words = set(re.split('[^a-z]+', ' '.join(classes).lower()))
+    mirror = words.isdisjoint({'left', 'right', 'clockwise', 'anticlockwise'})
     mirrored = 'not mirrored: a class name tells left from right'
     mirrored = 'mirrored by chance' if mirror else mirrored
     reasons = (
@@ -346,7 +337,7 @@ def _plan(
         f'them up to {usual:.2f} s',
         f'sample_fps {fps:g}: {why_fps}',
         f'clip_len {clip_len} ({frames_to_seconds(clip_len, fps):.1f} s): {why_clip}',
-        f'num_levels {levels}: locations every {_FIRST_STRIDE} to {last_stride} '
+        f'num_levels {levels}: locations every {stride} to {stride << (levels - 1)} '
         f'frames, for actions of {short_f:.0f} to {longest_f:.0f} frames',
         f'batch_size {batch}: as many frames as 4 windows of 128, from {count} '
         'training windows',

@@ -22,8 +22,8 @@ from mmtal_mts.apis.custom_training import (
     prepare_custom_training,
     train_custom,
 )
-from mmtal_mts.apis.evaluation import load_evaluation_data
 from mmtal_mts.evaluation.functional.detections import dump_detections
+from mmtal_mts.evaluation.protocols import load_evaluation_data
 from mmtal_mts.structures import Segments, VideoAnnotation, load_annotations
 from mmtal_mts.utils import UserError
 
