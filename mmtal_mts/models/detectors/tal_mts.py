@@ -33,18 +33,7 @@ def check_heads_agree(**heads: BaseModule) -> None:
 
 
 class BaseTALDetector(BaseModel):
-    """Inputs, modes and settings behind the network; arguments as :class:`TALMTS`."""
-
-    def __init__(
-        self,
-        data_preprocessor: dict | None,
-        test_cfg: dict | None,
-        keep_raw: bool,
-        init_cfg: dict | None,
-    ) -> None:
-        super().__init__(MODELS.build(data_preprocessor or DATA_PREPROCESSOR), init_cfg)
-        self.test_cfg = complete_test_cfg(test_cfg)
-        self.keep_raw = keep_raw
+    """What a network and a pair of networks share: inputs and modes."""
 
     def forward(
         self,
@@ -140,7 +129,9 @@ class TALMTS(BaseTALDetector):
         keep_raw: bool = False,
         init_cfg: dict | None = None,
     ) -> None:
-        super().__init__(data_preprocessor, test_cfg, keep_raw, init_cfg)
+        super().__init__(MODELS.build(data_preprocessor or DATA_PREPROCESSOR), init_cfg)
+        self.test_cfg = complete_test_cfg(test_cfg)
+        self.keep_raw = keep_raw
         self.backbone = MODELS.build(backbone)
         self.neck = MODELS.build(fit_neck(neck, self.backbone))
         self.coarse_head = MODELS.build(coarse_head)

@@ -10,8 +10,13 @@ from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
 from torch import Tensor
 
-from ..dense_heads import RAW_OUTPUTS, BoundaryRefineHead, add_pred_to_datasample
-from .tal_mts import BaseTALDetector, check_heads_agree
+from ..dense_heads import (
+    RAW_OUTPUTS,
+    BoundaryRefineHead,
+    add_pred_to_datasample,
+    complete_test_cfg,
+)
+from .tal_mts import DATA_PREPROCESSOR, BaseTALDetector, check_heads_agree
 
 
 def check_weights(weights: Sequence[float] | None, num_streams: int) -> list[float]:
@@ -129,8 +134,10 @@ class TwoStreamTALMTS(BaseTALDetector):
         keep_raw: bool = False,
         init_cfg: dict | None = None,
     ) -> None:
-        test_cfg = test_cfg or rgb.get('test_cfg')
-        super().__init__(rgb.get('data_preprocessor'), test_cfg, keep_raw, init_cfg)
+        preprocessor = rgb.get('data_preprocessor') or DATA_PREPROCESSOR
+        super().__init__(MODELS.build(preprocessor), init_cfg)
+        self.test_cfg = complete_test_cfg(test_cfg or rgb.get('test_cfg'))
+        self.keep_raw = keep_raw
         self.rgb = MODELS.build(rgb)
         self.flow = MODELS.build(flow)
         check_heads_agree(rgb=self.rgb.coarse_head, flow=self.flow.coarse_head)

@@ -41,11 +41,25 @@ def test_focal_loss_weight_and_empty():
     assert logits.grad.abs().sum() == 0
 
 
-def test_giou_loss_on_nested_and_disjoint_segments():
-    loss = MODELS.build(dict(type='SegmentGIoULoss'))
-    # From point 10: [5, 15] against [0, 20] -> tIoU 0.5, hull = union.
-    value = loss(torch.tensor([[5.0, 5.0]]), torch.tensor([[10.0, 10.0]]), avg_factor=1)
-    assert value.item() == pytest.approx(0.5)
+@pytest.mark.parametrize(
+    'name, settings, pred, target, expected',
+    [
+        # From point 10: [5, 15] against [0, 20] -> tIoU 0.5, hull = union.
+        ('SegmentGIoULoss', {}, [[5, 5]], [[10, 10]], 0.5),
+        # Quadratic in one coordinate, linear in the other; and plain L1.
+        ('SegmentSmoothL1Loss', dict(beta=1.0), [[0.5, 3]], [[0, 0]], 0.125 + 2.5),
+        ('SegmentSmoothL1Loss', dict(beta=0.0), [[0.5, 3]], [[0, 0]], 3.5),
+        ('QualityBCELoss', dict(loss_weight=3.0), [0], [0.25], 3.0 * math.log(2)),
+        ('QualityBCELoss', {}, [], [], 0),
+    ],
+)
+def test_losses_by_hand(name, settings, pred, target, expected):
+    loss = MODELS.build(dict(type=name, **settings))
+    pred, target = torch.tensor(pred).float(), torch.tensor(target).float()
+    assert loss(pred, target, avg_factor=2).item() == pytest.approx(expected / 2)
+
+
+def test_disjoint_segments_have_negative_overlap():
     # [2, 4] and [6, 8] seen from 0: tIoU 0 and hull 6 against union 4, by the
     # definition on intervals; distances from one point give overlap -2.
     pred, target = torch.tensor([[-2.0, 4.0]]), torch.tensor([[-6.0, 8.0]])
@@ -67,21 +81,6 @@ def test_zero_length_segments_stay_finite():
         assert torch.isfinite(value).all()
         value.sum().backward()
         assert torch.isfinite(zero.grad).all()
-
-
-def test_smooth_l1_quadratic_linear_and_plain():
-    pred, target = torch.tensor([[0.5, 3.0]]), torch.zeros(1, 2)
-    smooth = MODELS.build(dict(type='SegmentSmoothL1Loss', beta=1.0))
-    assert smooth(pred, target, avg_factor=1).item() == pytest.approx(0.125 + 2.5)
-    plain = MODELS.build(dict(type='SegmentSmoothL1Loss', beta=0.0))
-    assert plain(pred, target, avg_factor=1).item() == pytest.approx(3.5)
-
-
-def test_quality_loss_by_hand():
-    loss = MODELS.build(dict(type='QualityBCELoss', loss_weight=3.0))
-    value = loss(torch.tensor([0.0]), torch.tensor([0.25]), avg_factor=2)
-    assert value.item() == pytest.approx(3.0 * math.log(2) / 2)
-    assert loss(torch.zeros(0), torch.zeros(0), avg_factor=1) == 0
 
 
 class Recorder(nn.Module):
