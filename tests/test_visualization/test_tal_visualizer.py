@@ -5,7 +5,6 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from mmtal_mts.apis.writers import _read_strip, read_pictures
@@ -19,8 +18,6 @@ from mmtal_mts.visualization import (
 )
 
 CLASSES = [f'class {index}' for index in range(20)]
-# Frame 0 stays for a second, the other nine for 0.1 s each.
-TIMES = [0.0, *(1.0 + 0.1 * k for k in range(9))]
 
 
 def random_video(duration, count, num_classes, seed=0, **more):
@@ -43,11 +40,9 @@ def test_a_page_of_videos_is_a_png_file(tmp_path):
     write_picture(path, picture)
     assert [p.name for p in path.parent.iterdir()] == ['page.png']
     assert path.read_bytes()[:8] == b'\x89PNG\r\n\x1a\n'
-    np.testing.assert_array_equal(cv2.imread(str(path))[..., ::-1], picture)
-
-
-def test_twenty_classes_and_hundreds_of_segments():
+    # Twenty classes and hundreds of segments.
     assert len(render_timelines([random_video(1500.0, 500, 20)], CLASSES, 0.0)) > 1000
+    np.testing.assert_array_equal(cv2.imread(str(path))[..., ::-1], picture)
 
 
 def test_nothing_found_and_no_ground_truth():
@@ -64,32 +59,33 @@ def test_nothing_found_and_no_ground_truth():
         render_timelines([Timeline('v', 0.0, found)], CLASSES)
 
 
-def drawn(*row):
-    """Bars of a class as (left, right, height above the bottom, hatch), and texts."""
-    axes = Figure().add_axes((0, 0, 1, 1))
-    height = _draw_row(axes, Timeline('run', 50.0, *row), '#0072B2', 0.0, 0.1)
-    bars = [(p.get_x(), p.get_x() + p.get_width(), p) for p in axes.patches]
-    return bars, [text.get_text() for text in axes.texts], height
+@pytest.fixture
+def drawn():
+    """Draws one class: bars of the axes, and texts."""
+
+    def draw(found, truth=None):
+        axes, row = Figure().add_axes((0, 0, 1, 1)), Timeline('run', 50.0, found, truth)
+        _draw_row(axes, row, '#0072B2', 0.0, 0.1)
+        return axes.patches, [text.get_text() for text in axes.texts]
+
+    return draw
 
 
-def test_a_row_packs_lanes_without_overlap_and_marks_matches():
-    segments = np.array([[0.0, 4.0], [1.0, 3.0], [4.5, 6.0], [2.0, 8.0]])
-    truth = Segments([[0.0, 5.0]], [0])
+def test_a_row_packs_lanes_without_overlap_and_marks_matches(drawn):
+    segments = [[0.0, 4.0], [1.0, 3.0], [4.5, 6.0], [2.0, 8.0]]
     found = Segments(segments, np.zeros(4), [0.9, 0.8, 0.7, 0.6])
-    bars, texts, _ = drawn(found, truth)
-    assert [(start, end) for start, end, _ in bars] == [(0, 5), *map(tuple, segments)]
-    tops = np.array([bar.get_y() for *_, bar in bars[1:]])
-    lanes = np.round((tops - tops[0]) / (tops[1] - tops[0]))
-    assert lanes.tolist() == [0, 1, 0, 2]
-    hatches = [bool(bar.get_hatch()) for *_, bar in bars]
-    assert hatches == [False, False, True, True, True]
-    assert to_hex(bars[0][2].get_facecolor()) == '#0072b2'
+    bars, texts = drawn(found, Segments([[0.0, 5.0]], [0]))
+    places = [[bar.get_x(), bar.get_x() + bar.get_width()] for bar in bars]
+    np.testing.assert_allclose(places, [[0, 5], *segments])
+    tops = np.array([bar.get_y() for bar in bars[1:]])
+    lanes = (tops - tops[0]) / (tops[1] - tops[0])
+    np.testing.assert_allclose(lanes, [0, 1, 0, 2], atol=1e-6)
+    hatched = [bool(bar.get_hatch()) for bar in bars]
+    assert hatched == [False, False, True, True, True]
     assert texts == ['0.90', '0.80', '0.70', '0.60', 'run']
-
-
-def test_crowded_rows_leave_detections_out():
+    # A crowd shares the height of a few lanes, and some are left out.
     crowd = Segments(np.tile([[0.0, 1.0]], (14, 1)), np.zeros(14), np.ones(14))
-    bars, texts, _ = drawn(crowd)
+    bars, texts = drawn(crowd)
     assert len(bars) == 10 and texts == ['run\n+ 4 not drawn']
 
 
@@ -126,16 +122,13 @@ def test_frames_of_a_clip_are_spread_over_it():
     assert flow[2][1][0, 0].tolist() == [2, 2, 127]
 
 
-def test_a_strip_is_filled_evenly(make_video, tmp_path):
-    path = make_video(tmp_path / 'v.mp4', 20, 10, size=(128, 48))
-    strip = _read_strip(path, 2.0)
-    np.testing.assert_allclose([time for time, _ in strip], (np.arange(6) + 0.5) / 3)
-    assert {image.shape for _, image in strip} == {(48, 128, 3)}
-
-
-def test_a_varying_frame_rate_shows_what_is_on_screen(make_video, number_of, tmp_path):
-    path = make_video(tmp_path / 'v.mp4', 10, times=TIMES, size=(128, 48))
-    strip = _read_strip(path, 1.9)
-    expected = [np.searchsorted(TIMES, time, 'right') - 1 for time, _ in strip]
-    assert [number_of(image) for _, image in strip] == expected
+def test_a_strip_shows_what_is_on_screen_at_even_times(make_video, number_of, tmp_path):
+    # Frame 0 stays for a second, the other nine for 0.1 s each.
+    stamps = [0.0, *(1.0 + 0.1 * k for k in range(9))]
+    path = make_video(tmp_path / 'v.mp4', 10, times=stamps, size=(128, 48))
+    times, pictures = zip(*_read_strip(path, 1.9), strict=True)
+    np.testing.assert_allclose(times, (np.arange(6) + 0.5) * 1.9 / 6)
+    assert {picture.shape for picture in pictures} == {(48, 128, 3)}
+    expected = [np.searchsorted(stamps, time, 'right') - 1 for time in times]
+    assert [number_of(picture) for picture in pictures] == expected
     assert expected[:3] == [0, 0, 0] and expected[-1] > 5
