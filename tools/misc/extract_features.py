@@ -103,12 +103,10 @@ class FeatureExtractor:
         self.args = args
         # From one clip to the next; what is dense does not overlap.
         self.hop = args.window if args.dense else args.stride
-        settings = (args.frame_size, args.flow_method)
-        dataset, self.sampling = video_settings(cfg, *settings)
+        dataset, self.sampling = video_settings(cfg, args.frame_size, args.flow_method)
         self.sampling.update(clip_len=args.window, num_frames_per_video=None)
-        if args.fps is not None:
-            self.sampling['sample_fps'] = args.fps
-        fps = self.sampling.setdefault('sample_fps', 10)
+        fps = self.sampling.get('sample_fps', 10) if args.fps is None else args.fps
+        self.sampling['sample_fps'] = fps
         self.pipeline = Compose(dataset['pipeline'])
         self.backbone, weights = _build_backbone(cfg, args.weights)
         preprocessor = cfg.model.get('data_preprocessor') or DATA_PREPROCESSOR
@@ -117,15 +115,11 @@ class FeatureExtractor:
             module.to(usable_device(args.device))
         rows_per_clip, channels = self._try(cfg)
         given = ('window', 'dense', 'maps', 'frame_size', 'flow_method')
-        self.settings = dict(
-            {name: getattr(args, name) for name in given},
-            config=Path(cfg.filename or 'config').stem,
-            weights=weights,
-            stride=self.hop // rows_per_clip,
-            fps=fps,
-            channels=channels,
-            modality=self.sampling.get('modality', 'RGB'),
-        )
+        self.settings = {name: getattr(args, name) for name in given}
+        self.settings.update(weights=weights, fps=fps, channels=channels)
+        self.settings['config'] = Path(cfg.filename or 'config').stem
+        self.settings['modality'] = self.sampling.get('modality', 'RGB')
+        self.settings['stride'] = self.hop // rows_per_clip
 
     def _try(self, cfg: Config) -> tuple[int, int]:
         """Rows and channels of a grey clip; what does not fit is said at the start."""
