@@ -86,6 +86,13 @@ def test_background_regions():
     # What overlapping actions leave between their ends is no background.
     assert _background_regions(segments, 64) == [(0, 10), (20, 40)]
     assert _background_regions(np.array([[0.0, 5.0]]), 8) == [(5, 7)]
+    recorded = [
+        tuple(case['choices'][2])
+        in _background_regions(np.array(case['annos'])[:, :2], CLIP_LEN)
+        for case in GOLDEN['cases']
+        if case['flag']
+    ]
+    assert recorded.count(False) == 3
 
 
 @given(
