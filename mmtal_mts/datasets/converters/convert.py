@@ -37,12 +37,12 @@ class Conversion:
         format: Name of the format.
         durations: Facts by video id; they win over the annotation file's own.
         subset: Subset of all videos.
-        classes: Class names in their order, by what the annotation calls them.
+        classes: Class names in their order, by what the annotation calls them; those
+            of a person, or else of the source if it has any.
         keep_ambiguous: Keep THUMOS14's segments labelled 'Ambiguous'.
         fps: Frame rate of videos that are annotated in frames.
         label_field: Which of several things an annotation says is the class.
         select: Names of the tiers, observations or attributes to take.
-        order: Class names in the order of the source, if it has one.
         files: Files that were read.
         content: Annotation file in the native format.
         dropped: Places by the reason why an annotation was not taken.
@@ -58,7 +58,6 @@ class Conversion:
     fps: float | None = None
     label_field: str | None = None
     select: Sequence[str] = ()
-    order: list[str] | None = None
     files: list[str] = field(default_factory=list)
     content: dict[str, Any] = field(default_factory=dict)
     dropped: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
@@ -134,19 +133,17 @@ class Conversion:
             self._database[video]['annotations'].append(action)
 
     def selected(
-        self, source: SourceFile, what: str, names: Iterable[str]
+        self, source: SourceFile, what: str, names: Mapping[str, Any]
     ) -> Sequence[str]:
         """Returns those of the names that --select takes, by default all."""
-        names = list(names)
         unknown = ', '.join(sorted(set(self.select) - set(names)))
         if unknown:
-            raise source.error(
-                f'no {what} {unknown} (--select); it has {", ".join(names)}'
-            )
-        return self.select or names
+            known = ', '.join(names)
+            raise source.error(f'no {what} {unknown} (--select); it has {known}')
+        return self.select or list(names)
 
     def _subset_name(self, video: str, subset: Any) -> str | None:
-        """The project's name of a subset."""
+        """Returns the project's name of a subset."""
         if self.subset is not None:
             return self.subset
         match = _THUMOS14_ID.fullmatch(video)
@@ -175,19 +172,17 @@ class Conversion:
                     change = f'{video} {key} {entry[key]:g} -> {value:g}'
                     self.note('values were replaced by those of --durations', change)
                     entry[key] = value
-            for key in _REMEDIES:
+            for key, remedy in _REMEDIES.items():
                 if key not in entry:
-                    self.note(
-                        f'videos have no "{key}"; {_REMEDIES[key]} adds it', video
-                    )
-        order = list(self.classes.values()) if self.classes else self.order
-        unknown = sorted(labels - set(order or ()))
-        if order is not None and unknown:
+                    self.note(f'videos have no "{key}"; {remedy} adds it', video)
+        classes = list((self.classes or {}).values())
+        unknown = sorted(labels - set(classes))
+        if classes and unknown:
             text = 'labels are not in the class list and were added to it'
             self.note(text, *unknown)
         self.content = {
             'version': f'converted from {self.format} by mmtal_mts {__version__}',
-            'classes': [*(order or ()), *unknown],
+            'classes': classes + unknown,
             'database': self._database,
         }
         self.notes = [
@@ -255,10 +250,7 @@ def _detect_format(sources: Sequence[SourceFile]) -> str:
         return next(iter(found))
     if found:
         listed = '; '.join(f'{name}: {_shorten(of)}' for name, of in found.items())
-        raise UserError(
-            f'files of {len(found)} formats ({listed}). Name the files, or the format '
-            'with --format'
-        )
+        raise UserError(f'files of {len(found)} formats ({listed}). Choose a --format')
     names, problems = [], []
     for source in sources[:8]:
         try:
@@ -324,10 +316,8 @@ def convert_annotations(
             converter.read(source, result)
         # A file of another structure than the format has is bad input.
         except (AttributeError, IndexError, KeyError, TypeError) as error:
-            raise source.error(
-                f'is not built as files of format {format_name} are '
-                f'({type(error).__name__}: {error})'
-            ) from error
+            problem = f'is not built as {format_name} files are ({error!r})'
+            raise source.error(problem) from error
     result.finish()
     if not result.content['database']:
         reasons = [f'{len(places)} {why}' for why, places in result.dropped.items()]

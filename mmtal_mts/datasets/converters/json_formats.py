@@ -81,13 +81,10 @@ def _read_videos(
     lambda source: _has_actions(source.json['database'], 'annotations', 'segment'),
 )
 def _read_activitynet(source: SourceFile, result: Conversion) -> None:
-    """ActivityNet JSON with a "database": ActionFormer, OpenTAD, G-TAD, ...
-
-    Also BackTAL, SF-Net, R-C3D, DETAD, and this project's own files.
-    """
+    """ActivityNet JSON with a "database": ActionFormer, OpenTAD, G-TAD, ..."""
     data = source.json if isinstance(source.json, dict) else {}
     if isinstance(data.get('classes'), list):
-        result.order = result.order or data['classes']
+        result.classes = result.classes or dict(enumerate(data['classes']))
     _read_videos(source, data.get('database'), result)
 
 
@@ -122,9 +119,7 @@ def _read_afsd_activitynet(source: SourceFile, result: Conversion) -> None:
         rate = entry.pop('fps', None)
         fps = parse_positive(rate)
         if fps is None:
-            raise source.error(
-                f'{video}: needs "fps" to turn frames into seconds, got {rate!r}'
-            )
+            raise source.error(f'{video}: needs "fps" for its frames, got {rate!r}')
         for action in entry.get('annotations', []):
             action['segment'] = [parse_frame(action.get(k), fps) for k in _FRAME_KEYS]
     _read_videos(source, source.json, result)
@@ -132,10 +127,7 @@ def _read_afsd_activitynet(source: SourceFile, result: Conversion) -> None:
 
 @Converter('charades-json', lambda source: _has_actions(source.json, 'actions'))
 def _read_charades_json(source: SourceFile, result: Conversion) -> None:
-    """File charades.json of pytorch-i3d, with Charades_v1_classes.txt.
-
-    Actions are ``[class, start, end]``.
-    """
+    """File charades.json of pytorch-i3d, with Charades_v1_classes.txt."""
     classes = dict(enumerate(charades_classes(source, result).values()))
     for entry in source.json.values():
         entry['actions'] = [

@@ -202,10 +202,8 @@ class SourceFile:
         except ValueError as error:
             raise self.error(f'not valid JSON ({error})') from error
         if repeated:
-            raise self.error(
-                f'{len(repeated)} keys stand more than once in the same object '
-                f'({", ".join(repeated[:3])}); only the last would be seen. Merge them.'
-            )
+            names = f'{len(repeated)} keys ({", ".join(repeated[:3])})'
+            raise self.error(f'{names} stand more than once in an object. Merge them.')
         return content
 
     def table(self, first_line: int = 0) -> list[tuple[str, list[str]]]:

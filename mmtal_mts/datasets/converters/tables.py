@@ -115,12 +115,7 @@ def _is_table(source: SourceFile) -> bool:
 
 @Converter('csv', _is_table)
 def _read_table(source: SourceFile, result: Conversion) -> None:
-    """Table with the columns video,start,end,label (seconds or h:mm:ss).
-
-    Also a sheet of Excel. Columns may be in any order under their usual names, with
-    subset, duration and fps besides; without a first row of names the order is video,
-    start, end, label.
-    """
+    """Table with the columns video,start,end,label (seconds or h:mm:ss)."""
     if _is_headless(source.columns):
         columns = {name: name for name in _NEEDED}
         _add_rows(source, result, columns, rows=source.rows(names=_NEEDED))
@@ -157,13 +152,10 @@ def _is_ut_sheet(source: SourceFile) -> bool:
     {'fps': ()},
 )
 def _read_ut_interaction(source: SourceFile, result: Conversion) -> None:
-    """UT-Interaction labels, sheets saved as CSV or a table (needs --fps).
-
-    Frames count from 0. In a sheet of the authors' ``.xls`` file the classes are
-    numbers.
-    """
+    """UT-Interaction labels, sheets saved as CSV or a table (needs --fps)."""
     if result.fps is None:
         raise source.error('the times are frames; give their rate with --fps')
+    # Frames count from 0; classes are numbers in a sheet of the authors.
     rows, names = [], dict(enumerate(_UT_CLASSES))
     if _is_ut_sheet(source):
         for where, row in source.table(1)[1:]:
@@ -185,14 +177,10 @@ def charades_classes(source: SourceFile, result: Conversion) -> dict[str, str]:
         return result.classes
     beside = source.sibling(_CHARADES_CLASSES)
     if beside is None:
-        raise source.error(
-            f'the classes are numbers; put {_CHARADES_CLASSES} beside it or name it '
-            'with --classes'
-        )
+        raise source.error(f'needs {_CHARADES_CLASSES} beside it, or --classes FILE')
     result.note(f'class names are from {beside}')
-    classes = read_class_names(beside)
-    result.order = list(classes.values())
-    return classes
+    result.classes = read_class_names(beside)
+    return result.classes
 
 
 @Converter(
@@ -229,16 +217,14 @@ def _read_epic_kitchens(source: SourceFile, result: Conversion) -> None:
     field = result.label_field or 'verb'
     names: dict[str, dict[str, str]] = {}
     for part in ('verb', 'noun') if field == 'action' else (field,):
-        table = source.sibling(f'EPIC_100_{part}_classes.csv')
+        file = f'EPIC_100_{part}_classes.csv'
+        table = source.sibling(file)
         names[part] = read_class_names(table) if table else {}
         if table is None:
-            result.note(
-                f'no EPIC_100_{part}_classes.csv beside {source}: classes are called '
-                'as they were narrated first hand'
-            )
+            result.note(f'no {file} beside {source}: classes are called as narrated')
         elif part == field:
             # All of them, so that training and validation files agree.
-            result.order = list(names[part].values())
+            result.classes = result.classes or names[part]
 
     def label(row: Mapping[str, str]) -> str:
         return ' '.join(of.get(row[f'{p}_class'], row[p]) for p, of in names.items())
@@ -255,11 +241,7 @@ def _read_epic_kitchens(source: SourceFile, result: Conversion) -> None:
     ),
 )
 def _read_thumos14(source: SourceFile, result: Conversion) -> None:
-    """THUMOS14, official folders of CLASS_val.txt and CLASS_test.txt.
-
-    The class is the file name; the subset is in the video ids. Durations are in
-    another file of the data set.
-    """
+    """THUMOS14, official folders of CLASS_val.txt and CLASS_test.txt."""
     match = _THUMOS14_FILE.fullmatch(source.name)
     label = match[1] if match else source.stem
     for where, line in source.lines:

@@ -97,10 +97,9 @@ def _read_via3(source: SourceFile, result: Conversion) -> None:
     }
     chosen = [key for key, name in names.items() if not select or name in select]
     if len(chosen) != 1:
-        raise source.error(
-            f'{len(chosen)} attributes could name the class; choose one with '
-            f'--select: {", ".join(names.values()) or "(none is there)"}'
-        )
+        listed = ', '.join(names.values()) or '(none is there)'
+        problem = f'{len(chosen)} attributes could name the class'
+        raise source.error(f'{problem}; choose one with --select: {listed}')
     choices = data['attribute'][chosen[0]].get('options') or {}
     for key, item in data['metadata'].items():
         where, segment = f'{source}: metadata {key}', item.get('z') or []
@@ -183,10 +182,9 @@ def _read_observations(
                 result.drop('event of an observation not selected', where)
     for video, names in observed.items():
         if len(names) > 1:
-            result.note(
-                f'{video} is in {len(names)} observations ({", ".join(sorted(names))});'
-                ' their actions are put together. --select OBSERVATION takes one.'
-            )
+            listed = f'{len(names)} observations ({", ".join(sorted(names))})'
+            remedy = 'actions are put together. --select OBSERVATION takes one.'
+            result.note(f'{video} is in {listed}; their {remedy}')
 
 
 @Converter(
@@ -195,10 +193,7 @@ def _read_observations(
     {'select': ()},
 )
 def _read_boris_project(source: SourceFile, result: Conversion) -> None:
-    """BORIS projects; --select OBSERVATION ...
-
-    The state events of player 1 are read.
-    """
+    """BORIS projects; --select OBSERVATION ..."""
     points = {
         behavior['code']
         for behavior in source.json['behaviors_conf'].values()
@@ -220,10 +215,8 @@ def _read_boris_project(source: SourceFile, result: Conversion) -> None:
         events.sort(key=lambda event: event[0] or 0.0)
         offset = observation.get('time offset')
         if offset and name in (result.select or [name]):
-            result.note(
-                f'{where}: has a time offset of {offset} s; times are taken as they '
-                'stand in the file'
-            )
+            times = 'times are taken as they stand in the file'
+            result.note(f'{where}: has a time offset of {offset} s; {times}')
         info, players = observation.get('media_info') or {}, observation.get('file')
         lengths, rates = info.get('length') or {}, info.get('fps') or {}
         paths = players.get('1', []) if isinstance(players, dict) else []

@@ -89,7 +89,7 @@ def test_a_damaged_or_overlong_compressed_file_is_named(source, monkeypatch):
 
 def test_json_that_would_lose_something_is_refused(source):
     assert source('{"a": 1, "b": {"c": 2}}').json == {'a': 1, 'b': {'c': 2}}
-    with pytest.raises(UserError, match=r'1 keys stand more than once.*\(c\)'):
+    with pytest.raises(UserError, match=r'1 keys \(c\) stand more than once'):
         _ = source('{"a": 1, "b": {"c": 2, "c": 3}}').json
     for text in ('{"a": ', '[' * 100_000):
         with pytest.raises(UserError, match='file.txt: not valid JSON'):

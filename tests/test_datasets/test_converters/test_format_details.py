@@ -20,7 +20,11 @@ BEER = {'segment': [0.01, 12.64441], 'label': 'Drinking beer'}
             '<ANNOTATION_DOCUMENT><HEADER TIME_UNITS="PAL"/></ANNOTATION_DOCUMENT>',
             "TIME_UNITS='PAL'",
         ),
-        ('a.json', '{"a": {"annotations": []}, "a": {}}', 'keys stand more than once'),
+        (
+            'a.json',
+            '{"a": {"annotations": []}, "a": {}}',
+            r'1 keys \(a\) stand more than once',
+        ),
         (
             'a.json',
             {'a': {'file': 5, 'annotations': [BEER]}},
@@ -29,7 +33,7 @@ BEER = {'segment': [0.01, 12.64441], 'label': 'Drinking beer'}
         (
             'a.json',
             {'v': {'fps': None, 'annotations': [{'start_frame': 1, 'end_frame': 2}]}},
-            'v: needs "fps" to turn frames into seconds, got None',
+            'v: needs "fps" for its frames, got None',
         ),
     ],
 )
