@@ -20,12 +20,10 @@ POINTS = SegmentPointGenerator().level_points(LENGTHS, T)
 FSA = dict(crop_size=8, embed_dims=8, out_channels=8, patch_size=4, num_heads=2)
 
 
-def features(batch=1, context=True, channels=8):
+def features(context=True):
     torch.manual_seed(0)
-    levels, other = (
-        tuple(torch.rand(batch, channels, n) for n in LENGTHS) for _ in range(2)
-    )
-    frame_level, frames = torch.rand(batch, channels, T), torch.randn(batch, 3, T, 8, 8)
+    levels, other = (tuple(torch.rand(1, 8, n) for n in LENGTHS) for _ in range(2))
+    frame_level, frames = torch.rand(1, 8, T), torch.randn(1, 3, T, 8, 8)
     return NeckFeatures(levels, other if context else None, frame_level, frames)
 
 
@@ -92,9 +90,9 @@ def test_fsa_is_equation_5_frame_by_frame_fused_back_and_off_by_none():
     assert not any('fsa' in name or 'frame_fuse' in name for name in plain.state_dict())
 
 
-def run_refine(head, batch=1):
-    coarse = coarse_head()(features(batch))
-    inputs = features(batch)
+def run_refine(head):
+    inputs = features()
+    coarse = coarse_head()(inputs)
     return head(inputs, coarse), coarse, inputs
 
 
@@ -102,15 +100,12 @@ def test_refine_head_equation_6_location_by_location():
     head = refine_head()
     outputs, coarse, inputs = run_refine(head)
     branch, expected = head.loc_branch, []
-    for points, distances, feats in zip(
-        POINTS, coarse.distances, coarse.loc_feats, strict=True
-    ):
-        on_frame = pool_segment_by_segment(
-            inputs.frame_level, head.regions.frame_regions(points, distances)
-        )
-        on_level = pool_segment_by_segment(
-            branch.level(feats), head.regions.level_regions(distances, T)
-        )
+    levels = zip(POINTS, coarse.distances, coarse.loc_feats, strict=True)
+    for points, distances, feats in levels:
+        regions = head.regions.frame_regions(points, distances)
+        on_frame = pool_segment_by_segment(inputs.frame_level, regions)
+        regions = head.regions.level_regions(distances, T)
+        on_level = pool_segment_by_segment(branch.level(feats), regions)
         parts = [branch.frame(on_frame), on_level, branch.own(feats)]
         expected.append(head.offset_conv(branch.fuse(torch.cat(parts, 1))).mT)
     assert_close(outputs.offsets, torch.cat(expected, 1))
@@ -134,16 +129,13 @@ def test_refine_loss_by_hand():
     targets = targets_of(coarse_head(), ([segment], [2]))
     losses = head.loss_by_feat(outputs, coarse, targets)
 
-    wanted = targets.distances
-    refined = [
-        p
-        for p in torch.nonzero(targets.labels[0] < K).flatten().tolist()
-        if tiou(distances[0, p], wanted[0, p]) >= 0.5
-    ]
+    pairs = list(zip(distances[0], targets.distances[0], strict=True))
+    positive = torch.nonzero(targets.labels[0] < K).flatten().tolist()
+    refined = [p for p in positive if tiou(*pairs[p]) >= 0.5]
     assert 6 in refined
     loc = quality = 0.0
     for p in refined:
-        a, b = distances[0, p], wanted[0, p]
+        a, b = pairs[p]
         error = (outputs.offsets[0, p] - (b - a) / (a.sum() / 2)).abs()
         loc += torch.where(error < 1, 0.5 * error**2, error - 0.5).sum().item()
         final = a + a.sum() / 2 * outputs.offsets[0, p]
