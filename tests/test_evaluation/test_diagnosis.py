@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from html.parser import HTMLParser
+from html import unescape
 
 import numpy as np
 import pytest
@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from mmtal_mts.apis.diagnosis_report import print_diagnosis, write_diagnosis
-from mmtal_mts.evaluation import mean_average_precision
 from mmtal_mts.evaluation.diagnosis import KINDS, PAPER_EDGES, diagnose
 from mmtal_mts.structures import Segments, VideoAnnotation
 
@@ -27,22 +26,19 @@ def video(segments, labels, duration=100.0, name='v'):
 
 
 TRUTH = {'v': video([[0, 10], [40, 50], [20, 30]], [A, A, B])}
-FOUND = {
-    'v': Segments(
-        [[60, 70], [0, 10], [0, 9], [20, 30], [20, 24], [42, 46]],
-        [A, A, A, A, B, B],
-        [0.4, 0.9, 0.8, 0.7, 0.6, 0.5],
-    )
-}
+SEGMENTS = [[60, 70], [0, 10], [0, 9], [20, 30], [20, 24], [42, 46]]
+SCORES = [0.4, 0.9, 0.8, 0.7, 0.6, 0.5]
+FOUND = {'v': Segments(SEGMENTS, [A, A, A, A, B, B], SCORES)}
 
 
-def by_name(values):
-    return {name: value.tolist() for name, value in values.items()}
+def made_up(thresholds, **options):
+    return diagnose(['a', 'b'], TRUTH, FOUND, thresholds, **options)
 
 
 def test_each_detection_is_of_the_kind_that_was_made_up_for_it():
-    result = diagnose(['a', 'b'], TRUTH, FOUND, [0.5])
-    assert by_name(result.kinds) == {kind: [1] for kind in KINDS}
+    result = made_up([0.5])
+    counts = {kind: count.tolist() for kind, count in result.kinds.items()}
+    assert counts == {kind: [1] for kind in KINDS}
     assert result.mixed_up == [('b', 'a', 1)]
     # Class a: 2 segments, ranks TP double | wrong background; class b: 1 segment,
     # ranks localization | confusion.
@@ -53,15 +49,14 @@ def test_each_detection_is_of_the_kind_that_was_made_up_for_it():
 
 
 def test_the_kinds_move_with_the_threshold():
-    # The doubled and the localized detection have tIoU 0.9 and 0.4.
-    kinds = diagnose(['a', 'b'], TRUTH, FOUND, [0.3, 0.95]).kinds
-    # At 0.3 the short detections find their segment or would with another label.
-    pairs = zip([2, 1, 2, 0, 0, 1], [1, 0, 1, 2, 1, 1], strict=True)
-    assert list(by_name(kinds).values()) == [list(pair) for pair in pairs]
+    # The doubled and the localized detection have tIoU 0.9 and 0.4. At 0.3 the short
+    # detections find their segment or would with another label.
+    kinds = [*made_up([0.3, 0.95]).kinds.values()]
+    assert np.transpose(kinds).tolist() == [[2, 1, 2, 0, 0, 1], [1, 0, 1, 2, 1, 1]]
 
 
 def test_fixing_one_kind_gives_the_map_computed_by_hand():
-    result = diagnose(['a', 'b'], TRUTH, FOUND, [0.5])
+    result = made_up([0.5])
     # Class a has one of two segments at rank 1 of 4: AP 1/2. Class b has none.
     assert result.mean_ap.tolist() == [0.25]
     assert json.loads(json.dumps(result.to_json()))['fixed'] == {
@@ -109,36 +104,32 @@ def test_buckets_divide_the_segments_evenly_and_coverage_needs_durations():
     truth = {'v': video(segments, [A] * 10, duration=None)}
     length, instances = diagnose(['a'], truth, {}, [0.5]).buckets
     assert length.total.tolist() == length.missed[0].tolist() == [2, 2, 2, 2, 2]
-    assert instances.buckets == ('all',)
-    assert instances.total.tolist() == [10]
+    assert (instances.buckets, instances.total.tolist()) == (('all',), [10])
 
 
 def test_buckets_of_the_paper_keep_their_names_where_the_ends_are_empty():
     truth = {'v': video([[0, 7], [20, 34]], [A, B])}
-
-    def names(dataset):
-        edges = PAPER_EDGES[dataset]
-        return [
-            t.buckets for t in diagnose('ab', truth, {}, [0.5], edges=edges).buckets
-        ]
-
-    assert names('thumos14') == [
+    thumos14, activitynet = (
+        [t.buckets for t in diagnose('ab', truth, {}, [0.5], edges=edges).buckets]
+        for edges in (PAPER_EDGES['thumos14'], PAPER_EDGES['activitynet'])
+    )
+    assert thumos14 == [
         ('M: 6 - 12 s', 'L: 12 - 18 s'),
         ('L: 6 - 8 %', 'XL: > 8 %'),
         ('XS: 1',),
     ]
-    assert names('activitynet')[0] == ('XS: <= 30 s',)
+    assert activitynet[0] == ('XS: <= 30 s',)
 
 
 def test_unusable_settings_are_refused():
     with pytest.raises(ValueError, match='background_tiou'):
-        diagnose(['a', 'b'], TRUTH, FOUND, [0.5], background_tiou=0)
+        made_up([0.5], background_tiou=0)
     with pytest.raises(ValueError, match=r'tIoU thresholds \[0.4\]: choose from'):
-        diagnose(['a', 'b'], TRUTH, FOUND, [0.5], main_tiou=0.4)
+        made_up([0.5], main_tiou=0.4)
     with pytest.raises(ValueError, match='not ascending'):
-        diagnose(['a', 'b'], TRUTH, FOUND, [0.5], edges=dict(length=[3, 2]))
+        made_up([0.5], edges=dict(length=[3, 2]))
     # Without 0.5 the one in the middle.
-    assert diagnose(['a', 'b'], TRUTH, FOUND, [0.3, 0.4, 0.7]).main_tiou == 0.4
+    assert made_up([0.3, 0.4, 0.7]).main_tiou == 0.4
 
 
 def test_a_bucket_is_measured_without_what_finds_other_segments():
@@ -175,10 +166,11 @@ def test_as_many_segments_in_every_class_is_the_usual_map():
     assert instances.sensitivity == 0
 
 
-def test_nothing_found_is_a_diagnosis_without_nan():
+def test_nothing_found_is_a_diagnosis_without_nan(tmp_path):
     truth = {'v': video([[0, 4], [0, 50]], [A, A])}
     result = diagnose('ab', truth, {}, [0.5], edges=dict(length=[10, 20]))
-    content = json.loads(json.dumps(result.to_json(), allow_nan=False))
+    json_path, page_path = write_diagnosis(tmp_path, result, 'nothing', 0.1)
+    content = json.loads(json_path.read_text(encoding='utf-8'))
     assert content['mean_ap'] == [0.0] and content['ap'] == [[0.0, None]]
     assert not any(map(np.any, content['kinds'].values()))
     assert [value for (value,) in content['fixed'].values()] == [0, 0, 0, 0, 0, 1, 0]
@@ -187,6 +179,8 @@ def test_nothing_found_is_a_diagnosis_without_nan():
     assert length['mean_ap'] == [[0.0, None, 0.0]]
     assert length['relative_change'] == [None, None, None]
     assert length['sensitivity'] == length['impact'] == 0
+    text = page_path.read_text(encoding='utf-8')
+    assert 'Missed segments' in text and 'taken for each other' not in text
 
 
 times = st.integers(0, 12)
@@ -200,14 +194,10 @@ scored = st.lists(st.tuples(segment, st.integers(0, 2), st.integers(1, 5)), max_
 def test_a_fix_never_lowers_the_map(videos):
     truth, found = {}, {}
     for name, (segments, detections) in enumerate(videos):
-        truth[str(name)] = video(*zip(*segments, strict=True))
-        found[str(name)] = Segments(*(([d[k] for d in detections]) for k in range(3)))
+        truth[name] = video(*zip(*segments, strict=True))
+        found[name] = Segments(*([d[k] for d in detections] for k in range(3)))
     result = diagnose('abc', truth, found, [0.3, 0.5, 0.9])
-    actions = {name: one.actions for name, one in truth.items()}
-    expected = mean_average_precision(actions, found, 3, [0.3, 0.5, 0.9])
-    np.testing.assert_array_equal(result.ap, expected.ap)
-    assert result.counts == expected.counts
-    assert (sum(result.kinds.values()) == expected.counts['detections']).all()
+    assert (sum(result.kinds.values()) == result.counts['detections']).all()
     for values in result.fixed.values():
         assert (values >= result.mean_ap - 1e-12).all()
     for table in result.buckets:
@@ -230,35 +220,17 @@ def evil():
     return diagnose([EVIL, 'b', 'unused'], {'v': truth}, {'v': found}, [0.3, 0.5])
 
 
-class Page(HTMLParser):
-    """Collects tags, addresses and text."""
-
-    def __init__(self):
-        super().__init__()
-        self.tags, self.addresses, self.text = [], [], []
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        names = ('src', 'href', 'xlink:href')
-        self.addresses += [value for name, value in attrs if name in names]
-
-    def handle_data(self, data):
-        self.text.append(data.strip())
-
-
 def test_the_page_needs_nothing_else_and_names_are_text(evil, tmp_path):
     json_path, page_path = write_diagnosis(tmp_path / 'out', evil, EVIL, 0.1)
     content = page_path.read_text(encoding='utf-8')
-    page = Page()
-    page.feed(content)
-    assert 'script' not in page.tags
-    (picture,) = page.addresses
+    assert '<script' not in content and 'unused' not in content
+    (picture,) = re.findall(r'(?:src|href|url)\W+([\w:/;,]+)', content)
     assert picture.startswith('data:image/png;base64,')
-    assert not re.search(r'url\(', content)
-    assert page.text.count(EVIL) == 2  # title and heading
-    assert ''.join(page.text).count(EVIL) >= 4  # and in the tables
-    assert '50.0' in page.text  # AP of class b at tIoU 0.3 is 0, of the other 1
-    assert 'unused' not in content
+    titles = re.findall('<(?:title|h1)>(.*)</', content)
+    assert [*map(unescape, titles)] == [EVIL, EVIL]
+    text = unescape(re.sub('<[^>]*>', '', content))
+    assert text.count(EVIL) >= 4  # and in the tables
+    assert ' 50.0 ' in text  # AP of class b at tIoU 0.3 is 0, of the other 1
     found = json.loads(json_path.read_text(encoding='utf-8'))
     assert found['mean_ap'] == evil.mean_ap.tolist()
     names = sorted(path.name for path in page_path.parent.iterdir())
@@ -272,10 +244,3 @@ def test_the_text_shows_the_numbers_and_names_as_they_are(evil):
     assert re.search(r'mAP\W+50\.0\W+50\.0\W+50\.0\W+2\b', text)
     assert '[bold]' in text
     assert re.search(r'wrong label\W+2\W+2\b', text)
-
-
-def test_nothing_found_makes_a_page_too(tmp_path):
-    empty = diagnose(['a'], {'v': video([[0.0, 10]], [0], None)}, {}, [0.5])
-    _, page = write_diagnosis(tmp_path, empty, 'nothing', 0.1)
-    text = page.read_text(encoding='utf-8')
-    assert 'Missed segments' in text and 'taken for each other' not in text

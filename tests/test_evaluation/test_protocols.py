@@ -49,20 +49,19 @@ def messages(monkeypatch):
     return found
 
 
-def test_videos_and_classes_of_one_file_only_are_told(files, messages):
-    assert load_evaluation_data(*files, subset='test').evaluate().average() == 0.5
+@pytest.mark.parametrize(
+    ('counted', 'fate', 'average'),
+    # One of two segments, found at the second place if the other video counts.
+    [(False, 'are left out', 0.5), (True, 'count as false positives', 0.25)],
+)
+def test_what_only_one_file_has_is_told(files, messages, counted, fate, average):
+    options = dict(subset='test', count_unknown_videos=counted)
+    assert load_evaluation_data(*files, **options).evaluate().average() == average
     text = '\n'.join(messages)
     assert '1 of 2 videos have no detection, their segments count as missed: b' in text
-    assert 'not in the ground truth, they are left out: elsewhere' in text
+    assert f'not in the ground truth, they {fate}: elsewhere' in text
     assert re.search('1 classes of .*pred.json are unknown to the annotation, ', text)
     assert 'their 1 detections are left out: fly' in text
-
-
-def test_detections_in_unknown_videos_can_be_false_positives(files, messages):
-    data = load_evaluation_data(*files, subset='test', count_unknown_videos=True)
-    # One of two segments, found at the second place.
-    assert data.evaluate().average() == 0.25
-    assert any('count as false positives' in message for message in messages)
 
 
 def test_videos_are_excluded_by_name_and_by_protocol(files, messages):
@@ -114,28 +113,18 @@ def ann_file(tmp_path):
     return path
 
 
-def test_videos_are_left_out_late_segments_kept_and_counts_compared(ann_file, messages):
+def test_protocols_leave_videos_out_keep_late_segments_and_compare(ann_file, messages):
+    assert len(PROTOCOLS['activitynet'].tiou_thresholds) == 10
+    assert len(PROTOCOLS['thumos14-afsd'].exclude_videos) == 3
     classes, videos = load_ground_truth(ann_file, protocol='thumos14-afsd')
-    assert classes == ('run',)
-    assert set(videos) == {'video_test_0000004'}
+    assert classes == ('run',) and set(videos) == {'video_test_0000004'}
     # What ends behind its video counts as it is, as it did for the published numbers.
     (video,) = videos.values()
     assert video.actions.segments.tolist() == [[1.0, 99.0]]
     (text,) = messages
     assert '1 segments in 1 videos, but published numbers rest on 3311 in 210' in text
+    # There is nothing to compare with.
+    load_ground_truth(ann_file, protocol='activitynet')
+    assert messages[1:] == ['protocol activitynet: 2 segments in 2 videos']
     with pytest.raises(ValueError, match='no segment'):
         load_ground_truth(ann_file, protocol='thumos14-opentad')
-
-
-def test_a_protocol_without_counts_has_nothing_to_compare(ann_file, messages):
-    load_ground_truth(ann_file, protocol='activitynet')
-    assert messages == ['protocol activitynet: 2 segments in 2 videos']
-    assert len(PROTOCOLS['activitynet'].tiou_thresholds) == 10
-    assert len(PROTOCOLS['thumos14-afsd'].exclude_videos) == 3
-
-
-def test_without_classes_all_labels_are_one(ann_file):
-    options = dict(on_invalid='clamp', class_agnostic=True)
-    classes, videos = load_ground_truth(ann_file, **options)
-    assert classes == ('action',)
-    assert [video.actions.labels.tolist() for video in videos.values()] == [[0], [0]]

@@ -42,35 +42,25 @@ def stream(start=6.0, end=34.0, sure=0.0, num_logits=2, centre=20.0, **facts):
     return dict(classes=META, windows=[window | facts])
 
 
-def save(folder, raw):
-    folder.mkdir(exist_ok=True)
-    torch.save(raw, folder / RAW_FILE)
-    return folder
-
-
-@pytest.fixture(scope='module')
-def tool(load_tool):
-    return load_tool('fuse_streams.py')
-
-
 @pytest.fixture
-def fuse(tool, tmp_path):
-    """Fuses streams; gives the metrics and the one detection."""
-    video = dict(duration=4.0, subset='val')
-    video['annotations'] = [dict(segment=[1.0, 3.0], label='jump')]
+def fuse(load_tool, tmp_path):
+    """Fuses RGB and flow; gives the metrics and the one detection."""
+    video = dict(duration=4.0, annotations=[dict(segment=[1.0, 3.0], label='jump')])
     ann, out = tmp_path / 'ann.json', tmp_path / 'fused.json'
     content = dict(database=dict(v=video), classes=META['video_classes'])
     ann.write_text(json.dumps(content))
     metric = dict(type='TALMetric', ann_file=str(ann), tiou_thresholds=(0.5, 0.95))
-    metric['dump_path'] = str(out)
 
-    def run(*streams, weights=None, **test_cfg):
+    def run(rgb, flow, weights=None, evaluator=metric, **test_cfg):
         test_cfg = dict(score_thr=0.0, nms=None, **test_cfg)
+        evaluator = evaluator and dict(evaluator, dump_path=str(out))
         model = dict(refine_head=HEAD, test_cfg=test_cfg)
-        cfg = Config(dict(model=model, test_evaluator=metric))
-        names = zip(('rgb', 'flow'), streams, strict=True)
-        folders = [save(tmp_path / name, raw) for name, raw in names]
-        metrics = tool.fuse_streams(cfg, folders, weights)
+        folders = [tmp_path / name for name in ('rgb', 'flow')]
+        for folder, raw in zip(folders, (rgb, flow), strict=True):
+            folder.mkdir()
+            torch.save(raw, folder / RAW_FILE)
+        cfg = Config(dict(model=model, test_evaluator=evaluator))
+        metrics = load_tool('fuse_streams.py').fuse_streams(cfg, folders, weights)
         (found,) = json.loads(out.read_text())['results']['v']
         return metrics, found
 
@@ -101,10 +91,9 @@ def test_weights_and_geometric_mean_in_closed_form(fuse, weights, fusion, wanted
     assert found['segment'] == pytest.approx(wanted)
 
 
-def test_config_without_a_metric(tool, tmp_path):
-    cfg = Config(dict(model=dict(refine_head=HEAD)))
+def test_config_without_a_metric(fuse):
     with pytest.raises(UserError, match='no test_evaluator'):
-        tool.fuse_streams(cfg, [tmp_path])
+        fuse(stream(), stream(), evaluator=None)
 
 
 HERE = 'v at sampled frame 0 .duration 4, sample_fps 10, num_frames 40, 1 locations'
@@ -163,7 +152,8 @@ def test_windows_are_ordered_and_written_as_they_are(tmp_path):
 
 
 def test_damaged_and_foreign_files_are_named_and_no_pickle_is_read(tmp_path):
-    path = save(tmp_path, stream()) / RAW_FILE
+    path = tmp_path / RAW_FILE
+    torch.save(stream(), path)
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match=RAW_FILE):
