@@ -56,19 +56,15 @@ def test_clock_times_are_the_double_nearest_to_what_stands_there(hours, minutes,
 
 
 def test_only_positive_numbers_are_durations():
-    assert parse_positive('2.5') == 2.5
-    assert [parse_positive(value) for value in (0, '-1', None)] == [None] * 3
+    values = ('2.5', 0, '-1', None)
+    assert [parse_positive(value) for value in values] == [2.5, None, None, None]
 
 
 def test_file_names_are_taken_out_of_paths_and_urls():
     assert media_name('file:///C:/My%20clips/a.mp4') == 'a.mp4'
     assert media_name('clips\\b%20c.mp4') == 'b%20c.mp4'
-    for name, stem in {
-        '/x/a.b.MP4': 'a.b',
-        'v_a.b_c1.5': 'v_a.b_c1.5',
-        '.mp4': '.mp4',
-    }.items():
-        assert video_id(name) == stem
+    names = ('/x/a.b.MP4', 'v_a.b_c1.5', '.mp4')
+    assert [video_id(name) for name in names] == ['a.b', 'v_a.b_c1.5', '.mp4']
 
 
 def test_text_is_utf8_or_utf16(source):
@@ -179,15 +175,14 @@ def test_durations_from_every_place(tmp_path, write, repo_root):
         'd.json': '{"database": {"four": {"duration": 4, "fps": 10}}}',
     }
     write(files)
-    paths = [tmp_path / name for name in files]
-    facts = read_video_facts([*paths, repo_root / 'tests' / 'data'])
+    paths = [*(tmp_path / name for name in files), repo_root / 'tests' / 'data']
+    facts = read_video_facts(paths)
     assert facts['one'] == {'duration': 61.762}
     assert facts['two'] == {'duration': 2.0, 'fps': 25.0}
     assert facts['three']['duration'] == 3.5
     assert facts['four'] == {'duration': 4.0, 'fps': 10.0}
     # A real video file of the tests.
-    assert facts['index_brightness']['duration'] > 0
-    assert facts['index_brightness']['fps'] > 0
+    assert min(facts['index_brightness'].values()) > 0
 
 
 def test_places_without_durations_are_named(tmp_path, write):

@@ -64,9 +64,6 @@ def test_thumos14_text_files(convert, data):
     ]
     done = convert('thumos14/Diving_val.txt', durations='durations.txt')
     assert done.videos['video_validation_0000161']['duration'] == 61.762
-
-
-def test_a_line_of_thumos14_that_is_none_is_counted(convert):
     done = convert({'Diving_val.txt': 'video_validation_0000161  1 2\nrubbish\n'})
     ((reason, (place,)),) = done.result.dropped.items()
     assert reason == 'line is not "VIDEO START END"'

@@ -10,17 +10,13 @@ import pytest
 from mmtal_mts.datasets.converters import CONVERTERS, SourceFile, convert_annotations
 from mmtal_mts.utils import UserError
 
-CHARADES = dict(
-    YSKX3=[
-        (12.1, 18.0, 'Putting clothes somewhere'),
-        (5.4, 14.1, 'Holding some clothes'),
-    ]
-)
+PUTTING, HOLDING = 'Putting clothes somewhere', 'Holding some clothes'
+CHARADES = {'YSKX3': [(12.1, 18.0, PUTTING), (5.4, 14.1, HOLDING)]}
 # Frames count from one, and the last one is included.
-KTH = dict(
-    person01_boxing_d1=[(0.0, 95 / 25, 'boxing'), (95 / 25, 185 / 25, 'boxing')],
-    person13_handclapping_d3=[],
-)
+KTH = {
+    'person01_boxing_d1': [(0.0, 95 / 25, 'boxing'), (95 / 25, 185 / 25, 'boxing')],
+    'person13_handclapping_d3': [],
+}
 # In frames as well, from zero.
 UT_SEQUENCES = [(762 / 30, 841 / 30, 'punch'), (1408 / 30, 1562 / 30, 'handshake')]
 UT = ({'seq1': UT_SEQUENCES}, {'no label': 1}, {})
@@ -29,7 +25,12 @@ ELAN_UNTIMED = {
     'refers to another annotation, has no time': 1,
 }
 ELAN_EMPTY = {'empty value (see --label-field tier)': 1}
+# Time goes on through the files of an observation; exactly, in decimals.
 BORIS = {
+    'first': [(1.8, 8.125, 'run'), (2.0, 9.25, 'run')],
+    'second': [(47.805, 73.53, 'run')],
+}
+BORIS_DROPPED = {
     'point event, has no duration': 1,
     'begins and ends in different videos': 1,
     'starts, but does not stop': 1,
@@ -49,12 +50,7 @@ SAMPLES = [
         {},
         {'clip': {'subset': 'validation', 'duration': 30, 'fps': 25}},
     ),
-    (
-        ('table/no_names.txt', 'csv', {}),
-        {'a': [(1, 1, 'jump'), (3, 4.5, 'turn')]},
-        {},
-        {},
-    ),
+    (('table/no_names.txt', 'csv', {}), {'a': [(1, 1, 'x'), (3, 4.5, 'y')]}, {}, {}),
     (
         ('gtad/gt.csv', 'gtad-csv', {'classes': 'classes.txt'}),
         # Positions in the list, not the numbers in it.
@@ -94,11 +90,11 @@ SAMPLES = [
             {},
             {'P01_11': {'subset': 'validation', 'duration': 700.5}},
         )
-        for field, label in [
-            (None, 'take'),
-            ('noun', 'plate'),
-            ('action', 'take plate'),
-        ]
+        for field, label in {
+            None: 'take',
+            'noun': 'plate',
+            'action': 'take plate',
+        }.items()
     ),
     (('kth/00sequences.txt', 'kth', {}), KTH, {}, {}),
     (('kth/FramesOfIntrest.csv', 'kth', {}), KTH, {}, {}),
@@ -133,8 +129,8 @@ SAMPLES = [
         {
             'a b': [
                 (268.022, 272.69913, 'jump'),
-                (280.0, 281.5, 'jump'),
-                (280.0, 281.5, 'turn'),
+                (280, 281.5, 'jump'),
+                (280, 281.5, 'turn'),
             ]
         },
         {
@@ -146,21 +142,14 @@ SAMPLES = [
     ),
     (
         ('project.boris', 'boris', {}),
-        # Time goes on through the files of an observation; exactly, in decimals.
-        {
-            'first': [(1.8, 8.125, 'run'), (2.0, 9.25, 'run')],
-            'second': [(47.805, 73.53, 'run')],
-        },
-        {**BORIS, 'observation without a video': 1},
+        BORIS,
+        {**BORIS_DROPPED, 'observation without a video': 1},
         {'second': {'duration': 359.96, 'fps': 25.0, 'file': 'second.mp4'}},
     ),
     (
         ('project.boris', 'boris', {'select': ['morning']}),
-        {
-            'first': [(1.8, 8.125, 'run'), (2.0, 9.25, 'run')],
-            'second': [(47.805, 73.53, 'run')],
-        },
-        {**BORIS, 'event of an observation not selected': 2},
+        BORIS,
+        {**BORIS_DROPPED, 'event of an observation not selected': 2},
         {},
     ),
     (
