@@ -14,16 +14,12 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ..datasets.sources import (
-    VIDEO_EXTENSIONS,
-    ExtractionRecord,
-    SourceFinder,
-    read_record,
-)
-from ..datasets.stored import CHANNELS, count_images, open_array
+from ..datasets.sources import VIDEO_EXTENSIONS, SourceFinder, read_record
+from ..datasets.stored import count_images, open_array
 from ..datasets.video import VideoReader, VideoReadError
 from ..datasets.windows import cut_video
 from ..models.task_modules import SegmentAssigner, SegmentPointGenerator
+from ..structures import timebase
 from ..structures.annotations import (
     Finding,
     VideoAnnotation,
@@ -31,13 +27,6 @@ from ..structures.annotations import (
     class_names,
     parse_entry,
     select_subsets,
-)
-from ..structures.timebase import (
-    frames_to_seconds,
-    length_tolerance_s,
-    mean_rate,
-    num_sampled_frames,
-    seconds_to_frames,
 )
 from ..utils.errors import UserError
 from .annotation_report import CheckReport
@@ -87,11 +76,11 @@ class WindowSettings:
         """
         rate, count = self.sample_fps, self.frames_per_video
         if count is not None:
-            rate = mean_rate(count, video.duration)
+            rate = timebase.mean_rate(count, video.duration)
         else:
-            count = num_sampled_frames(rate, duration_s=video.duration)
+            count = timebase.num_sampled_frames(rate, duration_s=video.duration)
         actions = replace(video.actions, labels=np.arange(len(video.actions)))
-        ends_f = np.clip(seconds_to_frames(actions.segments, rate), 0, count)
+        ends_f = np.clip(timebase.seconds_to_frames(actions.segments, rate), 0, count)
         facts = dict(num_sampled_frames=count, sample_fps=rate)
         names = 'clip_len', 'stride', 'one_based_window'
         items, _ = cut_video(facts, actions, **{n: getattr(self, n) for n in names})
@@ -220,12 +209,12 @@ def _check_frames(video: VideoAnnotation, items: Iterable[Any]) -> Iterator[Find
         text = f'{video.video_id}: "segment(frames)" must be two numbers'
         yield Finding('malformed', text, video.video_id)
         return
-    off_f = given_f - seconds_to_frames(seconds_s, video.fps)
+    off_f = given_f - timebase.seconds_to_frames(seconds_s, video.fps)
     # Counting from 1 moves all frames alike.
     wrong = np.abs(off_f).max(axis=1) > _FRAME_TOLERANCE
     if wrong.any():
         worst = off_f.flat[np.abs(off_f).argmax()]
-        off_s = frames_to_seconds(abs(worst), video.fps)
+        off_s = timebase.frames_to_seconds(abs(worst), video.fps)
         rate = np.median(given_f[wrong, 1] / seconds_s[wrong, 1])
         text = (
             f'{video.video_id}: {wrong.sum()} of {len(wrong)} actions up to '
@@ -242,7 +231,7 @@ def _check_tables(report: CheckReport) -> Iterator[Finding]:
     again = actions.duplicated(['video_id', 'times', 'label'])
     length, by_length = actions.length_f, ('subset', actions.length_f)
     for kind, chosen, text, group, weight in (
-        ('duplicate', again, '{text}', 'label', 0),
+        ('duplicate', again, '{text}', 'label', 0.0),
         ('too-short', length < _MIN_FRAMES, _SHORT, '', -length),
         ('uncovered', problem == 'uncovered', _LONG, *by_length),
         ('no-location', problem == 'no-location', _LONG, *by_length),
@@ -273,7 +262,7 @@ def _check_sources(
     """Opens the sources of every annotated video and compares length and rate."""
     counts: dict[str, list[tuple[str, int]]] = defaultdict(list)
     for folder in folders:
-        record, kind, unused = _sources_in(folder)
+        kind, unused, record = _sources_in(folder)
         finder = SourceFinder(folder, kind)
         for video in videos:
             name = video.video_id
@@ -284,27 +273,21 @@ def _check_sources(
                 continue
             unused.pop(os.path.realpath(path), None)
             try:
-                count, fps, length_s = _measure(path, kind, record)
+                count, fps, length_s = _measure(path, kind, video, windows, record)
             except VideoReadError as error:
                 yield Finding('unreadable-video', str(error), name)
                 continue
             if kind != 'video':
                 counts[name].append((path, count))
-                if record is None and kind == 'frames':
-                    fps = video.fps
-                elif record is None and windows.frames_per_video is None:
-                    fps = windows.sample_fps
-                length_s = fps and frames_to_seconds(count, fps)
             elif video.fps and abs(video.fps - fps) > _RATE_TOLERANCE * fps:
                 text = f'{path}: {fps:g} fps, "fps" is {video.fps:g}'
                 yield Finding('fps-mismatch', text, name)
-            if length_s is not None and video.duration is not None:
-                if abs(length_s - video.duration) > length_tolerance_s(video.duration):
-                    text = (
-                        f'{path}: {count} frames at {fps:g} fps = {length_s:.2f} s, '
-                        f'"duration" is {video.duration:g} s'
-                    )
-                    yield Finding('duration-mismatch', text, name)
+            duration = video.duration if length_s is not None else None
+            tolerance_s = timebase.length_tolerance_s(duration or 0.0)
+            if duration is not None and abs(length_s - duration) > tolerance_s:
+                text = f'{path}: {count} frames at {fps:g} fps = {length_s:.2f} s'
+                text += f', "duration" is {duration:g} s'
+                yield Finding('duration-mismatch', text, name)
             if record and record.num_frames not in (None, count):
                 text = f'but it was extracted to {record.num_frames}'
                 yield Finding('frame-count', f'{path}: {count} frames, {text}', name)
@@ -316,41 +299,44 @@ def _check_sources(
             yield Finding('stream-mismatch', text, name)
 
 
-def _sources_in(folder: str) -> tuple[ExtractionRecord | None, str, dict[str, Path]]:
-    """Returns record and source type of a folder, and its sources by their path."""
+def _sources_in(folder: str) -> tuple[str, dict[str, Path], Any]:
+    """Returns the type of the sources in a folder, them by real path, the record."""
     if not os.path.isdir(folder):
         raise UserError(f'{folder}: no such folder (--videos)')
+    found: dict[str, dict[str, Path]] = {'video': {}, 'npy': {}, 'frames': {}}
+    for path in sorted(Path(folder).iterdir()):
+        suffix = path.suffix.lower()
+        kind = 'frames' if path.is_dir() else 'npy' if suffix == '.npy' else 'video'
+        is_source = kind != 'video' or suffix in VIDEO_EXTENSIONS
+        if is_source and not path.name.startswith('.'):
+            found[kind][os.path.realpath(path)] = path
     record = read_record(folder)
-    paths = [p for p in sorted(Path(folder).iterdir()) if not p.name.startswith('.')]
-    by_kind = {
-        'video': [p for p in paths if p.suffix.lower() in VIDEO_EXTENSIONS],
-        'npy': [p for p in paths if p.suffix.lower() == '.npy'],
-        'frames': [p for p in paths if p.is_dir()],
-    }
-    kind = record.layout if record else next(filter(by_kind.get, by_kind), None)
+    kind = record.layout if record else next(filter(found.get, found), None)
     if kind is None:
         raise UserError(
             f'{folder}: holds no video files, no .npy arrays and no folders of images '
             '(--videos)'
         )
-    return record, kind, {os.path.realpath(path): path for path in by_kind[kind]}
+    return kind, found[kind], record
 
 
 def _measure(
-    path: str, kind: str, record: ExtractionRecord | None
+    path: str, kind: str, video: VideoAnnotation, windows: WindowSettings, record: Any
 ) -> tuple[int, float | None, float | None]:
-    """Number of frames, their rate and seconds as far as the source tells them."""
+    """Number of frames, their rate and seconds as far as they are known."""
     if kind == 'video':
         reader = VideoReader(path)
         return reader.num_frames, reader.fps, reader.duration_s
-    fps = record and record.fps
+    fps = windows.sample_fps if windows.frames_per_video is None else None
     if kind == 'frames':
-        return count_images(path), fps, None
-    # Without a record it is either modality; the error of the first is reported.
-    problem = None
-    for modality in CHANNELS if record is None else [record.modality]:
+        count, fps = count_images(path), video.fps
+    else:
         try:
-            return len(open_array(path, modality)), fps, None
-        except VideoReadError as error:
-            problem = problem or error
-    raise problem
+            count = len(open_array(path, record.modality if record else 'RGB'))
+        except VideoReadError:
+            # Without a record it is either modality.
+            if record is not None:
+                raise
+            count = len(open_array(path, 'Flow'))
+    fps = record.fps if record else fps
+    return count, fps, fps and timebase.frames_to_seconds(count, fps)

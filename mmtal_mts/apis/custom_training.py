@@ -197,7 +197,7 @@ def _write_reports(data: EvaluationData, video_dir: str, out_dir: Path) -> list[
     return pages
 
 
-def _measure_videos(database: dict[str, dict[str, Any]], video_dir: str) -> None:
+def _measure_videos(database: dict[str, dict], video_dir: str) -> None:
     """Sets "file" (in the folder), "duration" and "fps" of each entry by its video."""
     if not os.path.isdir(video_dir):
         raise UserError(f'{video_dir}: no such folder of videos')
@@ -224,9 +224,7 @@ def _measure_videos(database: dict[str, dict[str, Any]], video_dir: str) -> None
         )
 
 
-def _assign_subsets(
-    database: dict[str, dict[str, Any]], fraction: float, seed: int
-) -> None:
+def _assign_subsets(database: dict[str, dict], fraction: float, seed: int) -> None:
     """Sets the "subset" of each entry, so that each class stays in training.
 
     Videos with a class that validation lacks are held out first; the rest is drawn by
@@ -298,10 +296,8 @@ def _plan(
     short_f, longest_f = seconds_to_frames(short, fps), seconds_to_frames(longest, fps)
     why_fps = f'a short action ({short:.2f} s) has {short_f:.0f} frames'
     if fps < wanted:
-        why_fps = (
-            f'the longest action ({longest:.0f} s) has {longest_f:.0f} frames and fits '
-            f'into a window of {largest}'
-        )
+        why_fps = f'the longest action ({longest:.0f} s) has {longest_f:.0f} frames '
+        why_fps += f'and fits into a window of {largest}'
 
     # Longer than the longest video is nothing but padding.
     needed_s = min(max(1.5 * long, 1.05 * longest), max(v.duration for v in videos))
@@ -382,28 +378,21 @@ def _build_config(
     cfg = load_config(find_config(TINY_MODEL).parents[1] / '_base_/custom_training.py')
     cfg.merge_from_dict(taken)
     crop = stt['crop_size']
-    steps = dict(
-        LoadClip=dict(scale=(round(crop * 1.125),) * 2),
-        RandomCrop=dict(size=crop),
-        CenterCrop=dict(crop_size=crop),
-    )
+    steps = {'RandomCrop': dict(size=crop), 'CenterCrop': dict(crop_size=crop)}
+    steps['LoadClip'] = dict(scale=(round(crop * 1.125),) * 2)
+    dataset.update(sample_fps=windows.sample_fps, clip_len=windows.clip_len)
     for loader, stride in (
         (cfg.train_dataloader, windows.stride),
         (cfg.val_dataloader, windows.clip_len // 2),
     ):
         loader.update(batch_size=plan.batch_size, num_workers=workers)
         loader.persistent_workers = workers > 0
-        loader.dataset.update(
-            dataset,
-            sample_fps=windows.sample_fps,
-            clip_len=windows.clip_len,
-            window_stride=stride,
-            pipeline=[
-                dict(step, **steps.get(step.type, {}))
-                for step in loader.dataset.pipeline
-                if plan.mirror or step.type != 'FlipClip'
-            ],
-        )
+        pipeline = [
+            dict(step, **steps.get(step.type, {}))
+            for step in loader.dataset.pipeline
+            if plan.mirror or step.type != 'FlipClip'
+        ]
+        loader.dataset.update(dataset, window_stride=stride, pipeline=pipeline)
     cfg.val_evaluator.ann_file = dataset['ann_file']
     cfg.test_dataloader, cfg.test_evaluator = cfg.val_dataloader, cfg.val_evaluator
     cfg.train_cfg.update(max_epochs=epochs, val_interval=max(epochs // 3, 1))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -67,12 +67,10 @@ class Annotations:
     Attributes:
         classes: Class names in label order.
         videos: Videos by id, in the order of the file.
-        problems: What was clamped, dropped or kept, one line each.
     """
 
     classes: tuple[str, ...]
     videos: dict[str, VideoAnnotation]
-    problems: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -136,7 +134,7 @@ def load_annotations(
         on_invalid: 'error', 'clamp', 'drop' or 'keep', see the table.
 
     Returns:
-        Classes, videos, and a line for everything that was invalid.
+        Classes and videos. What was invalid is logged.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -187,7 +185,7 @@ def load_annotations(
             logger='current',
             level=logging.WARNING,
         )
-    return Annotations(names, videos, repairs)
+    return Annotations(names, videos)
 
 
 def read_native(path: str) -> tuple[dict[str, Any], list[str]]:
@@ -303,20 +301,20 @@ def parse_entry(
             '"annotations" must be a list ([] for a video without actions), got '
             f'{entry.get("annotations")!r}'
         )
-    subset, file = entry.get('subset'), entry.get('file')
-    if not (subset is None or isinstance(subset, str)):
-        add(f'"subset" must be a name, got {subset!r}')
-        subset = None
-    if not (file is None or (isinstance(file, str) and file)):
-        add(f'"file" must be a name, got {file!r}')
-        file = None
-    numbers = {}
-    for key in ('duration', 'fps'):
-        value = _to_number(entry.get(key))
-        numbers[key] = value if value and 0 < value < math.inf else None
-        if entry.get(key) is not None and numbers[key] is None:
-            add(f'"{key}" must be a positive number, got {entry[key]!r}')
-    usable, times, limit = {}, [], numbers['duration'] or math.inf
+    facts = {key: entry.get(key) for key in ('subset', 'duration', 'fps', 'file')}
+    for key, value in facts.items():
+        if key in ('duration', 'fps'):
+            number, what = _to_number(value) or 0.0, 'positive number'
+            facts[key] = number if 0 < number < math.inf else None
+        else:
+            is_name, what = (
+                isinstance(value, str) and (value or key == 'subset'),
+                'name',
+            )
+            facts[key] = value if is_name else None
+        if value is not None and facts[key] is None:
+            add(f'"{key}" must be a {what}, got {value!r}')
+    usable, times, limit = {}, [], facts['duration'] or math.inf
     for index, item in enumerate(items or ()):
         found = partial(add, index=index)
         segment = _parse_action(item, label_of, limit, on_invalid, found)
@@ -324,7 +322,7 @@ def parse_entry(
             usable[index] = item
             times.append(segment)
     actions = Segments(times, [label_of[item['label']] for item in usable.values()])
-    facts = dict(subset=subset or '', file=file, **numbers)
+    facts['subset'] = facts['subset'] or ''
     return VideoAnnotation(video_id, **facts, actions=actions), usable, findings
 
 
