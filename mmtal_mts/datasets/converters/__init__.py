@@ -2,12 +2,7 @@
 
 # Importing a module of formats registers them.
 from . import json_formats, tables, tool_formats  # noqa: F401
-from .convert import (
-    CONVERTERS,
-    Converter,
-    convert_annotations,
-    describe_conversion,
-)
+from .convert import CONVERTERS, Converter, convert_annotations, describe_conversion
 from .facts import read_class_names
 from .source_file import SourceFile
 

@@ -6,7 +6,7 @@ What others call a column stands beside our name for it in a dict per format.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ...utils.errors import UserError
@@ -31,7 +31,7 @@ _GTAD = dict(video='video-name', start='t-init', end='t-end', label='label-idx')
 _GTAD |= dict(duration='video-duration', fps='frame-rate')
 _EPIC = dict(video='video_id', start='start_timestamp', end='stop_timestamp')
 _EPIC |= dict(label='verb')
-_UT = ('sequence', 'class', 'start_frame', 'end_frame')
+_UT = dict(video='sequence', label='class', start='start_frame', end='end_frame')
 _UT_SHEET = ['sequence #', 'Activity Class ID', 'Starting Frame #', 'Ending Frame #']
 # In the order of the authors' numbers.
 _UT_CLASSES = ('handshake', 'hug', 'kick', 'point', 'punch', 'push')
@@ -45,47 +45,44 @@ def _has_columns(source: SourceFile, columns: Iterable[str]) -> bool:
     return source.suffix == '.csv' and set(columns) <= set(source.columns)
 
 
+def _rows(source: SourceFile, columns: Mapping[str, str]) -> list[Row]:
+    """Reads a table by our names of its columns, which stand beside its own."""
+    wanted = [columns.get(key, key) for key in _NEEDED]
+    missing = [name for name in wanted if name not in source.columns]
+    if missing:
+        raise source.error(
+            f'no column {", ".join(missing)}; the first row must name '
+            f'{", ".join(wanted)}, got {", ".join(source.columns)}'
+        )
+    return [
+        (where, {**row, **{key: row.get(name) for key, name in columns.items()}})
+        for where, row in source.rows()
+    ]
+
+
 def _add_rows(
-    source: SourceFile,
+    rows: Iterable[Row],
     result: Conversion,
-    columns: Mapping[str, str],
-    rows: Sequence[Row] | None = None,
-    label: Callable[[Mapping[str, str]], Any] | None = None,
     frames: Sequence[str] = (),
     facts: Mapping[str, Mapping[str, Any]] | None = None,
     **known: Any,
 ) -> None:
-    """Adds an action per row, by our names of the columns.
+    """Adds an action per row.
 
-    ``rows`` are given if the names are not in the first one, ``label`` makes the label
-    of a row. ``frames`` are columns of start and end in frames besides the seconds,
-    which are kept for the checker. ``facts`` by video and ``known`` add to the columns.
+    ``frames`` are columns of start and end in frames besides the seconds, which are
+    kept for the checker. ``facts`` by video and ``known`` add to the columns.
     """
-    if rows is None:
-        wanted = [columns.get(key, key) for key in _NEEDED]
-        missing = [name for name in wanted if name not in source.columns]
-        if missing:
-            raise source.error(
-                f'no column {", ".join(missing)}; the first row must name '
-                f'{", ".join(wanted)}, got {", ".join(source.columns)}'
-            )
-    for where, row in source.rows() if rows is None else rows:
-        given = {key: row[name] for key, name in columns.items() if name in row}
-        video = given['video']
+    for where, row in rows:
+        video = row['video']
         if not video:
             result.drop('no video', where)
             continue
-        if video.lower().endswith(VIDEO_EXTENSIONS):
-            given['file'] = video
-        result.add_video(video, **{**known, **(facts or {}).get(video, {}), **given})
+        row['file'] = video if video.lower().endswith(VIDEO_EXTENSIONS) else None
+        result.add_video(video, **{**known, **(facts or {}).get(video, {}), **row})
         times_f = [parse_seconds(row.get(name)) for name in frames]
-        result.add_action(
-            video,
-            (given['start'], given['end']),
-            label(row) if label else given['label'],
-            where,
-            times_f if times_f and None not in times_f else None,
-        )
+        kept = times_f if times_f and None not in times_f else None
+        segment = (row['start'], row['end'])
+        result.add_action(video, segment, row['label'], where, kept)
 
 
 @Converter(
@@ -98,7 +95,7 @@ def _read_afsd(source: SourceFile, result: Conversion) -> None:
     The columns in frames are derived from the seconds, wrongly for some videos.
     """
     facts = facts_beside(source, f'{source.name.split("_")[0]}_video_info.csv', result)
-    _add_rows(source, result, _AFSD, facts=facts, frames=_AFSD_COLUMNS[-2:])
+    _add_rows(_rows(source, _AFSD), result, _AFSD_COLUMNS[-2:], facts)
 
 
 def _is_headless(columns: Sequence[str]) -> bool:
@@ -117,10 +114,9 @@ def _is_table(source: SourceFile) -> bool:
 def _read_table(source: SourceFile, result: Conversion) -> None:
     """Table with the columns video,start,end,label (seconds or h:mm:ss)."""
     if _is_headless(source.columns):
-        columns = {name: name for name in _NEEDED}
-        _add_rows(source, result, columns, rows=source.rows(names=_NEEDED))
+        _add_rows(source.rows(names=_NEEDED), result)
     else:
-        _add_rows(source, result, find_columns(source.columns, _ALIASES))
+        _add_rows(_rows(source, find_columns(source.columns, _ALIASES)), result)
 
 
 @Converter(
@@ -132,13 +128,10 @@ def _read_gtad(source: SourceFile, result: Conversion) -> None:
     if result.classes is None:
         raise source.error('the classes are numbers; name them with --classes FILE')
     names = {-1: AMBIGUOUS, **dict(enumerate(result.classes.values()))}
-    _add_rows(
-        source,
-        result,
-        _GTAD,
-        label=lambda row: names.get(parse_seconds(row['label-idx'])),
-        frames=('f-init', 'f-end'),
-    )
+    rows = _rows(source, _GTAD)
+    for _, row in rows:
+        row['label'] = names.get(parse_seconds(row['label']))
+    _add_rows(rows, result, ('f-init', 'f-end'))
 
 
 def _is_ut_sheet(source: SourceFile) -> bool:
@@ -148,27 +141,28 @@ def _is_ut_sheet(source: SourceFile) -> bool:
 
 @Converter(
     'ut-interaction',
-    lambda source: _has_columns(source, _UT) or _is_ut_sheet(source),
+    lambda source: _has_columns(source, _UT.values()) or _is_ut_sheet(source),
     {'fps': ()},
 )
 def _read_ut_interaction(source: SourceFile, result: Conversion) -> None:
     """UT-Interaction labels, sheets saved as CSV or a table (needs --fps)."""
     if result.fps is None:
         raise source.error('the times are frames; give their rate with --fps')
-    # Frames count from 0; classes are numbers in a sheet of the authors.
-    rows, names = [], dict(enumerate(_UT_CLASSES))
     if _is_ut_sheet(source):
-        for where, row in source.table(1)[1:]:
-            video, number, *frames = (*row, '', '', '')[:4]
-            rows.append((where, video, names.get(parse_seconds(number)), frames))
+        # Its classes are numbers.
+        names = dict(enumerate(_UT_CLASSES))
+        rows = [
+            (where, dict(zip(_UT, row, strict=False)))
+            for where, row in source.table(1)[1:]
+        ]
+        for _, row in rows:
+            row['label'] = names.get(parse_seconds(row['label']))
     else:
-        for where, row in source.rows():
-            video, label, *frames = (row[name] for name in _UT)
-            rows.append((where, video, label, frames))
-    for where, video, label, frames in rows:
-        result.add_video(video, fps=result.fps)
-        segment = [parse_frame(frame, result.fps) for frame in frames]
-        result.add_action(video, segment, label, where)
+        rows = _rows(source, _UT)
+    for _, row in rows:
+        # They count from 0.
+        row |= {key: parse_frame(row[key], result.fps) for key in ('start', 'end')}
+    _add_rows(rows, result, fps=result.fps)
 
 
 def charades_classes(source: SourceFile, result: Conversion) -> dict[str, str]:
@@ -226,11 +220,11 @@ def _read_epic_kitchens(source: SourceFile, result: Conversion) -> None:
             # All of them, so that training and validation files agree.
             result.classes = result.classes or names[part]
 
-    def label(row: Mapping[str, str]) -> str:
-        return ' '.join(of.get(row[f'{p}_class'], row[p]) for p, of in names.items())
-
-    subset = source.stem.rsplit('_', 1)[-1]
-    _add_rows(source, result, _EPIC, label=label, facts=facts, subset=subset)
+    rows = _rows(source, _EPIC)
+    for _, row in rows:
+        labels = (of.get(row[f'{p}_class'], row[p]) for p, of in names.items())
+        row['label'] = ' '.join(labels)
+    _add_rows(rows, result, facts=facts, subset=source.stem.rsplit('_', 1)[-1])
 
 
 @Converter(

@@ -46,14 +46,14 @@ def _read_elan(source: SourceFile, result: Conversion) -> None:
         raise source.error(f'TIME_UNITS={units!r} is not supported')
     video, file, origin_ms = _elan_media(source)
     result.add_video(video, file=file)
-    tiers = {tier.get('TIER_ID', ''): tier for tier in root.iter('TIER')}
-    chosen = result.selected(source, 'tier', tiers)
+    tiers = [(tier.get('TIER_ID', ''), tier) for tier in root.iter('TIER')]
+    chosen = result.selected(source, 'tier', dict(tiers))
     slots = {
         slot.get('TIME_SLOT_ID'): parse_frame(slot.get('TIME_VALUE'), 1000, -origin_ms)
         for slot in root.iter('TIME_SLOT')
     }
     field = result.label_field or 'value'
-    for name, tier in tiers.items():
+    for name, tier in tiers:
         for annotation in tier.iter('ANNOTATION'):
             content = annotation[0] if len(annotation) else annotation
             where = f'{source}: tier {name}: {content.get("ANNOTATION_ID")}'
