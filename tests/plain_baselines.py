@@ -29,16 +29,15 @@ from mmtal_mts.structures import Segments
 def pool_segment_by_segment(features: Tensor, segments: Tensor) -> Tensor:
     """Boundary pooling by a slice and a maximum for every region."""
     length = features.shape[2]
+    halves = features.chunk(2, dim=1)
     clips = []
-    for halves, regions in zip(features, segments.tolist(), strict=True):
+    for clip, regions in enumerate(segments.tolist()):
         columns = []
         for region in regions:
             parts = []
-            for half, bounds in zip(
-                halves.chunk(2), (region[:2], region[2:]), strict=True
-            ):
+            for half, bounds in zip(halves, (region[:2], region[2:]), strict=True):
                 first, last = (min(max(int(b), 0), length - 1) for b in bounds)
-                stretch = half[:, first : max(first, last) + 1]
+                stretch = half[clip, :, first : max(first, last) + 1]
                 parts.append(stretch.max(dim=1).values)
             columns.append(torch.cat(parts))
         clips.append(torch.stack(columns, dim=1))
