@@ -170,9 +170,8 @@ def _register_with_torch() -> None:
     name = 'mmtal_mts::boundary_max_pooling'
 
     def shapes(features: Tensor, segments: Tensor) -> tuple[Tensor, Tensor]:
-        shape = (features.shape[0], features.shape[1], segments.shape[1])
-        values = features.new_empty(shape)
-        return values, features.new_empty(shape, dtype=torch.int32)
+        values = features.new_empty(*features.shape[:2], segments.shape[1])
+        return values, torch.empty_like(values, dtype=torch.int32)
 
     def save(ctx, inputs, output) -> None:
         ctx.save_for_backward(output[1])

@@ -32,13 +32,13 @@ def _load() -> str | None:
         warnings.warn(f'{problem}. Until then torch is used.', stacklevel=2)
         return problem
     missing = [name for name in _OPERATORS if not hasattr(torch.ops.mmtal_mts, name)]
-    return missing and (
-        f'{_MODULE} was built from another source, without {missing}. Build it again: '
-        f'{_BUILD}'
-    )
+    if missing:
+        built = f'{_MODULE} was built from another source, without {missing}'
+        return f'{built}. Build it again: {_BUILD}'
+    return None
 
 
-_PROBLEM = _load() or None
+_PROBLEM = _load()
 _DEVICES = [
     key.lower()
     for key in ('CPU', 'CUDA')

@@ -77,7 +77,24 @@ def soft_nms_1d(
         if not fits:
             raise ValueError(f'soft_nms_1d: {setting}')
     segments, scores = np.asarray(segments), np.asarray(scores)
-    boxes, values = _checked(segments, scores)
+    boxes, values = (x.astype(np.float64) for x in (segments, scores))
+    if values.ndim != 1 or boxes.size != 2 * values.size:
+        raise ValueError(
+            'soft_nms_1d: expected segments (S, 2) and scores (S,), got '
+            f'{boxes.shape} and {values.shape}'
+        )
+    boxes = boxes.reshape(-1, 2)
+    for name, rows, fits in (
+        ('segment', boxes, np.isfinite(boxes).all(axis=1)),
+        ('score', values, np.isfinite(values) & (values >= 0)),
+    ):
+        if not fits.all():
+            bad = np.flatnonzero(~fits)
+            raise ValueError(
+                f'soft_nms_1d: {name} {bad[0]} is {rows[bad[0]].tolist()} ({bad.size} '
+                'in all are NaN, infinite, or scores below 0); remove them or look for '
+                'the step that made them'
+            )
     count = len(values)
     group = np.asarray([0] * count if groups is None else groups)
     if group.shape != (count,) or (count and group.dtype.kind not in 'iu'):
@@ -117,29 +134,6 @@ def _factor(
         return np.exp(tiou * tiou / -sigma)
     lowered = 1 - tiou if method == 'linear' else 0.0
     return np.where(tiou > iou_threshold, lowered, 1.0)
-
-
-def _checked(segments: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both inputs as float64, or a ValueError that says why not."""
-    boxes, values = (x.astype(np.float64) for x in (segments, scores))
-    if values.ndim != 1 or boxes.size != 2 * values.size:
-        raise ValueError(
-            'soft_nms_1d: expected segments (S, 2) and scores (S,), got '
-            f'{boxes.shape} and {values.shape}'
-        )
-    boxes = boxes.reshape(-1, 2)
-    for name, rows, fits in (
-        ('segment', boxes, np.isfinite(boxes).all(axis=1)),
-        ('score', values, np.isfinite(values) & (values >= 0)),
-    ):
-        if not fits.all():
-            bad = np.flatnonzero(~fits)
-            raise ValueError(
-                f'soft_nms_1d: {name} {bad[0]} is {rows[bad[0]].tolist()} ({bad.size} '
-                'in all are NaN, infinite, or scores below 0); remove them or look for '
-                'the step that made them'
-            )
-    return boxes, values
 
 
 def _suppress(
