@@ -33,8 +33,8 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / 'tests'))
 try:
     import plain_baselines as plain
-except ImportError:
-    sys.exit(f'error: {ROOT}/tests is not there. Remedy: use a clone of the repository')
+except ImportError as error:
+    sys.exit(f'error: {error}. Remedy: use a clone of the repository, which has tests/')
 
 AFSD = str(ROOT / 'configs/_base_/models/afsd_i3d_thumos14.py')
 TAL_MTS = str(ROOT / 'configs/_base_/models/tal-mts_i3d.py')
