@@ -110,9 +110,7 @@ def infer_videos(
             f'unknown format {", ".join(map(repr, unknown)) or "(none)"}; choose '
             f'from {", ".join(FORMATS)}'
         )
-    annotations = None
-    if ann_file is not None:
-        annotations = load_annotations(os.fspath(ann_file), on_invalid='clamp')
+    annotations = ann_file and load_annotations(os.fspath(ann_file), on_invalid='clamp')
     videos, out_dir = find_videos(inputs), Path(out_dir)
     chosen = [FORMATS[kind] for kind in FORMATS if kind in formats]
     files = {name: [out_dir / f'{name}{end}' for end, _ in chosen] for name in videos}
@@ -137,11 +135,9 @@ def infer_videos(
             # What the results depend on is written down when all of them are there.
             stamp = json.dumps(dict(video=_file_stamp(path), settings=settings))
             finished = out_dir / '.finished' / f'{name}.json'
-            if (
-                not overwrite
-                and all(file.is_file() for file in (finished, *files[name]))
-                and finished.read_text('utf-8', 'replace') == stamp
-            ):
+            is_whole = all(file.is_file() for file in (finished, *files[name]))
+            known = finished.read_text('utf-8', 'replace') if is_whole else None
+            if known == stamp and not overwrite:
                 report.skipped.append(name)
                 progress.end(f'{name}: finished before, skipped', 'dim')
                 continue
@@ -149,7 +145,7 @@ def infer_videos(
             began = time.perf_counter()
             try:
                 result = inferencer(path, video_id=name, report=progress.windows)
-                if annotations is not None:
+                if annotations:
                     result = result.with_ground_truth(annotations)
                 for (_, write), file in zip(chosen, files[name], strict=True):
                     progress.begin(file.name)
@@ -165,24 +161,23 @@ def infer_videos(
                 continue
             report.done.append(name)
             number, seconds = len(selection(result).detections), time.perf_counter()
-            text = (
+            lines = [
                 f'{name}: {number} action{"s" * (number != 1)} in '
                 f'{result.duration:.1f} s of video, took {seconds - began:.1f} s'
-            )
-            notes = [f'  {name}: {warning}' for warning in result.warnings]
-            progress.end('\n'.join([text, *notes]), 'yellow' if notes else '')
-    reports = dist.all_gather_object(report)
+            ]
+            lines += [f'  {name}: {warning}' for warning in result.warnings]
+            progress.end('\n'.join(lines), 'yellow' if result.warnings else '')
+    whole, found = BatchReport(), {}
+    for part in dist.all_gather_object(report):
+        whole.done += part.done
+        whole.skipped += part.skipped
+        whole.failed |= part.failed
     if rank == 0 and len(videos) > 1 and 'json' in formats:
-        classes, found = inferencer.classes, {}
         for path in (out_dir / f'{name}.json' for name in videos):
             if path.is_file():
-                found.update(load_detections(path, classes))
-        dump_detections(out_dir / f'{_ALL}.json', found, classes)
-    return BatchReport(
-        sorted(name for part in reports for name in part.done),
-        sorted(name for part in reports for name in part.skipped),
-        {path: why for part in reports for path, why in part.failed.items()},
-    )
+                found |= load_detections(path, inferencer.classes)
+        dump_detections(out_dir / f'{_ALL}.json', found, inferencer.classes)
+    return whole
 
 
 class VideoProgress(Progress):

@@ -79,30 +79,28 @@ def write_report(
 
 def _data(shown: VideoResult) -> dict[str, Any]:
     """Everything that the script of the page works on."""
-    found, truth = shown.detections, shown.ground_truth
-    tiou, labels = np.zeros(len(found)), {*found.labels.tolist()}
-    if truth is not None:
-        labels |= {*truth.labels.tolist()}
-        same = found.labels[:, None] == truth.labels
-        both = np.where(same, pairwise_tiou(found.segments, truth.segments), 0.0)
-        tiou = both.max(axis=1, initial=0.0)
+    found, truth = shown.detections, shown.ground_truth or Segments.empty()
+    same = found.labels[:, None] == truth.labels
+    tiou = np.where(same, pairwise_tiou(found.segments, truth.segments), 0.0)
+    hits = [np.flatnonzero(column >= MATCH_TIOU).tolist() for column in tiou.T]
     # Boundaries that look the same share a picture.
     times = np.round(found.segments, 1).tolist() if shown.path else [()] * len(found)
     wanted = list(dict.fromkeys(time for pair in times for time in pair))
     places = {time: i for i, time in enumerate(wanted[:_MAX_THUMBNAILS])}
     thumbs = [[places[t] for t in pair if {*pair} <= places.keys()] for pair in times]
     pictures = read_pictures(shown.path, places, _THUMBNAIL_HEIGHT) if places else {}
-    columns = dict(score=np.round(found.scores, 4), tiou=np.round(tiou, 3))
+    best = np.round(tiou.max(axis=1, initial=0.0), 3)
+    columns = dict(score=np.round(found.scores, 4), tiou=best, thumbs=thumbs)
     return dict(
         duration=round(shown.duration, 3),
         first_frame=round(shown.first_frame_s, 3),
         match=MATCH_TIOU,
         classes={
             label: dict(name=shown.classes[label], color=class_color(label))
-            for label in sorted(labels)
+            for label in sorted({*found.labels.tolist(), *truth.labels.tolist()})
         },
-        detections=_rows(found, thumbs=thumbs, **columns),
-        truth=None if truth is None else _rows(truth),
+        detections=_rows(found, **columns),
+        truth=None if shown.ground_truth is None else _rows(truth, found=hits),
         # '' where a damaged file has none.
         pictures=[_jpeg_url(pictures[t]) if t in pictures else '' for t in places],
     )

@@ -156,7 +156,7 @@ def test_tool_on_two_processes(tiny_model, repo_root, videos, tmp_path, child_en
         )
         for rank in '01'
     ]
-    first, second = (process.communicate(timeout=120)[0] for process in ranks)
+    first, second = (process.communicate(timeout=400)[0] for process in ranks)
     # Two videos are broken.
     assert [process.returncode for process in ranks] == [1, 1], first + second
     assert 'videos: 2 done, 2 failed' in first and 'videos:' not in second

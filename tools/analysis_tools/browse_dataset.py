@@ -104,13 +104,12 @@ def main() -> None:
     add('--num', type=int, default=8, help='how many, evenly spread')
     add('--indices', nargs='+', type=int, help='which windows, instead of --num')
     add('--seed', type=int, default=0, help='of the augmentations')
-    options = dict(nargs='+', action=CfgOptionsAction, default={}, metavar='KEY=VALUE')
+    options = dict(nargs='+', action=CfgOptionsAction, metavar='KEY=VALUE')
     add('--cfg-options', help='override settings of the config', **options)
     args = parser.parse_args()
     if args.num < 1:
         raise UserError(f'--num {args.num}: must be at least 1')
-    cfg = load_config(args.config)
-    cfg.merge_from_dict(args.cfg_options)
+    cfg = load_config(args.config, args.cfg_options)
     for path in browse(cfg, args.out, args.split, args.indices, args.num, args.seed):
         print(f'wrote {path}', flush=True)
 

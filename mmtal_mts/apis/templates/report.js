@@ -196,11 +196,7 @@ function drawSummary() {
   const shown = visible();
   const parts = [clock(duration), `${shown.length} of ${data.detections.length} detections`];
   if (data.truth) {
-    const met = truth.filter((t) => shown.some((d) => {
-      const both = Math.min(d.end, t.end) - Math.max(d.start, t.start);
-      const all = Math.max(d.end, t.end) - Math.min(d.start, t.start);
-      return d.label === t.label && both / all >= data.match;
-    })).length;
+    const met = truth.filter((t) => shown.some((d) => t.found.includes(d.rank))).length;
     parts.push(`${met} of ${truth.length} annotated actions found at tIoU ≥ ${data.match}`);
   }
   $('summary').textContent = parts.join(' · ');
