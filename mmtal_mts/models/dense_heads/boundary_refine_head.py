@@ -186,6 +186,16 @@ class BoundaryRefineHead(BaseModule):
         boundary = BoundaryFeatures(feature, on_loc, on_cls)
         return RefineOutputs(offsets, logits, quality.squeeze(2), boundary)
 
+    def boundary_features(
+        self, features: NeckFeatures, coarse: CoarseOutputs
+    ) -> BoundaryFeatures:
+        """The boundary features alone, at a fraction of the time of :meth:`forward`."""
+        return BoundaryFeatures(
+            self.frame_level(features),
+            self.loc_branch.level(coarse.loc_feats[0]),
+            self.cls_branch.level(coarse.cls_feats[0]),
+        )
+
     def loss(
         self,
         features: NeckFeatures,

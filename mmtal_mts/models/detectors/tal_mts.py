@@ -214,7 +214,8 @@ class TALMTS(BaseTALDetector):
             clips.append(frames[i].index_select(1, order))
             segments.append(torch.as_tensor(given[i]['segments']).float())
         features = self.extract_feat(torch.stack(clips))
-        boundary = self.refine_head(features, self.coarse_head(features)).boundary
+        coarse = self.coarse_head(features)
+        boundary = self.refine_head.boundary_features(features, coarse)
         with torch.autocast(frames.device.type, enabled=False):
             loss = self.refine_head.consistency_loss(boundary, torch.stack(segments))
         return loss * share
