@@ -30,19 +30,6 @@ def read(items, classes):
     )
 
 
-def edge_case(*more):
-    """The recorded case, its ground truth of the test subset, and its detections."""
-    case = json.loads((GOLDENS / 'd_eval_edge.json').read_text())
-    database, classes = case['gt']['database'], case['class_order']
-    videos = {k: v['annotations'] for k, v in database.items() if v['subset'] == 'test'}
-    # In order of appearance, as the original reads them.
-    labels = [item['label'] for items in videos.values() for item in items]
-    assert classes == list(dict.fromkeys(labels))
-    case['pred']['v1'] += [case[key]['extra_v1'] for key in more]
-    parts = (videos, case['pred'])
-    return case, *({k: read(v, classes) for k, v in part.items()} for part in parts)
-
-
 def by_the_book(truth, detections, num_classes, thresholds):
     """AP (M, K), and the segments (M, S) that detections find, by descending score."""
     results = [_by_the_book(truth, detections, num_classes, t) for t in thresholds]
@@ -81,24 +68,34 @@ def _by_the_book(truth, detections, num_classes, threshold):
 
 
 def test_edge_cases_equal_the_official_evaluation():
-    case, truth, detections = edge_case()
-    result = mean_average_precision(truth, detections, 3, case['tiou'])
+    case = json.loads((GOLDENS / 'd_eval_edge.json').read_text())
+    database, classes, thresholds = (
+        case['gt']['database'],
+        case['class_order'],
+        case['tiou'],
+    )
+    videos = {k: v['annotations'] for k, v in database.items() if v['subset'] == 'test'}
+    # In order of appearance, as the original reads them.
+    labels = [item['label'] for items in videos.values() for item in items]
+    assert classes == list(dict.fromkeys(labels))
+    truth = {name: read(items, classes) for name, items in videos.items()}
+    found = {name: read(items, classes) for name, items in case['pred'].items()}
+    result = mean_average_precision(truth, found, 3, thresholds)
     np.testing.assert_allclose(result.ap, case['ap_tiou_by_class'], atol=1e-12)
     np.testing.assert_allclose(result.mean_ap, case['mAP'], atol=1e-12)
     assert abs(result.average() - case['average_mAP']) < 1e-12
     # v3 is of another subset, v4 unknown; D is not a class of the subset.
     counts = dict(videos=2, segments=6, detections=9, unknown_video=2, unknown_class=1)
     assert result.counts == counts
-
-
-def test_a_reversed_detection_is_a_false_positive():
-    # The official evaluation divides 0 by 0 there and counts a match.
-    case, truth, detections = edge_case('quirk_reversed')
+    # With a reversed detection the official evaluation divides 0 by 0 and counts a
+    # match; here it is a false positive.
+    quirk = case['quirk_reversed']
+    found['v1'] = read([*case['pred']['v1'], quirk['extra_v1']], classes)
     with np.errstate(all='raise'):
-        ap = mean_average_precision(truth, detections, 3, case['tiou']).ap
-    slow, _ = by_the_book(truth, detections, 3, case['tiou'])
+        ap = mean_average_precision(truth, found, 3, thresholds).ap
+    slow, _ = by_the_book(truth, found, 3, thresholds)
     np.testing.assert_allclose(ap, slow, atol=1e-12)
-    assert (ap < np.array(case['quirk_reversed']['ap_tiou_by_class']))[:, 0].all()
+    assert (ap < np.array(quirk['ap_tiou_by_class']))[:, 0].all()
 
 
 def test_real_ground_truth_equals_the_slow_reference():
@@ -173,22 +170,26 @@ def test_ground_truth_as_detections_is_perfect():
 
 
 ONE = Segments([[0.0, 4.0]], [0])
+RIGHT, WRONG = [0.0, 4.0], [5.0, 9.0]
 
 
-def test_equal_scores_are_taken_in_the_given_order():
-    right, wrong = [0.0, 4.0], [5.0, 9.0]
-    for segments, expected in (([right, wrong], 1.0), ([wrong, right], 0.5)):
-        found = {'v': Segments(segments, [0, 0], [0.5, 0.5])}
-        result = mean_average_precision({'v': ONE}, found, 1, [0.5])
-        assert result.average() == expected
-
-
-def test_no_detection_is_zero_and_a_video_without_truth_holds_false_positives():
+@pytest.mark.parametrize(
+    ('found', 'average'),
+    [
+        ({}, 0.0),
+        # Equal scores are taken in the given order.
+        ({'v': Segments([RIGHT, WRONG], [0, 0], [0.5, 0.5])}, 1.0),
+        ({'v': Segments([WRONG, RIGHT], [0, 0], [0.5, 0.5])}, 0.5),
+        # A video without a segment holds false positives.
+        (
+            {k: Segments([RIGHT], [0], [x]) for k, x in (('v', 0.5), ('empty', 0.9))},
+            0.5,
+        ),
+    ],
+)
+def test_ties_and_what_is_not_there(found, average):
     truth = {'v': ONE, 'empty': Segments.empty()}
-    assert mean_average_precision(truth, {}, 1).average() == 0.0
-    scores = {'v': [0.5], 'empty': [0.9]}
-    found = {name: Segments([[0, 4]], [0], score) for name, score in scores.items()}
-    assert mean_average_precision(truth, found, 1).average() == 0.5
+    assert mean_average_precision(truth, found, 1).average() == average
 
 
 def test_bad_input_is_named():

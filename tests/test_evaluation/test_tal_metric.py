@@ -223,11 +223,8 @@ def test_the_windows_can_be_written_and_merged_again(build, tmp_path):
     broken = window('2', 64, 10.0, [], broken=True)
     metrics = evaluate(metric, [*reversed(windows()), broken])
     written, durations, classes = load_windows(path)
-    assert classes == CLASSES
-    merged = {
-        name: merge_windows([found], durations[name], TEST_CFG)
-        for name, found in written.items()
-    }
+    assert classes == CLASSES and durations == {'2': 10.0, 'v_1': 20.0}
+    merged = {k: merge_windows([v], durations[k], TEST_CFG) for k, v in written.items()}
     data = EvaluationData(classes, metric.ground_truth, merged, metric.tiou_thresholds)
     assert data.evaluate().average() == metrics['mAP']
 

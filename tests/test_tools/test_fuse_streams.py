@@ -14,14 +14,11 @@ from mmengine.config import Config
 from mmtal_mts.evaluation.metrics import RAW_FILE, RawOutputWriter, load_raw_outputs
 from mmtal_mts.utils import UserError
 
-HEAD = dict(
-    type='BoundaryRefineHead',
-    num_classes=1,
-    channels=32,
-    loss_cls=dict(type='SoftmaxFocalLoss'),
-    loss_loc=dict(type='SegmentSmoothL1Loss'),
-    loss_quality=dict(type='QualityBCELoss'),
+KINDS = dict(
+    cls='SoftmaxFocalLoss', loc='SegmentSmoothL1Loss', quality='QualityBCELoss'
 )
+HEAD = dict(type='BoundaryRefineHead', num_classes=1, channels=32)
+HEAD |= {f'loss_{name}': dict(type=kind) for name, kind in KINDS.items()}
 META = dict(classes=['action'], video_classes=['run', 'jump'])
 SCORES = dict(labels=[1], scores=[0.5])
 
