@@ -87,15 +87,14 @@ class WindowSettings:
         return ends_f[:, 1] - ends_f[:, 0], items
 
     @property
-    def level_lengths(self) -> list[int]:
-        """Locations per level of a window, finest first."""
-        strides = [self.first_stride * 2**level for level in range(self.num_levels)]
-        return [-(-self.clip_len // stride) for stride in strides]
+    def level_strides(self) -> list[int]:
+        """Sampled frames per location of each level, finest first."""
+        return [self.first_stride * 2**level for level in range(self.num_levels)]
 
     @property
     def level_names(self) -> list[str]:
         """Names of the levels: 's4' has a location every four sampled frames."""
-        return [f's{self.clip_len / length:g}' for length in self.level_lengths]
+        return [f's{stride}' for stride in self.level_strides]
 
 
 def check_annotations(
@@ -130,7 +129,7 @@ def check_annotations(
     findings = [Finding('duplicate-key', repr(key)) for key in duplicate_keys]
     names = class_names(content, classes)
     label_of = {name: label for label, name in enumerate(names)}
-    lengths = windows.level_lengths
+    lengths = [-(-windows.clip_len // stride) for stride in windows.level_strides]
     points = SegmentPointGenerator().level_points(lengths, windows.clip_len)
     parsed, videos, actions, numbers = [], [], [], [np.zeros((0, 3 + len(points)))]
     for video_id in select_subsets(content['database'], subsets or None):
@@ -178,13 +177,9 @@ def _follow(
     for item in items:
         segments, places = item['gt_segments'], item['gt_labels']
         # The actions themselves as classes: the answer names the action.
-        owner, _ = SegmentAssigner().assign(
-            points,
-            torch.from_numpy(segments),
-            torch.arange(len(places)),
-            len(places),
-        )
-        counts = [np.bincount(owner.numpy(), minlength=len(places) + 1)[:-1]]
+        count, actions = len(places), torch.from_numpy(segments)
+        owner, _ = SegmentAssigner().assign(points, actions, torch.arange(count), count)
+        counts = [np.bincount(owner.numpy(), minlength=count + 1)[:-1]]
         for level in (level.numpy() for level in points):
             inside = (level >= segments[:, :1]) & (level <= segments[:, 1:])
             counts.append(inside.sum(axis=1))

@@ -202,24 +202,20 @@ class CheckReport:
                 f'videos, {(chosen.actions == 0).sum():,} of them without any'
             )
             unusable = total - usable
-            reason = f', {unusable:,} of them because they are unusable' * bool(
-                unusable
-            )
+            reason = f', {unusable:,} of them because they are unusable'
             if total and chosen.windows.notna().any():
                 lines.append(
                     f'    {chosen.windows.sum():,.0f} windows kept; '
                     f'{(uncovered == subset).sum() + unusable:,} of {total:,} '
-                    f'annotations are in none{reason}'
+                    f'annotations are in none{reason * bool(unusable)}'
                 )
         return '\n'.join(lines)
 
     def _describe_classes(self) -> str:
         table = self.per_class
         total = table.sum(axis=1).sort_values(ascending=False, kind='stable')
-        rows = [
-            [n, *map('{:,}'.format, row)]
-            for n, *row in table.loc[total.index].itertuples(name=None)
-        ]
+        cells = table.loc[total.index].map('{:,}'.format).reset_index()
+        rows = cells.to_numpy().tolist()
         half = _MAX_CLASSES // 2
         if len(rows) > _MAX_CLASSES:
             note = f'... {len(rows) - 2 * half:,} classes in between (--json)'
@@ -279,8 +275,8 @@ class CheckReport:
             labels = [name or '(no subset)' for name in names]
             axes.hist(parts, bins, stacked=True, label=labels, rwidth=0.92)
             axes.set_title(text)
-        for name in self.windows.level_names:
-            left.axvline(float(name[1:]), color='#d8dee4', zorder=0)
+        for stride in self.windows.level_strides:
+            left.axvline(stride, color='#d8dee4', zorder=0)
         left.axvline(clip_len, color='black', linestyle='--')
         left.set(xscale='log', xlabel='sampled frames', ylabel='actions')
         right.set(xlabel=f'actions in a video, {most} or more are one', ylabel='videos')

@@ -301,19 +301,18 @@ def parse_entry(
             '"annotations" must be a list ([] for a video without actions), got '
             f'{entry.get("annotations")!r}'
         )
-    facts = {key: entry.get(key) for key in ('subset', 'duration', 'fps', 'file')}
+    subset, file = entry.get('subset'), entry.get('file')
+    facts: dict[str, Any] = {
+        'subset': subset if isinstance(subset, str) else None,
+        'file': file if isinstance(file, str) and file else None,
+    }
+    for key in ('duration', 'fps'):
+        number = _to_number(entry.get(key)) or 0.0
+        facts[key] = number if 0 < number < math.inf else None
     for key, value in facts.items():
-        if key in ('duration', 'fps'):
-            number, what = _to_number(value) or 0.0, 'positive number'
-            facts[key] = number if 0 < number < math.inf else None
-        else:
-            is_name, what = (
-                isinstance(value, str) and (value or key == 'subset'),
-                'name',
-            )
-            facts[key] = value if is_name else None
-        if value is not None and facts[key] is None:
-            add(f'"{key}" must be a {what}, got {value!r}')
+        if value is None and entry.get(key) is not None:
+            what = 'name' if key in ('subset', 'file') else 'positive number'
+            add(f'"{key}" must be a {what}, got {entry[key]!r}')
     usable, times, limit = {}, [], facts['duration'] or math.inf
     for index, item in enumerate(items or ()):
         found = partial(add, index=index)

@@ -87,6 +87,8 @@ AFSD = WindowSettings(clip_len=32, num_levels=3, one_based_window=True)
         # It starts with the video, where AFSD's windows begin one frame late.
         ([(0, 1)], 3.2, WINDOWS, {}),
         ([(0, 1)], 3.2, AFSD, LACKING),
+        # More levels than the window has halves.
+        ([(0, 1)], 3.2, WindowSettings(clip_len=24), {}),
     ],
 )
 def test_limits_of_videos_and_windows(actions, duration, windows, expected):
