@@ -82,7 +82,6 @@ def _data(shown: VideoResult) -> dict[str, Any]:
     found, truth = shown.detections, shown.ground_truth or Segments.empty()
     same = found.labels[:, None] == truth.labels
     tiou = np.where(same, pairwise_tiou(found.segments, truth.segments), 0.0)
-    hits = [np.flatnonzero(column >= MATCH_TIOU).tolist() for column in tiou.T]
     # Boundaries that look the same share a picture.
     times = np.round(found.segments, 1).tolist() if shown.path else [()] * len(found)
     wanted = list(dict.fromkeys(time for pair in times for time in pair))
@@ -100,7 +99,9 @@ def _data(shown: VideoResult) -> dict[str, Any]:
             for label in sorted({*found.labels.tolist(), *truth.labels.tolist()})
         },
         detections=_rows(found, **columns),
-        truth=None if shown.ground_truth is None else _rows(truth, found=hits),
+        truth=None if shown.ground_truth is None else _rows(truth),
+        # By annotated action, which detections find it.
+        hits=[np.flatnonzero(column >= MATCH_TIOU).tolist() for column in tiou.T],
         # '' where a damaged file has none.
         pictures=[_jpeg_url(pictures[t]) if t in pictures else '' for t in places],
     )

@@ -76,10 +76,8 @@ def test_detections_and_ground_truth(page):
     assert [d['score'] for d in data['detections']] == [0.9, 0.5, 0.3]
     tious = [d['tiou'] for d in data['detections']]
     assert tious == pytest.approx([2 / 3, 0, 3 / 9.5], abs=1e-3)
-    assert data['truth'] == [
-        dict(start=1, end=4, label=0, found=[0]),
-        dict(start=7, end=8, label=1, found=[]),
-    ]
+    assert data['truth'][1] == dict(start=7, end=8, label=1)
+    assert data['hits'] == [[0], []]
     assert [c['name'] for c in data['classes'].values()] == ['run', 'jump']
     assert page().data['truth'] is None
 

@@ -196,7 +196,7 @@ function drawSummary() {
   const shown = visible();
   const parts = [clock(duration), `${shown.length} of ${data.detections.length} detections`];
   if (data.truth) {
-    const met = truth.filter((t) => shown.some((d) => t.found.includes(d.rank))).length;
+    const met = data.hits.filter((ranks) => shown.some((d) => ranks.includes(d.rank))).length;
     parts.push(`${met} of ${truth.length} annotated actions found at tIoU ≥ ${data.match}`);
   }
   $('summary').textContent = parts.join(' · ');
