@@ -210,10 +210,11 @@ class VideoReader:
 
     def _decode(self) -> Iterator[int]:
         """Decodes what can be decoded, yields the numbers, and notes what cannot."""
-        number, num_damaged, stamps = 0, 0, self._stamps
+        stream, stamps = self._container.streams.video[0], self._stamps
+        number, num_damaged = 0, 0
         for packet in _packets(self._container, self.warnings):
             try:
-                frames = self._container.streams.video[0].decode(packet)
+                frames = stream.decode(packet)
             except EOFError:
                 break
             except FFmpegError:
