@@ -67,6 +67,15 @@ def test_clips_of_a_batch_do_not_mix_in_evaluation(cfg):
         assert_close(both[key][:1], one[key], rtol=1e-4, atol=1e-4)
 
 
+def test_clips_without_any_action_have_finite_losses(cfg):
+    losses = run(build(cfg).train(), mode='loss', samples=[clip_sample((), ())] * 2)
+    assert losses['loss_coarse_loc'] == 0 and losses['loss_refine_loc'] == 0
+    assert losses['loss_quality'] == 0 and losses['loss_refine_cls'] > 0
+    total = sum(losses.values())
+    assert torch.isfinite(total)
+    total.backward()
+
+
 def test_mmaction2_layout_with_one_clip_per_sample(cfg):
     model = build(cfg).eval()
     frames = torch.randn(1, 3, T, SIZE, SIZE)
