@@ -34,23 +34,18 @@ def made_up(thresholds, **options):
 
 
 def test_each_detection_is_of_the_kind_that_was_made_up_for_it():
-    result = made_up([0.5])
-    counts = {kind: count.tolist() for kind, count in result.kinds.items()}
-    assert counts == {kind: [1] for kind in KINDS}
-    assert result.mixed_up == [('b', 'a', 1)]
+    result = made_up([0.5, 0.3, 0.95])
+    assert list(result.kinds) == list(KINDS) and result.mixed_up == [('b', 'a', 1)]
+    # The doubled and the localized detection have tIoU 0.9 and 0.4. At 0.3 the short
+    # detections find their segment or would with another label.
+    kinds = [[1, 1, 1, 1, 1, 1], [2, 1, 2, 0, 0, 1], [1, 0, 1, 2, 1, 1]]
+    assert np.transpose([*result.kinds.values()]).tolist() == kinds
     # Class a: 2 segments, ranks TP double | wrong background; class b: 1 segment,
     # ranks localization | confusion.
     first, second, *rest = result.profile[0].tolist()
     assert first == [1, 1, 0, 1, 0, 0]
     assert second == [0, 0, 1, 0, 1, 1]
     assert not np.any(rest)
-
-
-def test_the_kinds_move_with_the_threshold():
-    # The doubled and the localized detection have tIoU 0.9 and 0.4. At 0.3 the short
-    # detections find their segment or would with another label.
-    kinds = [*made_up([0.3, 0.95]).kinds.values()]
-    assert np.transpose(kinds).tolist() == [[2, 1, 2, 0, 0, 1], [1, 0, 1, 2, 1, 1]]
 
 
 def test_fixing_one_kind_gives_the_map_computed_by_hand():

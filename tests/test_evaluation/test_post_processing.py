@@ -51,8 +51,8 @@ def test_three_windows_equal_the_recorded_detections(sigma):
 
 
 WINDOWS = [
-    Segments([[-1.0, 2.0], [8.0, 12.0]], [0, 0], [0.9, 0.8]),
-    Segments([[10.0, 11.0], [-3.0, -1.0], [4.0, 4.0]], [0, 0, 0], [0.7, 0.6, 0.5]),
+    Segments([[8.0, 12.0], [-1.0, 2.0]], [1, 0], [0.8, 0.9]),
+    Segments([[10.0, 11.0], [-3.0, -1.0], [4.0, 4.0]], [2, 0, 1], [0.7, 0.6, 0.5]),
 ]
 
 
@@ -62,7 +62,9 @@ WINDOWS = [
         (10.0, {}, [0.9, 0.8], [2.0, 10.0]),
         (None, {}, [0.9, 0.8, 0.7], [2.0, 12.0, 11.0]),
         (10.0, dict(clamp=False), [0.9, 0.8, 0.7, 0.6, 0.5], [2.0, 12.0, 11.0, -1, 4]),
+        # The best over all classes.
         (None, dict(max_per_video=2), [0.9, 0.8], [2.0, 12.0]),
+        (None, dict(max_per_video=2, nms={}), [0.9, 0.8], [2.0, 12.0]),
     ],
 )
 def test_segments_are_cut_and_empty_ones_dropped(duration_s, test_cfg, scores, ends):
@@ -84,13 +86,6 @@ def test_nms_runs_for_each_class_by_itself_and_over_all_windows():
     np.testing.assert_allclose(merged.scores, expected, rtol=1e-12)
     nms = dict(method='hard', iou_threshold=0.5)
     assert merge_windows(windows, 10.0, dict(nms=nms)).scores.tolist() == [0.9, 0.8]
-
-
-def test_max_per_video_keeps_the_best_over_all_classes():
-    segments, labels = [[i, i + 1] for i in range(5)], [0, 1, 2, 0, 1]
-    windows = [Segments(segments, labels, [3, 1, 5, 2, 4])]
-    merged = merge_windows(windows, 10.0, dict(max_per_video=3))
-    assert merged.scores.tolist() == [5, 4, 3]
 
 
 def test_the_order_of_windows_does_not_matter_and_none_is_needed():

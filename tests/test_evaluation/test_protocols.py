@@ -18,23 +18,26 @@ from mmtal_mts.evaluation.protocols import (
 from mmtal_mts.utils import UserError
 
 
-def entry(subset, *segments, duration=100.0):
-    annotations = [{'segment': s, 'label': 'run'} for s in segments]
-    return {'subset': subset, 'duration': duration, 'annotations': annotations}
+def write(path, videos, duration=100.0):
+    """A gzipped ground truth: by video id the segments of its one class."""
+    database = {}
+    for name, segments in videos.items():
+        annotations = [{'segment': segment, 'label': 'run'} for segment in segments]
+        entry = {'duration': duration, 'annotations': annotations}
+        database[name] = entry | {'subset': 'training' if name == 'c' else 'test'}
+    path.write_bytes(gzip.compress(json.dumps({'database': database}).encode()))
+    return path
 
 
 @pytest.fixture
 def files(tmp_path):
     """Ground truth of three videos, and detections in one of them and elsewhere."""
-    truth, found = tmp_path / 'gt.json.gz', tmp_path / 'pred.json'
-    subsets = dict(a='test', b='test', c='training')
-    database = {name: entry(subset, [0, 10]) for name, subset in subsets.items()}
-    truth.write_bytes(gzip.compress(json.dumps({'database': database}).encode()))
     run, fly = ({'label': label, 'segment': [0, 10]} for label in ('run', 'fly'))
     results = {'a': [run | {'score': 0.5}, fly | {'score': 0.9}]}
     results['elsewhere'] = [run | {'score': 0.8}]
-    found.write_text(json.dumps({'results': results}))
-    return truth, found
+    (tmp_path / 'pred.json').write_text(json.dumps({'results': results}))
+    truth = write(tmp_path / 'gt.json.gz', dict.fromkeys('abc', [[0, 10]]))
+    return truth, tmp_path / 'pred.json'
 
 
 @pytest.fixture
@@ -93,8 +96,7 @@ def test_thresholds_as_a_person_writes_them():
 
 
 def test_ground_truth_past_the_end_is_kept_for_evaluation(files):
-    late = {'a': entry('test', [0, 10], [5, 5], duration=9)}
-    files[0].write_text(json.dumps({'database': late}))
+    write(files[0], dict(a=[[0, 10], [5, 5]]), duration=9)
     with pytest.raises(ValueError, match='ends 1.000 s after'):
         load_evaluation_data(*files)
     data = load_evaluation_data(*files, on_invalid='keep')
@@ -103,17 +105,11 @@ def test_ground_truth_past_the_end_is_kept_for_evaluation(files):
     assert data.evaluate().average() == 0.5
 
 
-@pytest.fixture
-def ann_file(tmp_path):
-    """Two videos of the official list, with a segment that ends behind its video."""
+def test_protocols_leave_videos_out_keep_late_segments_and_compare(tmp_path, messages):
+    # Two videos of the official list, with a segment that ends behind its video.
     names = ('video_test_0000270', 'video_test_0000004')
-    database = {name: entry('test', [1.0, 99.0], duration=20.0) for name in names}
-    path = tmp_path / 'annotations.json'
-    path.write_text(json.dumps({'database': database}))
-    return path
-
-
-def test_protocols_leave_videos_out_keep_late_segments_and_compare(ann_file, messages):
+    actions = dict.fromkeys(names, [[1.0, 99.0]])
+    ann_file = write(tmp_path / 'gt.json', actions, duration=20.0)
     assert len(PROTOCOLS['activitynet'].tiou_thresholds) == 10
     assert len(PROTOCOLS['thumos14-afsd'].exclude_videos) == 3
     classes, videos = load_ground_truth(ann_file, protocol='thumos14-afsd')

@@ -108,8 +108,11 @@ def test_hand_computed_values_and_their_table(build, lines):
 
 
 def test_objects_work_like_dictionaries_and_results_are_reset(build):
-    metric = build()
-    metric.process(None, windows())
+    metric, samples = build(), windows()
+    for sample in samples:
+        # Half precision does not change the order of the scores.
+        sample.pred_instances.scores = sample.pred_instances.scores.bfloat16()
+    metric.process(None, samples)
     assert metric.evaluate(3) == evaluate(build(), windows())
     assert metric.results == []
     assert metric.evaluate(0)['mAP'] == 0.0
@@ -208,13 +211,6 @@ def test_unusable_settings_stop_at_once(build, tmp_path):
         build(average_over=[0.1])
     with pytest.raises(FileNotFoundError, match='none.json'):
         TALMetric(str(tmp_path / 'none.json'))
-
-
-def test_half_precision_predictions(build):
-    samples = windows()
-    for sample in samples:
-        sample.pred_instances.scores = sample.pred_instances.scores.bfloat16()
-    assert evaluate(build(), samples)['mAP'] > 0.9
 
 
 def test_the_windows_can_be_written_and_merged_again(build, tmp_path):
