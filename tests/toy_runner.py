@@ -1,7 +1,11 @@
-"""A Runner that trains a toy model for a moment, for the tests of hooks and tools."""
+"""Runs for tests: a toy model for a moment, or a program in a process of its own."""
 
 from __future__ import annotations
 
+import os
+import socket
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +13,8 @@ from typing import Any
 import torch
 from mmengine.runner import Runner
 from torch import nn
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def make_runner(
@@ -40,3 +46,35 @@ def make_runner(
         log_level='ERROR',
         **settings,
     )
+
+
+def free_port() -> str:
+    """A port of this machine at which processes can meet."""
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        return str(probe.getsockname()[1])
+
+
+def start_child(*command: str, cwd: Path | None = None, **env: str) -> subprocess.Popen:
+    """Starts a program that finds this package, on the CPU, in an environment."""
+    path = f'{Path(sys.executable).parent}{os.pathsep}{os.environ["PATH"]}'
+    settings = dict(PYTHONPATH=str(ROOT), PATH=path, PORT=free_port())
+    settings |= dict(OMP_NUM_THREADS='1', CUDA_VISIBLE_DEVICES='-1')
+    return subprocess.Popen(
+        command,
+        cwd=cwd,
+        env=os.environ | settings | env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def run_child(*command: str, cwd: Path | None = None, **env: str) -> tuple[int, str]:
+    """Runs such a program to its end: its exit code and what it printed."""
+    child = start_child(*command, cwd=cwd, **env)
+    try:
+        output, _ = child.communicate(timeout=240)
+    finally:
+        child.kill()
+    return child.returncode, output

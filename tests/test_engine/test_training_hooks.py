@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import random
-import subprocess
 import sys
-import textwrap
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 import torch
+import torch.distributed as torch_dist
 from mmengine.dataset import DefaultSampler
-from mmengine.model import BaseModel
+from mmengine.model import BaseModel, MMDistributedDataParallel
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from mmengine.structures import BaseDataElement
 from torch import nn
-from toy_runner import make_runner
+from toy_runner import free_port, make_runner, run_child
 
 from mmtal_mts.engine import BackboneWarmupHook, EpochSeedHook, InvalidLossHook
 from mmtal_mts.utils import InvalidLossError, UserError
@@ -66,15 +67,12 @@ def test_warmup_ends_after_its_epochs_and_leaves_the_neck_alone_before(tmp_path)
     assert model.warming_up is False
 
 
-def test_the_log_of_one_run_forgets_the_warmup(tmp_path):
-    log = warmup(tmp_path, WarmedUp(), num_epochs=1, max_epochs=2)
+@pytest.mark.parametrize('num_epochs', [0, 1])
+def test_the_log_of_one_run_forgets_the_warmup(tmp_path, num_epochs):
+    model = WarmedUp(warmup_head=num_epochs > 0)
+    log = warmup(tmp_path, model, num_epochs, max_epochs=2)
+    assert model.seen == [num_epochs > 0] * 3 + [False] * 3
     assert not [name for name in log if 'warmup' in name]
-
-
-def test_zero_epochs_switch_the_warmup_off(tmp_path):
-    model = WarmedUp(warmup_head=False)
-    warmup(tmp_path, model, num_epochs=0, max_epochs=1)
-    assert model.seen == [False] * 3
 
 
 def test_what_cannot_be_warmed_up_is_refused(tmp_path):
@@ -87,23 +85,9 @@ def test_what_cannot_be_warmed_up_is_refused(tmp_path):
         BackboneWarmupHook(-1)
 
 
-class Data:
-    """A data set that keeps its seeds, or wraps others."""
-
-    def __init__(self, **inner) -> None:
-        self.__dict__.update(inner)
-        if not inner:
-            self.seeds = None
-            self.set_epoch_seed = lambda *seeds: setattr(self, 'seeds', seeds)
-
-    def __len__(self) -> int:
-        return 8
-
-
 def enter(epoch, seed=5, loop=EpochBasedTrainLoop, dataset=None):
     """Starts an epoch of a training that just began: its data loader."""
-    dataset = dataset or Data()
-    loader = SimpleNamespace(dataset=dataset, sampler=DefaultSampler(dataset, seed=1))
+    loader = SimpleNamespace(dataset=dataset, sampler=DefaultSampler([0] * 8, seed=1))
     runner = SimpleNamespace(
         seed=seed, epoch=epoch, train_loop=object.__new__(loop), train_dataloader=loader
     )
@@ -119,69 +103,59 @@ def draw(*args, **kwargs):
     return random.random(), np.random.rand(), torch.rand(1).item()
 
 
-def test_numbers_depend_on_seed_and_epoch_only():
+def test_numbers_depend_on_seed_epoch_and_process_only(monkeypatch):
     first = draw(3)
-    assert draw(3) == first
-    for other in (draw(4), draw(3, seed=6)):
+    assert draw(3) == first and len(set(first)) == 3
+    others = [draw(4), draw(3, seed=6)]
+    monkeypatch.setattr('mmengine.dist.get_rank', lambda: 1)
+    for other in (*others, draw(3)):
         assert not set(other) & set(first)
-    assert len(set(first)) == 3
 
 
 def test_wrapped_data_sets_and_the_sampler_get_the_seed():
-    inner = [Data(), Data()]
-    loader = enter(2, dataset=Data(dataset=Data(datasets=inner)))
-    assert [dataset.seeds for dataset in inner] == [(5, 2), (5, 2)]
+    inner = [Mock(spec=['set_epoch_seed']) for _ in range(2)]
+    wrapped = SimpleNamespace(dataset=SimpleNamespace(datasets=inner))
+    loader = enter(2, dataset=wrapped)
+    for dataset in inner:
+        dataset.set_epoch_seed.assert_called_once_with(5, 2)
     # It was built before the checkpoint, which has another seed, was read.
     assert loader.sampler.seed == 5
 
 
 def test_training_by_iterations_keeps_its_random_numbers():
-    torch.manual_seed(0)
     wanted = torch.rand(1).item()
     torch.manual_seed(0)
-    loader = enter(0, loop=IterBasedTrainLoop)
+    loader = enter(0, loop=IterBasedTrainLoop, dataset=Mock(spec=['set_epoch_seed']))
     assert torch.rand(1).item() == wanted
-    assert loader.dataset.seeds is None
-
-
-@pytest.mark.parametrize('rank', [0, 1])
-def test_processes_draw_other_numbers(monkeypatch, rank):
-    alone = draw(3)
-    monkeypatch.setattr('mmengine.dist.get_rank', lambda: rank)
-    assert (draw(3) == alone) == (rank == 0)
+    loader.dataset.set_epoch_seed.assert_not_called()
 
 
 class Summing(BaseModel):
     """One weight; finite at zero, the root has no finite slope there."""
 
-    def __init__(self, root: bool) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.root = root
         self.layer = nn.Linear(1, 1, bias=False)
         nn.init.ones_(self.layer.weight)
 
     def forward(self, inputs, data_samples=None, mode='tensor'):
         output = self.layer(torch.stack(inputs))
-        if self.root:
-            return dict(loss_root=output.sqrt().sum())
-        losses = dict(loss_a=output.mean())
+        losses = dict(loss_a=output.mean(), loss_root=output.sqrt().sum())
         losses['loss_b'] = [output.square().mean(), 0 * output.mean()]
         # Not part of the loss, so it may be anything.
         return dict(losses, accuracy=torch.tensor(NAN))
 
 
-def toy(work_dir: Path, bad: float, place: int = 4, root=False, **wrapper) -> Runner:
+def toy(work_dir: Path, bad: float, place: int = 4, **wrapper) -> Runner:
     """Six clips of one number each, one of which is bad."""
-    values = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
-    values[place] = bad
-    metas = [dict(video_id=f'video_{i}', window_offset=30 * i) for i in range(6)]
-    samples = [
-        dict(inputs=torch.tensor([value]), data_samples=BaseDataElement(metainfo=meta))
-        for value, meta in zip(values, metas, strict=True)
-    ]
+    samples = [dict(inputs=torch.tensor([i + 1.0])) for i in range(6)]
+    samples[place]['inputs'].fill_(bad)
+    for i, sample in enumerate(samples):
+        meta = dict(video_id=f'video_{i}', window_offset=30 * i)
+        sample['data_samples'] = BaseDataElement(metainfo=meta)
     return make_runner(
         work_dir,
-        Summing(root),
+        Summing(),
         samples,
         optim_wrapper=wrapper,
         train_cfg=dict(by_epoch=False, max_iters=6),
@@ -210,7 +184,7 @@ def test_a_bad_loss_stops_training_before_it_does_damage(tmp_path, bad):
 
 @pytest.mark.parametrize('clip_grad', [None, dict(max_norm=1.0)])
 def test_a_bad_gradient_of_a_finite_loss_stops_training(tmp_path, clip_grad):
-    runner = toy(tmp_path, 0.0, root=True, clip_grad=clip_grad)
+    runner = toy(tmp_path, 0.0, clip_grad=clip_grad)
     with pytest.raises(InvalidLossError, match='gradient of 1 of 1') as caught:
         runner.train()
     assert CLIP_4 in str(caught.value)
@@ -238,46 +212,28 @@ def test_a_step_that_the_scaler_skips_is_left_alone():
     InvalidLossHook()._check_gradients(optimizer, (), {})
 
 
-SCRIPT = """
-    import os
-    import sys
-    from pathlib import Path
-
-    sys.path[:0] = sys.argv[2:]
-    import torch.distributed as torch_dist
-    from test_training_hooks import CLIP_4, NAN, InvalidLossError, toy
-    from mmengine.model import MMDistributedDataParallel
-
+def train_beside_another_process(work_dir: Path) -> None:
+    """Must stop in each of two processes, though clip 4 goes to process 0."""
     torch_dist.init_process_group(backend='gloo')
-    runner = toy(Path(sys.argv[1]), NAN)
+    runner = toy(work_dir, NAN)
     runner.model = MMDistributedDataParallel(module=runner.model)
-    try:
+    with pytest.raises(InvalidLossError, match='iter_2.pth') as caught:
         runner.train()
-    except InvalidLossError as error:
-        # Clip 4 went to process 0; both must know.
-        assert CLIP_4 in str(error) and 'iter_2.pth' in str(error), error
-        Path(sys.argv[1], f'stopped_{torch_dist.get_rank()}').touch()
+    assert CLIP_4 in str(caught.value)
     # Gloo's threads abort an interpreter that ends while they wait for the other
     # process: both are done here, and neither tears anything down.
     torch_dist.barrier()
     os._exit(0)
-"""
 
 
-def test_all_processes_stop(tmp_path, child_env):
-    script, work_dir = tmp_path / 'script.py', tmp_path / 'work'
-    script.write_text(textwrap.dedent(SCRIPT))
-    folders = [str(folder) for folder in Path(__file__).parents[:2]]
-    launcher = ['-m', 'torch.distributed.run', f'--master_port={child_env["PORT"]}']
-    command = [sys.executable, '-W', 'ignore', *launcher, '--nproc_per_node=2']
-    result = subprocess.run(
-        [*command, str(script), str(work_dir), *folders],
-        env=child_env,
-        capture_output=True,
-        text=True,
-        timeout=100,
-    )
-    assert result.returncode == 0, result.stderr
-    # Files, because the processes' lines mix on a shared standard output.
-    stopped = sorted(path.name for path in work_dir.glob('stopped_*'))
-    assert stopped == ['stopped_0', 'stopped_1']
+def test_all_processes_stop(tmp_path):
+    paths = os.pathsep.join(map(str, Path(__file__).parents[1:3]))
+    port = f'--master_port={free_port()}'
+    launcher = [*'-W ignore -m torch.distributed.run --nproc_per_node=2'.split(), port]
+    command = [sys.executable, *launcher, __file__, str(tmp_path)]
+    code, output = run_child(*command, PYTHONPATH=paths)
+    assert code == 0, output
+
+
+if __name__ == '__main__':
+    train_beside_another_process(Path(sys.argv[1]))
