@@ -40,6 +40,7 @@ def skip_with(problem):
     return pytest.mark.skipif(problem is not None, reason=str(problem))
 
 
+pytestmark = pytest.mark.compiled  # where they are built
 needs_compiled = skip_with(PROBLEM)
 each_device = pytest.mark.parametrize(
     'device', ['cpu', pytest.param('cuda', marks=skip_with(CUDA_PROBLEM))]
@@ -126,12 +127,24 @@ def test_equals_a_slice_and_a_maximum_for_every_region(pool, data):
 
 
 @each_implementation
-@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16, torch.float64])
-def test_other_precisions_and_long_maps(pool, dtype):
-    for length, count in ((9, 2), (257, 40), (3000, 20)):
-        features, regions = example(2, 6, length, count, dtype=dtype)
+@pytest.mark.parametrize('bits', ['float32', 'float64', 'float16', 'bfloat16'])
+def test_all_precisions_sizes_and_special_values(pool, bits):
+    dtype = getattr(torch, bits)
+    is_exact = bits in ('float32', 'float64') and pool is not cuda_max_pooling
+    tolerance = 1e-6 if is_exact else 0.05
+    for size in (
+        *((6, 9, 2), (6, 257, 40), (6, 3000, 20), (2, 1, 30)),
+        *((34, 15, 30), (40, 100, 30), (64, 16, 30)),
+    ):
+        features, regions = example(2, *size, dtype=dtype)
+        with torch.no_grad():
+            features[0, ::3, size[1] // 2] = float('nan')
+            features[1, ::2, size[1] // 3] = float('inf')
+            features[1, 1::4] = -float('inf')
+            features[1, ::5, 0] = -0.0
         expected = pool_segment_by_segment(features, regions)
-        assert_same(pool(features, regions), expected, features, rtol=0.05, atol=0.05)
+        found = pool(features, regions)
+        assert_same(found, expected, features, rtol=tolerance, atol=tolerance)
 
 
 @each_implementation
@@ -185,26 +198,6 @@ def test_shapes_are_checked(features, segments, message):
 
 @needs_compiled
 @each_device
-@pytest.mark.parametrize(
-    'dtype', [torch.float32, torch.float64, torch.float16, torch.bfloat16]
-)
-@pytest.mark.parametrize('channels, length', [(2, 1), (34, 15), (40, 100), (64, 16)])
-def test_compiled_equals_the_torch_version(device, dtype, channels, length):
-    features, regions = example(2, channels, length, device=device, dtype=dtype)
-    with torch.no_grad():
-        features[0, ::3, length // 2] = float('nan')
-        features[1, ::2, length // 3] = float('inf')
-        features[1, 1::4] = -float('inf')
-        features[1, ::5, 0] = -0.0
-    pooled = compiled_max_pooling(features, regions)
-    expected = vectorized_max_pooling(features, regions)
-    is_exact = dtype in (torch.float32, torch.float64) and device == 'cpu'
-    tolerance = 1e-6 if is_exact else 0.05
-    assert_same(pooled, expected, features, rtol=tolerance, atol=tolerance)
-
-
-@needs_compiled
-@each_device
 def test_half_precision_gradients_add_up_in_float_and_repeatably(device):
     # 4096 + 1 has no half-precision neighbour: added one by one, the ones get lost.
     for dtype in (torch.float16, torch.bfloat16):
@@ -247,11 +240,6 @@ def test_layouts_dtypes_of_regions_and_threads_change_nothing():
         torch.set_num_threads(before)
 
 
-class Pooling(torch.nn.Module):
-    def forward(self, features, regions):
-        return boundary_max_pooling(features, regions)
-
-
 @needs_compiled
 @each_device
 def test_torch_knows_the_operator_and_compiles_it_for_all_shapes(device):
@@ -268,6 +256,10 @@ def test_torch_knows_the_operator_and_compiles_it_for_all_shapes(device):
 
 @needs_compiled
 def test_exports_as_one_operator():
+    class Pooling(torch.nn.Module):
+        def forward(self, features, regions):
+            return boundary_max_pooling(features, regions)
+
     features, regions = example()
     length = torch.export.Dim('length', min=2, max=1000)
     program = torch.export.export(

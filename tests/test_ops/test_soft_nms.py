@@ -19,30 +19,35 @@ PROBLEM = compiled_ops_problem()
 needs_compiled = pytest.mark.skipif(PROBLEM is not None, reason=str(PROBLEM))
 METHODS = ['gaussian', 'linear', 'hard']
 GOLDENS = Path(__file__).parent.parent / 'data' / 'goldens'
-
-
 with np.load(GOLDENS / 'c_softnms.npz') as data:
-    NAMES = data['names'].tolist()
-    GOLDEN = {key: data[key] for key in data.files}
+    GOLDEN = dict(data)
+pytestmark = pytest.mark.compiled  # where they are built
+
+
+def example(count, num_groups, seed=0):
+    """Segments on a coarse grid, so that there are ties and empty ones."""
+    random = np.random.default_rng(seed)
+    start = random.integers(0, 20, count).astype(float)
+    segments = np.stack([start, start + random.integers(-1, 8, count)], axis=1)
+    scores = random.integers(0, 12, count) / 10
+    return segments, scores, random.integers(-1, num_groups, count)
 
 
 def test_equals_afsd_except_for_its_lost_last_segment():
     # The original stops when one live segment is left and never returns that one;
     # its output is in the order of the input.
     num_lost = 0
-    for name in NAMES:
+    for name in GOLDEN['names']:
         rows, output = (GOLDEN[f'{name}/{key}'] for key in ('segments', 'output'))
         sigma, min_score, top_k, count = (
             GOLDEN[f'{name}/{key}'].item()
             for key in ('sigma', 'score_threshold', 'top_k', 'count')
         )
-        segments, scores, limits = rows[:, :2], rows[:, 2], (min_score, int(top_k))
-        found = soft_nms_1d(
-            segments, scores, sigma=sigma, min_score=min_score, max_keep=int(top_k)
-        )
-        slow = soft_nms_in_python(
-            segments.tolist(), scores, lowering(sigma=sigma), *limits
-        )
+        segments, scores = rows[:, :2], rows[:, 2]
+        limits = dict(min_score=min_score, max_keep=int(top_k))
+        found = soft_nms_1d(segments, scores, sigma=sigma, **limits)
+        rows, factor = segments.tolist(), lowering(sigma=sigma)
+        slow = soft_nms_in_python(rows, scores, factor, **limits)
         assert found[2].tolist() == [row for row, _ in slow]
         np.testing.assert_allclose(found[1], [by for _, by in slow], rtol=1e-6)
         assert len(slow) - count in (0, 1) and len(output) == count
@@ -99,14 +104,6 @@ def test_closed_form_of_two_overlapping_segments(options, rows, lowered):
     np.testing.assert_allclose(scores, [0.9, lowered][: len(rows)], rtol=1e-12)
 
 
-def test_a_single_segment_survives_and_empty_input_stays_empty():
-    found = soft_nms_1d(np.array([[1.0, 2.0]]), np.array([0.5]))
-    assert [part.tolist() for part in found] == [[[1.0, 2.0]], [0.5], [0]]
-    segments, scores, kept = soft_nms_1d(np.zeros((0, 2)), np.zeros(0))
-    assert segments.shape == (0, 2) and scores.shape == kept.shape == (0,)
-    assert kept.dtype == np.int64
-
-
 def test_segments_without_length_overlap_nothing():
     segments = np.array([[3.0, 3.0], [3.0, 3.0], [0.0, 5.0], [5.0, 1.0], [5.0, 1.0]])
     scores = np.array([0.5, 0.4, 0.9, 0.3, 0.2])
@@ -115,7 +112,7 @@ def test_segments_without_length_overlap_nothing():
     assert lowered.tolist() == [0.9, 0.5, 0.4, 0.3, 0.2]
 
 
-def test_inputs_are_not_changed_and_keep_their_dtype():
+def test_inputs_are_not_changed_and_keep_their_dtype_and_none_stays_none():
     segments = np.float32([[0.0, 4.0], [1.0, 4.0], [7.0, 9.0]])
     scores = np.float32([0.5, 0.8, 0.3])
     before = segments.copy(), scores.copy()
@@ -123,18 +120,14 @@ def test_inputs_are_not_changed_and_keep_their_dtype():
     assert np.array_equal(segments, before[0]) and np.array_equal(scores, before[1])
     assert kept_scores.dtype == kept_segments.dtype == np.float32
     assert kept.dtype == np.int64 and np.array_equal(kept_segments, segments[kept])
-
-
-def random_segments(count, until, longest):
-    random = np.random.default_rng(0)
-    start = random.uniform(0, until, count)
-    segments = np.column_stack([start, start + random.uniform(0, longest, count)])
-    return segments, random
+    empty, no_scores, none = soft_nms_1d(segments[:0], scores[:0])
+    assert (empty.shape, no_scores.shape, none.shape) == ((0, 2), (0,), (0,))
+    assert none.dtype == np.int64
 
 
 def test_the_result_does_not_depend_on_the_order_of_the_input():
-    segments, random = random_segments(200, 30, 9)
-    scores, shuffle = random.integers(1, 9, 200) / 8, random.permutation(200)
+    segments, scores, _ = example(200, 1)
+    shuffle = np.random.default_rng(0).permutation(200)
     first = soft_nms_1d(segments, scores)
     second = soft_nms_1d(segments[shuffle], scores[shuffle])
     np.testing.assert_array_equal(first[0], second[0])
@@ -153,6 +146,10 @@ def test_the_result_does_not_depend_on_the_order_of_the_input():
         ([[0, 1]], [0.5], {'method': 'hard', 'iou_threshold': 2}, 'iou_threshold'),
         ([[0, 1]], [0.5], {'min_score': -1}, 'min_score'),
         ([[0, 1]], [0.5], {'max_keep': -1}, 'max_keep'),
+        *(
+            ([[0, 1]] * 2, [0.5] * 2, {'groups': groups}, 'groups')
+            for groups in ([0.5, 1.0], [1], [[0], [1]])
+        ),
     ],
 )
 def test_bad_input_is_named(segments, scores, settings, message):
@@ -161,8 +158,8 @@ def test_bad_input_is_named(segments, scores, settings, message):
 
 
 def test_five_thousand_segments_take_a_moment():
-    segments, random = random_segments(5000, 600, 20)
-    scores = random.uniform(0, 1, 5000)
+    start, length, scores = np.random.default_rng(0).uniform(0, 1, (3, 5000))
+    segments = np.column_stack([600 * start, 600 * start + 20 * length])
     begin = time.perf_counter()
     kept = soft_nms_1d(segments, scores)[2]
     # About 0.05 s; the bound only catches a fall back to quadratic work.
@@ -170,20 +167,11 @@ def test_five_thousand_segments_take_a_moment():
     assert len(kept) > 1000
 
 
-def grouped_example(count, num_groups, seed=0):
-    """Segments on a coarse grid, so that there are ties and empty ones."""
-    random = np.random.default_rng(seed)
-    start = random.integers(0, 20, count).astype(float)
-    segments = np.stack([start, start + random.integers(-1, 8, count)], axis=1)
-    scores = random.integers(0, 12, count) / 10
-    return segments, scores, random.integers(-1, num_groups, count)
-
-
 @pytest.mark.parametrize('method', METHODS)
 @given(st.integers(0, 60), st.integers(1, 4), st.sampled_from([None, 0, 1, 3]))
 @settings(max_examples=25, deadline=None)
 def test_each_group_as_if_alone(method, count, num_groups, max_keep):
-    segments, scores, groups = grouped_example(count, num_groups, seed=count)
+    segments, scores, groups = example(count, num_groups, seed=count)
     options = dict(method=method, min_score=0.05, max_keep=max_keep)
     kept_segments, kept_scores, kept = soft_nms_1d(segments, scores, groups, **options)
     expected = []
@@ -201,18 +189,12 @@ def test_each_group_as_if_alone(method, count, num_groups, max_keep):
 @pytest.mark.parametrize('min_score', [0.0, 0.05])
 def test_compiled_equals_numpy(method, min_score, monkeypatch):
     options = dict(method=method, min_score=min_score, iou_threshold=0.4)
-    inputs = grouped_example(3000, 7)
+    inputs = example(3000, 7)
     fast = soft_nms_1d(*inputs, **options)
     monkeypatch.setattr(soft_nms, 'compiled_ops_problem', lambda: 'switched off')
     slow = soft_nms_1d(*inputs, **options)
     assert len(fast[2]) > 50 and np.array_equal(fast[2], slow[2])
     np.testing.assert_allclose(fast[1], slow[1], rtol=1e-12)
-
-
-def test_bad_groups_are_refused():
-    for groups in ([0.5, 1.0], [1], [[0], [1]]):
-        with pytest.raises(ValueError, match='groups'):
-            soft_nms_1d(np.zeros((2, 2)), np.zeros(2), np.array(groups))
 
 
 @needs_compiled
