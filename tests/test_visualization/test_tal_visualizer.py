@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
+import torch
 from matplotlib.figure import Figure
+from mmaction.structures import ActionDataSample
+from mmengine.structures import InstanceData
 
 from mmtal_mts.apis.writers import _read_strip, read_pictures
 from mmtal_mts.structures import Segments
 from mmtal_mts.visualization import (
+    TALVisualizer,
     Timeline,
-    _draw_row,
     clip_frames,
     render_timelines,
     write_picture,
 )
+from mmtal_mts.visualization.timeline import _draw_row
 
 CLASSES = [f'class {index}' for index in range(20)]
 
@@ -132,3 +138,29 @@ def test_a_strip_shows_what_is_on_screen_at_even_times(make_video, number_of, tm
     expected = [np.searchsorted(stamps, time, 'right') - 1 for time in times]
     assert [number_of(picture) for picture in pictures] == expected
     assert expected[:3] == [0, 0, 0] and expected[-1] > 5
+
+
+def test_the_visualizer_draws_what_is_asked_for(monkeypatch):
+    pictures, shown = [], []
+    visualizer = TALVisualizer()
+    visualizer.dataset_meta = dict(classes=CLASSES)
+    monkeypatch.setattr(visualizer, 'add_image', lambda *args: pictures.append(args[1]))
+    monkeypatch.setattr(visualizer, 'show', lambda *args, **kwargs: shown.append(args))
+    facts = dict(video_id='v', window_offset=10, sample_fps=10.0)
+    sample = ActionDataSample(metainfo=facts)
+    segments = torch.tensor([[0.0, 10.0]])
+    action = dict(segments=segments, labels=torch.tensor([3]))
+    sample.gt_instances = InstanceData(**action)
+    sample.pred_instances = InstanceData(**action, scores=torch.ones(1))
+    clip = np.zeros((3, 40, 8, 8), np.uint8)
+    for draw_gt, draw_pred in ((True, True), (False, True), (True, False)):
+        visualizer.add_datasample('v', clip, sample, draw_gt, draw_pred, show=True)
+    truth = Segments([[0.0, 1.0]], [3])
+    found = Segments([[-1.0, 9.0]], [3], [1.0])
+    for picture, row in zip(
+        pictures, ((found, truth), (found,), (None, truth)), strict=True
+    ):
+        timeline = Timeline('v, from 1.0 s', 4.0, *row)
+        timeline = replace(timeline, frames=clip_frames(clip, 10.0))
+        np.testing.assert_array_equal(picture, render_timelines([timeline], CLASSES))
+    assert len(shown) == 3

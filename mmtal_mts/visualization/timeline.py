@@ -1,4 +1,4 @@
-"""Pictures of segments on a time axis, and the visualizer of a runner."""
+"""Pictures of segments on a time axis."""
 
 from __future__ import annotations
 
@@ -13,14 +13,10 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
-from mmaction.registry import VISUALIZERS
-from mmaction.structures import ActionDataSample
-from mmengine.dist import master_only
-from mmengine.visualization import Visualizer
 from PIL import Image
 
-from .structures import Segments, frames_to_seconds, pairwise_tiou
-from .utils.io import atomic_write
+from ..structures import Segments, frames_to_seconds, pairwise_tiou
+from ..utils.io import atomic_write
 
 INK, FAINT, GRID = '#24292f', '#6e7781', '#d8dee4'
 _STRIPE, _GRAY = '#f6f8fa', '#57606a'
@@ -65,66 +61,6 @@ class Timeline:
     ground_truth: Segments | None = None
     frames: Sequence[tuple[float, np.ndarray]] = ()
     coarse: np.ndarray | None = None
-
-
-@VISUALIZERS.register_module()
-class TALVisualizer(Visualizer):
-    """Draws windows with ground truth and detections on a time axis.
-
-    The pictures go to every backend (files, TensorBoard, W&B, ...); the names of the
-    classes come from the ``dataset_meta`` that a runner sets. For a PNG file without a
-    runner there are :func:`render_timelines` and :func:`write_picture`.
-
-    Args: see :class:`mmengine.visualization.Visualizer`.
-    """
-
-    @master_only
-    def add_datasample(
-        self,
-        name: str,
-        image: np.ndarray,
-        data_sample: ActionDataSample,
-        step: int = 0,
-        score_thr: float = 0.3,
-    ) -> None:
-        """Draws one window and hands the picture to the backends.
-
-        Args:
-            name: Name of the picture.
-            image: See :func:`window_timeline`.
-            data_sample: See :func:`window_timeline`.
-            step: Step that the backends write down.
-            score_thr: Detections with lower scores are not drawn.
-        """
-        timeline = window_timeline(image, data_sample)
-        picture = render_timelines([timeline], self.dataset_meta['classes'], score_thr)
-        self.add_image(name, picture, step)
-
-
-def window_timeline(clip: np.ndarray, sample: ActionDataSample) -> Timeline:
-    """Returns what is drawn of one window, in seconds since its first frame.
-
-    Args:
-        clip: (C, T, H, W) uint8 or features (C, T), see :func:`clip_frames`.
-        sample: With the metainfo ``video_id``, ``window_offset`` and ``sample_fps``.
-            ``gt_instances`` are in sampled frames of the window, ``pred_instances`` in
-            seconds of the video: ``segments`` (S, 2), ``scores`` (S,), ``labels``
-            (S,), and, where they are known, ``coarse_segments`` (S, 2) from before the
-            refinement.
-    """
-    fps, truth, found, coarse = sample.sample_fps, None, None, None
-    offset_s = frames_to_seconds(sample.window_offset, fps)
-    if 'gt_instances' in sample:
-        actions = sample.gt_instances.cpu().numpy()
-        truth = Segments(frames_to_seconds(actions.segments, fps), actions.labels)
-    if 'pred_instances' in sample:
-        preds = sample.pred_instances.cpu().numpy()
-        found = Segments(preds.segments - offset_s, preds.labels, preds.scores)
-        if 'coarse_segments' in preds:
-            coarse = preds.coarse_segments - offset_s
-    name = f'{sample.video_id}, from {offset_s:.1f} s'
-    length_s = float(frames_to_seconds(clip.shape[1], fps))
-    return Timeline(name, length_s, found, truth, clip_frames(clip, fps), coarse)
 
 
 def class_color(label: int) -> str:
