@@ -260,7 +260,8 @@ class CheckReport:
         low, high = min(lengths.min(), 1.0), max(lengths.max(), clip_len * 1.3)
         # A few crowded videos would squeeze all others into the first bar.
         most = max(int(counts.quantile(0.99)), 10)
-        steps = np.arange(0, most + most // 10, math.ceil(most / 40))
+        step = math.ceil(most / 40)
+        steps = np.arange(0, most + 2 * step, step)
         longer = f'{(lengths > clip_len).mean():.1%} longer than the window (dashed)'
         median = f'median {counts.median():g}, most {counts.max():g}'
         figure = Figure(figsize=(14, 5.2), dpi=100, layout='constrained')
@@ -279,7 +280,7 @@ class CheckReport:
             left.axvline(stride, color='#d8dee4', zorder=0)
         left.axvline(clip_len, color='black', linestyle='--')
         left.set(xscale='log', xlabel='sampled frames', ylabel='actions')
-        right.set(xlabel=f'actions in a video, {most} or more are one', ylabel='videos')
+        right.set(xlabel=f'actions in a video, up to {most} or more', ylabel='videos')
         right.legend(frameon=False)
         with atomic_write(path) as temporary:
             figure.savefig(temporary, format='png')
