@@ -1,7 +1,11 @@
+"""Which windows a data set has, and that an item is the same whoever prepares it."""
+
 from __future__ import annotations
 
+import copy
 import json
 import pickle
+import random
 import shutil
 from pathlib import Path
 
@@ -11,8 +15,9 @@ import pytest
 import torch
 from mmaction.registry import DATASETS
 from mmengine.dataset import pseudo_collate
+from torch.utils.data import DataLoader
 
-from mmtal_mts.datasets import TALDataset, VideoReadError
+from mmtal_mts.datasets import VideoReadError
 from mmtal_mts.datasets.transforms.formatting import META_KEYS
 from mmtal_mts.structures.annotations import AnnotationError
 
@@ -58,9 +63,9 @@ def root(tmp_path):
 
 
 def build(root, **more):
-    settings = dict(ann_file='anno.json', data_root=str(root), clip_len=8)
-    settings.update(data_prefix=dict(video='videos'), window_stride=3)
-    return TALDataset(**{**settings, **more})
+    settings = dict(type='TALDataset', ann_file='anno.json', data_root=str(root))
+    settings.update(data_prefix=dict(video='videos'), clip_len=8, window_stride=3)
+    return DATASETS.build({**settings, **more})
 
 
 def infos(data):
@@ -87,15 +92,12 @@ def test_training_windows_by_hand(root):
     assert expected.items() <= first.items()
 
 
-def test_testing_has_all_windows_of_all_videos(root):
+def test_testing_has_all_windows_of_all_videos_and_strides_have_defaults(root):
     windows = infos(build(root, test_mode=True))
     assert [(info['video_id'], info['window_offset']) for info in windows] == [
         (name, offset) for name in 'abc' for offset in (0, 3, 5)
     ]
     assert windows[3]['gt_segments'].shape == (0, 2)
-
-
-def test_default_strides(root):
     settings = dict(window_stride=None, clip_len=256)
     assert build(root, **settings).window_stride == 30
     data = build(root, test_mode=True, **settings)
@@ -115,37 +117,23 @@ def test_pipeline_with_stock_transforms(root, test_mode):
     assert len(expected) == 7 and batch['data_samples'][0].metainfo == expected
 
 
-def test_built_from_config_lazily_with_subset_of_items(root):
-    config = dict(type='TALDataset', ann_file=str(root / 'anno.json'), clip_len=8)
-    config.update(data_prefix=dict(video=str(root / 'videos')), window_stride=3)
-    config.update(classes=['wave', 'jump'], indices=1, lazy_init=True)
-    data = DATASETS.build(config)
-    data.full_init()
-    assert len(data) == 1
-    assert data.metainfo['classes'] == ('wave', 'jump')
-    assert data.get_data_info(0)['gt_labels'].tolist() == [0]
-
-
-def test_classes_from_metainfo_and_serialisation(root):
+def test_classes_of_arguments_and_metainfo_serialised_and_lazily(root):
     metainfo = dict(classes=('wave', 'jump'))
     plain = infos(build(root, metainfo=metainfo, serialize_data=False))
-    packed = build(root, metainfo=metainfo)
     assert len(plain) == 3 and plain[1]['gt_labels'].tolist() == [1]
+    packed = build(root, metainfo=metainfo)
     np.testing.assert_equal(plain, infos(packed))
     assert len(pickle.loads(pickle.dumps(packed))) == 3
+    lazy = build(root, classes=['wave', 'jump'], indices=1, lazy_init=True)
+    lazy.full_init()
+    assert len(lazy) == 1 and lazy.metainfo['classes'] == ('wave', 'jump')
+    assert lazy.get_data_info(0)['gt_labels'].tolist() == [0]
 
 
 def test_action_in_the_incomplete_last_interval_ends_with_the_last_window(root):
     # 1.3333 s are 13.33 sampled frames, of which 13 exist.
     write(root, a=entry(([1.0, 4 / 3], 'x'), ([1.305, 1.32], 'x')))
     np.testing.assert_allclose(infos(build(root))[-1]['gt_segments'], [[5, 8]])
-
-
-def test_short_video_is_one_window(root):
-    data = build(root, clip_len=64, pipeline=pipeline())
-    assert len(data) == 2
-    assert data[0]['inputs'].shape == (3, 64, 16, 16)
-    assert (data[0]['inputs'][:, 13:] == 127).all()
 
 
 def test_whole_video_resampled(root):
@@ -236,11 +224,14 @@ def test_missing_video_is_skipped_or_excluded_on_request(root):
 
 
 @pytest.mark.parametrize('test_mode', [False, True])
-def test_corrupt_video(root, test_mode):
+def test_corrupt_video_here_and_in_a_worker(root, test_mode):
     (root / 'videos' / 'a.mp4').write_bytes(b'broken')
     settings = dict(pipeline=pipeline(test_mode), test_mode=test_mode)
+    data = build(root, **settings)
     with pytest.raises(VideoReadError, match=r'a\.mp4'):
-        build(root, **settings)[0]
+        data[0]
+    with pytest.raises(VideoReadError, match=r'a\.mp4'):
+        next(iter(DataLoader(data, num_workers=1, collate_fn=pseudo_collate)))
     data = build(root, on_bad_video='skip', **settings)
     if not test_mode:
         assert data[0]['data_samples'].video_id == 'c'
@@ -249,14 +240,6 @@ def test_corrupt_video(root, test_mode):
     assert (data[0]['inputs'] == 127).all()
     assert data[0]['data_samples'].broken is True
     assert 'broken' not in data[5]['data_samples'].metainfo
-
-
-def test_read_error_survives_worker_processes(root):
-    (root / 'videos' / 'a.mp4').write_bytes(b'broken')
-    data = build(root, pipeline=pipeline())
-    loader = torch.utils.data.DataLoader(data, num_workers=1, collate_fn=pseudo_collate)
-    with pytest.raises(VideoReadError, match=r'a\.mp4'):
-        next(iter(loader))
 
 
 @pytest.mark.parametrize(
@@ -277,6 +260,7 @@ def test_empty_data_set_says_why(root, actions, settings, message):
     ('name', 'value'),
     [
         *(('on_bad_video', 'x'), ('source_type', 'x'), ('on_invalid', 'x')),
+        ('source_type', 'features'),
         *(('modality', 'Depth'), ('modality', 'Flow'), ('data_prefix', dict(img='x'))),
         *(('clip_len', 0), ('sample_fps', float('nan')), ('keep_ioa', 2.0)),
         *(('num_frames_per_video', 20), ('filter_cfg', dict(min_size=3))),
@@ -294,3 +278,63 @@ def test_class_agnostic_has_one_class_and_keeps_the_names(root):
     assert not any(info['gt_labels'].any() for info in infos(data))
     assert data.get_data_info(0)['video_classes'] == ('wave', 'jump')
     assert 'video_classes' not in build(root).get_data_info(0)
+
+
+# Randomness
+
+
+def numbers(_=None):
+    return torch.tensor([random.random(), np.random.rand(), torch.rand(1).item()])
+
+
+@pytest.fixture
+def noise(root):
+    """Builds a data set of three items, which are random numbers."""
+
+    def make(*epoch_seed, pipeline=(numbers,)):
+        data = build(root, pipeline=pipeline)
+        if epoch_seed:
+            data.set_epoch_seed(*epoch_seed)
+        return data
+
+    return make
+
+
+def test_an_item_depends_on_seed_epoch_and_index(noise):
+    first = noise(3, 1)[2]
+    assert torch.equal(noise(3, 1)[2], first)
+    for other in (noise(3, 2)[2], noise(4, 1)[2], noise(3, 1)[1]):
+        assert not torch.isin(other, first).any()
+    # Before a training, numbers are what they are.
+    data = noise()
+    assert not torch.equal(data[0], data[0])
+
+
+def test_workers_that_live_on_are_told_of_the_epoch(noise):
+    data, seen = copy.deepcopy(noise()), []
+    loader = DataLoader(data, None, num_workers=2, persistent_workers=True)
+    for epoch in range(2):
+        data.set_epoch_seed(3, epoch)
+        seen.append(torch.stack(list(loader)))
+        alone = DataLoader(noise(3, epoch), None)
+        assert torch.equal(seen[-1], torch.stack(list(alone)))
+    assert not torch.equal(*seen)
+
+
+def test_other_random_numbers_go_on_undisturbed(noise):
+    def fail(_):
+        raise ZeroDivisionError
+
+    drawn = []
+    for pipeline in ((), (numbers,), (numbers, fail)):
+        data = noise(3, 0, pipeline=pipeline)
+        random.seed(0)
+        np.random.seed(0)
+        torch.manual_seed(0)
+        if fail in pipeline:
+            with pytest.raises(ZeroDivisionError):
+                data[0]
+        elif pipeline:
+            data[0]
+        drawn.append(numbers())
+    assert torch.equal(drawn[0], drawn[1]) and torch.equal(drawn[0], drawn[2])
