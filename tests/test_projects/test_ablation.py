@@ -11,17 +11,12 @@ import pandas as pd
 import pytest
 import yaml
 from mmengine.config import Config
-from summarize import as_markdown, over_folds, plot, read_results, spread, summarize
+from summarize import as_markdown, plot, read_results, spread, summarize
 from write_configs import Run, build_config, list_runs, read_grid, write_configs
 
 from mmtal_mts.utils.errors import UserError
 
 CONFIG = 'configs/tal_mts/tal-mts_i3d-tiny_1xb4-128x48x48_synthetic.py'
-
-
-def results(values: dict[tuple[str, int, str], float]) -> pd.DataFrame:
-    rows = [(*key, value) for key, value in values.items()]
-    return pd.DataFrame(rows, columns=['variant', 'seed', 'fold', 'mAP'])
 
 
 @pytest.fixture
@@ -53,19 +48,18 @@ def test_spread():
     assert mean == 5 and all(map(math.isnan, unknown))
 
 
-def test_a_seed_without_all_folds_is_left_out():
-    values = {('x', 0, 'a'): 1.0, ('x', 0, 'b'): 3.0, ('x', 1, 'a'): 100.0}
-    table = over_folds(results(values), 2, 'mAP')
-    assert table.loc[0, 'x'] == 2 and math.isnan(table.loc[1, 'x'])
+def test_differences_are_paired_by_seed_and_a_seed_needs_all_folds():
+    def compare():
+        rows = [(*key, value) for key, value in both.items()]
+        table = pd.DataFrame(rows, columns=['variant', 'seed', 'fold', 'mAP'])
+        return summarize(table, ['x', 'y'], 2, 'mAP')
 
-
-def test_differences_are_paired_by_seed():
     first = {(0, 'a'): 0.1, (0, 'b'): 0.9, (1, 'a'): 0.2, (1, 'b'): 0.8}
     # Seed 0 gains 5 % on both folds, seed 1 gains 5 and loses 15.
     gains = {(0, 'a'): 0.05, (0, 'b'): 0.05, (1, 'a'): 0.05, (1, 'b'): -0.15}
     both = {('x', *key): value for key, value in first.items()}
     both |= {('y', *key): value + gains[key] for key, value in first.items()}
-    table = summarize(results(both), ['x', 'y'], 2, 'mAP')
+    table = compare()
     assert table.loc['x', 'mean'] == pytest.approx(50)
     found = table.loc['y']
     assert found['difference'] == pytest.approx(0)
@@ -73,10 +67,10 @@ def test_differences_are_paired_by_seed():
     assert found['difference_error'] == pytest.approx(5)
     assert found['interval'] == pytest.approx(63.53, rel=1e-3)
     assert found['better'] == '3/4' and found['runs'] == 4
-    both = {key: value for key, value in both.items() if key[:2] != ('y', 1)}
-    table = summarize(results(both), ['x', 'y'], 2, 'mAP')
-    assert math.isnan(table.loc['y', 'error']) and table.loc['y', 'better'] == '2/2'
-    assert '| y | 2 | 55.0 |' in as_markdown(table)
+    del both['y', 1, 'b']
+    table = compare()
+    assert math.isnan(table.loc['y', 'error']) and table.loc['y', 'better'] == '3/3'
+    assert '| y | 3 | 55.0 |' in as_markdown(table)
 
 
 def test_configs_have_the_settings_of_variant_and_fold(grid_of):

@@ -174,21 +174,19 @@ def folder(tmp_path_factory):
     return out
 
 
-@pytest.fixture
-def assemble(folder, tmp_path, monkeypatch):
-    """Runs the tool with options of the command line."""
-
-    def run(options):
+def test_tool_makes_videos_that_agree_with_their_annotations_once(
+    folder, tmp_path, monkeypatch, capsys
+):
+    def assemble(*more):
         places = [str(folder / 'clips.json'), str(folder), str(tmp_path)]
-        options = f'--size 32 {options}'.split()
-        monkeypatch.setattr('sys.argv', ['assemble_timelines.py', *places, *options])
+        options = '--size 32 --fps 20 --folds 2 --gap 0.5 1'.split()
+        monkeypatch.setattr('sys.argv', ['', *places, *options, *more])
         assemble_timelines.main()
 
-    return run
-
-
-def test_annotations_agree_with_the_frames(assemble, tmp_path):
-    assemble('--fps 20 --folds 2 --gap 0.5 1')
+    assemble()
+    assert '1 videos to train on, 1 to test, 4 actions' in capsys.readouterr().out
+    record = json.loads((tmp_path / 'settings.json').read_text())['settings']
+    assert record['size'] == 32 and record['made_background'] is True
     (first, _) = sorted(tmp_path.glob('annotations*.json'))
     annotations = load_annotations(str(first))
     assert annotations.classes == ('run', 'walk')
@@ -205,24 +203,18 @@ def test_annotations_agree_with_the_frames(assemble, tmp_path):
             assert end - start == pytest.approx(2.0)
             inside[round(start * 20) : round(end * 20)] = True
         np.testing.assert_array_equal(walker, inside)
-
-
-def test_a_second_call_makes_what_is_missing_and_the_same(assemble, tmp_path, capsys):
-    assemble('--folds 2 --no-made-background')
-    assert '1 videos to train on, 1 to test, 4 actions' in capsys.readouterr().out
-    record = json.loads((tmp_path / 'settings.json').read_text())['settings']
-    assert record['size'] == 32 and record['made_background'] is False
+    # A second call makes what is missing.
     content = {p: p.read_bytes() for p in tmp_path.rglob('*') if p.is_file()}
     assert len(content) == 7
     kept = tmp_path / 'videos' / 'ann_0.mp4'
     stamp = kept.stat().st_mtime_ns
     for suffix in ('json', 'mp4'):
         (tmp_path / 'videos' / f'bob_0.{suffix}').unlink()
-    assemble('--folds 2 --no-made-background')
+    assemble()
     assert kept.stat().st_mtime_ns == stamp
     assert {p: p.read_bytes() for p in content} == content
     with pytest.raises(FileExistsError, match='other settings'):
-        assemble('--folds 1 --no-made-background')
+        assemble('--no-made-background')
 
 
 FIRST = (0.5, 1.5, 0, 20)
