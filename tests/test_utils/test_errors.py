@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 
 import pytest
 from mmaction.registry import MODELS
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
+from toy_runner import run_child
 
 from mmtal_mts.compat import full_flavour_problem
 from mmtal_mts.utils import InvalidLossError, UserError, run_tool
@@ -64,36 +64,26 @@ def test_interrupt_and_success_have_their_codes(capsys):
     assert run_tool(lambda: None) == 0
 
 
-class Broken(Dataset):
-    def __len__(self) -> int:
-        return 1
-
-    def __getitem__(self, index: int):
+def test_message_of_a_data_worker_has_no_traceback():
+    def fail(batch: list[int]) -> None:
         raise ValueError('video a.mp4 cannot be read\nRemedy: another video')
 
-
-def test_message_of_a_data_worker_has_no_traceback():
     with pytest.raises(ValueError) as caught:
-        next(iter(DataLoader(Broken(), num_workers=1)))
+        next(iter(DataLoader([0], num_workers=1, collate_fn=fail)))
     message = error_message(caught.value)
     assert message == 'video a.mp4 cannot be read\nRemedy: another video'
     for message in ('mmdetection is fine', 'x/mmcv.py'):
         assert error_message(ValueError(message)) == message
 
 
-def test_reader_that_goes_away_is_no_error(child_env):
+def test_reader_that_goes_away_is_no_error():
     code = (
         'import sys\n'
         'from mmtal_mts.utils import run_tool\n'
         'sys.exit(run_tool(lambda: [print("line") for _ in range(10**6)]))\n'
     )
-    pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    command = [sys.executable, '-c', code]
-    with subprocess.Popen(command, env=child_env, **pipes) as tool:
-        assert tool.stdout.readline() == 'line\n'
-        tool.stdout.close()
-        assert tool.wait(timeout=60) == 141
-        assert tool.stderr.read() == ''
+    pipe = '"$0" -c "$1" | head -n 1; exit ${PIPESTATUS[0]}'
+    assert run_child('bash', '-c', pipe, sys.executable, code) == (141, 'line\n')
 
 
 @pytest.mark.skipif(full_flavour_problem() is None, reason='this is the full flavour')
