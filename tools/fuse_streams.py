@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from difflib import unified_diff
 
 try:
+    import torch
     from mmaction.structures import ActionDataSample
     from mmengine.config import Config
     from mmengine.evaluator import Evaluator
@@ -43,14 +44,10 @@ def main() -> None:
     add('--config', required=True, help=text)
     text = 'weight of each folder in the average; equal by default'
     add('--weights', type=float, nargs='+', help=text)
-    add(
-        '--cfg-options',
-        nargs='+',
-        action=CfgOptionsAction,
-        metavar='KEY=VALUE',
-        help='override settings of the config, e.g. '
-        'test_evaluator.dump_path=detections.json model.test_cfg.nms.sigma=0.3',
-    )
+    text = 'override settings of the config, e.g. test_evaluator.dump_path='
+    text += 'detections.json model.test_cfg.nms.sigma=0.3'
+    options = dict(nargs='+', action=CfgOptionsAction, metavar='KEY=VALUE')
+    add('--cfg-options', help=text, **options)
     args = parser.parse_args()
     cfg = load_config(args.config, args.cfg_options)
     metrics = fuse_streams(cfg, args.raw, args.weights)
@@ -94,6 +91,9 @@ def fuse_streams(
             {name: x if name == 'points' else x[None] for name, x in outputs.items()}
             for outputs in (one.pop('outputs') for one in (window, *others))
         ]
+        if not all(torch.equal(one['points'], raw[0]['points']) for one in raw):
+            place = f'{window["video_id"]} at sampled frame {window["window_offset"]}'
+            raise UserError(f'{place}: the networks have other location centres')
         sample = ActionDataSample(metainfo=dict(window, broken=broken))
         predict_streams(head, raw, window['num_frames'], [sample], test_cfg, weights)
         evaluator.process(data_samples=[sample], data_batch=None)
@@ -104,13 +104,12 @@ def _describe(classes: dict, windows: Sequence[dict]) -> list[str]:
     """A line for each class list and window, with all that networks must agree on."""
     lines = [f'{name} {names}' for name, names in classes.items()]
     for w in windows:
-        points, logits = (w['outputs'][key] for key in ('points', 'coarse_logits'))
-        length = f'{w["duration"]:g}' if w['duration'] else 'unknown'
+        length = f'{w["duration"]:.7g}' if w['duration'] else 'unknown'
+        shapes = (f'{key} {tuple(value.shape)}' for key, value in w['outputs'].items())
         lines.append(
             f'{w["video_id"]} at sampled frame {int(w["window_offset"])} '
-            f'(duration {length}, sample_fps {w["sample_fps"]:g}, num_frames '
-            f'{w["num_frames"]}, {len(points)} locations around {points.mean():g}, '
-            f'{logits.shape[1]} logits)'
+            f'(duration {length}, sample_fps {w["sample_fps"]:.7g}, num_frames '
+            f'{w["num_frames"]}, {", ".join(shapes)})'
         )
     return lines
 

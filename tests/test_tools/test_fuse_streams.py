@@ -93,7 +93,7 @@ def test_config_without_a_metric(fuse):
         fuse(stream(), stream(), evaluator=None)
 
 
-HERE = 'v at sampled frame 0 .duration 4, sample_fps 10, num_frames 40, 1 locations'
+HERE = 'v at sampled frame 0 .duration 4, sample_fps 10, num_frames 40, points'
 
 
 @pytest.mark.parametrize(
@@ -104,8 +104,7 @@ HERE = 'v at sampled frame 0 .duration 4, sample_fps 10, num_frames 40, 1 locati
         (stream(duration=None), HERE, 'duration unknown,'),
         (stream(window_offset=16), HERE, 'v at sampled frame 16 '),
         (stream(video_id='w'), HERE, 'w at sampled frame 0 '),
-        (stream(num_logits=3), '2 logits', '3 logits'),
-        (stream(centre=21.0), 'locations around 20,', 'locations around 21,'),
+        (stream(num_logits=3), r'refine_logits \(1, 2\)', r'refine_logits \(1, 3\)'),
         (
             stream() | dict(classes=META | dict(video_classes=['run'])),
             r"video_classes \['run', 'jump'\]",
@@ -118,6 +117,13 @@ def test_differences_of_windows_are_named(fuse, other, here, there):
         fuse(stream(), other)
     assert re.search(f'--- .*rgb\n.*flow\n@@.*\n-.*{here}', str(caught.value))
     assert re.search(rf'\n\+.*{there}', str(caught.value))
+
+
+def test_other_location_centres_are_refused(fuse):
+    with pytest.raises(
+        UserError, match='v at sampled frame 0: .*other location centres'
+    ):
+        fuse(stream(), stream(centre=21.0))
 
 
 def test_windows_are_ordered_and_written_as_they_are(tmp_path):
