@@ -203,13 +203,12 @@ def test_frames_depend_on_seed_split_and_index_only():
 
 def difference(x, y, level, size=96):
     """What the actor changes in a frame, (H, W)."""
-
-    def frame(y):
-        # Same randomness, the actor in the frame or far above it.
-        pose = np.array([[x], [y], [level]])
-        return next(render(np.random.default_rng(3), size, np.zeros(1), pose))
-
-    return np.abs(frame(y).astype(int) - frame(y - 10)).sum(axis=2)
+    # Same randomness, the actor in the frame or far above it.
+    shown, empty = (
+        next(render(np.random.default_rng(3), size, np.zeros(1), np.array(pose)))
+        for pose in ([[x], [y], [level]], [[x], [y - 10], [level]])
+    )
+    return np.abs(shown.astype(int) - empty).sum(axis=2)
 
 
 @pytest.mark.parametrize(
@@ -222,9 +221,7 @@ def test_the_actor_is_drawn_where_and_as_large_as_the_pose_says(x, y, level, rad
     # The mark is round and central whatever the shape of the body is.
     assert columns.mean() / 96 == pytest.approx(x, abs=0.03)
     assert rows.mean() / 96 == pytest.approx(y, abs=0.03)
-
-
-def test_an_actor_at_the_edge_is_seen_on_both_sides():
+    # At the edge it is seen on both sides.
     columns = difference(0.0, 0.5, 1.0).sum(axis=0)
     assert columns[:5].min() > 0 and columns[-5:].min() > 0
     assert not columns[43:53].any()
@@ -273,13 +270,18 @@ def test_default_splits_hold_all_classes_and_several_rates():
         assert min(len(video.actions) for video in found) >= 3
 
 
-def test_workers_and_videos_made_again_do_not_change_the_result(
-    dataset, tmp_path, monkeypatch
+def test_tool_and_workers_make_the_same_and_only_what_is_missing(
+    load_tool, dataset, tmp_path, monkeypatch, capsys
 ):
+    tool = load_tool('dataset_converters/generate_synthetic.py')
+    options = '--num-train 2 --num-test 1 --seed 5 --duration 4 6 --size 32 --fps 10 12'
+    options = [*options.split(), '--workers', '2']
+    monkeypatch.setattr(sys, 'argv', ['tool', str(tmp_path), *options])
     wanted = digests(dataset)
     assert len(set(wanted.values())) == len(wanted) == 4  # no video repeats another
-    generate(tmp_path, workers=2)
+    tool.main()
     assert digests(tmp_path) == wanted
+    assert 'annotations.json' in capsys.readouterr().out
     (tmp_path / 'videos' / 'synthetic_test_0000.mp4').unlink()
     generate(tmp_path)
     assert digests(tmp_path) == wanted
@@ -287,6 +289,9 @@ def test_workers_and_videos_made_again_do_not_change_the_result(
     monkeypatch.setattr(synthetic, 'write_video', None)
     generate(tmp_path)
     assert digests(tmp_path) == wanted
+    monkeypatch.setattr(sys, 'argv', ['tool', str(tmp_path)])
+    with pytest.raises(FileExistsError, match='size is 32, asked for 64'):
+        tool.main()
 
 
 def test_interrupted_run_leaves_nothing_half_and_is_continued(
@@ -361,17 +366,3 @@ def test_what_others_made_is_not_adopted(tmp_path, name, content):
 def test_bad_settings_are_named(tmp_path, change, message):
     with pytest.raises(ValueError, match=message):
         generate(tmp_path, **change)
-
-
-def test_tool_passes_its_arguments_on(
-    load_tool, dataset, tmp_path, monkeypatch, capsys
-):
-    tool = load_tool('dataset_converters/generate_synthetic.py')
-    options = '--num-train 2 --num-test 1 --seed 5 --duration 4 6 --size 32 --fps 10 12'
-    monkeypatch.setattr(sys, 'argv', ['tool', str(tmp_path), *options.split()])
-    tool.main()
-    assert digests(tmp_path) == digests(dataset)
-    assert 'annotations.json' in capsys.readouterr().out
-    monkeypatch.setattr(sys, 'argv', ['tool', str(tmp_path)])
-    with pytest.raises(FileExistsError, match='size is 32, asked for 64'):
-        tool.main()
