@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import sys
 import tarfile
-import zipfile
 from pathlib import Path
 
 import mmaction
 import pytest
+from toy_runner import ROOT, run_child
 
-ROOT = Path(__file__).resolve().parents[1]
 BUILD = """
 import sys
 from setuptools import build_meta
@@ -37,18 +35,10 @@ for command in json.loads(sys.argv[1]):
 
 def python(code: str, argument: str, cwd: Path, path: str = '') -> str:
     """Runs code in another process and returns what it printed."""
-    env = dict(PYTHONPATH=path, OMP_NUM_THREADS='1', CUDA_VISIBLE_DEVICES='-1')
-    result = subprocess.run(
-        (sys.executable, '-c', code, argument),
-        cwd=cwd,
-        env=os.environ | env,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=240,
-    )
-    assert result.returncode == 0, result.stdout
-    return result.stdout
+    command = [sys.executable, '-c', code, argument]
+    failed, output = run_child(*command, cwd=cwd, PYTHONPATH=path)
+    assert not failed, output
+    return output
 
 
 @pytest.fixture(scope='module')
@@ -70,8 +60,7 @@ def dist(tmp_path_factory):
 def installed(dist, tmp_path_factory):
     """Folder into which the wheel is unpacked, which is all that pip does."""
     folder = tmp_path_factory.mktemp('site')
-    with zipfile.ZipFile(next(dist.glob('*.whl'))) as wheel:
-        wheel.extractall(folder)
+    shutil.unpack_archive(next(dist.glob('*.whl')), folder, 'zip')
     return folder
 
 
