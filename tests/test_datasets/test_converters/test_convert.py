@@ -1,8 +1,9 @@
-"""Finding out formats, what a person adds, and the account of a conversion."""
+"""Finding out formats, what a person adds, refusals, and the account at the end."""
 
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,45 +14,70 @@ from mmtal_mts.structures.annotations import load_annotations
 from mmtal_mts.utils import UserError
 from mmtal_mts.utils.io import write_json
 
-TABLE = 'video,start,end,label\na,1,2,run\nb,3,4,jump\nb,5,6,\n'
+HEAD = 'video,start,end,label\n'
+TABLE = f'{HEAD}a,1,2,run\nb,3,4,jump\nb,5,6,\n'
+OTX = '<?xml version="1.0"?>\n<NXMLINTERCHANGE>'.encode('utf-16')
+PAL = '<ANNOTATION_DOCUMENT><HEADER TIME_UNITS="PAL"/></ANNOTATION_DOCUMENT>'
+FILE_5 = {'file': 5, 'annotations': [{'segment': [1, 2], 'label': 'x'}]}
+NO_FPS = {'fps': None, 'annotations': [{'start_frame': 1, 'end_frame': 2}]}
 
 
-def test_two_formats_in_a_folder_must_be_told_apart(data):
+def test_two_formats_in_a_folder_must_be_told_apart(convert, data):
     with pytest.raises(UserError, match='files of 3 formats .*--format'):
-        convert_annotations([data])
-    result = convert_annotations([data], 'via3')
-    assert [name.rsplit('/', 1)[-1] for name in result.files] == ['via3.json']
+        convert(data)
+    (name,) = convert(data, 'via3').result.files
+    assert name.endswith('/via3.json')
 
 
-def test_what_is_no_annotation_is_named(tmp_path, data, write):
+def test_folders_without_an_annotation_are_refused(convert, tmp_path, write):
     with pytest.raises(UserError, match='no known annotation .* in an empty folder'):
-        convert_annotations([tmp_path])
+        convert(tmp_path)
     write({'notes.txt': 'nothing to see', 'picture.png': b'\x89PNG\xff'})
     with pytest.raises(UserError, match='in notes.txt.*--format') as error:
-        convert_annotations([tmp_path])
+        convert(tmp_path)
     assert 'picture.png: not a text file' in str(error.value)
     with pytest.raises(UserError, match='no such file or folder'):
-        convert_annotations([tmp_path / 'none'])
-    with pytest.raises(UserError, match="no format 'x'; known are .*boris"):
-        convert_annotations([data / 'via3.json'], 'x')
+        convert(tmp_path / 'none')
 
 
+# A sample or file of a content, options, and the message.
 @pytest.mark.parametrize(
-    ('name', 'content', 'message'),
+    ('source', 'options', 'message'),
     [
-        ('labels.xls', b'\xd0\xcf\x11\xe0\xa1\xb1', 'Excel 97-2003.*save each sheet'),
-        ('labels.xlsx', b'PK\x03\x04\x14\x00', 'spreadsheet .*save each sheet'),
-        ('labels.pkl', b'\x80\x04\x95', 'pickle.*may run any code'),
+        ('via3.json', {'format_name': 'x'}, "no format 'x'; known are .*boris"),
+        ('ut_interaction/labels.csv', {}, '--fps'),
+        ('gtad/gt.csv', {}, '--classes'),
+        ('charades/charades.json', {}, 'Charades_v1_classes.txt'),
+        ('session.eaf', {'select': ['foot']}, 'no tier foot .* it has hand, note'),
+        ('session.eaf', {'label_field': 'x'}, 'one of value, tier, tier:value'),
+        ('project.boris', {'select': ['x']}, 'no observation x .* morning, live'),
+        ('table/plain.csv', {'fps': 25.0}, 'csv does not know --fps'),
+        ('table/plain.csv', {'select': ['x']}, 'csv does not know --select'),
+        ('table/plain.csv', {'label_field': 'x'}, 'csv does not know --label-field'),
+        ({'a.xls': b'\xd0\xcf\x11\xe0'}, {}, 'a.xls: is an Excel 97.*save each sheet'),
+        ({'a.xlsx': b'PK\x03\x04'}, {}, 'a.xlsx: is a spreadsheet .*save each sheet'),
+        ({'a.pkl': b'\x80\x04\x95'}, {}, 'a.pkl: is a .*pickle.*may run any code'),
+        ({'a.otx': OTX}, {}, 'a.otx: is a .*Observer XT.*no observation.*Export'),
+        ({'a.eaf': '<other/>'}, {}, 'not an ELAN document but <other>'),
+        ({'a.eaf': PAL}, {}, "TIME_UNITS='PAL'"),
+        ({'a.json': '{"a": {"annotations": []}, "a": {}}'}, {}, r'1 keys \(a\) stand'),
+        ({'a.json': {'a': FILE_5}}, {}, 'a: "file" must be a name, got 5'),
+        ({'a.json': {'v': NO_FPS}}, {}, 'v: needs "fps" for its frames, got None'),
+        ({'a.csv': f'{HEAD}a,x,2,run\n'}, {}, '1 start or end is not a time'),
+        ({'a.csv': HEAD}, {}, 'no annotation in .*none stands there'),
         (
-            'template.otx',
-            '<?xml version="1.0"?>\n<NXMLINTERCHANGE>'.encode('utf-16'),
-            'Observer XT.*no observation.*Export',
+            {'a.csv': 'video,start\na,1\n'},
+            {'format_name': 'csv'},
+            'no column end, label; .* got video, start',
         ),
     ],
 )
-def test_what_cannot_be_read_is_told_with_a_remedy(convert, name, content, message):
-    with pytest.raises(UserError, match=rf'{name}: is (a|an) .*{message}'):
-        convert({name: content})
+def test_what_is_unusable_is_told(convert, data, tmp_path, source, options, message):
+    if isinstance(source, str):
+        # Alone, without the files beside it.
+        source = shutil.copy(data / source, tmp_path)
+    with pytest.raises(UserError, match=message):
+        convert(source, **options)
 
 
 def test_a_person_may_add_subset_durations_and_classes(convert):
@@ -65,22 +91,12 @@ def test_a_person_may_add_subset_durations_and_classes(convert):
     assert done.classes == ['walk', 'run', 'jump']
     assert '1 labels are not in the class list and were added to it: jump' in done.notes
     assert '1 videos have no "duration"; --durations PATH adds it: b' in done.notes
-
-
-def test_durations_of_a_person_win_and_that_is_told(convert):
+    # Durations of a person win.
     table = 'video,start,end,label,duration\na,1,2,run,30\n'
     done = convert({'a.csv': table, 'd.json': {'a': 31.0}}, durations='d.json')
     assert done.videos['a']['duration'] == 31.0
-    assert '1 values were replaced by those of --durations: a duration 30 -> 31' in (
-        done.notes
-    )
-
-
-def test_an_import_of_nothing_is_an_error(convert):
-    with pytest.raises(UserError, match='1 start or end is not a time'):
-        convert({'a.csv': 'video,start,end,label\na,x,2,run\n'})
-    with pytest.raises(UserError, match='no annotation in .*none stands there'):
-        convert({'a.csv': 'video,start,end,label\n'})
+    note = '1 values were replaced by those of --durations: a duration 30 -> 31'
+    assert note in done.notes
 
 
 def test_the_account_adds_up(convert):
@@ -107,10 +123,8 @@ databases = st.dictionaries(names, st.lists(action, max_size=4), min_size=1, max
 )
 def test_a_native_file_comes_back_as_it_was(tmp_path, database):
     database = {**database, 'always': [{'segment': [0.1, 0.3], 'label': 'x'}]}
-    entries = {
-        name: {'subset': 'training', 'duration': 2e5, 'annotations': items}
-        for name, items in database.items()
-    }
+    facts = {'subset': 'training', 'duration': 2e5}
+    entries = {name: {**facts, 'annotations': of} for name, of in database.items()}
     path, out = tmp_path / 'in.json', tmp_path / 'out.json'
     path.write_text(json.dumps({'classes': ['x', 'y', 'z'], 'database': entries}))
     write_json(out, convert_annotations([path]).content)
@@ -118,6 +132,6 @@ def test_a_native_file_comes_back_as_it_was(tmp_path, database):
     # And the loader of the project takes it.
     loaded = load_annotations(str(out))
     assert loaded.classes == ('x', 'y', 'z')
-    for name, entry in entries.items():
-        expected = [item['segment'] for item in entry['annotations']]
+    for name, items in database.items():
+        expected = [item['segment'] for item in items]
         assert loaded.videos[name].actions.segments.tolist() == expected

@@ -7,11 +7,8 @@ import io
 from datetime import time
 
 import pandas as pd
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
-from mmtal_mts.utils import UserError
 
 
 def test_each_sheet_of_a_spreadsheet_is_a_table(convert, tmp_path):
@@ -32,11 +29,6 @@ def test_each_sheet_of_a_spreadsheet_is_a_table(convert, tmp_path):
         assert done.actions == {'a': [(1.5, 62.0, 'jump, run')], 'b': [(3, 4.25, 'x')]}
         reason = 'start or end is not a time'
         assert done.result.dropped == {reason: [f'{path} [two]:3']}
-
-
-def test_missing_columns_are_named(convert):
-    with pytest.raises(UserError, match='no column end, label; .* got video, start'):
-        convert({'a.csv': 'video,start\na,1\n'}, 'csv')
 
 
 numbers = st.floats(-1e6, 1e6, allow_nan=False)
