@@ -7,7 +7,7 @@ import pytest
 import torch
 from mmengine.dataset import pseudo_collate
 
-from mmtal_mts.datasets import TALDataset, TALFeatureDataset, VideoReadError
+from mmtal_mts.datasets import TALFeatureDataset, VideoReadError
 from mmtal_mts.datasets.stored import open_array
 from mmtal_mts.datasets.transforms import LoadVideoScores
 from mmtal_mts.structures.annotations import AnnotationError
@@ -31,23 +31,22 @@ def root(tmp_path):
     return tmp_path
 
 
-def write(folder, duration=12.0, fps=10, annotations=(WAVE,)) -> None:
-    entry = dict(subset='training', annotations=annotations)
-    entry.update(dict(duration=duration) if duration else {})
-    entry.update(dict(fps=fps) if fps else {})
+def write(folder, **facts) -> None:
+    """Writes the facts of the video; those of value None are left out."""
+    entry = dict(subset='training', duration=12.0, fps=10, annotations=[WAVE]) | facts
+    entry = {name: value for name, value in entry.items() if value is not None}
     (folder / 'anno.json').write_text(json.dumps(dict(database=dict(a=entry))))
 
 
 def build(root, channels=3, **more) -> TALFeatureDataset:
-    settings = dict(ann_file='anno.json', data_root=str(root), clip_len=16)
-    settings.update(feature_stride=4, feature_window=16, window_stride=8)
-    settings['data_prefix'] = dict(video='features')
     load = dict(type='LoadFeatures', channels=channels)
-    settings['pipeline'] = [load, dict(type='PackTALInputs')]
-    return TALFeatureDataset(**{**settings, **more})
+    settings = dict(pipeline=[load, dict(type='PackTALInputs')], clip_len=16)
+    settings.update(ann_file='anno.json', data_root=str(root), window_stride=8)
+    settings.update(data_prefix=dict(video='features'), feature_stride=4)
+    return TALFeatureDataset(**{'feature_window': 16, **settings, **more})
 
 
-def test_rows_stand_for_the_middle_of_their_frames(root):
+def test_windows_and_rows_which_stand_for_the_middle_of_their_frames(root):
     data = build(root)
     # Row 0 is the middle of frames 0..15, frame 8 = 0.8 s = cell 0.5; a row is 0.4 s.
     info = data.get_data_info(0)
@@ -56,9 +55,6 @@ def test_rows_stand_for_the_middle_of_their_frames(root):
     np.testing.assert_allclose(info['gt_segments'], [[2 / 0.4 - 1.5, 6 / 0.4 - 1.5]])
     # The windows at rows 8 and 11 do not hold the whole action.
     assert len(data) == 1
-
-
-def test_windows_and_their_rows(root):
     data = build(root, test_mode=True)
     samples = [data[i] for i in range(len(data))]
     offsets = [s['data_samples'].window_offset for s in samples]
@@ -143,8 +139,6 @@ def test_class_agnostic_and_bad_videos(root):
 def test_senseless_arguments(root, settings, message):
     with pytest.raises(ValueError, match=message):
         build(root, **settings)[0]
-    with pytest.raises(ValueError, match="source_type='features' of TALDataset"):
-        TALDataset(ann_file='anno.json', source_type='features')
 
 
 def save(path, content, **settings):
@@ -161,19 +155,18 @@ def save(path, content, **settings):
 def test_formats(tmp_path):
     array = rows(4).astype(np.float16)
     tensor = torch.from_numpy(array)
-    old = dict(_use_new_zipfile_serialization=False)
-    for path in (
-        save(tmp_path / 'a.npy', array),
-        save(tmp_path / 'a.npz', dict(feats=array, other=np.zeros(1))),
-        save(tmp_path / 'a.pt', tensor),
-        save(tmp_path / 'a.pth', dict(x=tensor)),
-        save(tmp_path / 'old.pt', tensor, **old),
-        save(tmp_path / 'b.pt', tensor.bfloat16()),
+    for name, content, settings in (
+        ('a.npy', array, {}),
+        ('a.npz', dict(feats=array, other=np.zeros(1)), {}),
+        ('a.pt', tensor, {}),
+        ('a.pth', dict(x=tensor), {}),
+        ('old.pt', tensor, dict(_use_new_zipfile_serialization=False)),
+        ('b.pt', tensor.bfloat16(), {}),
     ):
-        found = open_array(path, 'features')
+        found = open_array(save(tmp_path / name, content, **settings), 'features')
         np.testing.assert_array_equal(found, array)
-        assert found.dtype == (np.float32 if 'b.pt' in path else np.float16)
-        assert isinstance(found, np.memmap) == ('a.npy' in path)
+        assert found.dtype == (np.float32 if name == 'b.pt' else np.float16)
+        assert isinstance(found, np.memmap) == (name == 'a.npy')
 
 
 @pytest.mark.parametrize(
@@ -244,11 +237,11 @@ def test_bad_files_are_named(tmp_path, content, message):
 
 
 def test_unusable_settings_name_the_way_out(tmp_path):
-    scores_of(tmp_path, {'a': {'run': 1.0}})
-    path = str(tmp_path / 'scores.json')
-    with pytest.raises(ValueError, match='class_agnostic=True'):
-        LoadVideoScores(path)(dict(video_id='a'))
-    with pytest.raises(ValueError, match='top_k=0'):
-        LoadVideoScores(path, top_k=0)
+    path = tmp_path / 'scores.json'
     with pytest.raises(ValueError, match='none.json.*class_agnostic=True'):
         LoadVideoScores(str(tmp_path / 'none.json'))
+    path.write_text('{"a": {"run": 1.0}}')
+    with pytest.raises(ValueError, match='class_agnostic=True'):
+        LoadVideoScores(str(path))(dict(video_id='a'))
+    with pytest.raises(ValueError, match='top_k=0'):
+        LoadVideoScores(str(path), top_k=0)
