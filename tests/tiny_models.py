@@ -1,10 +1,13 @@
-"""Networks of the public configs at a size for tests, and what they read."""
+"""Networks of the public configs at a size for tests, what they read, and goldens."""
 
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Sequence
+from pathlib import Path
 
+import numpy as np
 import torch
 from mmaction.structures import ActionDataSample
 from mmengine.structures import InstanceData
@@ -24,44 +27,45 @@ SMALL_BACKBONES = {
 }
 
 
+def golden(name: str) -> dict:
+    """Recorded numbers: arrays of an ``.npz`` file, or what a ``.json`` file holds."""
+    path = Path(__file__).parent / 'data' / 'goldens' / name
+    if path.suffix == '.json':
+        return json.loads(path.read_text())
+    with np.load(path) as data:
+        return dict(data)
+
+
 def is_of_features(model: dict) -> bool:
     """Whether a model reads rows of features, not frames."""
     return model.backbone.type == 'FeatureEmbedding'
 
 
-def reduce_backbone(model: dict, width: float) -> None:
-    """Makes the backbone narrow, and the pyramid fit."""
-    backbone = model.backbone
+def reduced(model: dict, num_levels: int = 3, width: float = 0.03125) -> dict:
+    """The model of a config, narrow, over 32 frames of 32x32 pixels, or 32 rows."""
+    model = copy.deepcopy(model)
+    small = dict(crop_size=SIZE, patch_size=16, embed_dims=16, out_channels=CHANNELS)
+    levels = dict(num_levels=num_levels, num_groups=4)
+    channels = dict(channels=CHANNELS, num_groups=4)
+    backbone, neck, head = model.backbone, model.neck, model.coarse_head
     if backbone.type == 'BackboneAdapter':
         backbone.update(clip_len=T, crop_size=SIZE)
         backbone.backbone.update(SMALL_BACKBONES[backbone.backbone.type])
     elif is_of_features(model):
         backbone.update(out_channels=CHANNELS, num_groups=4)
+        small.update(crop_size=1, patch_size=1)
     else:
         backbone.update(width=width, pretrained=None)
         indices = backbone.out_indices
-        channels = InceptionI3D(width=width, out_indices=indices).out_channels
-        model.neck.pyramid.update(
-            in_channels=channels, spatial_sizes=(2, 1)[-len(indices) :]
-        )
+        widths = InceptionI3D(width=width, out_indices=indices).out_channels
+        sizes = (2, 1)[-len(indices) :]
+        neck.pyramid.update(in_channels=widths, spatial_sizes=sizes)
         if model.get('warmup_head'):
-            model.warmup_head.in_channels = channels[0]
-
-
-def reduced(model: dict, num_levels: int = 3, width: float = 0.03125) -> dict:
-    """The model of a config, narrow, over 32 frames of 32x32 pixels, or 32 rows."""
-    model = copy.deepcopy(model)
-    reduce_backbone(model, width)
-    small = dict(crop_size=SIZE, patch_size=16, embed_dims=16, out_channels=CHANNELS)
-    if is_of_features(model):
-        small.update(crop_size=1, patch_size=1)
-    levels = dict(num_levels=num_levels, num_groups=4)
-    channels = dict(channels=CHANNELS, num_groups=4)
-    model.neck.pyramid.update(out_channels=CHANNELS, **levels)
-    model.neck.frame_feature.update(channels)
-    if model.neck.stt is not None:
-        model.neck.stt.update(clip_len=T, **levels, **small)
-    head = model.coarse_head
+            model.warmup_head.in_channels = widths[0]
+    neck.pyramid.update(out_channels=CHANNELS, **levels)
+    neck.frame_feature.update(channels)
+    if neck.stt is not None:
+        neck.stt.update(clip_len=T, **levels, **small)
     head.update(levels | channels)
     if head.get('distance_factors'):
         head.distance_factors = head.distance_factors[:num_levels]

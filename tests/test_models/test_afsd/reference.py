@@ -7,7 +7,6 @@ have to be stored.
 from __future__ import annotations
 
 import functools
-import json
 import zlib
 from pathlib import Path
 
@@ -16,10 +15,9 @@ import torch
 from afsd_to_mmtal import convert_afsd_state_dict
 from mmaction.registry import MODELS
 from mmengine.config import Config
-from tiny_models import clip_sample
+from tiny_models import clip_sample, golden
 
 ROOT = Path(__file__).resolve().parents[3]
-GOLDENS = ROOT / 'tests' / 'data' / 'goldens'
 CONFIGS = {
     'thumos14_in3': 'afsd_i3d_1xb1-256x96x96-16e_thumos14-rgb.py',
     'thumos14_in2': 'afsd_i3d_1xb1-256x96x96-16e_thumos14-flow.py',
@@ -34,16 +32,15 @@ DETECTION_LOSSES = {
     'loss_prop_c': ('loss_refine_cls', 1),
     'loss_ct': ('loss_quality', 1),
 }
+# AFSD's name of an output, ours in mode='tensor'.
+OUTPUTS = {
+    'loc': 'coarse_distances',
+    'conf': 'coarse_logits',
+    'prop_loc': 'refine_offsets',
+    'prop_conf': 'refine_logits',
+    'center': 'quality_logits',
+}
 LOC_HEAD = 'coarse_pyramid_detection.loc_head.conv1d.'
-
-
-def load_arrays(name):
-    with np.load(GOLDENS / name) as data:
-        return {key: data[key] for key in data.files}
-
-
-def load_json(name):
-    return json.loads((GOLDENS / name).read_text())
 
 
 @functools.cache
@@ -76,7 +73,7 @@ def afsd_weight(name, shape):
 @functools.lru_cache(maxsize=2)
 def afsd_state_dict(variant):
     """A whole AFSD checkpoint with the reference weights."""
-    shapes = load_json('g_keys.json')[variant]['state_dict']
+    shapes = golden('g_keys.json')[variant]['state_dict']
     return {k: torch.tensor(afsd_weight(k, tuple(s))) for k, s in shapes.items()}
 
 
@@ -98,13 +95,10 @@ def as_input(clip):
 def reference_features(variant, batch):
     """Backbone maps for the head alone: noise after a ReLU."""
     random = np.random.RandomState(7)
-    shapes = [(batch, 832, 64, 6, 6), (batch, 1024, 32, 3, 3)]
-    if variant.startswith('anet'):
-        shapes = [(batch, 1024, 96, 3, 3)]
-    return [
-        torch.from_numpy(np.maximum(random.standard_normal(s), 0).astype(np.float32))
-        for s in shapes
-    ]
+    shapes = [(832, 64, 6, 6), (1024, 32, 3, 3)]
+    shapes = [(1024, 96, 3, 3)] if variant == 'anet' else shapes
+    noise = (random.standard_normal((batch, *shape)) for shape in shapes)
+    return [torch.from_numpy(np.maximum(x, 0).astype(np.float32)) for x in noise]
 
 
 def build_config_model(variant, **backbone):
@@ -123,15 +117,15 @@ def build_converted_model(variant):
     return model
 
 
-def background_last(array, axis=-1):
-    """Reorders AFSD's logits (background first) to ours."""
-    return np.roll(array, -1, axis=axis)
+def as_ours(name, array):
+    """An output of AFSD, or its gradient: of logits, the background comes last."""
+    return np.roll(array, -1, axis=-1) if 'conf' in name else array
 
 
-def clip_samples(targets, labels_from=1):
-    """Data samples from rows (start, end, AFSD's class) in sampled frames."""
+def clip_samples(targets):
+    """Data samples from rows (start, end, AFSD's class from 1) in sampled frames."""
     tables = (np.float32(rows).reshape(-1, 3) for rows in targets)
-    return [clip_sample(rows[:, :2], rows[:, 2] - labels_from) for rows in tables]
+    return [clip_sample(rows[:, :2], rows[:, 2] - 1) for rows in tables]
 
 
 def summarise(name, gradient):

@@ -6,16 +6,17 @@ import sys
 
 import pytest
 import torch
-from afsd_to_mmtal import convert_afsd_state_dict
+from afsd_to_mmtal import convert_afsd_state_dict, main
+from tiny_models import golden
 
 from mmtal_mts.utils import run_tool
 
-from .reference import CONFIGS, build_config_model, load_json
+from .reference import CONFIGS, build_config_model
 
 
 def empty_state_dict(variant):
     """The keys and shapes of a checkpoint, without memory behind them."""
-    shapes = load_json('g_keys.json')[variant]['state_dict']
+    shapes = golden('g_keys.json')[variant]['state_dict']
     state = {key: torch.zeros(1).expand(shape or [1]) for key, shape in shapes.items()}
     counters = (key for key in state if key.endswith('num_batches_tracked'))
     return state | dict.fromkeys(counters, torch.zeros((), dtype=torch.long))
@@ -33,7 +34,7 @@ def test_converted_keys_and_shapes_are_those_of_the_public_config(variant):
     assert len(converted) == len(source) == 442
     model.load_state_dict(converted, strict=True)
     if variant != 'anet_in2':
-        expected = load_json('g_keys.json')[variant]['n_parameters']
+        expected = golden('g_keys.json')[variant]['n_parameters']
         assert sum(p.numel() for p in model.parameters()) == expected
 
 
@@ -60,9 +61,9 @@ def test_wrong_state_dicts_are_refused_with_what_does_not_fit():
     for state, message in (
         ({'strange': torch.zeros(1)}, 'missing.*1 unknown: strange'),
         ({k: v for k, v in good.items() if k != bias}, f'1 missing: {bias}'),
-        ({**good, 'extra': torch.zeros(1)}, '1 unknown: extra'),
+        (good | {'extra': torch.zeros(1)}, '1 unknown: extra'),
         (
-            {**good, center: torch.zeros(2, 512, 3)},
+            good | {center: torch.zeros(2, 512, 3)},
             r'1 of another shape: .*center_head.*\(2, ',
         ),
         (kinetics, 'pretrained'),
@@ -77,20 +78,10 @@ def test_counters_of_old_checkpoints_may_be_missing():
     assert len(convert_afsd_state_dict(source)) == len(source)
 
 
-@pytest.fixture
-def tool(load_tool, monkeypatch):
-    """Runs the converter in this process: its exit code."""
-    module = load_tool('model_converters/afsd_to_mmtal.py')
-
-    def run(*args):
-        monkeypatch.setattr(sys, 'argv', ['afsd_to_mmtal.py', *map(str, args)])
-        return run_tool(module.main)
-
-    return run
-
-
-def test_tool_refuses_wrong_files(tool, tmp_path, capsys):
+def test_tool_refuses_wrong_files(monkeypatch, tmp_path, capsys):
     path = tmp_path / 'wrong.pth'
+    command = ['afsd_to_mmtal.py', str(path), str(tmp_path / 'out.pth')]
+    monkeypatch.setattr(sys, 'argv', command)
     for content, message in (
         (None, 'wrong.pth does not exist'),
         ({'state_dict': {'a': torch.zeros(1)}}, 'wrong.pth: not a state dict of AFSD'),
@@ -101,6 +92,6 @@ def test_tool_refuses_wrong_files(tool, tmp_path, capsys):
             path.write_bytes(content)
         elif content is not None:
             torch.save(content, path)
-        assert tool(path, tmp_path / 'out.pth') == 2
+        assert run_tool(main) == 2
         assert message in capsys.readouterr().err
     assert [p.name for p in tmp_path.iterdir()] == ['wrong.pth']

@@ -6,58 +6,42 @@ import numpy as np
 import pytest
 import torch
 from mmaction.structures import ActionDataSample
+from tiny_models import golden
 
 from mmtal_mts.evaluation import merge_windows
 from mmtal_mts.models import BoundaryRefineHead, predict_streams
 from mmtal_mts.models.dense_heads import complete_test_cfg
 from mmtal_mts.structures import Segments
 
-from .reference import background_last, load_arrays
+from .reference import OUTPUTS, as_ours
 
-THUMOS = load_arrays('f_decode.npz')
-ANET = load_arrays('f_decode_anet.npz')
-OUTPUTS = dict(
-    loc='coarse_distances',
-    conf='coarse_logits',
-    prop_loc='refine_offsets',
-    prop_conf='refine_logits',
-    center='quality_logits',
-)
+THUMOS, ANET = golden('f_decode.npz'), golden('f_decode_anet.npz')
 STREAMS = dict(rgb=['rgb'], fusion=['rgb', 'flow'])
 HEAD = BoundaryRefineHead(20, 8, num_groups=2)  # decodes; its weights are not used
 
 
-def raw_outputs(golden, prefix, points):
-    values = {name: golden[f'{prefix}/{name}'] for name in OUTPUTS}
-    for name in ('conf', 'prop_conf'):
-        values[name] = background_last(values[name])
-    values['center'] = values['center'][..., 0]
-    found = {ours: torch.from_numpy(values[name]) for name, ours in OUTPUTS.items()}
-    return dict(points=points, **found)
-
-
-def points(golden, num_frames):
-    priors = torch.from_numpy(golden['priors'])
-    return priors[:, 0] * num_frames
+def raw_outputs(data, prefix, num_frames):
+    found = {
+        ours: torch.from_numpy(as_ours(name, data[f'{prefix}/{name}']))
+        for name, ours in OUTPUTS.items()
+    }
+    found['quality_logits'] = found['quality_logits'][..., 0]
+    return dict(found, points=torch.from_numpy(data['priors'])[:, 0] * num_frames)
 
 
 def assert_same_detections(found, expected, atol):
     """Compares rows (start, end, score); the original loses the last live one."""
     assert len(found) - len(expected) in (0, 1)
     found = found[np.argsort(-found[:, 2], kind='stable')][: len(expected)]
-    rows = []
-    for detections in (found, expected):
-        rounded = np.round(detections, 3)
-        rows.append(detections[np.lexsort(rounded.T)])
+    rows = (x[np.lexsort(np.round(x, 3).T)] for x in (found, expected))
     np.testing.assert_allclose(*rows, rtol=0, atol=atol)
 
 
-def predictions(names, golden, num_frames, test_cfg, **metainfo):
+def predictions(names, data, num_frames, test_cfg, **metainfo):
     """Detections of the streams of one clip, in seconds of the video."""
-    streams = [raw_outputs(golden, n, points(golden, num_frames)) for n in names]
-    (sample,) = predict_streams(
-        HEAD, streams, num_frames, [ActionDataSample(metainfo=metainfo)], test_cfg
-    )
+    streams = [raw_outputs(data, name, num_frames) for name in names]
+    samples = [ActionDataSample(metainfo=metainfo)]
+    (sample,) = predict_streams(HEAD, streams, num_frames, samples, test_cfg)
     found = sample.pred_instances
     return Segments(found.segments, found.labels, found.scores), sample.test_cfg
 
@@ -69,7 +53,7 @@ def settings(**changes):
 
 def test_decoded_windows():
     for i in range(3):
-        outputs = raw_outputs(THUMOS, f'rgb{i}', points(THUMOS, 256))
+        outputs = raw_outputs(THUMOS, f'rgb{i}', 256)
         segments, scores = HEAD.decode(outputs, 256)
         expected = THUMOS[f'decoded{i}/segments']
         np.testing.assert_allclose(segments[0], expected, rtol=0, atol=1e-4)
@@ -81,16 +65,11 @@ def test_decoded_windows():
 def test_final_detections_of_three_windows(case):
     streams, sigma = case.split('_sigma')
     test_cfg = settings(score_thr=0.01, nms=dict(sigma=float(sigma)))
-    windows = []
+    facts, windows = dict(sample_fps=float(THUMOS['sample_fps'])), []
     for i, offset in enumerate(THUMOS['offsets'].tolist()):
-        found, test_cfg = predictions(
-            [f'{name}{i}' for name in STREAMS[streams]],
-            THUMOS,
-            256,
-            test_cfg,
-            window_offset=offset,
-            sample_fps=float(THUMOS['sample_fps']),
-        )
+        names = [f'{name}{i}' for name in STREAMS[streams]]
+        facts['window_offset'] = offset
+        found, test_cfg = predictions(names, THUMOS, 256, test_cfg, **facts)
         windows.append(found)
     merged = merge_windows(windows, None, test_cfg)
     expected = THUMOS[f'det/{case}']
@@ -106,15 +85,10 @@ def test_final_detections_of_three_windows(case):
 )
 def test_final_detections_of_activitynet(case, score_thr, min_score):
     nms = dict(sigma=float(ANET['sigma']), min_score=min_score)
-    found, test_cfg = predictions(
-        STREAMS[case],
-        ANET,
-        768,
-        settings(score_thr=score_thr, nms=nms, fusion='geometric'),
-        window_offset=0,
-        sample_fps=float(ANET['fps']),
-        video_scores=dict(labels=[7], scores=[float(ANET['cls_score'])]),
-    )
+    test_cfg = settings(score_thr=score_thr, nms=nms, fusion='geometric')
+    facts = dict(window_offset=0, sample_fps=float(ANET['fps']))
+    facts['video_scores'] = dict(labels=[7], scores=[float(ANET['cls_score'])])
+    found, test_cfg = predictions(STREAMS[case], ANET, 768, test_cfg, **facts)
     assert set(found.labels.tolist()) == {7}
     merged = merge_windows([found], None, test_cfg)
     # The original cuts to the video, and drops what is empty, only after soft-NMS.
@@ -126,7 +100,7 @@ def test_final_detections_of_activitynet(case, score_thr, min_score):
 
 def test_streams_are_averaged_before_or_after_decoding():
     names, metainfo = ('rgb', 'flow'), dict(window_offset=0, sample_fps=1.0)
-    streams = [raw_outputs(ANET, name, points(ANET, 768)) for name in names]
+    streams = [raw_outputs(ANET, name, 768) for name in names]
     alone = [HEAD.decode(stream, 768)[0][0] for stream in streams]
 
     def decoded(names, fusion):

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
+from tiny_models import golden
+from torch.autograd import grad
 
 from mmtal_mts.models.dense_heads import CoarseOutputs, RefineOutputs
 
 from .reference import (
     DETECTION_LOSSES,
-    background_last,
+    OUTPUTS,
+    as_ours,
     build_config_model,
     clip_samples,
-    load_arrays,
 )
 
-LOSSES = {'thumos14_in3': DETECTION_LOSSES}
-LOSSES['anet_in3'] = {key: (name, 1) for key, (name, _) in DETECTION_LOSSES.items()}
 FILES = {
-    'thumos14_in3': load_arrays('b_multisegment_loss.npz'),
-    'anet_in3': load_arrays('b_multisegment_loss_anet.npz'),
+    'thumos14_in3': golden('b_multisegment_loss.npz'),
+    'anet_in3': golden('b_multisegment_loss_anet.npz'),
 }
-CASES = [
-    (variant, str(name)) for variant, data in FILES.items() for name in data['names']
-]
-LENGTHS = {'thumos14_in3': 64, 'anet_in3': 96}
-PREDICTIONS = ('loc', 'conf', 'prop_loc', 'prop_conf', 'center')
+CASES = [(key, str(name)) for key, data in FILES.items() for name in data['names']]
 
 
 @pytest.fixture(scope='module')
@@ -58,15 +56,13 @@ def in_original_arithmetic(distances, positive, priors, targets, num_frames):
 def test_values_and_gradients(models, variant, case):
     model, data = models[variant], FILES[variant]
     num_frames = int(data['clip_length'])
-    lengths = [LENGTHS[variant] >> i for i in range(6)]
-    inputs = {}
-    for name in PREDICTIONS:
-        value = data[f'{case}/{name}']
-        value = background_last(value) if 'conf' in name else value
-        inputs[name] = torch.from_numpy(value.copy()).requires_grad_()
-    targets = []
-    while f'{case}/target{len(targets)}' in data:
-        targets.append(data[f'{case}/target{len(targets)}'])
+    lengths = [(64 if num_frames == 256 else 96) >> i for i in range(6)]
+    inputs = {
+        name: torch.tensor(as_ours(name, data[f'{case}/{name}']), requires_grad=True)
+        for name in OUTPUTS
+    }
+    names = map(f'{case}/target{{}}'.format, itertools.count())
+    targets = [data[name] for name in itertools.takewhile(data.__contains__, names)]
 
     coarse = CoarseOutputs(
         (), (), inputs['loc'].split(lengths, 1), inputs['conf'].split(lengths, 1)
@@ -81,28 +77,23 @@ def test_values_and_gradients(models, variant, case):
     assigned = model.coarse_head.get_targets(points, gt_instances)
     positive = assigned.labels < model.coarse_head.num_classes
     priors = torch.from_numpy(data['priors'][:, 0])
-    exact = in_original_arithmetic(
-        assigned.distances, positive, priors, targets, num_frames
-    )
-    if variant.startswith('thumos14'):  # 256: every step is exact
-        assert torch.equal(exact, assigned.distances)
+    distances = assigned.distances
+    exact = in_original_arithmetic(distances, positive, priors, targets, num_frames)
+    if num_frames == 256:  # every step is exact
+        assert torch.equal(exact, distances)
     assigned = assigned._replace(distances=exact)
     losses = model.coarse_head.loss_by_feat(coarse, assigned)
     losses.update(model.refine_head.loss_by_feat(refined, coarse, assigned))
 
-    for theirs, (ours, weight) in LOSSES[variant].items():
-        value = losses[ours] / weight
+    tensors = list(inputs.values())
+    for theirs, (ours, weight) in DETECTION_LOSSES.items():
+        value = losses[ours] / (weight if num_frames == 256 else 1)
         expected = float(data[f'{case}/loss/{theirs}'])
         assert value.item() == pytest.approx(expected, rel=1e-5), theirs
-        grads = torch.autograd.grad(
-            value, list(inputs.values()), retain_graph=True, allow_unused=True
-        )
-        for (name, tensor), grad in zip(inputs.items(), grads, strict=True):
-            grad = torch.zeros_like(tensor) if grad is None else grad
+        found = grad(value, tensors, retain_graph=True, materialize_grads=True)
+        for name, gradient in zip(inputs, found, strict=True):
             # Not recorded: all zero.
-            wanted = data.get(f'{case}/grad/{theirs}/{name}', np.zeros(tensor.shape))
-            wanted = background_last(wanted) if 'conf' in name else wanted
+            wanted = data.get(f'{case}/grad/{theirs}/{name}', np.zeros(gradient.shape))
             scale = max(np.abs(wanted).max(), 1e-30)
-            np.testing.assert_allclose(
-                grad.numpy() / scale, wanted / scale, rtol=0, atol=1e-5, err_msg=name
-            )
+            found, wanted = gradient.numpy() / scale, as_ours(name, wanted) / scale
+            np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5, err_msg=name)

@@ -17,13 +17,11 @@ from torch import nn
 from torch.testing import assert_close
 
 from mmtal_mts.models import BoundaryTripletLoss
-from mmtal_mts.models.losses.utils import (
-    keep_chosen,
-    loss_weights,
-    mean_over_chosen,
-)
 
 from .reference import CONFIGS, ROOT, build_config_model, clip_samples
+
+# First and second part of a cut action, and the background in between.
+PARTS = torch.tensor([[[4.0, 12.0], [16.0, 24.0], [13.0, 15.0]]])
 
 
 def config(variant):
@@ -40,13 +38,12 @@ def tiny_model(variant='thumos14_in3', **refine_head):
 
 
 def samples(batch, augmented=()):
-    rows = [[[4.0, 20.0, 3]], [[1.5, 9.0, 7], [12.0, 30.0, 1]]][:batch]
-    found = clip_samples(rows)
+    rows = [[[4.0, 20.0, 3]], [[1.5, 9.0, 7], [12.0, 30.0, 1]]]
+    found = clip_samples(rows[:batch])
     for i in augmented:
         order = np.roll(np.arange(32), i + 1)
-        segments = np.float32([[4, 12], [16, 24], [13, 15]])
-        consistency = dict(frame_order=order, segments=segments)
-        found[i].set_metainfo(dict(consistency=consistency))
+        facts = dict(frame_order=order, segments=PARTS[0].numpy())
+        found[i].set_metainfo(dict(consistency=facts))
     return found
 
 
@@ -94,9 +91,8 @@ def test_head_of_activitynet_is_normal_its_neck_glorot():
 def test_frozen_batch_norms_do_not_move_and_convolutions_do():
     model = tiny_model()
     before = copy.deepcopy(model.backbone.state_dict())
-    # A decay that would be seen at once.
-    optimizer = dict(type='Adam', lr=1e-2, weight_decay=0.5)
-    wrapper = build_optim_wrapper(model, dict(optimizer=optimizer))
+    adam = dict(type='Adam', lr=1e-2, weight_decay=0.5)  # a decay that would be seen
+    wrapper = build_optim_wrapper(model, dict(optimizer=adam))
     wrapper.update_params(sum(model(clips(1), samples(1), mode='loss').values()))
     for key, value in model.backbone.state_dict().items():
         assert torch.equal(value, before[key]) == ('.bn.' in key), key
@@ -105,9 +101,8 @@ def test_frozen_batch_norms_do_not_move_and_convolutions_do():
 
 
 def test_learning_rates_and_decay_of_the_configs():
-    cfg = config('anet_in3')
     model = build_config_model('anet_in3', width=0.03125)
-    wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
+    wrapper = build_optim_wrapper(model, config('anet_in3').optim_wrapper)
     own = {id(parameter) for parameter in model.backbone.parameters()}
     found = {
         (id(parameter) in own, round(group['lr'], 12), group['weight_decay'])
@@ -117,9 +112,8 @@ def test_learning_rates_and_decay_of_the_configs():
     assert found == {(True, 1e-5, 1e-4), (False, 1e-4, 1e-4)}
     for variant in ('thumos14_in3', 'thumos14_in2'):
         cfg = config(variant)
-        optimizer = cfg.optim_wrapper.optimizer
-        found = (optimizer.type, optimizer.lr, optimizer.weight_decay)
-        assert found == ('Adam', 1e-5, 1e-3)
+        wanted = dict(type='Adam', lr=1e-5, weight_decay=1e-3)
+        assert cfg.optim_wrapper.optimizer == wanted
         assert cfg.train_cfg.max_epochs == 16 and cfg.train_dataloader.batch_size == 1
 
 
@@ -138,21 +132,18 @@ def test_consistency_is_the_mean_over_augmented_clips_in_the_new_order():
     alone = []
     for clip, sample in zip(frames, given, strict=True):
         order = torch.from_numpy(sample.consistency['frame_order'])
-        segments = torch.from_numpy(sample.consistency['segments'])[None]
         boundary = boundary_of(model, clip[None, :, order])
-        alone.append(model.refine_head.consistency_loss(boundary, segments))
-    both = model._consistency_loss(frames, given)
-    assert_close(both, torch.stack(alone).mean())
+        alone.append(model.refine_head.consistency_loss(boundary, PARTS))
+    assert_close(model._consistency_loss(frames, given), torch.stack(alone).mean())
     for i, expected in enumerate(alone):
-        found = model._consistency_loss(frames, samples(2, augmented=(i,)))
-        assert_close(found, expected)
+        one = samples(2, augmented=(i,))
+        assert_close(model._consistency_loss(frames, one), expected)
     assert model._consistency_loss(frames, samples(2)) == 0
 
 
 def test_consistency_pools_ends_and_starts_of_the_parts():
     model = tiny_model()
     features = boundary_of(model, clips(1))
-    segments = torch.tensor([[[4.0, 12.0], [16.0, 24.0], [13.0, 15.0]]])
     # Length 9, 9 and 3 with both ends: a quarter inside (at least 1), 1 outside.
     bounds = torch.tensor([[[3, 6, 10, 13], [15, 18, 22, 25], [12, 14, 14, 16]]])
     pooled = [
@@ -160,38 +151,8 @@ def test_consistency_pools_ends_and_starts_of_the_parts():
         for feature in features
     ]
     expected = BoundaryTripletLoss()(pooled[0], pooled[1:])
-    found = model.refine_head.consistency_loss(features, segments)
+    found = model.refine_head.consistency_loss(features, PARTS)
     assert_close(found, expected)
-
-
-def test_normalizers():
-    positive = torch.tensor([[True, True, False], [False, False, False]])
-    weight, divisor = loss_weights(positive, 'batch')
-    assert weight.tolist() == [[1.0] * 3] * 2 and divisor == 2
-    weight, divisor = loss_weights(positive, 'clip')
-    assert weight.tolist() == [[0.5] * 3, [1.0] * 3] and divisor == 2
-
-    def loss(pred, target, weight, avg_factor):
-        return ((pred - target) * weight).sum() / avg_factor
-
-    value = torch.tensor([[1.0, 2.0, 4.0], [8.0, 16.0, 32.0]])
-    for by, wanted in (('batch', 1.5), ('clip', 0.75)):
-        weights = loss_weights(positive, by)
-        for pred, factor in ((value, 1), (value[..., None].expand(-1, -1, 2), 2)):
-            found = mean_over_chosen(loss, positive, weights, pred, 0 * pred)
-            assert found == factor * wanted
-    with pytest.raises(ValueError, match="normalize_by='video'"):
-        tiny_model(normalize_by='video')
-
-
-def test_what_is_not_chosen_gives_no_gradient_even_if_it_is_nan():
-    chosen = torch.tensor([[True, False], [False, True]])
-    value = torch.tensor([[[1.0, 2.0], [torch.nan] * 2], [[torch.inf] * 2, [3.0, 4.0]]])
-    flat, scores = keep_chosen(chosen, value.requires_grad_(), value[..., 0])
-    assert flat.tolist() == [[1, 2], [0, 0], [0, 0], [3, 4]]
-    assert scores.tolist() == [1, 0, 0, 3]
-    flat.square().sum().backward()
-    assert value.grad.tolist() == [[[2, 4], [0, 0]], [[0, 0], [6, 8]]]
 
 
 def test_relaxed_threshold_keeps_the_best_positive_of_every_clip():
@@ -199,9 +160,8 @@ def test_relaxed_threshold_keeps_the_best_positive_of_every_clip():
     wanted = torch.tensor([[[4.0, 4.0]] * 3] * 3)
     # tIoU 1/4, 1/8, 1/2 | 1/4, 1/4, 1 (no positive) | 1, 1/2, 1/4
     lengths = torch.tensor([[1.0, 0.5, 2.0], [1.0, 1.0, 4.0], [4.0, 2.0, 1.0]])
-    distances = lengths[..., None].expand(3, 3, 2)
-    positive = torch.tensor([[True, True, False], [True, True, False], [True] * 3])
-    positive[1] = False
-    refined = head._refined(distances, wanted, positive)
-    expected = [[True, False, False], [False] * 3, [True, True, False]]
-    assert refined.tolist() == expected
+    positive = torch.tensor([[True, True, False], [False] * 3, [True] * 3])
+    refined = head._refined(lengths[..., None].expand(3, 3, 2), wanted, positive)
+    assert refined.tolist() == [[True, False, False], [False] * 3, [True, True, False]]
+    with pytest.raises(ValueError, match="normalize_by='video'"):
+        tiny_model(normalize_by='video')

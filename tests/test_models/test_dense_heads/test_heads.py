@@ -1,4 +1,4 @@
-"""Both heads against eq. 2-6, and their losses location by location."""
+"""Heads against eq. 2-6 and that of the warm-up, and their losses, by hand."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from plain_baselines import pool_segment_by_segment
 from tiny_models import instances
 from torch.testing import assert_close
 
-from mmtal_mts.models.dense_heads import BoundaryRefineHead, CoarseHead
+from mmtal_mts.models.dense_heads import (
+    BoundaryRefineHead,
+    CoarseHead,
+    DenseClassificationHead,
+)
 from mmtal_mts.models.necks import NeckFeatures
 from mmtal_mts.models.task_modules import SegmentPointGenerator
 
@@ -58,16 +62,17 @@ def test_context_reaches_classification_only():
 
 
 def test_coarse_misfits_are_named():
-    with pytest.raises(ValueError, match='with_context=True, but neck.stt is off'):
-        coarse_head()(features(context=False))
-    with pytest.raises(ValueError, match='neck has 3 levels.*num_levels is 4'):
-        coarse_head(num_levels=4)(features())
-    with pytest.raises(ValueError, match='distance_factors'):
-        coarse_head(distance_factors=(1.0,))
+    for inputs, options, message in (
+        (features(context=False), {}, 'with_context=True, but neck.stt is off'),
+        (features(), dict(num_levels=4), 'neck has 3 levels.*num_levels is 4'),
+        (features(), dict(distance_factors=(1.0,)), 'distance_factors'),
+    ):
+        with pytest.raises(ValueError, match=message):
+            coarse_head(**options)(inputs)
 
 
-def targets_of(head, *clips):
-    return head.get_targets(POINTS, [instances(*clip) for clip in clips])
+def targets_of(segment, label):
+    return coarse_head().get_targets(POINTS, [instances([segment], [label])])
 
 
 def tiou(a, b):
@@ -112,10 +117,10 @@ def test_refine_head_equation_6_location_by_location():
 
 
 def test_no_gradient_flows_through_the_regions():
-    coarse_module, inputs = coarse_head(), features()
-    refine_head()(inputs, coarse_module(inputs)).offsets.sum().backward()
-    assert coarse_module.loc_conv.weight.grad is None
-    assert coarse_module.loc_tower[0].conv.weight.grad.abs().sum() > 0
+    outputs, coarse, _ = run_refine(refine_head())
+    inputs = coarse.distances[0], coarse.loc_feats[0]
+    regions, feats = torch.autograd.grad(outputs.offsets.sum(), inputs, allow_unused=1)
+    assert regions is None and feats.abs().sum() > 0
 
 
 def test_refine_loss_by_hand():
@@ -126,7 +131,7 @@ def test_refine_loss_by_hand():
     # location is refined; the others reach whatever they reach.
     d = distances[0, 6]
     segment = [8 - d[0].item(), 8 + d[1].item()]
-    targets = targets_of(coarse_head(), ([segment], [2]))
+    targets = targets_of(segment, 2)
     losses = head.loss_by_feat(outputs, coarse, targets)
 
     pairs = list(zip(distances[0], targets.distances[0], strict=True))
@@ -147,7 +152,7 @@ def test_refine_loss_by_hand():
 
 
 def test_quality_over_all_coarse_positives_and_its_gradient():
-    targets = targets_of(coarse_head(), ([[0, 16]], [0]))
+    targets = targets_of([0, 16], 0)
 
     def quality(**options):
         """The loss if nothing is refined, and its gradient for the offsets."""
@@ -165,9 +170,43 @@ def test_quality_over_all_coarse_positives_and_its_gradient():
         refine_head(quality_over='all')
 
 
-def test_only_the_first_classification_layer_grows():
-    heads = coarse_head(), coarse_head(with_context=False)
-    first, second = ({k: p.shape for k, p in h.named_parameters()} for h in heads)
-    (differing,) = [name for name in first if first[name] != second[name]]
-    assert differing == 'cls_tower.0.conv.weight'
-    assert first[differing][1] == 2 * second[differing][1]
+@pytest.fixture
+def warmup_head():
+    return DenseClassificationHead(K, 4)
+
+
+@pytest.fixture
+def maps():
+    """One map of two clips, with four channels and eight positions."""
+    return (torch.rand(2, 4, 8, 3, 3),)
+
+
+def test_warm_up_rates_the_mean_over_space_of_a_map(warmup_head, maps):
+    logits, (x,) = warmup_head(maps), maps
+    assert logits.shape == (2, 8, K)
+    expected = warmup_head.fc.weight @ x[1, :, 5].mean((1, 2)) + warmup_head.fc.bias
+    assert_close(logits[1, 5], expected)
+    second = DenseClassificationHead(K, 4, feat_index=1)
+    second.load_state_dict(warmup_head.state_dict())
+    assert_close(second((x * 0, x)), logits)
+    with pytest.raises(ValueError, match='warmup_head.in_channels=4'):
+        warmup_head((torch.rand(1, 5, 8, 3, 3),))
+
+
+def test_warm_up_loss_is_the_cross_entropy_inside_actions(warmup_head, maps):
+    # Positions are centred at 2, 6, 10, ...: the first action holds 2 and 6, the
+    # second one 18, and the other clip has none.
+    gt = [instances([[0, 8], [16, 20]], [1, 2]), instances([], [])]
+    losses = warmup_head.loss(maps, 32, gt)
+    logits, labels = warmup_head(maps)[0, [0, 1, 4]].detach(), [1, 1, 2]
+    probs = logits.softmax(1)[range(3), labels].tolist()
+    expected = -sum(map(math.log, probs)) / 3
+    assert losses['loss_warmup_cls'].item() == pytest.approx(expected)
+    right = (logits.argmax(1) == torch.tensor(labels)).float().mean()
+    assert losses['warmup_acc'].item() == pytest.approx(right.item())
+
+
+def test_clips_without_an_action_warm_up_nothing_with_a_gradient(warmup_head, maps):
+    loss = warmup_head.loss(maps, 32, [instances([], [])] * 2)['loss_warmup_cls']
+    loss.backward()
+    assert loss.item() == 0 and warmup_head.fc.weight.grad.abs().sum() == 0

@@ -44,21 +44,14 @@ def test_same_conv1d_values_by_hand():
     assert conv(x).tolist() == [[[321.5, 43.5]]]
 
 
-def test_patches_are_cut_row_by_row():
+def test_patches_are_cut_row_by_row_and_get_the_position_in_every_frame():
     embedding = FramePatchEmbedding(2, 4, in_channels=1, embed_dims=4)
     embedding.projection.weight.data.copy_(torch.eye(4))
-    embedding.projection.bias.data.zero_()
-    embedding.position.data.zero_()
-    tokens = embedding(torch.arange(16.0).reshape(1, 1, 1, 4, 4))
+    embedding.projection.bias.data.fill_(100.0)
+    frames = torch.arange(16.0).reshape(1, 1, 1, 4, 4).expand(2, 1, 3, 4, 4)
     patches = [[0, 1, 4, 5], [2, 3, 6, 7], [8, 9, 12, 13], [10, 11, 14, 15]]
-    assert tokens.tolist() == [[patches]]
-
-
-def test_patch_position_is_added_to_every_frame():
-    embedding = FramePatchEmbedding(2, 4, in_channels=3, embed_dims=5)
-    tokens = embedding(torch.zeros(2, 3, 3, 4, 4))
-    expected = embedding.projection.bias + embedding.position
-    assert_close(tokens, expected.expand(2, 3, 4, 5))
+    expected = torch.tensor(patches) + 100.0 + embedding.position
+    assert_close(embedding(frames), expected.expand(2, 3, 4, 4))
 
 
 def test_patch_size_must_divide_and_frames_must_fit():
@@ -68,22 +61,19 @@ def test_patch_size_must_divide_and_frames_must_fit():
         FramePatchEmbedding(4, 8, 3, 8)(torch.zeros(1, 3, 1, 6, 8))
 
 
-def test_encoder_layer_against_attention_written_out():
-    torch.manual_seed(0)
+def test_encoder_layer_and_its_export_against_attention_written_out():
     layer = TransformerEncoderLayer(6, num_heads=2).eval()
-    x = torch.randn(3, 4, 6)
-    norm, attention = layer.attention_norm, layer.attention
+    x, norm, attention = torch.randn(3, 4, 6), layer.attention_norm, layer.attention
+    torch.nn.init.normal_(attention.in_proj_bias)
     normed = F.layer_norm(x, (6,), norm.weight, norm.bias)
     qkv = normed @ attention.in_proj_weight.T + attention.in_proj_bias
     q, k, v = (part.reshape(3, 4, 2, 3).transpose(1, 2) for part in qkv.chunk(3, -1))
     weights = (q @ k.transpose(-1, -2) / math.sqrt(3)).softmax(-1)
     mixed = (weights @ v).transpose(1, 2).reshape(3, 4, 6)
-    expected = x + mixed @ attention.out_proj.weight.T + attention.out_proj.bias
-    assert_close(layer(x), expected)
-
-
-def test_encoder_layer_without_mlp_has_no_mlp_parameters():
-    assert TransformerEncoderLayer(8, 2).mlp is None
+    attended = mixed @ attention.out_proj.weight.T + attention.out_proj.bias
+    assert_close(layer(x), x + attended)
+    assert_close(plain_attention(attention, normed), attended)
+    assert layer.mlp is None
     with_mlp = TransformerEncoderLayer(8, 2, mlp_ratio=2.0)
     assert with_mlp.mlp[1].out_features == 16
     assert with_mlp(torch.randn(1, 3, 8)).shape == (1, 3, 8)
@@ -97,15 +87,6 @@ def test_levels_in_one_call_equal_level_by_level(kernel):
     assert len(together) == 4
     for one, level in zip(together, levels, strict=True):
         assert_close(one, unit(level), rtol=1e-5, atol=1e-5)
-
-
-def test_attention_for_exports_equals_the_layer():
-    attention = torch.nn.MultiheadAttention(8, 2, batch_first=True).eval()
-    torch.nn.init.normal_(attention.in_proj_bias)
-    tokens = torch.randn(3, 5, 8)
-    with torch.no_grad():
-        wanted, _ = attention(tokens, tokens, tokens)
-        assert_close(plain_attention(attention, tokens), wanted)
 
 
 @pytest.mark.parametrize('layout', [torch.contiguous_format, CHANNELS_LAST])

@@ -1,38 +1,114 @@
-"""Losses over locations by hand, and the means that they are divided by."""
+"""Losses by hand and as recorded, and the means that they are divided by."""
 
 from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from mmaction.registry import MODELS
-from torch import nn
+from tiny_models import golden
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from mmtal_mts.models import SegmentBoxLoss, SegmentGIoULoss, build_distance_loss
+from mmtal_mts.models import (
+    BoundaryBCELoss,
+    BoundaryTripletLoss,
+    SegmentBoxLoss,
+    SegmentGIoULoss,
+    build_distance_loss,
+)
 from mmtal_mts.models.losses import utils as module
 from mmtal_mts.models.losses.utils import (
     distance_giou,
     distance_tiou,
+    keep_chosen,
     loss_weights,
     mean_count,
+    mean_over_chosen,
     mean_over_ranks,
 )
+
+GOLDEN = golden('b_bce_triplet.npz')
+
+
+def test_recorded_start_and_end_loss():
+    # Recorded as (N, T, C).
+    kinds, total = ('start', 'end'), 0
+    names = [[f'{kind}{x}' for x in ('', '_loc_prop', '_conf_prop')] for kind in kinds]
+    features = {
+        name: torch.from_numpy(GOLDEN[f'bce/{name}']).requires_grad_()
+        for name in sum(names, [])
+    }
+    curves = torch.from_numpy(GOLDEN['bce/scores'])
+    for index, kind in enumerate(kinds):
+        frame_level, *auxiliaries = (features[name].mT for name in names[index])
+        value = BoundaryBCELoss()(frame_level, auxiliaries, curves[:, index])
+        expected = float(GOLDEN[f'bce/loss_{kind}'])
+        assert value.item() == pytest.approx(expected, rel=1e-5)
+        total += (1 + index) * value
+    total.backward()
+    for name, feature in features.items():
+        expected = GOLDEN[f'bce/grad_start_plus_2end/{name}']
+        np.testing.assert_allclose(feature.grad, expected, rtol=1e-5, atol=1e-9)
+
+
+def test_start_and_end_loss_by_hand_and_of_silent_features():
+    frame_level = torch.tensor([[[0.0, 2.0], [0.0, 0.5]]])
+    active = (np.tanh(2) + np.tanh(0.5)) / 2
+    auxiliary = torch.tensor([[[1.0]]])  # one position for both frames
+    expected = -np.log(active) / 2 - 0.5 * np.log(1 - np.tanh(1))
+    loss = BoundaryBCELoss(auxiliary_weight=0.5, loss_weight=3.0)
+    value = loss(frame_level, [auxiliary], torch.tensor([[0.0, 1.0]]))
+    assert value.item() == pytest.approx(3 * expected, rel=1e-5)
+    # The logarithm is cut off at -100.
+    assert BoundaryBCELoss()(torch.zeros(1, 2, 4), [], torch.ones(1, 4)) == 100
+
+
+def test_recorded_triplet():
+    a, p, n = (torch.from_numpy(GOLDEN[f'triplet/{k}']).requires_grad_() for k in 'apn')
+    # Starts in the first half of the channels, ends in the second.
+    starts = torch.stack([torch.randn_like(a), p, n], -1)
+    ends = torch.stack([a, torch.randn_like(a), torch.randn_like(a)], -1)
+    pooled = torch.cat([starts, ends], 1)
+    value = BoundaryTripletLoss(loss_weight=1.0)(pooled, [])
+    assert value.item() == pytest.approx(float(GOLDEN['triplet/loss']), rel=1e-5)
+    value.backward()
+    for name, tensor in zip('apn', (a, p, n), strict=True):
+        expected = GOLDEN[f'triplet/grad_{name}']
+        np.testing.assert_allclose(tensor.grad, expected, rtol=1e-5, atol=1e-9)
+
+
+def test_triplet_by_hand():
+    # One channel for starts, one for ends: |a - p| = 3, |a - n| = 1.
+    pooled = torch.tensor([[[9.0, 3.0, -1.0], [0.0, 9.0, 9.0]]], requires_grad=True)
+    auxiliary = pooled.detach() * 2  # 6 and 2
+    loss = BoundaryTripletLoss(margin=1.0, auxiliary_weight=0.5, loss_weight=0.1)
+    value = loss(pooled, [auxiliary])
+    assert value.item() == pytest.approx(0.1 * (3 + 0.5 * 5), rel=1e-5)
+    value.backward()
+    # The anchor is pulled by both: -1 of the positive, -1 of the negative.
+    expected = torch.tensor([[[0.0, 1.0, 1.0], [-2.0, 0.0, 0.0]]]) * 0.1
+    assert_close(pooled.grad, expected, rtol=1e-5, atol=1e-7)
+
+
+def test_triplet_is_the_mean_of_its_clips():
+    pooled, auxiliary = torch.rand(3, 8, 3), torch.rand(3, 4, 3)
+    loss = BoundaryTripletLoss()
+    alone = [loss(pooled[i : i + 1], [auxiliary[i : i + 1]]) for i in range(3)]
+    assert_close(loss(pooled, [auxiliary]), torch.stack(alone).mean())
 
 
 def test_focal_loss_with_gamma_0_is_weighted_cross_entropy():
     loss = MODELS.build(dict(type='SoftmaxFocalLoss', gamma=0.0, alpha=0.5, eps=0.0))
-    logits = torch.randn(6, 4)
-    labels = torch.tensor([0, 1, 2, 3, 3, 0])
+    logits, labels = torch.randn(6, 4), torch.tensor([0, 1, 2, 3, 3, 0])
     assert_close(loss(logits, labels), 0.5 * F.cross_entropy(logits, labels))
 
 
 def test_focal_loss_weight_and_empty():
     loss = MODELS.build(dict(type='SoftmaxFocalLoss'))
-    logits = torch.randn(3, 4, requires_grad=True)
-    labels = torch.tensor([0, 3, 1])
+    logits, labels = torch.randn(3, 4, requires_grad=True), torch.tensor([0, 3, 1])
     masked = loss(logits, labels, weight=torch.tensor([1.0, 0.0, 1.0]), avg_factor=1)
     assert_close(masked, loss(logits[[0, 2]], labels[[0, 2]], avg_factor=1))
     empty = loss(logits[:0], labels[:0], avg_factor=1)
@@ -59,19 +135,14 @@ def test_losses_by_hand(name, settings, pred, target, expected):
     assert loss(pred, target, avg_factor=2).item() == pytest.approx(expected / 2)
 
 
-def test_disjoint_segments_have_negative_overlap():
-    # [2, 4] and [6, 8] seen from 0: tIoU 0 and hull 6 against union 4, by the
-    # definition on intervals; distances from one point give overlap -2.
-    pred, target = torch.tensor([[-2.0, 4.0]]), torch.tensor([[-6.0, 8.0]])
-    assert distance_tiou(pred, target).item() < 0
-    assert distance_giou(pred, target).item() < 0
-
-
 def test_tiou_against_interval_arithmetic():
     pred, target = torch.rand(2, 50, 2) * 10
+    # [2, 4] and [6, 8] seen from 0 are disjoint.
+    pred[0], target[0] = torch.tensor([[-2.0, 4.0], [-6.0, 8.0]])
     start, end = (torch.stack([pred, target]) * torch.tensor([-1, 1])).unbind(-1)
     inter, union = end.amin(0) - start.amax(0), end.amax(0) - start.amin(0)
     assert_close(distance_tiou(pred, target), inter / union)
+    assert distance_tiou(pred, target)[0] < 0 and distance_giou(pred, target)[0] < 0
 
 
 def test_zero_length_segments_stay_finite():
@@ -83,29 +154,27 @@ def test_zero_length_segments_stay_finite():
         assert torch.isfinite(zero.grad).all()
 
 
-class Recorder(nn.Module):
-    """Keeps what it is called with."""
+def test_segments_become_boxes_of_height_1():
+    calls = []
 
-    def forward(self, pred, target, weight=None, avg_factor=None):
-        self.seen = pred, target, weight, avg_factor
+    def box_loss(pred, target, weight, avg_factor):
+        calls.append((pred, target, weight, avg_factor))
         return pred.sum()
 
-
-def test_segments_become_boxes_of_height_1():
-    loss = SegmentBoxLoss(Recorder())
+    loss = SegmentBoxLoss(box_loss)
     pred = torch.tensor([[2.0, 3.0], [0.5, 7.0]], requires_grad=True)
     weight = torch.tensor([[1.0, 1.0], [0.25, 0.25]])
     loss(pred, torch.tensor([[1.0, 4.0], [2.0, 2.0]]), weight, 5).backward()
-    boxes, target, weight, avg_factor = loss.box_loss.seen
+    boxes, target, weight, avg_factor = calls.pop()
     assert boxes.tolist() == [[-2.0, 0.0, 3.0, 1.0], [-0.5, 0.0, 7.0, 1.0]]
     assert target.tolist() == [[-1.0, 0.0, 4.0, 1.0], [-2.0, 0.0, 2.0, 1.0]]
     assert weight.tolist() == [[1.0] * 4, [0.25] * 4] and avg_factor == 5
     assert pred.grad.tolist() == [[-1.0, 1.0]] * 2
     none = torch.zeros(0, 2)
     loss(none, none, torch.zeros(0))
-    assert [x.shape for x in loss.box_loss.seen[:3]] == [(0, 4)] * 3
+    assert [x.shape for x in calls.pop()[:3]] == [(0, 4)] * 3
     loss(none, none)
-    assert loss.box_loss.seen[2] is None
+    assert calls.pop()[2] is None
 
 
 def test_our_own_losses_are_not_wrapped():
@@ -115,6 +184,34 @@ def test_our_own_losses_are_not_wrapped():
     pred, target, weight = torch.rand(4, 2), torch.rand(4, 2), torch.rand(4)
     expected = loss(pred, target, weight[:, None].expand(-1, 2), 2)
     assert_close(loss(pred, target, weight, 2), expected)
+
+
+def test_normalizers():
+    positive = torch.tensor([[True, True, False], [False, False, False]])
+    weight, divisor = loss_weights(positive, 'batch')
+    assert weight.tolist() == [[1.0] * 3] * 2 and divisor == 2
+    weight, divisor = loss_weights(positive, 'clip')
+    assert weight.tolist() == [[0.5] * 3, [1.0] * 3] and divisor == 2
+
+    def loss(pred, target, weight, avg_factor):
+        return ((pred - target) * weight).sum() / avg_factor
+
+    value = torch.tensor([[1.0, 2.0, 4.0], [8.0, 16.0, 32.0]])
+    for by, wanted in (('batch', 1.5), ('clip', 0.75)):
+        weights = loss_weights(positive, by)
+        for pred, factor in ((value, 1), (value[..., None].expand(-1, -1, 2), 2)):
+            found = mean_over_chosen(loss, positive, weights, pred, 0 * pred)
+            assert found == factor * wanted
+
+
+def test_what_is_not_chosen_gives_no_gradient_even_if_it_is_nan():
+    chosen = torch.tensor([[True, False], [False, True]])
+    value = torch.tensor([[[1.0, 2.0], [torch.nan] * 2], [[torch.inf] * 2, [3.0, 4.0]]])
+    flat, scores = keep_chosen(chosen, value.requires_grad_(), value[..., 0])
+    assert flat.tolist() == [[1, 2], [0, 0], [0, 0], [3, 4]]
+    assert scores.tolist() == [1, 0, 0, 3]
+    flat.square().sum().backward()
+    assert value.grad.tolist() == [[[2, 4], [0, 0]], [[0, 0], [6, 8]]]
 
 
 @pytest.fixture

@@ -6,15 +6,13 @@ By hand, against loops, and against what AFSD recorded.
 from __future__ import annotations
 
 import hashlib
-import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tiny_models import instances
+from tiny_models import golden, instances
 from torch.testing import assert_close
 
 from mmtal_mts.datasets.windows import training_windows
@@ -26,7 +24,6 @@ from mmtal_mts.models import (
     SegmentPointGenerator,
 )
 
-GOLDENS = Path(__file__).parents[2] / 'data' / 'goldens'
 LENGTHS = (4, 2, 1)
 POINTS = SegmentPointGenerator().level_points(LENGTHS, 16)
 
@@ -49,13 +46,6 @@ def test_shortest_segment_that_holds_the_point_wins_and_ends_count():
     assert distances[[1, 2, 4]].tolist() == [[0, 4], [4, 0], [4, 12]]
 
 
-def test_no_ground_truth_and_no_point_inside():
-    for segments, labels in (([], []), ([[2.5, 3.5]], [0])):
-        assigned, distances = assign(segments, labels)
-        assert assigned.tolist() == [5] * 7
-        assert distances.abs().sum() == 0
-
-
 def test_level_ranges_are_open_below_and_closed_above():
     ranges = [(0, 4), (4, 8), (8, 100)]
     labels, _ = assign([[0, 16]], [0], ranges)
@@ -70,24 +60,23 @@ def test_level_ranges_are_open_below_and_closed_above():
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(*[st.integers(0, 64)] * 2, st.integers(0, 4)), max_size=6))
+@example([])
+@example([(10, 14, 0)])  # no point inside
 def test_assignment_against_a_loop(rows):
     segments = [sorted((a / 4, b / 4)) for a, b, _ in rows]
     classes = [row[2] for row in rows]
     labels, distances = assign(segments, classes)
     for p, point in enumerate(torch.cat(POINTS).tolist()):
         inside = [g for g, (a, b) in enumerate(segments) if a <= point <= b]
-        best = min(inside, key=lambda g: segments[g][1] - segments[g][0], default=None)
-        assert labels[p] == (5 if best is None else classes[best])
-        start, end = (point, point) if best is None else segments[best]
+        best = min(inside, key=lambda g: segments[g][1] - segments[g][0], default=-1)
+        assert labels[p] == [*classes, 5][best]
+        start, end = [*segments, [point, point]][best]
         assert distances[p].tolist() == [point - start, end - point]
 
 
 def test_regions_by_hand():
-    generator = BoundaryRegionGenerator()
-    points, distances = (
-        torch.tensor([50.0, 5.0]),
-        torch.tensor([[[10.0, 29.0], [0, 0]]]),
-    )
+    generator, points = BoundaryRegionGenerator(), torch.tensor([50.0, 5.0])
+    distances = torch.tensor([[[10.0, 29.0], [0, 0]]])
     # Start 40, end 79, length 40: 10 frames inside, 4 outside; and at least 1.
     expected = [[[36, 50, 69, 83], [4, 6, 4, 6]]]
     assert generator.frame_regions(points, distances).tolist() == expected
@@ -125,7 +114,7 @@ def positions(segments, num_frames):
 
 
 def test_recorded_curves_of_the_first_clips():
-    clips = json.loads((GOLDENS / 'afsd_boundary_curves.json').read_text())['first20']
+    clips = golden('afsd_boundary_curves.json')['first20']
     assert len(clips) == 20
     for clip in clips:
         segments = np.array(clip['annos'])[:, :2].astype(np.float32)
@@ -133,18 +122,12 @@ def test_recorded_curves_of_the_first_clips():
         assert start == clip['start_idx'] and end == clip['end_idx']
 
 
-def test_curves_by_hand():
-    # 40 long: 4 around each boundary; 5 long: 2 is the least; halves go to even.
-    start, end = positions(torch.tensor([[10.0, 50.0], [60.5, 65.5]]), 66)
-    assert start == [8, 9, 10, 11, 12, 60, 61, 62]
-    assert end == [48, 49, 50, 51, 52, 64, 65]
-    assert positions(torch.zeros(0, 2), 4) == [[], []]
-
-
 ROWS = st.lists(st.tuples(st.floats(-9, 40), st.floats(0, 60)), max_size=4)
 
 
 @given(ROWS, st.integers(1, 40))
+@example([(10.0, 40.0), (60.5, 5.0)], 66)  # halves go to even
+@example([], 4)
 def test_curves_against_a_loop(rows, num_frames):
     expected = [set(), set()]
     for start, length in rows:
@@ -163,16 +146,15 @@ def test_curves_against_a_loop(rows, num_frames):
     'setting', 'val_256_30 val_256_128 val_128_16 test_256_128 val_768_768'.split()
 )
 def test_curves_of_all_clips_equal_afsd(setting, afsd_thumos14):
-    expected = json.loads((GOLDENS / 'e_split_videos.json').read_text())[setting]
+    expected = golden('e_split_videos.json')[setting]
     split, *sizes = setting.split('_')
     clip_len, stride = map(int, sizes)
     digest, ones = hashlib.sha256(), np.zeros(2)
-    generator = BoundaryCurveGenerator()
     for num_frames, table in afsd_thumos14[split].values():
-        for window in training_windows(
-            num_frames, table[:, :2], clip_len, stride, one_based_window=True
-        ):
-            curves = generator.curves(torch.from_numpy(window.segments), clip_len)
+        sizes = (num_frames, table[:, :2], clip_len, stride)
+        for window in training_windows(*sizes, one_based_window=True):
+            segments = torch.from_numpy(window.segments)
+            curves = BoundaryCurveGenerator().curves(segments, clip_len)
             curves = curves.numpy().astype(np.uint8)
             digest.update(curves.tobytes())
             ones += curves.sum(1)
