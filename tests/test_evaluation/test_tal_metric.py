@@ -84,7 +84,7 @@ def evaluate(metric, samples):
 def lines(monkeypatch):
     """Level and text of what the metric logs."""
     found = []
-    for module in ('metrics', 'functional.detections'):
+    for module in ('metrics.tal_metric', 'functional.detections'):
         monkeypatch.setattr(
             f'mmtal_mts.evaluation.{module}.print_log',
             lambda text, logger=None, level=logging.INFO: found.append((level, text)),
