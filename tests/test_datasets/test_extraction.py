@@ -14,10 +14,12 @@ from fractions import Fraction
 from pathlib import Path
 
 import cv2
+import extract_clips as tool
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from index_brightness import VIDEO, shown
 
 from mmtal_mts.datasets import TALDataset, VideoReader, VideoReadError, flow
 from mmtal_mts.datasets.sources import find_videos
@@ -26,7 +28,6 @@ from mmtal_mts.datasets.windows import ArrayReader, video_windows
 from mmtal_mts.structures.timebase import FrameTimes
 from mmtal_mts.utils import UserError
 
-SOURCE = Path(__file__).parents[1] / 'data' / 'index_brightness.mp4'
 SIDE = 32  # that of the video: nothing is scaled
 RGB = ['--side', str(SIDE)]
 BOTH = [*RGB, '--flow-method', 'dis', '--modalities', 'RGB', 'Flow']
@@ -49,29 +50,32 @@ def ann(folder, **videos):
     return ['--ann', path]
 
 
-@pytest.fixture(scope='module')
-def tool(load_tool):
-    return load_tool('dataset_converters/extract_clips.py')
+def parse(videos, out, *options):
+    return tool.parse_args([str(option) for option in (videos, out, *options)])
 
 
-@pytest.fixture(scope='module')
-def parse(tool):
-    """The options of the tool for a folder of videos and one to write."""
-    return lambda videos, out, *options: tool.parse_args(
-        [str(videos), str(out), *map(str, options)]
-    )
+def extract(*options):
+    return tool.extract_clips(parse(*options))
 
 
-@pytest.fixture(scope='module')
-def extract(tool, parse):
-    return lambda *options: tool.extract_clips(parse(*options))
+def indices(times, *options):
+    """The source frames of the sampled ones."""
+    return tool.sampled_indices(parse('', '', *options), times)
+
+
+def sampled(*options):
+    """The levels of the extracted frames of the grey video."""
+    reader, args = VideoReader(VIDEO), parse('', '', *RGB, *options)
+    found = tool.sampled_indices(args, reader.times)
+    clips = tool.sampled_clips(args, reader, found, ['RGB'])
+    return shown(frame for _, clip in clips for frame in clip)
 
 
 @pytest.fixture(scope='module')
 def videos(tmp_path_factory):
     """Two videos (13 and 20 sampled frames), a damaged one, and an annotation."""
     folder = tmp_path_factory.mktemp('videos')
-    shutil.copy(SOURCE, folder / 'grey.mp4')
+    shutil.copy(VIDEO, folder / 'grey.mp4')
     write_video(folder / 'square.mp4', square(60), 30)
     (folder / 'broken.mp4').write_bytes(b'no video at all' * 100)
     (folder / 'notes.txt').write_text('not a video')
@@ -81,24 +85,10 @@ def videos(tmp_path_factory):
 
 
 @pytest.fixture(scope='module')
-def extracted(videos, extract, tmp_path_factory):
+def extracted(videos, tmp_path_factory):
     out = tmp_path_factory.mktemp('out')
     assert extract(videos, out, *BOTH, *ann(videos), '--workers', 2) == {}
     return out
-
-
-def windows(videos, folder, **more):
-    """The frames of all windows by video and offset, from a data set."""
-    prefix, steps = dict(video=str(folder)), [dict(type='LoadClip')]
-    more = {'clip_len': 8, 'window_stride': 4, 'data_prefix': prefix, **more}
-    more = dict(more, pipeline=steps, test_mode=True)
-    dataset = TALDataset(str(videos / 'ann.json'), **more)
-    items = (dataset[index] for index in range(len(dataset)))
-    return {(i['video_id'], i['window_offset']): np.stack(i['imgs']) for i in items}
-
-
-def levels(frames):
-    return [round((float(frame.mean()) - 20) / 5) for frame in frames]
 
 
 def test_flow_is_between_sampled_frames(videos, extracted):
@@ -108,37 +98,31 @@ def test_flow_is_between_sampled_frames(videos, extracted):
     movements = map(flow.build_flow('dis'), grey, grey[1:])
     fields = [flow.encode_flow(movement, 20) for movement in movements]
     np.testing.assert_array_equal(stored, [*fields, fields[-1]])
-    # 3 source frames are 3 pixels to the right, 19 levels above the middle.
-    moved = stored[1, 11:17, 12:17, 0].astype(float)
-    assert abs(np.median(moved) - (127.5 + 3 * 255 / 40)) < 3
 
 
-def test_image_folders_are_read(videos, tmp_path, extract):
+def test_image_folders_are_read(videos, tmp_path):
     options = [*BOTH, *ann(videos), '--layout', 'frames']
     assert extract(videos, tmp_path, *options) == {}
     names = sorted(p.name for p in (tmp_path / 'rgb_frames' / 'grey').iterdir())
     assert names == [f'img_{number:05}.jpg' for number in range(1, 14)]
-    kind = dict(source_type='frames', source_fps=10)
-    rgb = windows(videos, tmp_path / 'rgb_frames', **kind)
-    assert levels(rgb['grey', 4]) == list(range(14, 38, 3))
-    stored = windows(videos, tmp_path / 'flow_frames', modality='Flow', **kind)
-    assert stored['square', 4].shape == (8, SIDE, SIDE, 2)
-    moved = stored['square', 4][1][11:17, 12:17, 0]
+    more = dict(source_type='frames', clip_len=20, pipeline=[LOAD], test_mode=True)
+    rgb, flows = (
+        TALDataset(
+            'ann.json', str(videos), dict(video=str(path)), modality=kind, **more
+        )
+        for kind, path in (
+            ('RGB', tmp_path / 'rgb_frames'),
+            ('Flow', tmp_path / 'flow_frames'),
+        )
+    )
+    assert shown(rgb[0]['imgs'][:13]) == list(range(2, 40, 3))
+    assert {image.shape for image in flows[1]['imgs']} == {(SIDE, SIDE, 2)}
+    moved = flows[1]['imgs'][5][11:17, 12:17, 0]
     assert np.median(moved) == pytest.approx(147, abs=6)
     assert extract(videos, tmp_path, *options, '--dry-run') == {}
 
 
-def test_fixed_number_of_frames_is_one_window_per_video(videos, tmp_path, extract):
-    assert extract(videos, tmp_path, *RGB, *ann(videos), '--num-frames', 24) == {}
-    kind = dict(source_type='npy', num_frames_per_video=24, clip_len=24)
-    both = windows(videos, tmp_path / 'rgb_npy', **kind)
-    assert list(both) == [('grey', 0), ('square', 0)]
-    assert levels(both['grey', 0]) == [-(-k * 40 // 24) - 1 for k in range(1, 25)]
-
-
-def test_only_what_is_missing_or_damaged_is_done(
-    videos, extracted, tmp_path, capsys, extract
-):
+def test_only_what_is_missing_or_damaged_is_done(videos, extracted, tmp_path, capsys):
     out = tmp_path / 'out'
     shutil.copytree(extracted, out)
     whole, torn = (out / 'rgb_npy' / f'{name}.npy' for name in ('square', 'grey'))
@@ -152,7 +136,7 @@ def test_only_what_is_missing_or_damaged_is_done(
 
 
 def test_failures_are_listed_and_the_rest_is_done(
-    videos, tmp_path, tool, monkeypatch, capsys
+    videos, tmp_path, monkeypatch, capsys
 ):
     entries = dict.fromkeys(('broken', 'gone', 'grey', 'square'), dict(duration=1.0))
     options = [videos, tmp_path / 'out', *RGB, *ann(tmp_path, **entries)]
@@ -181,7 +165,7 @@ def is_running(pid):
         return False
 
 
-def test_a_killed_extraction_leaves_nothing_that_looks_whole(tmp_path, tool, parse):
+def test_a_killed_extraction_leaves_nothing_that_looks_whole(tmp_path):
     videos, out = tmp_path / 'videos', tmp_path / 'out'
     videos.mkdir()
     write_video(videos / 'long.mp4', square(120, 96), 30)
@@ -215,22 +199,23 @@ def test_a_killed_extraction_leaves_nothing_that_looks_whole(tmp_path, tool, par
     assert left == sorted(others)
 
 
-def test_other_settings_and_unknown_files_are_refused(
-    videos, extracted, tmp_path, extract
+def test_other_settings_unknown_files_and_a_full_disk_are_refused(
+    videos, extracted, tmp_path
 ):
     other = [*RGB, '--modalities', 'Flow', '--flow-method', 'farneback', '--dry-run']
     # Nothing would have to be done, and yet it is not what was asked for.
     with pytest.raises(UserError, match="flow_method was 'dis' and is now 'farneback'"):
         extract(videos, extracted, *other, *ann(videos))
+    with pytest.raises(UserError, match=r'\d{6,}\.\d GB are needed'):
+        extract(videos, tmp_path / 'not' / 'yet', '--num-frames', 10**12)
+    assert not list(tmp_path.iterdir())
     (tmp_path / 'rgb_npy').mkdir()
     (tmp_path / 'rgb_npy' / 'grey.npy').touch()
     with pytest.raises(UserError, match=r'no extraction\.json'):
         extract(videos, tmp_path, *RGB)
 
 
-def test_dry_run_writes_nothing_and_the_estimate_is_exact(
-    videos, extracted, capsys, tool, parse
-):
+def test_dry_run_writes_nothing_and_the_estimate_is_exact(videos, extracted, capsys):
     args = parse(videos, extracted.parent / 'never', *BOTH, *ann(videos), '--dry-run')
     assert tool.extract_clips(args) == {}
     assert not args.out.exists()
@@ -238,12 +223,6 @@ def test_dry_run_writes_nothing_and_the_estimate_is_exact(
     arrays = sorted(extracted.glob('*/*.npy'))
     estimates = [tool.num_bytes(args, m, n) for m in ('Flow', 'RGB') for n in (13, 20)]
     assert [path.stat().st_size for path in arrays] == estimates
-
-
-def test_full_disk_is_told_before_the_start(videos, tmp_path, extract):
-    with pytest.raises(UserError, match=r'\d{6,}\.\d GB are needed'):
-        extract(videos, tmp_path / 'not' / 'yet', '--num-frames', 10**12)
-    assert not list(tmp_path.iterdir())
 
 
 def test_which_videos(videos, tmp_path):
@@ -265,7 +244,7 @@ def test_which_videos(videos, tmp_path):
             find_videos(str(folder), **more)
 
 
-def test_ids_stay_in_their_folder(tmp_path, tool, parse):
+def test_ids_stay_in_their_folder(tmp_path):
     args = parse('videos', tmp_path)
     inside = tool.target(args, 'RGB', 'part/video')
     assert inside == tmp_path / 'rgb_npy' / 'part' / 'video.npy'
@@ -282,7 +261,7 @@ def test_ids_stay_in_their_folder(tmp_path, tool, parse):
         '--fps 10 --num-frames 5'
     ).split(', '),
 )
-def test_impossible_settings(options, parse, capsys):
+def test_impossible_settings(options, capsys):
     name = options.split()[0]
     with pytest.raises((UserError, SystemExit)) as error:
         parse('videos', 'out', *options.split())
@@ -290,7 +269,7 @@ def test_impossible_settings(options, parse, capsys):
     assert name.strip('-').replace('-', '_') in message.replace('-', '_')
 
 
-def test_memory_does_not_grow_with_the_length(tmp_path, extract):
+def test_memory_does_not_grow_with_the_length(tmp_path):
     def measure():
         extract(videos, videos, *BOTH)
         children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
@@ -308,7 +287,7 @@ def test_memory_does_not_grow_with_the_length(tmp_path, extract):
     assert peaks[1] - peaks[0] < 12 * 1024
 
 
-def test_what_cannot_be_written_is_told_and_leaves_nothing(videos, tmp_path, extract):
+def test_what_cannot_be_written_is_told_and_leaves_nothing(videos, tmp_path):
     def extract_small_files_only():
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
         failed = extract(videos, tmp_path, *BOTH, *ann(videos))
@@ -340,32 +319,13 @@ def accumulate(num_frames, fps, sample_fps):
     return kept
 
 
-@pytest.fixture(scope='module')
-def indices(tool, parse):
-    """The source frames of the sampled ones, given times and options."""
-    return lambda times, *options: tool.sampled_indices(parse('', '', *options), times)
-
-
-@pytest.fixture(scope='module')
-def sampled(tool, parse, indices):
-    """The levels of the extracted frames of the grey video, given options."""
-
-    def read(*options):
-        reader, args = VideoReader(SOURCE), parse('', '', *RGB, *options)
-        found = indices(reader.times, *options)
-        clips = tool.sampled_clips(args, reader, found, ['RGB'])
-        return levels(frame for _, clip in clips for frame in clip)
-
-    return read
-
-
 @settings(max_examples=60, deadline=None)
 @given(
     num_frames=st.integers(10, 3000),
     fps=st.sampled_from(RATES),
     sample_fps=st.sampled_from([5, 10]),
 )
-def test_frames_and_counts_are_those_of_afsd(indices, num_frames, fps, sample_fps):
+def test_frames_and_counts_are_those_of_afsd(num_frames, fps, sample_fps):
     times = FrameTimes(num_frames, float(fps))
     found = indices(times, '--fps', sample_fps).tolist()
     # A video shorter than one interval still has one frame.
@@ -374,9 +334,7 @@ def test_frames_and_counts_are_those_of_afsd(indices, num_frames, fps, sample_fp
 
 @settings(max_examples=60, deadline=None)
 @given(num_source=st.integers(1, 5000), num_frames=st.integers(1, 900))
-def test_fixed_number_of_frames_covers_every_video_evenly(
-    indices, num_source, num_frames
-):
+def test_fixed_number_of_frames_covers_every_video_evenly(num_source, num_frames):
     found = indices(FrameTimes(num_source, 29.97), '--num-frames', num_frames)
     assert len(found) == num_frames
     assert found[0] >= 0 and found[-1] == num_source - 1
@@ -398,18 +356,18 @@ VARYING = FrameTimes(10, 3.66, np.r_[0.0, 1.0 + 0.1 * np.arange(9)], 1.8 + 1 / 3
         (VARYING, ['--num-frames', 4], [0, 0, 4, 9]),
     ],
 )
-def test_sampled_frames_by_hand(indices, times, options, expected):
+def test_sampled_frames_by_hand(times, options, expected):
     assert indices(times, *options).tolist() == expected
 
 
-def test_video_is_read_at_the_rate(indices, sampled):
+def test_video_is_read_at_the_rate():
     assert sampled() == sampled('--side', 16) == list(range(2, 40, 3))
-    for count in (1, 7, 40, 100):
+    for count in (1, 7, 24, 40, 100):
         expected = indices(FrameTimes(40, 30.0), '--num-frames', count).tolist()
         assert sampled('--side', 16, '--num-frames', count) == expected
 
 
-def test_a_cut_video_is_filled_up_or_refused(sampled, monkeypatch):
+def test_a_cut_video_is_filled_up_or_refused(monkeypatch):
     original, end = VideoReader._frame, 0
     monkeypatch.setattr(
         VideoReader, '_frame', lambda self, i: original(self, i) if i < end else None
@@ -435,7 +393,7 @@ LOAD = dict(type='LoadClip', pad_value=100)
 SCALED = dict(LOAD, scale=(SIDE, SIDE))
 RESIZE = dict(type='Resize', scale=(SIDE, SIDE), keep_ratio=False)
 LAYOUT = dict(sample_fps=10, clip_len=16, window_stride=9)
-# Steps, and what the data set reads instead of the video.
+# Steps, and the modality of the array that the data set reads instead of the video.
 KINDS = {
     'video': ([LOAD, RESIZE], None),
     'scaled while decoding': ([SCALED], None),
@@ -448,7 +406,7 @@ KINDS = {
 
 
 @pytest.fixture(scope='module')
-def root(tmp_path_factory, make_video, extract):
+def root(tmp_path_factory, make_video):
     """A video of 64 sampled frames, and what is extracted from it."""
     root = tmp_path_factory.mktemp('root')
     make_video(root / 'v.mp4', 160, 25, size=(60, 44))
@@ -457,66 +415,44 @@ def root(tmp_path_factory, make_video, extract):
     return root
 
 
-def both_ways(root, kind, reader, **layout):
-    """Windows from the data set, and from the open video by the same pipeline."""
+@pytest.mark.parametrize(
+    ('kind', 'layout', 'from_file'),
+    [
+        *((kind, {}, from_file) for kind in KINDS for from_file in (True, False)),
+        *((kind, dict(clip_len=80), True) for kind in ('video', 'flow', 'both')),
+        ('video', dict(num_frames_per_video=16), True),
+    ],
+)
+def test_same_windows_as_the_data_set(root, kind, layout, from_file):
     steps, stored = KINDS[kind]
     append = dict(type='AppendClip', folder='flow_npy', data_root=str(root))
     steps = [*steps, *[append] * ('both' in kind), *CROP]
-    more, prefix, layout = {}, '', {**LAYOUT, **layout}
-    if stored:
-        more, prefix = dict(source_type='npy', modality=stored), f'{stored.lower()}_npy'
-    more.update(pipeline=steps, test_mode=True, **layout)
-    dataset = TALDataset('ann.json', str(root), dict(video=prefix), **more)
+    settings = {**LAYOUT, 'modality': stored or 'RGB', **layout}
+    source, folder = ('npy', f'{stored.lower()}_npy') if stored else ('video', '')
+    more = dict(settings, source_type=source, pipeline=steps, test_mode=True)
+    dataset = TALDataset('ann.json', str(root), dict(video=folder), **more)
     np.random.seed(0)
     expected = [dataset[index] for index in range(len(dataset))]
-    layout.update(modality=stored or 'RGB', frame_size=SIDE if stored else None)
-    windows = video_windows(reader, 'v', flow_method='farneback', **layout)
-    np.random.seed(0)
-    return expected, [dataset.pipeline(window) for window in windows]
-
-
-@pytest.mark.parametrize('kind', KINDS)
-@pytest.mark.parametrize('from_file', [True, False])
-def test_same_windows_as_the_data_set(root, kind, from_file):
+    assert len(expected) == (1 if layout else 7)
+    # The same pipeline, of the open video.
     reader = VideoReader(root / 'v.mp4', num_threads=0)
     if not from_file:
-        frames = (image for _, image in VideoReader(root / 'v.mp4').frames())
-        reader = ArrayReader(frames, 25)
-    expected, found = both_ways(root, kind, reader)
-    assert len(found) == len(expected) == 7
-    for mine, theirs in zip(found, expected, strict=True):
-        channels = {'flow': 2, 'both': 5, 'both, resized': 5}.get(kind, 3)
-        assert mine['inputs'].shape == (channels, 16, 28, 28)
+        reader = ArrayReader((image for _, image in reader.frames()), 25)
+    settings.update(flow_method='farneback', frame_size=SIDE if stored else None)
+    keys = dataset.get_data_info(0).keys() - {'sample_idx'}
+    names = ['window_offset', 'sample_fps', 'clip_len', 'video_id']
+    # Of a generator they are not known before its end.
+    names += ['num_sampled_frames', 'duration'] * from_file
+    channels = {'flow': 2, 'both': 5, 'both, resized': 5}.get(kind, 3)
+    np.random.seed(0)
+    windows = video_windows(reader, 'v', classes=('move',), **settings)
+    for window, theirs in zip(windows, expected, strict=True):
+        assert window.keys() == keys | {'reader', 'frame_size', 'flow_method'}
+        mine = dataset.pipeline(window)
+        assert mine['inputs'].shape == (channels, settings['clip_len'], 28, 28)
         np.testing.assert_array_equal(mine['inputs'], theirs['inputs'])
-        for key in ('window_offset', 'sample_fps', 'clip_len', 'video_id'):
-            assert mine['data_samples'].get(key) == theirs['data_samples'].get(key)
-
-
-@pytest.mark.parametrize(
-    ('kind', 'layout'),
-    [
-        *((kind, dict(clip_len=80)) for kind in ('video', 'flow', 'both')),
-        ('video', dict(clip_len=16, num_frames_per_video=16)),
-    ],
-)
-def test_short_video_and_fixed_number_of_frames_alike(root, kind, layout):
-    reader = VideoReader(root / 'v.mp4')
-    (theirs,), (mine,) = both_ways(root, kind, reader, **layout)
-    np.testing.assert_array_equal(mine['inputs'], theirs['inputs'])
-    # What is filled up has a value of its own in each stream.
-    assert (mine['inputs'][:3, 64:] == 100).all()
-    assert (mine['inputs'][3:, 64:] == 127).all()
-
-
-def test_flow_is_computed_once_and_frames_are_decoded_once(root, monkeypatch):
-    decoded, computed = [], []
-    frame, estimate = VideoReader._frame, flow.build_flow('farneback')
-    monkeypatch.setattr(
-        VideoReader, '_frame', lambda self, i: decoded.append(i) or frame(self, i)
-    )
-    monkeypatch.setattr(
-        flow, 'build_flow', lambda _: lambda *x: computed.append(0) or estimate(*x)
-    )
-    _, found = both_ways(root, 'flow', VideoReader(root / 'v.mp4'))
-    assert len(found) == 7
-    assert len(computed) == 63 and decoded == sorted(set(decoded))
+        for name in names:
+            assert mine['data_samples'].get(name) == theirs['data_samples'].get(name)
+        # What is filled up has a value of its own in each stream.
+        assert (mine['inputs'][:3, 64:] == 100).all()
+        assert (mine['inputs'][3:, 64:] == 127).all()

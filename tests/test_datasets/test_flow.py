@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import cv2
 import mmcv
 import numpy as np
@@ -11,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmtal_mts.datasets import ArrayReader, LoadClip, VideoReadError
+from mmtal_mts.datasets import ArrayReader, LoadClip, VideoReadError, flow
 from mmtal_mts.datasets.flow import FLOW_METHODS, build_flow, encode_flow, read_flow
 from mmtal_mts.datasets.windows import video_windows
 
@@ -28,51 +26,49 @@ def texture(dx=0.0, dy=0.0):
     return np.rint(127 + 30 * waves).astype(np.uint8)
 
 
-def inner(flow):
-    return flow[MARGIN:-MARGIN, MARGIN:-MARGIN]
+def inner(field):
+    return field[MARGIN:-MARGIN, MARGIN:-MARGIN]
 
 
 @pytest.mark.parametrize('method', FLOW_METHODS)
 @pytest.mark.parametrize('dx, dy', [(2.0, 0.0), (0.0, -3.0), (-1.5, 2.25)])
 def test_translation_is_found_with_its_sign_and_axes(method, dx, dy):
-    flow = build_flow(method)(texture(), texture(dx, dy))
-    assert flow.shape == (SIDE, SIDE, 2)
-    error = np.abs(inner(flow) - (dx, dy))
+    field = build_flow(method)(texture(), texture(dx, dy))
+    assert field.shape == (SIDE, SIDE, 2)
+    error = np.abs(inner(field) - (dx, dy))
     assert np.median(error) < 0.05
     assert np.quantile(error, 0.95) < 0.25
 
 
 def moving(count):
-    images = [texture(3.0 * k, -2.0 * k) for k in range(count)]
-    frames = [cv2.cvtColor(image, cv2.COLOR_GRAY2RGB) for image in images]
-    return ArrayReader(frames, 10)
+    images = np.stack([texture(3.0 * k, -2.0 * k) for k in range(count)])
+    return ArrayReader(images[..., None].repeat(3, axis=3), 10)
 
 
-def loaded(reader, **settings):
+def loaded(reader, **more):
     """The fields of all windows, by their offset."""
-    settings = dict(modality='Flow', flow_method='dis', **settings)
-    items = map(LoadClip(), video_windows(reader, 'v', **settings))
-    return {item['window_offset']: item['imgs'] for item in items}
+    windows = video_windows(reader, 'v', modality='Flow', flow_method='dis', **more)
+    return {item['window_offset']: item['imgs'] for item in map(LoadClip(), windows)}
 
 
-def test_a_field_is_the_movement_to_the_next_frame():
-    read = partial(read_flow, moving(3), mmcv.rgb2gray)
-    for field in read(np.arange(3), 0, 3):
-        assert field.dtype == np.uint8 and field.shape == (SIDE, SIDE, 2)
-        levels = np.median(inner(field), axis=(0, 1))
-        # (v + 20) * 255 / 40 of v = 3 and -2
-        np.testing.assert_array_equal(levels, [147, 115])
-    # What the video does not hold any more is left out.
-    assert len(read(np.arange(4), 1, 2)) == 1
-
-
-def test_the_last_field_is_repeated_in_any_window():
+def test_a_field_is_the_movement_to_the_next_frame_and_computed_once(monkeypatch):
+    computed, estimate = [], build_flow('dis')
+    monkeypatch.setattr(
+        flow, 'build_flow', lambda _: lambda *x: computed.append(0) or estimate(*x)
+    )
     fields = loaded(moving(5), clip_len=2, window_stride=1)
-    assert sorted(fields) == [0, 1, 2, 3]
+    assert sorted(fields) == [0, 1, 2, 3] and len(computed) == 4
+    for field in sum(fields.values(), []):
+        assert field.dtype == np.uint8 and field.shape == (SIDE, SIDE, 2)
+        # (v + 20) * 255 / 40 of v = 3 and -2
+        assert np.median(inner(field), axis=(0, 1)).tolist() == [147, 115]
+    # The last field is repeated in any window.
     np.testing.assert_array_equal(fields[3][0], fields[3][1])
     np.testing.assert_array_equal(fields[2][1], fields[3][0])
     lone = loaded(moving(5), clip_len=1, window_stride=4)
     np.testing.assert_array_equal(lone[4][0], fields[3][0])
+    # What the video does not hold any more is left out.
+    assert len(read_flow(moving(3), mmcv.rgb2gray, np.arange(4), 1, 2)) == 1
 
 
 def test_a_single_frame_does_not_move():

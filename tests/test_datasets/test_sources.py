@@ -39,17 +39,12 @@ def test_what_is_found(folder, kind, video_id, file, found):
     assert path == (found and str(folder / found))
 
 
-def test_where_a_source_should_be(folder):
+def test_where_a_source_should_be_and_impossible_arguments(folder):
     assert SourceFinder(str(folder), 'video').expected('c') == str(folder / 'c.mp4')
     finder = SourceFinder(str(folder), 'video', 'v_{video_id}.mp4')
     assert finder.find('d') == str(folder / 'v_d.webm')
     assert SourceFinder('/no/such/folder', 'video').find('a') is None
-
-
-@pytest.mark.parametrize(
-    ('arguments', 'name'),
-    [(['', 'video2'], 'source_type'), (['', 'video', 'x.mp4'], 'file_tmpl')],
-)
-def test_impossible_arguments(arguments, name):
-    with pytest.raises(ValueError, match=name):
-        SourceFinder(*arguments)
+    with pytest.raises(ValueError, match='source_type'):
+        SourceFinder('', 'video2')
+    with pytest.raises(ValueError, match='file_tmpl'):
+        SourceFinder('', 'video', 'x.mp4')

@@ -1,8 +1,4 @@
-"""Reading videos by frame numbers and times, and writing them.
-
-``index_brightness.mp4`` has 40 frames of 32x32 at 30 fps, H.264 with B-frames and a key
-frame every 12 frames. Frame i is grey of value 20 + 5 i.
-"""
+"""Reading videos by frame numbers and times, and writing them."""
 
 from __future__ import annotations
 
@@ -15,16 +11,10 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from index_brightness import VIDEO, shown
 
 from mmtal_mts.datasets import ArrayReader, VideoReader, VideoReadError, video
 from mmtal_mts.datasets.video import announced_duration_s, write_video
-
-VIDEO = str(Path(__file__).parents[1] / 'data' / 'index_brightness.mp4')
-
-
-def shown(images):
-    return [round((float(image.mean()) - 20) / 5) for image in images]
-
 
 # Frames by their number
 
@@ -230,8 +220,7 @@ def test_a_process_that_was_forked_reads_on_by_itself():
 # Arrays and generators
 
 
-def pictures(count, size=(4, 6)):
-    return [np.full((*size, 3), index, np.uint8) for index in range(count)]
+PICTURES = [np.full((4, 6, 3), index, np.uint8) for index in range(20)]
 
 
 def values(images):
@@ -239,7 +228,7 @@ def values(images):
 
 
 def test_arrays_are_read_like_files():
-    reader = ArrayReader(np.stack(pictures(5)), 29.97002997)
+    reader = ArrayReader(np.stack(PICTURES[:5]), 29.97002997)
     assert reader.times.start_s(4) == pytest.approx(4 * 1001 / 30_000)
     assert reader.duration_s == pytest.approx(5 * 1001 / 30_000)
     assert values(reader.read([3, 0, 7])) == [3, 0]
@@ -250,7 +239,7 @@ def test_arrays_are_read_like_files():
 
 def test_generators_are_read_as_far_as_needed():
     made = []
-    reader = ArrayReader((made.append(0) or image for image in pictures(20)), 10)
+    reader = ArrayReader((made.append(0) or image for image in PICTURES), 10)
     assert reader.num_frames is None
     assert values(reader.read([2, 4])) == [2, 4] and len(made) == 5
     assert values(reader.read([3, 5])) == [3, 5]
