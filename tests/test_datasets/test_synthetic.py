@@ -63,11 +63,6 @@ def sampled_actions(split, count, step_s):
 
 
 @pytest.fixture(scope='module')
-def actions():
-    return sampled_actions('train', 60, 0.01)
-
-
-@pytest.fixture(scope='module')
 def dataset(tmp_path_factory):
     out = tmp_path_factory.mktemp('synthetic')
     generate(out)
@@ -96,21 +91,21 @@ def test_script_covers_the_video_with_legal_lengths_and_without_jumps(seed, dura
         low, high = (0.5, 4.0) if part.label is None else (0.5, 12.0)
         # Boundaries are cut to milliseconds.
         assert low - 0.0011 <= part.end_s - part.start_s <= high + 0.0011
+        # The motion changes exactly there; between actions the actor only drifts.
+        times = np.linspace(part.start_s, part.end_s, 50, endpoint=False)
+        found = video.poses(times)
+        assert found == pytest.approx(part.motion(times - part.start_s))
+        if part.label is None:
+            assert np.abs(circular_steps(found[0])).max() < 0.013 * (
+                times[1] - times[0]
+            )
+            assert found[2] == pytest.approx(found[2, 0])
     assert poses.shape[0] == 3 and poses[0].min() >= 0 and poses[0].max() < 1
     check_band(poses)
 
 
-def test_poses_change_motion_exactly_at_the_annotated_times():
-    (video,) = videos('train', 1)
-    for part in video.actions:
-        poses = video.poses(part.start_s + np.array([-0.02, 0.0, 0.02]))
-        assert poses[:, 2] == pytest.approx(part.motion(0.02))
-        # Before the action the actor only drifts.
-        assert abs(circular_steps(poses[0])[0]) < 0.02 * 0.013
-        assert poses[2, 0] == pytest.approx(poses[2, 1])
-
-
-def test_classes_move_as_their_names_say(actions):
+def test_classes_move_as_their_names_say_in_every_second():
+    actions = sampled_actions('train', 60, 0.01)
     assert {label for label, _ in actions} == set(CLASSES)
     for label, (x, y, level) in actions:
         dx, dy, growth = circular_steps(x), np.diff(y), np.diff(level)
@@ -142,16 +137,11 @@ def test_classes_move_as_their_names_say(actions):
             assert np.abs(growth).max() < 0.01 * math.pi / 0.5 + 1e-9  # no snap
             assert np.ptp(level) > 0.9  # the whole range, even when short
             assert (growth > 0).any() and (growth < 0).any()
-
-
-def test_every_second_of_an_action_shows_its_motion(actions):
-    for _, (x, y, level) in actions:
-        steps = np.abs(circular_steps(x)) + np.abs(np.diff(y))
-        growth = np.abs(np.diff(level))
+        # Half a second is the shortest action; an eighth of the frame's width and
+        # half of the range of sizes are plain to see.
+        steps, growth = np.abs(dx) + np.abs(dy), np.abs(growth)
         for first in range(0, max(len(x) - 99, 1), 25):
             part = slice(first, first + 99)
-            # Half a second is the shortest action; an eighth of the frame's width and
-            # half of the range of sizes are plain to see.
             assert steps[part].sum() > 0.125 or growth[part].sum() > 0.45
 
 

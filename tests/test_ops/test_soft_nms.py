@@ -58,6 +58,37 @@ def test_equals_afsd_except_for_its_lost_last_segment():
     assert num_lost > 0
 
 
+@pytest.mark.full
+@pytest.mark.parametrize(
+    ('method', 'theirs', 'settings'),
+    [
+        ('gaussian', 'gaussian', dict(sigma=0.5)),
+        ('gaussian', 'gaussian', dict(sigma=0.1)),
+        ('linear', 'linear', dict(iou_threshold=0.3)),
+        ('hard', 'naive', dict(iou_threshold=0.4)),
+    ],
+)
+def test_soft_nms_decays_as_that_of_mmcv(method, theirs, settings):
+    from mmcv.ops import soft_nms
+
+    # Overlapping segments in seconds; no two scores are alike.
+    torch.manual_seed(200)
+    start, length, scores = torch.rand(3, 200)
+    start, scores = start * 60, scores * 0.9 + 0.05
+    segments = torch.stack([start, start + (1 + length * 15)], dim=1)
+    low, high = torch.zeros(200), torch.ones(200)
+    rows = torch.stack([segments[:, 0], low, segments[:, 1], high], dim=1)
+    settings = dict(settings, min_score=0.02)
+    inputs = segments.numpy(), scores.numpy()
+    found = soft_nms_1d(*inputs, method=method, **settings)
+    kept_segments, kept_scores, kept = map(torch.from_numpy, found)
+    boxes, index = soft_nms(rows, scores, method=theirs, **settings)
+    assert 10 < len(kept) < 200
+    assert kept.tolist() == index.tolist()
+    torch.testing.assert_close(kept_scores, boxes[:, 4], rtol=1e-4, atol=1e-6)
+    assert torch.equal(kept_segments, boxes[:, [0, 2]])
+
+
 @pytest.mark.parametrize('method', METHODS)
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
