@@ -2,18 +2,18 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from functools import partial
 
 import numpy as np
 import pytest
+from toy_runner import ROOT, free_port, start_child
 
 from mmtal_mts.apis import TALInferencer
 from mmtal_mts.apis.batch_inference import FORMATS, find_videos, infer_videos
 from mmtal_mts.apis.writers import Selection
 from mmtal_mts.structures import load_annotations
-from mmtal_mts.utils import UserError
+from mmtal_mts.utils import UserError, run_tool
 
 EVERYTHING = Selection(score_thr=0.0, top_k=None)
 
@@ -45,9 +45,9 @@ def test_broken_videos_do_not_stop_the_others(infer, videos, tmp_path, capsys):
     assert report.done == ['first', 'Übung 2'] and not report.skipped
     names = sorted(os.path.basename(path) for path in report.failed)
     assert names == ['broken.mp4', 'empty.mp4']
-    videos = {f'{n}.{kind}' for n in report.done for kind in ('json', 'csv')}
+    expected = {f'{n}.{kind}' for n in report.done for kind in ('json', 'csv')}
     written = {path.name for path in out.iterdir()}
-    assert written == videos | {'.finished', 'detections.json'}
+    assert written == expected | {'.finished', 'detections.json'}
     both = json.loads((out / 'detections.json').read_text(encoding='utf-8'))['results']
     assert list(both) == ['first', 'Übung 2']
     alone = json.loads((out / 'first.json').read_text())['results']
@@ -140,20 +140,20 @@ def test_mistakes_are_told_before_any_work(infer, videos, tmp_path):
     assert mine.read_bytes() == b'mine'
 
 
-def test_tool_on_two_processes(tiny_model, repo_root, videos, tmp_path, child_env):
-    command = [sys.executable, str(repo_root / 'tools/infer.py'), videos.name]
-    command += ['--model', tiny_model.config, '--weights', tiny_model.weights]
-    command += '--out out --formats json --score-thr 0 --launcher pytorch'.split()
+@pytest.fixture
+def options(tiny_model):
+    """Options of the tool."""
+    model = ['--model', tiny_model.config, '--weights', tiny_model.weights]
+    return ['--out', 'out', *model]
+
+
+def test_tool_on_two_processes(options, videos, tmp_path):
+    command = [sys.executable, f'{ROOT}/tools/infer.py', videos.name, *options]
+    command += '--formats json --score-thr 0 --launcher pytorch'.split()
     # What torchrun sets.
-    env = dict(child_env, MASTER_ADDR='127.0.0.1', MASTER_PORT=child_env['PORT'])
-    streams = dict(stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    env = dict(MASTER_ADDR='127.0.0.1', MASTER_PORT=free_port(), WORLD_SIZE='2')
     ranks = [
-        subprocess.Popen(
-            command,
-            env=dict(env, WORLD_SIZE='2', RANK=rank, LOCAL_RANK=rank),
-            cwd=tmp_path,
-            **streams,
-        )
+        start_child(*command, cwd=tmp_path, RANK=rank, LOCAL_RANK=rank, **env)
         for rank in '01'
     ]
     first, second = (process.communicate(timeout=400)[0] for process in ranks)
@@ -165,16 +165,24 @@ def test_tool_on_two_processes(tiny_model, repo_root, videos, tmp_path, child_en
     assert set(results) == {'first', 'Übung 2'}
 
 
-@pytest.fixture
-def folder(tmp_path):
-    (tmp_path / 'sub').mkdir()
-    for name in 'a.mp4 b.AVI notes.md .hidden.mp4 sub/c_d.mkv ü[1].mp4'.split():
-        (tmp_path / name).write_bytes(b'')
+def test_tool_tells_of_a_missing_file(load_tool, options, monkeypatch, capsys):
+    monkeypatch.setenv('LOCAL_RANK', '0')
+    monkeypatch.setattr(sys, 'argv', ['infer.py', 'gone.mp4', *options])
+    assert run_tool(load_tool('infer.py').main) == 2
+    assert 'error: input gone.mp4 does not exist' in capsys.readouterr().err
+
+
+def make_empty(folder, names):
+    paths = [folder / name for name in names.split()]
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b'')
+    return paths
+
+
+def test_folders_files_patterns_and_lists(tmp_path):
+    make_empty(tmp_path, 'a.mp4 b.AVI notes.md .hidden.mp4 sub/c_d.mkv ü[1].mp4')
     (tmp_path / 'list.txt').write_text('# mine\n\na.mp4\nsub\n*.AVI\ngone.mp4\n')
-    return tmp_path
-
-
-def test_folders_files_patterns_and_lists(folder):
     every = ['a', 'b', 'c_d', 'ü[1]']
     for inputs, names in (
         (['.'], every),
@@ -185,38 +193,32 @@ def test_folders_files_patterns_and_lists(folder):
         (['ü[1].mp4'], ['ü[1]']),
         (['**/*.mkv', 'a.mp4'], ['c_d', 'a']),
     ):
-        videos = find_videos([os.path.join(folder, item) for item in inputs])
+        videos = find_videos([os.path.join(tmp_path, item) for item in inputs])
         assert list(videos) == names
-        assert videos.get('c_d') in (None, str(folder / 'sub/c_d.mkv'))
+        assert videos.get('c_d') in (None, str(tmp_path / 'sub/c_d.mkv'))
     # Results are no inputs.
-    (folder / 'a.annotated.mp4').write_bytes(b'')
-    (folder / 'b.preview.mp4').write_bytes(b'')
-    assert list(find_videos([folder, f'{folder}/*.mp4'])) == every
-    assert list(find_videos([folder / 'a.annotated.mp4'])) == ['a.annotated']
+    result, _ = make_empty(tmp_path, 'a.annotated.mp4 b.preview.mp4')
+    assert list(find_videos([tmp_path, f'{tmp_path}/*.mp4'])) == every
+    assert list(find_videos([result])) == ['a.annotated']
 
 
 def test_names_are_unique(tmp_path):
     files = 'x/v.mp4 x/v.avi y/v.avi x/V.mkv x/detections.mp4 p/x/w.mp4 q/x/w.mp4'
-    paths = [tmp_path / name for name in files.split()]
-    for path in paths:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b'')
     names = 'v.mp4 x_v.avi y_v.avi V.mkv detections.mp4 w.mp4-2 w.mp4-3'
-    assert list(find_videos(paths)) == names.split()
+    assert list(find_videos(make_empty(tmp_path, files))) == names.split()
 
 
 def test_inputs_that_stand_for_nothing(tmp_path):
     (tmp_path / 'empty').mkdir()
-    (tmp_path / 'empty.txt').write_text('# nothing\n')
-    (tmp_path / 'nested.txt').write_text('empty.txt\n')
-    (tmp_path / 'binary.txt').write_bytes(b'\xff\xfe\x00')
-    for name, message in {
-        'gone.mp4': 'does not exist',
-        '*.webm': 'matches no file',
-        'empty': 'holds no video',
-        'empty.txt': 'names no video',
-        'nested.txt': 'names another list',
-        'binary.txt': 'is not UTF-8',
-    }.items():
+    for name, content, message in (
+        ('gone.mp4', None, 'does not exist'),
+        ('*.webm', None, 'matches no file'),
+        ('empty', None, 'holds no video'),
+        ('empty.txt', b'# nothing\n', 'names no video'),
+        ('nested.txt', b'empty.txt\n', 'names another list'),
+        ('binary.txt', b'\xff\xfe\x00', 'is not UTF-8'),
+    ):
+        if content:
+            (tmp_path / name).write_bytes(content)
         with pytest.raises(UserError, match=message):
             find_videos([tmp_path / name])

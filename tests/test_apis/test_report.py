@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from html.parser import HTMLParser
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -83,22 +84,16 @@ def test_detections_and_ground_truth(page):
 
 
 def test_small_video_is_embedded_and_large_one_linked(page, tmp_path, make_video):
-    folder = tmp_path / 'my videos'
-    folder.mkdir()
-    video = folder / 'a:#1 50%?.mp4'
-    make_video(video, 20, 2)
+    video = Path(make_video(tmp_path / 'a:#1 50%?.mp4', 20, 2))
     embedded = page(video)
     assert 'src' not in embedded.one('video')
     assert base64.b64decode(embedded.scripts['embedded']) == video.read_bytes()
     linked = page(video, max_embedded=100)
     assert 'embedded' not in linked.scripts
-    assert linked.one('video')['src'] == '../my%20videos/a%3A%231%2050%25%3F.mp4'
-
-
-def test_what_browsers_cannot_play_is_converted(page, tmp_path, make_video):
+    assert linked.one('video')['src'] == '../a%3A%231%2050%25%3F.mp4'
+    # What browsers cannot play is converted.
     video = make_video(tmp_path / 'v.avi', 20, 2, codec='mpeg4')
-    embedded = page(video)
-    assert base64.b64decode(embedded.scripts['embedded'])[4:8] == b'ftyp'
+    assert base64.b64decode(page(video).scripts['embedded'])[4:8] == b'ftyp'
     assert [path.name for path in (tmp_path / 'out').iterdir()] == ['v.html']
     linked = page(video, max_embedded=100)
     assert linked.one('video')['src'] == 'v.preview.mp4'
@@ -124,8 +119,8 @@ def test_thumbnails_show_the_boundaries(page, tmp_path, make_video, number_of):
 
 def test_many_detections_are_limited(page, tmp_path, make_video):
     starts = np.linspace(0, 9, 2000)
-    segments, scores = np.c_[starts, starts + 0.5], np.linspace(1, 0.1, 2000)
-    found = Segments(segments, np.zeros(2000), scores)
+    scores = np.linspace(1, 0.1, 2000)
+    found = Segments(np.c_[starts, starts + 0.5], np.zeros(2000), scores)
     data = page(make_video(tmp_path / 'v.mp4', 4), found=found).data
     scores = [d['score'] for d in data['detections']]
     assert len(scores) == 500 and scores[0] == 1 and scores[-1] > 0.75
