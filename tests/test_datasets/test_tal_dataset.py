@@ -89,6 +89,9 @@ def test_training_windows_by_hand(root):
     expected.update(filename_tmpl='img_{:05}.jpg', start_index=0, sample_fps=10.0)
     expected.update(clip_len=8, num_sampled_frames=13, duration=4 / 3)
     assert expected.items() <= first.items()
+    # 1.3333 s are 13.33 frames: an action in the incomplete one ends with the window.
+    write(root, a=entry(([1.0, 4 / 3], 'x'), ([1.305, 1.32], 'x')))
+    np.testing.assert_allclose(infos(build(root))[-1]['gt_segments'], [[5, 8]])
 
 
 def test_testing_has_all_windows_of_all_videos_and_strides_have_defaults(root):
@@ -127,12 +130,6 @@ def test_classes_of_arguments_and_metainfo_serialised_and_lazily(root):
     lazy.full_init()
     assert len(lazy) == 1 and lazy.metainfo['classes'] == ('wave', 'jump')
     assert lazy.get_data_info(0)['gt_labels'].tolist() == [0]
-
-
-def test_action_in_the_incomplete_last_interval_ends_with_the_last_window(root):
-    # 1.3333 s are 13.33 sampled frames, of which 13 exist.
-    write(root, a=entry(([1.0, 4 / 3], 'x'), ([1.305, 1.32], 'x')))
-    np.testing.assert_allclose(infos(build(root))[-1]['gt_segments'], [[5, 8]])
 
 
 def test_whole_video_resampled(root):
@@ -193,7 +190,12 @@ def test_arrays_and_images_are_sampled_by_the_record_of_their_extraction(root):
     assert build(root, source_type='frames').get_data_info(0)['source_fps'] == 10
 
 
-def test_missing_videos_are_listed_together(root):
+def test_missing_videos_are_skipped_or_excluded_on_request_or_listed_together(root):
+    (root / 'videos' / 'c.mp4').unlink()
+    excluded = dict(filter_cfg=dict(exclude_videos=['c']))
+    for settings in (dict(on_bad_video='skip'), excluded):
+        videos = [info['video_id'] for info in infos(build(root, **settings))]
+        assert videos == ['a', 'a']
     write(root, **{f'v{i}': entry(ACTION) for i in range(12)})
     message = r"(?s)12 of 12.*v9\.mp4.*\.\.\. and 2 more.*on_bad_video='skip'"
     with pytest.raises(FileNotFoundError, match=message):
@@ -201,14 +203,6 @@ def test_missing_videos_are_listed_together(root):
     write(root, a=entry(ACTION, duration=None), b=entry(duration=None))
     with pytest.raises(AnnotationError, match=r'(?s)2 videos.*a: no.*b: no'):
         build(root)
-
-
-def test_missing_video_is_skipped_or_excluded_on_request(root):
-    (root / 'videos' / 'c.mp4').unlink()
-    excluded = dict(filter_cfg=dict(exclude_videos=['c']))
-    for settings in (dict(on_bad_video='skip'), excluded):
-        videos = [info['video_id'] for info in infos(build(root, **settings))]
-        assert videos == ['a', 'a']
 
 
 @pytest.mark.parametrize('test_mode', [False, True])
@@ -275,47 +269,42 @@ def numbers(_=None):
     return torch.tensor([random.random(), np.random.rand(), torch.rand(1).item()])
 
 
-@pytest.fixture
-def noise(root):
-    """Builds a data set of three items, which are random numbers."""
-
-    def make(*epoch_seed, pipeline=(numbers,)):
-        data = build(root, pipeline=pipeline)
-        if epoch_seed:
-            data.set_epoch_seed(*epoch_seed)
-        return data
-
-    return make
+def noise(root, *epoch_seed, pipeline=(numbers,)):
+    """A data set of three items, which are random numbers."""
+    data = build(root, pipeline=pipeline)
+    if epoch_seed:
+        data.set_epoch_seed(*epoch_seed)
+    return data
 
 
-def test_an_item_depends_on_seed_epoch_and_index(noise):
-    first = noise(3, 1)[2]
-    assert torch.equal(noise(3, 1)[2], first)
-    for other in (noise(3, 2)[2], noise(4, 1)[2], noise(3, 1)[1]):
-        assert not torch.isin(other, first).any()
+def test_an_item_depends_on_seed_epoch_and_index(root):
+    first = noise(root, 3, 1)[2]
+    assert torch.equal(noise(root, 3, 1)[2], first)
+    for seed, epoch, index in ((3, 2, 2), (4, 1, 2), (3, 1, 1)):
+        assert not torch.isin(noise(root, seed, epoch)[index], first).any()
     # Before a training, numbers are what they are.
-    data = noise()
+    data = noise(root)
     assert not torch.equal(data[0], data[0])
 
 
-def test_workers_that_live_on_are_told_of_the_epoch(noise):
-    data, seen = copy.deepcopy(noise()), []
+def test_workers_that_live_on_are_told_of_the_epoch(root):
+    data, seen = copy.deepcopy(noise(root)), []
     loader = DataLoader(data, None, num_workers=2, persistent_workers=True)
     for epoch in range(2):
         data.set_epoch_seed(3, epoch)
         seen.append(torch.stack(list(loader)))
-        alone = DataLoader(noise(3, epoch), None)
+        alone = DataLoader(noise(root, 3, epoch), None)
         assert torch.equal(seen[-1], torch.stack(list(alone)))
     assert not torch.equal(*seen)
 
 
-def test_other_random_numbers_go_on_undisturbed(noise):
+def test_other_random_numbers_go_on_undisturbed(root):
     def fail(_):
         raise ZeroDivisionError
 
     drawn = []
     for pipeline in ((), (numbers,), (numbers, fail)):
-        data = noise(3, 0, pipeline=pipeline)
+        data = noise(root, 3, 0, pipeline=pipeline)
         random.seed(0)
         np.random.seed(0)
         torch.manual_seed(0)

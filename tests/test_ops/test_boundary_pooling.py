@@ -225,14 +225,10 @@ def test_layouts_dtypes_of_regions_and_threads_change_nothing():
         assert torch.equal(boundary_max_pooling(transposed, cast), expected)
         strided = torch.stack([cast] * 2, -1)[..., 0]
         assert torch.equal(compiled_max_pooling(features, strided), expected)
-    before = torch.get_num_threads()
-    try:
-        for number in (1, 2, 5):
-            torch.set_num_threads(number)
-            pooled = compiled_max_pooling(features, regions)
-            assert torch.equal(pooled, vectorized_max_pooling(features, regions))
-    finally:
-        torch.set_num_threads(before)
+    for number in (1, 2, 5, torch.get_num_threads()):
+        torch.set_num_threads(number)
+        pooled = compiled_max_pooling(features, regions)
+        assert torch.equal(pooled, vectorized_max_pooling(features, regions))
 
 
 @needs_compiled

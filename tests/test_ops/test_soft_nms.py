@@ -119,28 +119,25 @@ def test_equals_the_slow_loop(method, data):
         assert kept.tolist() == [row for row, _ in slow]
 
 
+PAIR = [[0.0, 10.0], [5.0, 15.0]], [0.6, 0.9]  # tIoU 5 / 15
+# What has no length overlaps nothing.
+EMPTY = [[3, 3], [3, 3], [0, 5], [5, 1], [5, 1]], [0.5, 0.4, 0.9, 0.3, 0.2]
+
+
 @pytest.mark.parametrize(
-    'options, rows, lowered',
+    ('inputs', 'options', 'rows', 'lowered'),
     [
-        (dict(sigma=0.4), [1, 0], 0.6 * math.exp(-(1 / 9) / 0.4)),
-        (dict(method='linear'), [1, 0], 0.6 * 2 / 3),
-        (dict(method='hard', iou_threshold=0.3), [1], None),
-        (dict(method='hard', iou_threshold=0.4), [1, 0], 0.6),
+        (PAIR, dict(sigma=0.4), [1, 0], [0.9, 0.6 * math.exp(-(1 / 9) / 0.4)]),
+        (PAIR, dict(method='linear'), [1, 0], [0.9, 0.6 * 2 / 3]),
+        (PAIR, dict(method='hard', iou_threshold=0.3), [1], [0.9]),
+        (PAIR, dict(method='hard', iou_threshold=0.4), [1, 0], [0.9, 0.6]),
+        (EMPTY, {}, [2, 0, 1, 3, 4], [0.9, 0.5, 0.4, 0.3, 0.2]),
     ],
 )
-def test_closed_form_of_two_overlapping_segments(options, rows, lowered):
-    segments = np.array([[0.0, 10.0], [5.0, 15.0]])  # tIoU 5 / 15
-    _, scores, kept = soft_nms_1d(segments, np.array([0.6, 0.9]), **options)
+def test_closed_forms(inputs, options, rows, lowered):
+    _, scores, kept = soft_nms_1d(*map(np.array, inputs), **options)
     assert kept.tolist() == rows
-    np.testing.assert_allclose(scores, [0.9, lowered][: len(rows)], rtol=1e-12)
-
-
-def test_segments_without_length_overlap_nothing():
-    segments = np.array([[3.0, 3.0], [3.0, 3.0], [0.0, 5.0], [5.0, 1.0], [5.0, 1.0]])
-    scores = np.array([0.5, 0.4, 0.9, 0.3, 0.2])
-    _, lowered, kept = soft_nms_1d(segments, scores)
-    assert kept.tolist() == [2, 0, 1, 3, 4]
-    assert lowered.tolist() == [0.9, 0.5, 0.4, 0.3, 0.2]
+    np.testing.assert_allclose(scores, lowered, rtol=1e-12)
 
 
 def test_inputs_are_not_changed_and_keep_their_dtype_and_none_stays_none():

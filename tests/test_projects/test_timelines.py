@@ -18,7 +18,6 @@ from mmtal_mts.datasets.video import VideoReadError, write_video
 from mmtal_mts.structures.annotations import load_annotations
 
 FPS = 10
-ONE = dict(size=32, fps=FPS, made_background=False)
 
 
 def clip(name, group, actions=((0.0, 1.0, 'run'),), source=(None, None)):
@@ -221,7 +220,8 @@ FIRST = (0.5, 1.5, 0, 20)
     ],
 )
 def test_actions_keep_their_time(folder, spans, changes, lengths, actions):
-    path, wanted = str(folder / 'ann_run.mp4'), dict(**ONE, **changes)
+    path = str(folder / 'ann_run.mp4')
+    wanted = dict(size=32, fps=FPS, made_background=False, **changes)
     clips = [
         Clip(str(i), path, 'g', ((start, end, 'run'),), *source)
         for i, (start, end, *source) in enumerate(spans)
