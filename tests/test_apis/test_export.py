@@ -11,6 +11,7 @@ from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
+from tiny_models import T, reduced
 
 from mmtal_mts.apis.onnx_detector import OnnxDetector
 from mmtal_mts.models.dense_heads import complete_test_cfg
@@ -28,18 +29,8 @@ def model(tmp_path_factory, request):
     """Config and checkpoint of the whole detector on features, three levels deep."""
     cfg = Config.fromfile(str(request.config.rootpath / BASE))
     init_default_scope('mmaction')
-    levels, channels = dict(num_levels=3), dict(channels=8, num_groups=2)
-    width = dict(out_channels=8, num_groups=2)
-    stt = dict(clip_len=8, in_channels=6, embed_dims=8, num_heads=2, **levels, **width)
-    neck = dict(pyramid=levels | width, stt=stt, frame_feature=channels)
-    changes = dict(clip_len=8, test_dataloader=dict(dataset=dict(clip_len=8)))
-    changes['model'] = dict(
-        backbone=dict(in_channels=6, **width),
-        neck=neck,
-        coarse_head=dict(distance_factors=(1, 2, 4), **levels, **channels),
-        refine_head=channels,
-    )
-    cfg.merge_from_dict(changes)
+    cfg.model = reduced(cfg.model)
+    cfg.clip_len = cfg.test_dataloader.dataset.clip_len = T
     path = tmp_path_factory.mktemp('export') / 'model.pth'
     torch.manual_seed(0)
     torch.save(dict(state_dict=MODELS.build(cfg.model).state_dict()), path)
@@ -62,7 +53,7 @@ def test_onnx_computes_what_torch_computes(model, tmp_path, ends_with, batch):
     detector = OnnxDetector(str(path), cfg)
     facts = detector.session.get_modelmeta().custom_metadata_map
     names = ('mmtal_ends_with', 'mmtal_clip_len')
-    assert [json.loads(facts[name]) for name in names] == [ends_with, 8]
+    assert [json.loads(facts[name]) for name in names] == [ends_with, T]
 
     # The runner gives the detections of the model itself, for any number of clips.
     clips = example_inputs(cfg, 3, seed=7)
@@ -149,8 +140,8 @@ def test_differences_are_seen(model):
 
     worst, share = compare(exported, off, batches)
     assert worst['scores'] == pytest.approx(0.5)
-    # 3 clips of 14 locations with 2 + 6 values: 6 scores a clip, a bound a batch.
-    assert share == pytest.approx((3 * 6 + 2) / (3 * 14 * 8))
+    # 3 clips of 56 locations with 2 + 6 values: 6 scores a clip, a bound a batch.
+    assert share == pytest.approx((3 * 6 + 2) / (3 * 56 * 8))
 
 
 def test_what_cannot_be_exported_is_told(model, tmp_path):
