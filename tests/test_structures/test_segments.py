@@ -8,11 +8,15 @@ import pytest
 from mmtal_mts.structures.segments import Segments, aligned_tiou, pairwise_tiou
 
 
-def test_closed_forms():
+def test_closed_forms_and_nothing():
     a = np.array([[0.0, 10.0], [2.0, 4.0]])
     b = np.array([[0.0, 10.0], [5.0, 15.0], [10.0, 12.0], [3.0, 4.0]])
     expected = [[1.0, 5 / 15, 0.0, 0.1], [0.2, 0.0, 0.0, 0.5]]
     np.testing.assert_allclose(pairwise_tiou(a, b), expected, rtol=1e-15)
+    nothing = np.zeros((0, 2))
+    assert pairwise_tiou(nothing, b).shape == (0, 4)
+    assert pairwise_tiou(b, nothing).shape == (4, 0)
+    assert aligned_tiou(nothing, nothing).shape == (0,)
 
 
 def test_segments_without_length_overlap_nothing():
@@ -22,32 +26,21 @@ def test_segments_without_length_overlap_nothing():
         assert not pairwise_tiou(a, b).any()
 
 
-def test_empty():
-    assert pairwise_tiou(np.zeros((0, 2)), np.ones((3, 2))).shape == (0, 3)
-    assert pairwise_tiou(np.ones((3, 2)), np.zeros((0, 2))).shape == (3, 0)
-
-
 def test_aligned_segments_are_the_diagonal():
     random = np.random.default_rng(0)
     a, b = random.integers(0, 6, (2, 50, 2)).astype(float)
     np.testing.assert_array_equal(aligned_tiou(a, b), pairwise_tiou(a, b).diagonal())
-    assert aligned_tiou(np.zeros((0, 2)), np.zeros((0, 2))).shape == (0,)
 
 
-def test_carrier_brings_arrays_to_their_dtypes_and_selects():
+def test_carrier_converts_selects_and_joins_what_belongs_together():
     found = Segments([[0, 1], [2, 4.5]], [1, 0], [0.5, 0.25])
     assert (found.segments.dtype, found.labels.dtype) == (np.float64, np.int64)
     best = found[found.scores > 0.3]
     assert (best.segments.tolist(), best.labels.tolist()) == ([[0, 1]], [1])
-    both = Segments.concatenate([found, best])
-    assert both.scores.tolist() == [0.5, 0.25, 0.5]
+    assert Segments.concatenate([found, best]).scores.tolist() == [0.5, 0.25, 0.5]
     assert len(Segments.concatenate([])) == len(Segments.empty()) == 0
     assert Segments.concatenate([]).scores is not None
-
-
-def test_carrier_refuses_what_does_not_belong_together():
     with pytest.raises(ValueError, match="'scores': 1"):
         Segments([[0, 1], [2, 3]], [0, 0], [0.5])
-    scored, plain = Segments([[0, 1]], [0], [1]), Segments([[0, 1]], [0])
     with pytest.raises(ValueError, match='with and without scores'):
-        Segments.concatenate([scored, plain])
+        Segments.concatenate([found, Segments([[0, 1]], [0])])
