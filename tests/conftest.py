@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
-import socket
 import sys
 from collections.abc import Callable, Sequence
 from fractions import Fraction
@@ -14,10 +12,9 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
+from toy_runner import ROOT
 
 from mmtal_mts.compat import full_flavour_problem
-
-ROOT = Path(__file__).resolve().parent.parent
 
 # Tests are small; more threads only get into each other's way.
 torch.set_num_threads(min(2, torch.get_num_threads()))
@@ -76,21 +73,6 @@ def afsd_thumos14() -> dict[str, dict[str, tuple[int, np.ndarray]]]:
                 name = f'video_{long_name}_{numbers[index]:07d}'
                 splits[split][name] = (int(sample_count), table)
     return splits
-
-
-@pytest.fixture
-def child_env() -> dict[str, str]:
-    """Environment for child processes: this package, few threads, a port to meet at."""
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        port = probe.getsockname()[1]
-    paths = dict(PYTHONPATH=ROOT, PATH=Path(sys.executable).parent)
-    joined = {
-        name: os.pathsep.join([str(path), *filter(None, [os.environ.get(name)])])
-        for name, path in paths.items()
-    }
-    settings = dict(OMP_NUM_THREADS='1', PORT=str(port), CUDA_VISIBLE_DEVICES='-1')
-    return os.environ | joined | settings
 
 
 @pytest.fixture(scope='session')
