@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 from mmaction.registry import MODELS
-from mmaction.structures import ActionDataSample
 from mmengine.structures import InstanceData
 from mmengine.visualization import Visualizer
+from tiny_models import clip_sample
 
 from mmtal_mts.engine import DetectionVisualizationHook
 from mmtal_mts.models.dense_heads import add_pred_to_datasample
@@ -59,13 +59,10 @@ def windows():
     for first in (0, 2):
         samples = []
         for index in (first, first + 1):
-            facts = dict(video_id='a/../b: ä', window_offset=16 * index, sample_fps=FPS)
-            samples.append(ActionDataSample(metainfo=facts))
             count = int(index != 1)
-            samples[-1].gt_instances = InstanceData(
-                segments=torch.tensor([[4.0, 20.0]])[:count],
-                labels=torch.ones(count, dtype=torch.long),
-            )
+            segments, labels = [[4.0, 20.0]] * count, [1] * count
+            samples.append(clip_sample(segments, labels, 16 * index, FPS))
+            samples[-1].set_metainfo(dict(video_id='a/../b: ä'))
         yield torch.zeros((2, 3, T, 16, 16), dtype=torch.uint8), samples
 
 
@@ -90,31 +87,22 @@ def watch(tmp_path):
     return run
 
 
-def test_chosen_windows_become_pictures(watch, tmp_path):
-    watch(interval=2, max_windows=2, score_thr=0.0)
+@pytest.mark.parametrize(
+    ('stage', 'interval', 'places'), [('test', 2, (0, 48)), ('val', 1, (0, 32))]
+)
+def test_chosen_windows_become_pictures(watch, tmp_path, stage, interval, places):
+    """Of three windows with an action; the id of the video, of a file, is no path."""
+    watch(stage, interval=interval, max_windows=2, score_thr=0.0)
     pictures = sorted(tmp_path.glob('**/vis_image/*.png'))
-    # Of the three windows with an action the first and the third; the id of the
-    # video, which comes from a file, is no path.
-    names = ['test_a_.._b__ä_0_7.png', 'test_a_.._b__ä_48_7.png']
+    names = [f'{stage}_a_.._b__ä_{place}_7.png' for place in places]
     assert [path.name for path in pictures] == names
-    image = cv2.imdecode(np.fromfile(pictures[0], np.uint8), cv2.IMREAD_COLOR)
-    assert image.shape[1] == 1600
-
-
-def test_validation_hands_the_same_names_to_the_backends(watch, monkeypatch):
-    images = []
-
-    def add_image(self, name, image, step=0):
-        images.append((name, image.shape[1:], step))
-
-    monkeypatch.setattr(Visualizer, 'add_image', add_image)
-    watch('val', interval=1, max_windows=2)
-    names = ('val_a_.._b__ä_0', 'val_a_.._b__ä_32')
-    assert images == [(name, (1600, 3), 7) for name in names]
+    for path in pictures:
+        image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
+        assert image.shape[1] == 1600
 
 
 def detections(scores, **settings):
-    sample = ActionDataSample(metainfo=dict(window_offset=50, sample_fps=FPS))
+    sample = clip_sample(offset=50, fps=FPS)
     add_pred_to_datasample([sample], [InstanceData()], {}, raw_outputs(scores), T)
     hook = DetectionVisualizationHook(**settings)
     return hook._detections(Detector(), sample)

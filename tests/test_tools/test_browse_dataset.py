@@ -22,10 +22,8 @@ def cfg(tmp_path):
     """Two windows of one stored video of 48 frames; augmented, and in a wrapper."""
     levels = np.arange(48, dtype=np.uint8)[:, None, None, None]
     np.save(tmp_path / 'a.npy', np.broadcast_to(levels, (48, 8, 8, 3)))
-    annotations = [
-        {'segment': [0.5, 2.5], 'label': 'left'},
-        {'segment': [3.5, 4.5], 'label': 'right'},
-    ]
+    actions = (([0.5, 2.5], 'left'), ([3.5, 4.5], 'right'))
+    annotations = [dict(segment=segment, label=label) for segment, label in actions]
     database = {'a': {'annotations': annotations}}
     (tmp_path / 'ann.json').write_text(json.dumps({'database': database}))
     dataset = dict(
@@ -33,9 +31,7 @@ def cfg(tmp_path):
         data_root=str(tmp_path),
         ann_file='ann.json',
         source_type='npy',
-        sample_fps=10,
-        clip_len=32,
-        window_stride=16,
+        **dict(sample_fps=10, clip_len=32, window_stride=16),
         pipeline=[
             dict(type='LoadClip'),
             dict(type='FlipClip', flip_ratio=1.0, label_map=dict(left='right')),
@@ -45,9 +41,8 @@ def cfg(tmp_path):
         ],
     )
     repeated = dict(type='RepeatDataset', times=2, dataset=dataset)
-    return Config(
-        dict(train_dataloader=dict(dataset=repeated), default_scope='mmaction')
-    )
+    loader = dict(dataset=repeated)
+    return Config(dict(train_dataloader=loader, default_scope='mmaction'))
 
 
 @pytest.fixture
@@ -55,15 +50,15 @@ def drawn(tool, cfg, tmp_path, monkeypatch):
     """What is to be drawn of a window: timelines, classes and title."""
     found = []
 
-    def render_timelines(timelines, classes, title):
-        found[:] = timelines, classes, title
+    def render(*timelines_and_classes, title):
+        found[:] = *timelines_and_classes, title
         return np.zeros((1, 1, 3), np.uint8)
 
     def browse(index):
-        monkeypatch.setattr(tool.visualization, 'render_timelines', render_timelines)
         list(tool.browse(cfg, tmp_path / 'out', indices=[index]))
         return found
 
+    monkeypatch.setattr(tool.visualization, 'render_timelines', render)
     return browse
 
 

@@ -25,11 +25,11 @@ class Toy(BaseModel):
 @pytest.fixture
 def publish(load_tool, monkeypatch, tmp_path):
     """Runs the tool in this process: its exit code, and the files of its folder."""
-    tool = load_tool('deployment/publish_model.py')
 
     def run(checkpoint, out='zoo', *args):
         command = ['publish_model.py', checkpoint, tmp_path / out, *args]
         monkeypatch.setattr(sys, 'argv', [*map(str, command)])
+        tool = load_tool('deployment/publish_model.py')
         return run_tool(tool.main), [*(tmp_path / out).glob('*')]
 
     return run

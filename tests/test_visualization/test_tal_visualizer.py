@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
-from mmaction.structures import ActionDataSample
-from mmengine.structures import InstanceData
+from tiny_models import clip_sample
 
 from mmtal_mts.apis.writers import _read_strip, read_pictures
 from mmtal_mts.structures import Segments
@@ -26,19 +25,18 @@ from mmtal_mts.visualization.timeline import _draw_row
 CLASSES = [f'class {index}' for index in range(20)]
 
 
-def random_video(duration, count, num_classes, seed=0, **more):
-    """Ground truth and the same detections of a made-up video."""
+def random_actions(duration, count, num_classes, seed=0):
     rng = np.random.default_rng(seed)
     start = rng.uniform(0, 0.9 * duration, count)
     end = np.minimum(start + rng.uniform(0, 0.1 * duration, count), duration)
     labels, scores = rng.integers(0, num_classes, count), rng.uniform(0, 1, count)
-    found = Segments(np.column_stack([start, end]), labels, scores)
-    return Timeline(f'v_{seed}', duration, found, found, **more)
+    return Segments(np.column_stack([start, end]), labels, scores)
 
 
 def test_a_page_of_videos_is_a_png_file(tmp_path):
     frames = [(20.0 * k, np.full((48, 64, 3), 80 * k, np.uint8)) for k in range(3)]
-    timelines = [random_video(60.0, 30, 4, index, frames=frames) for index in range(3)]
+    actions = (random_actions(60.0, 30, 4, seed) for seed in range(3))
+    timelines = [Timeline('v', 60.0, found, found, frames) for found in actions]
     picture = render_timelines(timelines, CLASSES, title='A $title_ with % signs')
     assert picture.dtype == np.uint8
     assert picture.shape[1:] == (1600, 3) and len(picture) > 900
@@ -46,18 +44,18 @@ def test_a_page_of_videos_is_a_png_file(tmp_path):
     write_picture(path, picture)
     assert [p.name for p in path.parent.iterdir()] == ['page.png']
     assert path.read_bytes()[:8] == b'\x89PNG\r\n\x1a\n'
-    # Twenty classes and hundreds of segments.
-    assert len(render_timelines([random_video(1500.0, 500, 20)], CLASSES, 0.0)) > 1000
     np.testing.assert_array_equal(cv2.imread(str(path))[..., ::-1], picture)
+    # Twenty classes and hundreds of segments.
+    many = random_actions(1500.0, 500, 20)
+    assert len(render_timelines([Timeline('v', 1500.0, many, many)], CLASSES, 0)) > 1000
 
 
 def test_nothing_found_and_no_ground_truth():
     none = Segments.empty(with_scores=True)
     assert render_timelines([Timeline('$x_1', 9.0, none, none)], CLASSES).any()
     # Unknown labels and low scores are left out, one frame is enough for a strip.
-    found = Segments(np.array([[0.0, 1.0], [3.0, 3.0]]), np.array([-1, 2]), np.ones(2))
-    frame = np.zeros((4, 6, 3), np.uint8)
-    one = Timeline('v', 9.0, found, frames=[(1.0, frame)])
+    found = Segments([[0.0, 1.0], [3.0, 3.0]], [-1, 2], [1.0, 1.0])
+    one = Timeline('v', 9.0, found, frames=[(1.0, np.zeros((4, 6, 3), np.uint8))])
     assert render_timelines([one], CLASSES).any()
     with pytest.raises(ValueError, match='no video'):
         render_timelines([], CLASSES)
@@ -96,23 +94,17 @@ def test_a_row_packs_lanes_without_overlap_and_marks_matches(drawn):
 
 
 def test_coarse_segments_are_drawn_below_and_ground_truth_alone_too():
-    truth = random_video(60, 5, 3).ground_truth
-    found = Segments(np.array([[10.0, 20], [30, 40]]), np.zeros(2, int), np.ones(2))
+    truth = random_actions(60, 5, 3)
+    found = Segments([[10.0, 20], [30, 40]], [0, 0], [1.0, 1.0])
     coarse = np.array([[12.0, 18], [30, 50]])
+    rows = (found, truth), (found, truth, (), coarse), (None, truth)
     plain, refined, only = (
-        render_timelines([Timeline('v', 60.0, *row)], CLASSES)
-        for row in ((found, truth), (found, truth, (), coarse), (None, truth))
+        render_timelines([Timeline('v', 60.0, *row)], CLASSES) for row in rows
     )
     # The line between 40 s and 50 s is dark where nothing was before.
     dark = (refined[100:] < 60).all(axis=2).sum(axis=1)
     assert dark.max() > 200
     assert only.shape[0] < plain.shape[0]
-
-
-def test_large_frames_are_scaled_down(make_video, tmp_path):
-    path = make_video(tmp_path / 'v.mp4', 2, 10, size=(64, 48))
-    for height, shape in ((24, (24, 32, 3)), (100, (48, 64, 3))):
-        assert read_pictures(path, [0.1], height)[0.1].shape == shape
 
 
 def test_frames_of_a_clip_are_spread_over_it():
@@ -135,6 +127,9 @@ def test_a_strip_shows_what_is_on_screen_at_even_times(make_video, number_of, tm
     times, pictures = zip(*_read_strip(path, 1.9), strict=True)
     np.testing.assert_allclose(times, (np.arange(6) + 0.5) * 1.9 / 6)
     assert {picture.shape for picture in pictures} == {(48, 128, 3)}
+    # Large frames are scaled down, small ones are not enlarged.
+    for height, shape in ((24, (24, 64, 3)), (100, (48, 128, 3))):
+        assert read_pictures(path, [0.1], height)[0.1].shape == shape
     expected = [np.searchsorted(stamps, time, 'right') - 1 for time in times]
     assert [number_of(picture) for picture in pictures] == expected
     assert expected[:3] == [0, 0, 0] and expected[-1] > 5
@@ -146,21 +141,19 @@ def test_the_visualizer_draws_what_is_asked_for(monkeypatch):
     visualizer.dataset_meta = dict(classes=CLASSES)
     monkeypatch.setattr(visualizer, 'add_image', lambda *args: pictures.append(args[1]))
     monkeypatch.setattr(visualizer, 'show', lambda *args, **kwargs: shown.append(args))
-    facts = dict(video_id='v', window_offset=10, sample_fps=10.0)
-    sample = ActionDataSample(metainfo=facts)
-    segments = torch.tensor([[0.0, 10.0]])
-    action = dict(segments=segments, labels=torch.tensor([3]))
-    sample.gt_instances = InstanceData(**action)
-    sample.pred_instances = InstanceData(**action, scores=torch.ones(1))
+    sample = clip_sample([[0.0, 10.0]], [3], offset=10)
+    sample.pred_instances = sample.gt_instances.clone()
+    sample.pred_instances.scores = torch.ones(1)
     clip = np.zeros((3, 40, 8, 8), np.uint8)
-    for draw_gt, draw_pred in ((True, True), (False, True), (True, False)):
-        visualizer.add_datasample('v', clip, sample, draw_gt, draw_pred, show=True)
-    truth = Segments([[0.0, 1.0]], [3])
-    found = Segments([[-1.0, 9.0]], [3], [1.0])
-    for picture, row in zip(
-        pictures, ((found, truth), (found,), (None, truth)), strict=True
+    truth, found = Segments([[0.0, 1.0]], [3]), Segments([[-1.0, 9.0]], [3], [1.0])
+    for draw, row in (
+        ((True, True), (found, truth)),
+        ((False, True), (found,)),
+        ((True, False), (None, truth)),
     ):
+        visualizer.add_datasample('v', clip, sample, *draw, show=True)
         timeline = Timeline('v, from 1.0 s', 4.0, *row)
         timeline = replace(timeline, frames=clip_frames(clip, 10.0))
-        np.testing.assert_array_equal(picture, render_timelines([timeline], CLASSES))
-    assert len(shown) == 3
+        expected = render_timelines([timeline], CLASSES)
+        np.testing.assert_array_equal(pictures[-1], expected)
+    assert len(shown) == len(pictures) == 3
