@@ -40,7 +40,7 @@ def test_a_failing_job_does_not_touch_the_others(workers):
     assert list(run_jobs(job, [], workers)) == []
 
 
-def test_what_runs_ahead_keeps_its_order_and_distance():
+def test_what_runs_ahead_keeps_its_order_and_distance_and_raises_errors():
     items, found = [], []
     for item in run_ahead((items.append(k) or k for k in range(100)), 3):
         found.append(item)
@@ -48,9 +48,7 @@ def test_what_runs_ahead_keeps_its_order_and_distance():
         assert len(items) <= len(found) + 3 + 1
     assert found == items == list(range(100))
     assert list(run_ahead([], 3)) == []
-
-
-def test_error_of_the_thread_is_raised_after_the_items_before_it():
+    # An error is raised after the items before it.
     items = run_ahead(map(int, ['0', 'torn']), 2)
     assert next(items) == 0
     with pytest.raises(ValueError, match='torn'):

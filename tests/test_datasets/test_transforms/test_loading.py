@@ -16,7 +16,6 @@ from mmaction.datasets.transforms import Resize
 from mmtal_mts.datasets import ArrayReader, LoadClip, VideoReader, VideoReadError
 from mmtal_mts.datasets.transforms import AppendClip
 
-SKIP = dict(on_bad_video='skip')
 FILE = dict(source_type='video', source_fps=None, filename_tmpl='-', start_index=1)
 FILE.update(modality='RGB', sample_fps=10.0, num_sampled_frames=13, duration=40 / 30)
 
@@ -57,10 +56,13 @@ def test_sampled_frames_of_a_video(facts, expected):
     assert all(img.dtype == np.uint8 for img in results['imgs'])
 
 
-def test_end_is_padded_with_a_constant():
+def test_end_is_padded_with_a_constant_and_impossible_arguments():
     results = LoadClip(pad_value=99)(window(clip_len=20))
     assert shown(results['imgs'][:13]) == list(range(2, 40, 3))
     assert len(results['imgs']) == 20 and is_padding(results['imgs'][13:], 99)
+    for name, value in (('pad_value', 256), ('scale', (0, 3))):
+        with pytest.raises(ValueError, match=name):
+            LoadClip(**{name: value})
 
 
 def test_varying_frame_rate_is_sampled_by_time(make_video, number_of, tmp_path):
@@ -104,16 +106,10 @@ def test_undecodable_end_is_filled_up_when_skipping(monkeypatch, tmp_path):
     )
     with pytest.raises(VideoReadError, match='cut off at frame 5 of 40.*on_bad_video'):
         load(clip_len=13)
-    assert load(clip_len=13, **SKIP)['frame_inds'].tolist() == [2]
+    assert load(clip_len=13, on_bad_video='skip')['frame_inds'].tolist() == [2]
     # An open video of which nothing is left gives a constant window.
     empty = load(clip_len=13, reader=VideoReader(VIDEO), window_offset=6)
     assert is_padding(empty['imgs'])
-
-
-@pytest.mark.parametrize('arguments', [dict(pad_value=256), dict(scale=(0, 3))])
-def test_impossible_arguments(arguments):
-    with pytest.raises(ValueError, match=next(iter(arguments))):
-        LoadClip(**arguments)
 
 
 def test_shorter_video_is_an_error_naming_both_lengths_or_filled_up():
@@ -122,7 +118,8 @@ def test_shorter_video_is_an_error_naming_both_lengths_or_filled_up():
         load(window_offset=40, **facts)
     # A window that does not reach the contradiction can be read.
     assert shown(load(**facts)['imgs']) == [2, 5, 8, 11]
-    results = load(window_offset=11, clip_len=40, **SKIP, **facts)
+    facts.update(window_offset=11, clip_len=40, on_bad_video='skip')
+    results = load(**facts)
     assert results['frame_inds'].tolist() == [35, 38]
     assert is_padding(results['imgs'][2:])
 
