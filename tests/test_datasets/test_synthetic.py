@@ -324,19 +324,17 @@ def test_other_settings_need_overwrite_which_spares_foreign_files(dataset, tmp_p
     assert after['synthetic_train_0000.mp4'] != before['synthetic_train_0000.mp4']
 
 
-@pytest.mark.parametrize(
-    ('name', 'content'),
-    [
+def test_what_others_made_is_not_adopted(tmp_path):
+    (tmp_path / 'videos').mkdir()
+    for name, content in (
         ('annotations.json', '{"database": {}}'),
         ('annotations.json', '{"database"'),
         ('videos/synthetic_train_0000.mp4', '?'),
-    ],
-)
-def test_what_others_made_is_not_adopted(tmp_path, name, content):
-    (tmp_path / 'videos').mkdir()
-    (tmp_path / name).write_text(content)
-    with pytest.raises(FileExistsError, match='other settings.*--overwrite'):
-        generate(tmp_path)
+    ):
+        (tmp_path / name).write_text(content)
+        with pytest.raises(FileExistsError, match='other settings.*--overwrite'):
+            generate(tmp_path)
+        (tmp_path / name).unlink()
 
 
 @pytest.mark.parametrize(

@@ -233,33 +233,29 @@ def test_layouts_dtypes_of_regions_and_threads_change_nothing():
 
 @needs_compiled
 @each_device
-def test_torch_knows_the_operator_and_compiles_it_for_all_shapes(device):
+def test_torch_knows_the_operator_and_compiles_and_exports_it(device):
     operator = torch.ops.mmtal_mts.boundary_max_pooling
     torch.library.opcheck(operator, example(device=device))
     pool = torch.compile(
         boundary_max_pooling, backend='aot_eager', fullgraph=True, dynamic=True
     )
-    for length in (20, 33):
-        features, regions = example(length=length, device=device)
-        expected = vectorized_max_pooling(features, regions)
-        assert_same(pool(features, regions), expected, features)
 
-
-@needs_compiled
-def test_exports_as_one_operator():
     class Pooling(torch.nn.Module):
         def forward(self, features, regions):
             return boundary_max_pooling(features, regions)
 
-    features, regions = example()
+    features, regions = example(device=device)
     length = torch.export.Dim('length', min=2, max=1000)
     program = torch.export.export(
         Pooling(), (features.detach(), regions), dynamic_shapes=({2: length}, None)
     )
     targets = [str(node.target) for node in program.graph.nodes]
     assert 'mmtal_mts.boundary_max_pooling.default' in targets
-    inputs = example(length=77)
-    assert torch.equal(program.module()(*inputs), vectorized_max_pooling(*inputs))
+    for length in (20, 33):
+        features, regions = example(length=length, device=device)
+        expected = vectorized_max_pooling(features, regions)
+        assert_same(pool(features, regions), expected, features)
+        assert torch.equal(program.module()(features, regions), expected)
 
 
 @each_device
