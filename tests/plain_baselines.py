@@ -22,7 +22,7 @@ from mmtal_mts.models.backbones.inception_i3d import (
     SameMaxPool3d,
     Unit3D,
 )
-from mmtal_mts.models.layers import ConvNormReLU1d, SameConv1d, same_padding
+from mmtal_mts.models.layers import SameConv1d, same_padding
 from mmtal_mts.structures import Segments
 
 
@@ -34,12 +34,10 @@ def pool_segment_by_segment(features: Tensor, segments: Tensor) -> Tensor:
     for clip, regions in enumerate(segments.tolist()):
         columns = []
         for region in regions:
-            parts = []
-            for half, bounds in zip(halves, (region[:2], region[2:]), strict=True):
-                first, last = (min(max(int(b), 0), length - 1) for b in bounds)
-                stretch = half[clip, :, first : max(first, last) + 1]
-                parts.append(stretch.max(dim=1).values)
-            columns.append(torch.cat(parts))
+            bounds = [min(max(int(b), 0), length - 1) for b in region]
+            ends = zip(halves, bounds[::2], bounds[1::2], strict=True)
+            parts = [half[clip, :, a : max(a, b) + 1] for half, a, b in ends]
+            columns.append(torch.cat([part.max(dim=1).values for part in parts]))
         clips.append(torch.stack(columns, dim=1))
     return torch.stack(clips)
 
@@ -139,7 +137,10 @@ def evaluate_data_frames(
                         taken.add((level, video.index[place]))
                         hits[level, number] = 1
                         break
-        ap[:, label] = [_area(row, len(truth)) for row in hits]
+        # Area under the curve with precision made monotone.
+        precision = np.cumsum(hits, axis=1) / np.arange(1, len(found) + 1)
+        monotone = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+        ap[:, label] = (monotone * hits).sum(axis=1) / len(truth)
     return ap
 
 
@@ -152,13 +153,6 @@ def _data_frame(videos: Mapping[str, Segments]) -> pd.DataFrame:
         for video, found in videos.items()
     ]
     return pd.concat(parts, ignore_index=True)
-
-
-def _area(hits: np.ndarray, positives: int) -> float:
-    """Area under the precision-recall curve with precision made monotone."""
-    precision = np.cumsum(hits) / np.arange(1, len(hits) + 1)
-    monotone = np.maximum.accumulate(precision[::-1])[::-1]
-    return monotone[hits > 0].sum() / positives
 
 
 def load_whole_array(
@@ -202,19 +196,13 @@ class _PlainBlock(InceptionBlock):
         return torch.cat([self.b0(x), first, second, self.b3b(self.b3a(x))], dim=1)
 
 
-class _ByLevel:
-    def forward_levels(self, levels: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        return tuple(self(level) for level in levels)
-
-
-class _PlainConv1d(_ByLevel, SameConv1d):
+class _PlainConv1d(SameConv1d):
     def forward(self, x: Tensor) -> Tensor:
         x = _pad(x, self.kernel_size, self.stride)
         return F.conv1d(x, self.weight, self.bias, self.stride)
 
-
-class _PlainConvNormReLU1d(_ByLevel, ConvNormReLU1d):
-    pass
+    def forward_levels(self, levels: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        return tuple(map(self, levels))
 
 
 _PLAIN = {
@@ -222,7 +210,6 @@ _PLAIN = {
     SameMaxPool3d: _PlainMaxPool3d,
     InceptionBlock: _PlainBlock,
     SameConv1d: _PlainConv1d,
-    ConvNormReLU1d: _PlainConvNormReLU1d,
 }
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 import shutil
 import subprocess
 
@@ -14,7 +13,7 @@ from mmengine.logging import HistoryBuffer, MessageHub
 from mmengine.runner import CheckpointLoader
 from torch import nn
 
-from mmtal_mts.utils import UserError, checkpoint, latest_checkpoint
+from mmtal_mts.utils import UserError, latest_checkpoint
 from mmtal_mts.utils.checkpoint import (
     check_checkpoint,
     load_checkpoint,
@@ -58,7 +57,9 @@ def tear(path) -> None:
     os.truncate(path, path.stat().st_size - 100)
 
 
-@pytest.mark.parametrize('load', [load_checkpoint, CheckpointLoader.load_checkpoint])
+@pytest.mark.parametrize(
+    'load', [load_checkpoint, CheckpointLoader.load_checkpoint, torch.load]
+)
 def test_the_state_of_a_training_is_loaded(training, load):
     loaded = load(training)
     weight = loaded['state_dict']['weight']
@@ -92,18 +93,6 @@ def test_a_malicious_checkpoint_is_refused(tmp_path, function, arguments):
         load_checkpoint(path)
     # Torch's own message suggests to load it anyway.
     assert 'weights_only' not in str(caught.value)
-
-
-def test_torch_itself_loads_with_the_repair_only(training):
-    allowed = torch.serialization.get_safe_globals()
-    torch.serialization.clear_safe_globals()
-    try:
-        with pytest.raises(pickle.UnpicklingError, match='HistoryBuffer'):
-            torch.load(training)
-        checkpoint._allow_training_state()
-        assert 'train/loss' in torch.load(training)['message_hub']['log_scalars']
-    finally:
-        torch.serialization.add_safe_globals(allowed)
 
 
 def test_an_address_is_fetched_once_and_checked_like_a_file(

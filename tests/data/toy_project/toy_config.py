@@ -3,7 +3,7 @@ custom_imports = dict(
     imports=['mmtal_mts', 'toy_components'], allow_failed_imports=False
 )
 
-model = dict(type='ToyModel', width=2)
+model = dict(type='ToyModel')
 loader = dict(num_workers=0, collate_fn=dict(type='pseudo_collate'))
 train_dataloader = dict(
     dataset=dict(type='ToyDataset', size=8),
