@@ -93,8 +93,7 @@ def clip_sample(
     **metainfo,
 ) -> ActionDataSample:
     """Data sample of one window, with ground truth."""
-    sample = ActionDataSample(
-        metainfo=dict(video_id='v', window_offset=offset, sample_fps=fps, **metainfo)
-    )
+    facts = dict(video_id='v', window_offset=offset, sample_fps=fps) | metainfo
+    sample = ActionDataSample(metainfo=facts)
     sample.gt_instances = instances(segments, labels)
     return sample

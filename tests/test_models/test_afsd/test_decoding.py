@@ -96,19 +96,3 @@ def test_final_detections_of_activitynet(case, score_thr, min_score):
     ours = np.column_stack([segments, merged.scores])
     ours = ours[segments[:, 1] > segments[:, 0]]
     assert_same_detections(ours, ANET[f'det/{case}'], 1e-5)
-
-
-def test_streams_are_averaged_before_or_after_decoding():
-    names, metainfo = ('rgb', 'flow'), dict(window_offset=0, sample_fps=1.0)
-    streams = [raw_outputs(ANET, name, 768) for name in names]
-    alone = [HEAD.decode(stream, 768)[0][0] for stream in streams]
-
-    def decoded(names, fusion):
-        everything = dict(score_thr=-1.0, fusion=fusion)
-        found, _ = predictions(names, ANET, 768, everything, **metainfo)
-        return torch.as_tensor(found.segments[found.labels == 0]).float()
-
-    geometric = (alone[0] * alone[1]).sqrt()
-    geometric = geometric[geometric[:, 0] <= geometric[:, 1]]
-    torch.testing.assert_close(decoded(names, 'geometric'), geometric)
-    torch.testing.assert_close(decoded(['rgb', 'rgb'], 'raw'), alone[0])

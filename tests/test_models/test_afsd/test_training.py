@@ -11,12 +11,9 @@ import torch
 from mmaction.registry import MODELS
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
-from plain_baselines import pool_segment_by_segment
 from tiny_models import reduced
 from torch import nn
 from torch.testing import assert_close
-
-from mmtal_mts.models import BoundaryTripletLoss
 
 from .reference import CONFIGS, ROOT, build_config_model, clip_samples
 
@@ -139,20 +136,6 @@ def test_consistency_is_the_mean_over_augmented_clips_in_the_new_order():
         one = samples(2, augmented=(i,))
         assert_close(model._consistency_loss(frames, one), expected)
     assert model._consistency_loss(frames, samples(2)) == 0
-
-
-def test_consistency_pools_ends_and_starts_of_the_parts():
-    model = tiny_model()
-    features = boundary_of(model, clips(1))
-    # Length 9, 9 and 3 with both ends: a quarter inside (at least 1), 1 outside.
-    bounds = torch.tensor([[[3, 6, 10, 13], [15, 18, 22, 25], [12, 14, 14, 16]]])
-    pooled = [
-        pool_segment_by_segment(feature, bounds * feature.shape[2] / 32)
-        for feature in features
-    ]
-    expected = BoundaryTripletLoss()(pooled[0], pooled[1:])
-    found = model.refine_head.consistency_loss(features, PARTS)
-    assert_close(found, expected)
 
 
 def test_relaxed_threshold_keeps_the_best_positive_of_every_clip():

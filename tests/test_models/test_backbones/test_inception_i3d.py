@@ -34,8 +34,7 @@ def test_same_padding_gives_ceil_length_with_least_padding(size, kernel, stride)
 
 
 @pytest.mark.parametrize(
-    'kernel, stride',
-    [((1, 3, 3), (1, 2, 2)), (3, 2), (2, 2), (3, 1)],
+    'kernel, stride', [((1, 3, 3), (1, 2, 2)), (3, 2), (2, 2), (3, 1)]
 )
 @pytest.mark.parametrize('size', [(4, 6, 6), (5, 7, 9), (1, 3, 2)])
 @pytest.mark.parametrize('layout', [torch.contiguous_format, torch.channels_last_3d])
@@ -56,8 +55,7 @@ def test_pooling_equals_zero_padding_on_non_negative_maps(kernel, stride, size, 
 
 def test_only_the_wanted_stages_are_built_and_false_settings_named():
     net = InceptionI3D(width=0.125, out_indices=('Mixed_3c',))
-    assert net.stages[-1] == 'Mixed_3c'
-    assert not hasattr(net, 'Mixed_4b')
+    assert net.stages[-1] == 'Mixed_3c' and not hasattr(net, 'Mixed_4b')
     with pytest.raises(ValueError, match='Mixed_9z'):
         InceptionI3D(out_indices=('Mixed_9z',))
     with pytest.raises(ValueError, match='freeze_bn=True'):
@@ -73,45 +71,35 @@ def test_batch_norms_are_frozen_from_the_start_or_move():
     assert free.Conv3d_1a_7x7.bn.num_batches_tracked == 1
 
 
-@pytest.fixture
-def save(tmp_path):
-    """Saves the state dict of a network as the published files have it."""
-
-    def write(name, net, without=''):
-        state = {k: torch.randn_like(v.float()) for k, v in net.state_dict().items()}
-        state.pop(without, None)
+def test_kinetics_weights_load_by_name_and_what_does_not_fit_is_named(tmp_path, caplog):
+    gap, first = 'Mixed_5c.b0.conv3d.weight', 'Conv3d_1a_7x7.conv3d.weight'
+    for name, source in (
+        ('rgb.pt', InceptionI3D(width=0.125)),
+        ('flow.pt', InceptionI3D(in_channels=2, width=0.125)),
+        ('other.pt', torch.nn.Linear(1, 1)),
+    ):
+        state = {k: torch.randn_like(v.float()) for k, v in source.state_dict().items()}
+        state.pop(gap, None)
+        # As the published files have it.
         state['logits.conv3d.weight'] = torch.zeros(400, 1024, 1, 1, 1)
         torch.save(state, tmp_path / name)
-        return str(tmp_path / name), state
-
-    return write
-
-
-def test_kinetics_weights_load_by_name_and_gaps_are_named(save, caplog):
-    gap, first = 'Mixed_5c.b0.conv3d.weight', 'Conv3d_1a_7x7.conv3d.weight'
-    path, state = save('rgb_imagenet.pt', InceptionI3D(width=0.125), gap)
+    path = str(tmp_path / 'rgb.pt')
     net = InceptionI3D(width=0.125, pretrained=path)
     MMLogger.get_current_instance().addHandler(caplog.handler)
     net.init_weights()
     MMLogger.get_current_instance().removeHandler(caplog.handler)
-    assert torch.equal(net.state_dict()[first], state[first])
+    assert torch.equal(net.state_dict()[first], torch.load(path)[first])
     assert f"not found: ['{gap}']; unused: ['logits.conv3d.weight']" in caplog.text
-
-
-def test_weights_of_another_stream_or_network_are_refused(save, tmp_path):
-    net = InceptionI3D(in_channels=3, width=0.125)
-    flow, _ = save('flow.pt', InceptionI3D(in_channels=2, width=0.125))
-    with pytest.raises(ValueError, match=r'flow\.pt does not fit.*Conv3d_1a_7x7'):
-        load_pretrained(net, flow)
-    other, _ = save('other.pt', torch.nn.Linear(1, 1))
-    with pytest.raises(ValueError, match='parameters are not there'):
-        load_pretrained(net, other)
-    with pytest.raises(UserError, match='absent.pt does not exist'):
-        load_pretrained(net, str(tmp_path / 'absent.pt'))
+    for name, message in (
+        ('flow.pt', r'flow\.pt does not fit.*Conv3d_1a_7x7'),
+        ('other.pt', 'parameters are not there'),
+        ('absent.pt', 'absent.pt does not exist'),
+    ):
+        with pytest.raises(UserError, match=message):
+            load_pretrained(net, str(tmp_path / name))
 
 
 def test_frozen_norms_equal_a_convolution_and_a_norm_with_gradients():
-    torch.manual_seed(0)
     model = InceptionI3D(width=0.125, freeze_bn=True, out_indices=('Mixed_3b',))
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm3d):

@@ -29,9 +29,7 @@ def build(cfg):
     return MODELS.build(copy.deepcopy(cfg))
 
 
-def batch(samples=None):
-    """Two clips, or as many as there are samples."""
-    samples = samples or [clip_sample()] * 2
+def batch(samples):
     generator = torch.Generator().manual_seed(1)
     shape = (len(samples), 3, T, SIZE, SIZE)
     clips = torch.randint(0, 256, shape, generator=generator).byte()
@@ -39,12 +37,12 @@ def batch(samples=None):
 
 
 def run(model, mode='tensor', samples=None):
-    return model(**model.data_preprocessor(batch(samples)), mode=mode)
+    data = batch(samples or [clip_sample(), clip_sample()])
+    return model(**model.data_preprocessor(data), mode=mode)
 
 
 def test_tensor_mode_has_the_documented_keys_and_shapes(cfg):
-    outputs = run(build(cfg).eval())
-    p = LOCATIONS
+    outputs, p = run(build(cfg).eval()), LOCATIONS
     shapes = [(p,), (2, p, 2), (2, p, K + 1), (2, p, 2), (2, p, K + 1), (2, p)]
     assert list(outputs) == list(RAW_OUTPUTS)
     assert [tuple(value.shape) for value in outputs.values()] == shapes
@@ -54,7 +52,7 @@ def test_tensor_mode_has_the_documented_keys_and_shapes(cfg):
 
 def test_preprocessor_maps_bytes_to_minus_one_to_one(cfg):
     clip = torch.tensor([0, 255], dtype=torch.uint8).view(2, 1, 1, 1, 1)
-    data = dict(batch(), inputs=list(clip.expand(2, 3, 1, 4, 4)))
+    data = dict(inputs=list(clip.expand(2, 3, 1, 4, 4)), data_samples=[None] * 2)
     found = build(cfg).data_preprocessor(data)['inputs']
     assert [clip.unique().tolist() for clip in found] == [[-1.0], [1.0]]
 
@@ -77,15 +75,25 @@ def test_clips_without_any_action_have_finite_losses(cfg):
 
 
 def test_mmaction2_layout_with_one_clip_per_sample(cfg):
-    model = build(cfg).eval()
-    frames = torch.randn(1, 3, T, SIZE, SIZE)
+    model, frames = build(cfg).eval(), torch.randn(1, 3, T, SIZE, SIZE)
     with torch.no_grad():
         plain, stacked = model(frames), model(frames[:, None])
     assert torch.equal(plain['coarse_logits'], stacked['coarse_logits'])
-    with pytest.raises(ValueError, match=r'inputs has shape \(1, 2, 3'):
-        model(frames[:, None].expand(1, 2, 3, T, SIZE, SIZE))
-    with pytest.raises(ValueError, match="mode='train'"):
-        model(frames, mode='train')
+
+
+@pytest.mark.parametrize(
+    ('first_stride', 'shape', 'mode', 'message'),
+    [
+        (4, (1, 2, 3, T, SIZE, SIZE), 'tensor', r'inputs has shape \(1, 2, 3'),
+        (4, (1, 3, 28, SIZE, SIZE), 'tensor', 'clip of 28 frames.*multiple of 32'),
+        (8, (1, 3, T, SIZE, SIZE), 'tensor', 'first_stride'),
+        (4, (1, 3, T, SIZE, SIZE), 'train', "mode='train'"),
+    ],
+)
+def test_what_does_not_fit_is_named(cfg, first_stride, shape, mode, message):
+    cfg.neck.stt.first_stride = first_stride
+    with pytest.raises(ValueError, match=message):
+        build(cfg)(torch.randn(shape), mode=mode)
 
 
 def test_loss_terms_and_gradient_for_every_parameter(cfg):
@@ -108,9 +116,9 @@ def test_loss_terms_and_gradient_for_every_parameter(cfg):
 def test_predict_gives_seconds_of_the_video(cfg):
     cfg.test_cfg.score_thr = 0.0
     model = build(cfg).eval()
-    samples = [clip_sample(), clip_sample(offset=40, fps=8.0)]
     found, moved = (
-        run(model, 'predict', [sample])[0].pred_instances for sample in samples
+        run(model, 'predict', [sample])[0].pred_instances
+        for sample in (clip_sample(), clip_sample(offset=40, fps=8.0))
     )
     assert_close(found.segments * 10, moved.segments * 8 - 40)
     assert len(found) == LOCATIONS * K
@@ -137,17 +145,6 @@ def test_other_clip_lengths_and_crop_sizes(cfg, t, size, spatial):
     outputs = build(cfg).eval()(torch.randn(1, 3, t, size, size))
     lengths = [t // stride for stride in (4, 8, 16, 32)]
     assert outputs['points'].shape == (sum(lengths),)
-
-
-def test_sizes_that_do_not_fit_are_named(cfg):
-    model = build(cfg).eval()
-    with pytest.raises(ValueError, match=r'spatial_sizes\[0\]=2'):
-        model(torch.randn(1, 3, T, 64, 64))
-    with pytest.raises(ValueError, match='clip of 28 frames.*multiple of 32'):
-        model(torch.randn(1, 3, 28, SIZE, SIZE))
-    cfg.neck.stt.first_stride = 8
-    with pytest.raises(ValueError, match='first_stride'):
-        build(cfg)(torch.randn(1, 3, T, SIZE, SIZE))
 
 
 def test_training_steps_reduce_the_loss(cfg):

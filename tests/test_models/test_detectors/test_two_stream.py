@@ -11,9 +11,10 @@ import torch
 from join_streams import join_streams
 from mmaction.registry import METRICS, MODELS
 from tiny_models import SIZE, T, clip_sample, reduced
+from torch.testing import assert_close
 
 from mmtal_mts.apis import load_config, prepare_test_config
-from mmtal_mts.evaluation.metrics import RAW_FILE, RawOutputWriter, load_raw_outputs
+from mmtal_mts.evaluation.metrics import RAW_FILE, load_raw_outputs
 from mmtal_mts.utils import UserError
 
 STEM = 'configs/tal_mts/tal-mts_i3d-tiny_1xb4-128x48x48_synthetic'
@@ -27,10 +28,9 @@ DURATIONS = dict(a=4.8, b=3.0)
 def cfg(repo_root, tmp_path):
     """The two-stream config of the synthetic videos, with two videos of its own."""
     database, ann = {}, tmp_path / 'ann.json'
-    for name, label in (('a', 'circle'), ('b', 'grow')):
-        actions = [dict(segment=[0.5, 2.0], label=label)]
-        video = dict(duration=DURATIONS[name], subset='test', annotations=actions)
-        database[name] = video
+    for (name, duration), label in zip(DURATIONS.items(), CLASSES[2::2], strict=True):
+        action = dict(segment=[0.5, 2.0], label=label)
+        database[name] = dict(duration=duration, subset='test', annotations=[action])
     ann.write_text(json.dumps(dict(database=database, classes=CLASSES)))
     cfg = load_config(repo_root / f'{STEM}-two-stream.py')
     for name in ('rgb', 'flow'):
@@ -54,20 +54,21 @@ def build(cfg):
     return model.eval()
 
 
-def batch(begin, end, channels):
+def batch(begin, end, channels=slice(None)):
     """Windows begin:end, of which only some channels."""
     inputs, samples = [], []
     for video_id, offset in WINDOWS[begin:end]:
         generator = torch.Generator().manual_seed(offset + 1000 * ord(video_id))
         clip = torch.randint(0, 256, (5, T, SIZE, SIZE), generator=generator).byte()
         inputs.append(clip[channels])
-        samples.append(clip_sample(offset=offset, duration=DURATIONS[video_id]))
-        samples[-1].set_metainfo(dict(video_id=video_id))
+        facts = dict(video_id=video_id, duration=DURATIONS[video_id])
+        samples.append(clip_sample(offset=offset, **facts))
     return dict(inputs=inputs, data_samples=samples)
 
 
-def run_test(model, channels, metric):
+def run_test(model, metric, channels=slice(None)):
     """Tests a model as the runner does, in batches of two windows."""
+    metric = METRICS.build(metric)
     metric.dataset_meta = dict(classes=CLASSES)
     for begin in range(0, len(WINDOWS), 2):
         with torch.no_grad():
@@ -76,17 +77,17 @@ def run_test(model, channels, metric):
     return metric.evaluate(len(WINDOWS))
 
 
-def metric_of(cfg, **options):
-    return METRICS.build(dict(cfg.test_evaluator, **options))
+def dump(model, folder, channels=slice(None)):
+    """Raw outputs of a network."""
+    model.keep_raw = True
+    run_test(model, dict(type='RawOutputWriter', folder=str(folder)), channels)
+    return folder
 
 
-def dump(model, folder):
+def dump_both(model, folder):
     """Raw outputs of both networks, each tested alone."""
-    folders = [folder / name for name in ('rgb', 'flow')]
-    model.rgb.keep_raw = model.flow.keep_raw = True
-    run_test(model.rgb, slice(0, 3), RawOutputWriter(str(folders[0])))
-    run_test(model.flow, slice(3, 5), RawOutputWriter(str(folders[1])))
-    return folders
+    rgb = dump(model.rgb, folder / 'rgb', slice(0, 3))
+    return rgb, dump(model.flow, folder / 'flow', slice(3, 5))
 
 
 def detections(path):
@@ -107,10 +108,9 @@ def test_fusing_saved_outputs_is_the_joint_run(
     cfg.model.test_cfg.fusion = fusion
     model = build(cfg)
     joint, fused = tmp_path / 'joint.json', tmp_path / 'fused.json'
-    wanted = run_test(model, slice(0, 5), metric_of(cfg, dump_path=str(joint)))
-    folders = dump(model, tmp_path)
+    wanted = run_test(model, dict(cfg.test_evaluator, dump_path=str(joint)))
     cfg.test_evaluator.dump_path = str(fused)
-    found = fuse_streams(cfg, folders, weights)
+    found = fuse_streams(cfg, dump_both(model, tmp_path), weights)
     assert found == pytest.approx(wanted, abs=1e-6)
     one, two = detections(joint), detections(fused)
     for video_id in 'ab':
@@ -122,42 +122,34 @@ def test_fusing_saved_outputs_is_the_joint_run(
             assert two[key] == pytest.approx(one[key], abs=1e-5)
 
 
-def test_tensor_mode_is_the_weighted_mean_of_both(cfg):
+def test_tensor_mode_and_raw_outputs_are_the_weighted_mean_of_both(cfg, tmp_path):
     cfg.model.weights = (1.0, 3.0)
     model = build(cfg)
-    data = model.data_preprocessor(batch(0, 2, slice(0, 5)))
+    frames = model.data_preprocessor(batch(0, 3))['inputs']
     with torch.no_grad():
-        both = model(data['inputs'])
-        rgb = model.rgb(data['inputs'][:, :3])
-        flow = model.flow(data['inputs'][:, 3:])
+        both, rgb, flow = (
+            model(frames),
+            model.rgb(frames[:, :3]),
+            model.flow(frames[:, 3:]),
+        )
     assert set(both) == set(rgb)
-    for key in set(rgb) - {'points'}:
-        torch.testing.assert_close(both[key], 0.25 * rgb[key] + 0.75 * flow[key])
     assert torch.equal(both['points'], rgb['points'])
-
-
-def test_raw_outputs_of_the_joint_run_are_those_of_tensor_mode(cfg, tmp_path):
-    cfg.model.keep_raw = True
-    model = build(cfg)
-    run_test(model, slice(0, 5), RawOutputWriter(str(tmp_path / 'raw')))
-    raw = load_raw_outputs(tmp_path / 'raw')
+    for key in set(rgb) - {'points'}:
+        assert_close(both[key], 0.25 * rgb[key] + 0.75 * flow[key])
+    raw = load_raw_outputs(dump(model, tmp_path / 'raw'))
     assert [(w['video_id'], w['window_offset']) for w in raw['windows']] == WINDOWS
     assert raw['classes'] == dict(classes=list(CLASSES))
-    data = model.data_preprocessor(batch(2, 3, slice(0, 5)))
-    with torch.no_grad():
-        outputs = model(data['inputs'])
     window = raw['windows'][2]
     assert window['num_frames'] == T and window['duration'] == 3.0
-    for key, value in outputs.items():
-        wanted = value if key == 'points' else value[0]
-        saved = window['outputs'][key]
-        torch.testing.assert_close(saved, wanted, atol=1e-5, rtol=1e-5)
+    for key, value in both.items():
+        wanted = value if key == 'points' else value[2]
+        assert_close(window['outputs'][key], wanted, atol=1e-5, rtol=1e-5)
 
 
 def test_decoding_one_stream_again_is_its_own_test(cfg, tmp_path, fuse_streams):
     model = build(cfg)
-    wanted = run_test(model.flow, slice(3, 5), metric_of(cfg))
-    folders = dump(model, tmp_path)
+    wanted = run_test(model.flow, cfg.test_evaluator, slice(3, 5))
+    folders = dump_both(model, tmp_path)
     assert fuse_streams(cfg, folders[1:]) == pytest.approx(wanted, abs=1e-9)
     assert fuse_streams(cfg, folders, (0, 2)) == pytest.approx(wanted, abs=1e-9)
 
@@ -172,14 +164,14 @@ def test_impossible_weights(cfg, tmp_path, fuse_streams, weights):
 
 
 def test_what_the_detector_refuses(cfg):
-    model = build(cfg)
-    clip = torch.zeros(1, 5, T, SIZE, SIZE)
-    with pytest.raises(ValueError, match='does not train.*join_streams.py'):
-        model(clip, [], mode='loss')
-    with pytest.raises(ValueError, match='3 channels.*3 \\+ 2.*AppendClip'):
-        model(clip[:, :3])
-    with pytest.raises(ValueError, match="mode='train'"):
-        model(clip, mode='train')
+    model, clip = build(cfg), torch.zeros(1, 5, T, SIZE, SIZE)
+    for frames, mode, message in (
+        (clip, 'loss', 'does not train.*join_streams.py'),
+        (clip[:, :3], 'tensor', '3 channels.*3 \\+ 2.*AppendClip'),
+        (clip, 'train', "mode='train'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            model(frames, [], mode=mode)
     for head in ('coarse_head', 'refine_head'):
         cfg.model.flow[head].num_classes = 2
     with pytest.raises(ValueError, match='num_classes=6, flow has num_classes=2'):
@@ -210,14 +202,11 @@ def test_checkpoints_are_joined(cfg, tmp_path):
 
 
 def test_dump_raw_is_an_option_of_a_test(cfg, tmp_path):
-    folder = tmp_path / 'raw'
-    prepared = prepare_test_config(
-        copy.deepcopy(cfg), checkpoint='x.pth', dump_raw=str(folder)
-    )
+    options = dict(checkpoint='x.pth', dump_raw=str(tmp_path))
+    prepared = prepare_test_config(copy.deepcopy(cfg), **options)
     assert prepared.model.keep_raw is True
     kinds = [metric['type'] for metric in prepared.test_evaluator]
     assert kinds == ['TALMetric', 'RawOutputWriter']
-    folder.mkdir()
-    (folder / RAW_FILE).touch()
+    (tmp_path / RAW_FILE).touch()
     with pytest.raises(UserError, match='holds the raw outputs of another run'):
-        prepare_test_config(cfg, checkpoint='x.pth', dump_raw=str(folder))
+        prepare_test_config(cfg, **options)
