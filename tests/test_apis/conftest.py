@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -22,18 +22,12 @@ PIPELINE = [
 ]
 
 
-@dataclass(frozen=True)
-class TinyModel:
-    """Config file, checkpoint file and folder for the data of the config."""
-
-    config: str
-    weights: str
-    data: Path
-
-
 @pytest.fixture(scope='session')
-def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> TinyModel:
-    """A whole model; its scores differ from place to place."""
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """Files ``config`` and ``weights``, and the folder ``data`` of the config.
+
+    A whole model; its scores differ from place to place.
+    """
     folder = tmp_path_factory.mktemp('tiny model')
     data = folder / 'data'
     (data / 'videos').mkdir(parents=True)
@@ -56,4 +50,5 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> TinyModel:
             parameter.data *= 1.6
     weights = folder / 'tiny.pth'
     torch.save(dict(state_dict=model.state_dict(), meta={}), weights)
-    return TinyModel(str(folder / 'tiny.py'), str(weights), data)
+    config = str(folder / 'tiny.py')
+    return SimpleNamespace(config=config, weights=str(weights), data=data)

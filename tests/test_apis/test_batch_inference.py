@@ -15,8 +15,6 @@ from mmtal_mts.apis.writers import Selection
 from mmtal_mts.structures import load_annotations
 from mmtal_mts.utils import UserError, run_tool
 
-EVERYTHING = Selection(score_thr=0.0, top_k=None)
-
 
 @pytest.fixture(scope='module')
 def inferencer(tiny_model):
@@ -25,7 +23,7 @@ def inferencer(tiny_model):
 
 @pytest.fixture
 def infer(inferencer):
-    return partial(infer_videos, inferencer, selection=EVERYTHING)
+    return partial(infer_videos, inferencer, selection=Selection(0.0, None))
 
 
 @pytest.fixture

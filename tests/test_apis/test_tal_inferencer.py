@@ -113,6 +113,8 @@ def test_memory_does_not_grow_with_the_video(inferencer):
 
 
 def test_several_inputs_and_progress(inferencer):
+    with pytest.raises(UserError, match='need their rate'):
+        inferencer(noise(3))
     results = inferencer([noise(40), noise(8)], fps=10)
     assert [result.duration for result in results] == [4.0, 0.8]
     (picture,) = inferencer.visualize([], results[:1], score_thr=0.05)
@@ -148,22 +150,27 @@ def test_actions_without_a_class(cfg, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ('change', 'message'),
+    ('change', 'options', 'message'),
     [
-        (dict(modality='Flow', source_type='npy'), '--frame-size'),
-        (dict(classes=('a', 'b')), 'names 2 classes, .* num_classes=6'),
-        (dict(classes=None), 'names the classes'),
-        (dict(pipeline=[]), 'must begin with LoadClip'),
-        (dict(type='RepeatedSomething'), 'is not a TALDataset'),
-        (None, 'no test_dataloader'),
+        (dict(modality='Flow', source_type='npy'), {}, '--frame-size'),
+        (dict(classes=('a', 'b')), {}, 'names 2 classes, .* num_classes=6'),
+        (dict(classes=None), {}, 'names the classes'),
+        (dict(pipeline=[]), {}, 'must begin with LoadClip'),
+        (dict(type='RepeatedSomething'), {}, 'is not a TALDataset'),
+        ({}, dict(model=None, weights=None), 'a model or a checkpoint'),
+        ({}, dict(batch_size=0), 'batch size must be at least 1'),
+        ({}, dict(device='warp:3'), "device 'warp:3' is not usable"),
     ],
 )
-def test_unusable_configs(cfg, make, change, message):
-    if change is None:
-        cfg.test_dataloader = cfg.val_dataloader = None
-    else:
-        cfg.test_dataloader.dataset.update(change)
+def test_unusable_configs_and_arguments(cfg, make, change, options, message):
+    cfg.test_dataloader.dataset.update(change)
     with pytest.raises(UserError, match=message):
+        make(**dict(dict(model=cfg), **options))
+
+
+def test_config_without_test_data(cfg, make):
+    cfg.test_dataloader = cfg.val_dataloader = None
+    with pytest.raises(UserError, match='no test_dataloader'):
         make(cfg)
 
 
@@ -181,17 +188,6 @@ def test_config_and_classes_may_come_from_the_checkpoint(
     assert TALInferencer(cfg, path).classes == tuple('abcdef')
     with pytest.raises(UserError, match='holds no config'):
         make()
-
-
-def test_bad_arguments(cfg, make, inferencer):
-    with pytest.raises(UserError, match='a model or a checkpoint'):
-        TALInferencer()
-    with pytest.raises(UserError, match='batch size must be at least 1'):
-        make(cfg, batch_size=0)
-    with pytest.raises(UserError, match="device 'warp:3' is not usable"):
-        make(cfg, device='warp:3')
-    with pytest.raises(UserError, match='need their rate'):
-        inferencer(noise(3))
 
 
 def test_size_that_changes_needs_a_scale(inferencer, cfg, make):
