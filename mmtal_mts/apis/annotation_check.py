@@ -32,7 +32,6 @@ from ..utils.errors import UserError
 from .annotation_report import CheckReport
 
 # Messages on an action, with the columns of its table.
-_SHORT = '{text}: {length_f:.2f} sampled frames'
 _LONG = '{text}: {length_f:.1f} sampled frames'
 _SHADOWED = '{text}: {inside:.0f} locations inside, 0 left'
 # Frames by which conventions (counting from 0 or 1, rounding) may differ.
@@ -67,6 +66,12 @@ class WindowSettings:
     first_stride: int = 4
     num_levels: int = 6
 
+    def rate_of(self, video: VideoAnnotation) -> float:
+        """Sampled frames per second; ``sample_fps`` if the duration is not known."""
+        if self.frames_per_video is None or video.duration is None:
+            return self.sample_fps
+        return timebase.mean_rate(self.frames_per_video, video.duration)
+
     def cut(self, video: VideoAnnotation) -> tuple[np.ndarray, list[dict[str, Any]]]:
         """Cuts a video of known duration as a training does.
 
@@ -74,10 +79,8 @@ class WindowSettings:
             Lengths (A,) of the actions in complete sampling intervals, and the items
             of the windows; ``gt_labels`` are positions of actions.
         """
-        rate, count = self.sample_fps, self.frames_per_video
-        if count is not None:
-            rate = timebase.mean_rate(count, video.duration)
-        else:
+        rate, count = self.rate_of(video), self.frames_per_video
+        if count is None:
             count = timebase.num_sampled_frames(rate, duration_s=video.duration)
         actions = replace(video.actions, labels=np.arange(len(video.actions)))
         ends_f = np.clip(timebase.seconds_to_frames(actions.segments, rate), 0, count)
@@ -143,6 +146,12 @@ def check_annotations(
             label, times = item['label'], tuple(map(float, item['segment']))
             text = f'{video_id} [{start:g}, {end:g}] {label}'
             actions.append((video_id, video.subset, index, label, times, text))
+            # Of the annotation; the last sampled frame may end an action earlier.
+            frames = timebase.seconds_to_frames(end - start, windows.rate_of(video))
+            if frames < _MIN_FRAMES:
+                text += f': {frames:.2f} sampled frames'
+                place = video_id, index
+                findings.append(Finding('too-short', text, *place, weight=-frames))
         followed, kept = _follow(video, windows, points)
         numbers.append(followed)
         parsed.append(video)
@@ -224,10 +233,9 @@ def _check_tables(report: CheckReport) -> Iterator[Finding]:
     """Finds what is odd about actions, classes and windows."""
     actions, problem = report.actions, report.actions.problem
     again = actions.duplicated(['video_id', 'times', 'label'])
-    length, by_length = actions.length_f, ('subset', actions.length_f)
+    by_length = 'subset', actions.length_f
     for kind, chosen, text, group, weight in (
         ('duplicate', again, '{text}', 'label', 0.0),
-        ('too-short', length < _MIN_FRAMES, _SHORT, '', -length),
         ('uncovered', problem == 'uncovered', _LONG, *by_length),
         ('no-location', problem == 'no-location', _LONG, *by_length),
         ('shadowed', problem == 'shadowed', _SHADOWED, *by_length),

@@ -147,6 +147,11 @@ def test_actions_between_the_locations():
     levels = report.actions[['s4', 's8', 's16']]
     assert levels.to_numpy().tolist() == [[0, 0, 0], [1, 0, 0]]
     assert report.actions.assigned.tolist() == [0, 1]
+    # Two frames are not too short because the video ends between sampled frames.
+    report = check(content_of((6.55, 6.75, 'run'), duration=6.75))
+    assert kinds(report) == {'no-location': 1}
+    report = check(content_of((1, 1.1, 'run'), duration=None))
+    assert kinds(report) == {'no-duration': 1, 'too-short': 1}
 
 
 @given(st.lists(st.tuples(st.integers(0, 95), st.integers(1, 40)), max_size=5))
@@ -292,7 +297,7 @@ def segments_of(content):
     return [(*item['segment'], item['label']) for item in items]
 
 
-ALIKE = (9.0, 10.5, 'run'), ('9', '11', 'run'), (9, 10.5, 'jump')
+ALIKE = (9.0, 10.5, 'run'), ('9', '11', 'run'), (-1e-9, 10.5, 'jump')
 CUT_LAST = 'cut (beyond-end)'
 
 
@@ -310,7 +315,7 @@ CUT_LAST = 'cut (beyond-end)'
         (
             'clamp',
             ALIKE,
-            [(9, 10, 'run'), (9, 10, 'jump')],
+            [(9, 10, 'run'), (0, 10, 'jump')],
             [CUT_LAST, CUT_LAST, 'removed (duplicate once it is cut)', CUT_LAST],
         ),
         (

@@ -89,10 +89,10 @@ def _repair(
             continue
         item = items[finding.index]
         start, end = map(float, item['segment'])
-        if finding.kind == 'before-start':
-            item['segment'] = [0.0, end]
-        else:
-            item['segment'] = [start, float(entry['duration'])]
+        if finding.kind == 'beyond-end':
+            end = float(entry['duration'])
+        # The other boundary may be out of the video by rounding.
+        item['segment'] = [max(start, 0.0), end]
         changes.append(f'cut ({finding.kind}): {finding.message}')
         if [*map(_key, items.values())].count(_key(item)) > 1:
             del items[finding.index]
