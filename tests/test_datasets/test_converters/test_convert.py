@@ -1,10 +1,14 @@
-"""Finding out formats, what a person adds, refusals, and the account at the end."""
+"""Finding out formats, tables, what a person adds, refusals, and the account."""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import shutil
+from datetime import time
 
+import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -99,6 +103,26 @@ def test_a_person_may_add_subset_durations_and_classes(convert):
     assert note in done.notes
 
 
+def test_each_sheet_of_a_spreadsheet_is_a_table(convert, tmp_path):
+    head, path = ['video', 'start', 'end', 'label'], tmp_path / 'a.xlsx'
+    sheets = {
+        'one': [head, ['a', 1.5, time(0, 1, 2), 'jump, run']],
+        'two': [head, ['b', 3, 4.25, 'x'], ['b', 'soon', 2, 'x']],
+        'empty': [],
+    }
+    with pd.ExcelWriter(path) as file:
+        for sheet, rows in sheets.items():
+            table = pd.DataFrame(rows)
+            table.to_excel(file, sheet_name=sheet, header=False, index=False)
+    for source in (path, tmp_path):
+        done = convert(source)
+        assert done.format == 'csv'
+        assert done.result.files == [f'{path} [one]', f'{path} [two]']
+        assert done.actions == {'a': [(1.5, 62.0, 'jump, run')], 'b': [(3, 4.25, 'x')]}
+        reason = 'start or end is not a time'
+        assert done.result.dropped == {reason: [f'{path} [two]:3']}
+
+
 def test_the_account_adds_up(convert):
     text = describe_conversion(convert({'a.csv': TABLE}).result)
     assert 'found     3 annotations' in text
@@ -107,6 +131,11 @@ def test_the_account_adds_up(convert):
     assert 'a.csv:4' in text
 
 
+many_examples = settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 names = st.text('ab_-.é 0', min_size=1, max_size=8).filter(str.strip)
 segments = st.tuples(st.floats(0, 1e5), st.floats(1e-3, 1e4)).map(
     lambda pair: [pair[0], pair[0] + pair[1]]
@@ -116,11 +145,7 @@ databases = st.dictionaries(names, st.lists(action, max_size=4), min_size=1, max
 
 
 @given(databases)
-@settings(
-    max_examples=50,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@many_examples
 def test_a_native_file_comes_back_as_it_was(tmp_path, database):
     database = {**database, 'always': [{'segment': [0.1, 0.3], 'label': 'x'}]}
     facts = {'subset': 'training', 'duration': 2e5}
@@ -135,3 +160,35 @@ def test_a_native_file_comes_back_as_it_was(tmp_path, database):
     for name, items in database.items():
         expected = [item['segment'] for item in items]
         assert loaded.videos[name].actions.segments.tolist() == expected
+
+
+numbers = st.floats(-1e6, 1e6, allow_nan=False)
+times = st.one_of(numbers.map(repr), st.sampled_from(['', 'soon', 'nan', '1:2:3:4']))
+row_labels = st.sampled_from(['', 'jump', 'long jump, wide', 'Ambiguous', '"quoted"'])
+rows = st.lists(
+    st.tuples(st.sampled_from(['a', 'b', '']), times, times, row_labels), min_size=1
+)
+
+
+@given(rows)
+@many_examples
+def test_every_row_is_imported_exactly_or_counted(convert, rows):
+    rows = [*rows, ('c', '1.5', '2.5', 'jump')]
+    file = io.StringIO()
+    csv.writer(file).writerows([('video', 'start', 'end', 'label'), *rows])
+    done = convert({'rows.csv': file.getvalue()})
+    imported = [(name, *action) for name, of in done.actions.items() for action in of]
+    # A row of nothing but empty values is no row.
+    num_rows = sum(any(row) for row in rows)
+    assert len(imported) + sum(done.dropped.values()) == num_rows
+
+    expected = []
+    for video, start, end, label in rows:
+        if video and label not in ('', 'Ambiguous'):
+            try:
+                segment = [float(start), float(end)]
+            except ValueError:
+                continue
+            if 'nan' not in (start, end):
+                expected.append((video, *segment, label))
+    assert sorted(imported) == sorted(expected)

@@ -1,8 +1,9 @@
-"""A sample of each format: it is recognized, and what is in it is read or counted."""
+"""A sample of each format is recognized, and read or counted; dialects, odd entries."""
 
 from __future__ import annotations
 
 import gzip
+import json
 
 import pytest
 
@@ -185,3 +186,197 @@ def test_a_file_of_another_format_is_bad_input_not_a_bug(data, tmp_path, write, 
             assert str(path) in str(error)
         else:
             assert result.content['database']
+
+
+BEER = {'segment': [0.01, 12.64441], 'label': 'Drinking beer'}
+
+
+def test_thumos14_text_files(convert, data):
+    done = convert('thumos14')
+    assert len(done.result.files) == 3
+    assert done.videos['video_validation_0000161']['subset'] == 'validation'
+    actions = [
+        (11.3, 14.1, 'CliffDiving'),
+        (11.3, 14.1, 'Diving'),
+        (21, 23.9, 'Diving'),
+    ]
+    assert done.actions['video_validation_0000161'] == actions
+    assert done.classes == ['CliffDiving', 'Diving']
+    # Nothing vanishes: the ambiguous ones and the video with nothing else are told.
+    assert done.dropped == {'labelled Ambiguous': 2}
+    assert list(done.result.removed_videos) == ['video_test_0001292']
+    assert '1 files were not read as annotations: durations.txt' in done.notes
+    kept = convert('thumos14', keep_ambiguous=True)
+    assert kept.dropped == {}
+    actions = [(78.4, 113.2, 'Ambiguous'), (39.9, 47.4, 'Ambiguous')]
+    assert kept.actions['video_test_0001292'] == actions
+    done = convert('thumos14/Diving_val.txt', durations='durations.txt')
+    assert done.videos['video_validation_0000161']['duration'] == 61.762
+    done = convert({'Diving_val.txt': 'video_validation_0000161  1 2\nrubbish\n'})
+    ((reason, (place,)),) = done.result.dropped.items()
+    assert reason == 'line is not "VIDEO START END"'
+    assert place.endswith('.txt:2')
+
+
+def test_afsd_tables_take_the_seconds(convert):
+    done = convert('afsd/val_Annotation_ours.csv')
+    entry = done.videos['video_validation_0000666']
+    # The frame columns of this video are at 30 fps, up to 130 s late.
+    assert (entry['fps'], entry['duration']) == (25.0, 35234 / 25)
+    assert entry['annotations'][0]['segment'] == [191.5, 204.3]
+    assert entry['annotations'][0]['segment(frames)'] == [5745, 6129]
+    # A row after the end of its video is imported; the checker's matter.
+    assert (120.5, 127.0, 'HighJump') in done.actions['video_validation_0000364']
+
+
+def test_afsd_json_of_activitynet_turns_frames_into_seconds(convert):
+    fps, segment = 29.97, [12.64441, 86.71838]
+    action = {'start_frame': segment[0] * fps, 'end_frame': segment[1] * fps}
+    action |= {'label': 'Dodgeball', 'label_id': 17}
+    entry = {'duration': 92.18, 'frame_num': 768, 'fps': fps, 'annotations': [action]}
+    done = convert({'video_info_train_val.json': {'v_a': entry}})
+    assert done.format == 'afsd-activitynet'
+    assert done.actions['v_a'][0][:2] == pytest.approx(segment, rel=1e-15)
+    assert 'fps' not in done.videos['v_a']
+
+
+# Facts of a video and of its action, and the field that is not taken over.
+FACTS = {'subset': 'training', 'duration': 14.07, 'fps': 30}
+DIALECTS = {
+    'actionformer': (
+        {**FACTS, 'subset': 'Training'},
+        {'label_id': 3, 'segment(frames)': [0.3, 379.3323]},
+        None,
+    ),
+    'opentad': ({**FACTS, 'frame': 422}, {'label_id': 3}, 'frame'),
+    'backtal': ({**FACTS, 'subset': 'train', 'vid_idx': [22]}, {'idx': 22}, 'vid_idx'),
+    # Times as text, as R-C3D has them too.
+    'gtad': ({**FACTS, 'duration': '14.07'}, {'segment': ['0.01', '12.64441']}, None),
+    # The name is in "class".
+    'rtd': (
+        {'subset': 'train', 'duration_second': 14.07, 'duration_frame': 422, 'fps': 30},
+        {'class': 'Drinking beer', 'label': 23, 'segment_frame': [0, 379]},
+        'duration_frame',
+    ),
+}
+
+
+@pytest.mark.parametrize('dialect', DIALECTS)
+def test_json_dialects_give_the_same(convert, dialect):
+    video, action, unknown = DIALECTS[dialect]
+    content = {'v_a': {**video, 'annotations': [{**BEER, **action}]}}
+    if dialect == 'opentad':
+        # Test videos have no "annotations", in ActionFormer's files neither.
+        content['v_test'] = {'subset': 'test', 'duration': 3.0, 'frame': 90}
+    if dialect != 'rtd':
+        content = {'version': 'v1.3', 'database': content}
+    done = convert({'a.json': content})
+    assert done.format == ('mmaction2' if dialect == 'rtd' else 'activitynet')
+    assert FACTS.items() <= done.videos['v_a'].items()
+    assert done.actions['v_a'] == [(0.01, 12.64441, 'Drinking beer')]
+    assert done.classes == ['Drinking beer']
+    notes = [note for note in done.result.notes if 'fields were not taken over' in note]
+    assert notes == [f'1 fields were not taken over: {unknown}'] * (unknown is not None)
+
+
+def test_subsets_are_in_file_names_and_in_ids_of_thumos14(convert):
+    video = {'annotations': [BEER]}
+    done = convert({'anet_anno_train.json': {'v_a': video}})
+    assert done.videos['v_a']['subset'] == 'training'
+    database = {
+        'video_validation_0000051': dict(video, subset='train'),
+        'video_test_0000004': dict(video, subset='validation'),
+    }
+    done = convert({'a.json': {'version': 'THUMOS14', 'database': database}})
+    for name, entry in done.videos.items():
+        assert entry['subset'] == name.split('_')[1]
+    assert "1 videos of subset 'train' are written as 'validation'" in done.notes
+
+
+def test_json_with_odd_annotations_counts_them(convert):
+    items = [
+        {'segment': [1, 2], 'label': 'x'},
+        {'segment': [1], 'label': 'x'},
+        {'segment': [1, 'soon'], 'label': 'x'},
+        *({'segment': [1, 2], 'label': number} for number in (5, 1, -1)),
+    ]
+    videos = {'a': {'annotations': items}}
+    videos['b'] = {'subset': 'testing', 'annotations': []}
+    files = {'a.json': {'database': videos}, 'c.txt': 'run\njump\n'}
+    dropped = {'"segment" is not [start, end]': 1, 'start or end is not a time': 1}
+    done = convert(files)
+    assert done.dropped == {**dropped, 'no label': 3}
+    assert done.actions['a'] == [(1, 2, 'x')]
+    # Videos without actions stay.
+    assert done.videos['b'] == {'annotations': [], 'subset': 'test'}
+    # Numbers are positions in the class list.
+    done = convert(files, classes='c.txt')
+    assert done.dropped == {**dropped, 'no label': 2}
+    assert done.actions['a'] == [(1, 2, 'x'), (1, 2, 'jump')]
+
+
+def test_classes_of_a_list_are_all_there_in_its_order(convert):
+    # So that the files of both subsets get the same list.
+    assert convert('epic100/EPIC_100_validation.csv').classes == ['take', 'put']
+    classes = convert('gtad/gt.csv', classes='classes.txt').classes
+    assert classes == ['BaseballPitch', 'BasketballDunk']
+
+
+def test_what_is_odd_is_noted(convert, data):
+    notes = convert('kth/00sequences.txt').notes
+    assert 'person13_handclapping_d3 has no sequence' in notes
+    notes = convert('table/other_names.csv').notes
+    assert '1 contradicting values of "duration", the first was kept: clip' in notes
+    project = json.loads((data / 'project.boris').read_text())
+    again = {**project['observations']['morning'], 'time offset': 5.5}
+    project['observations']['again'] = again
+    notes = convert({'a.boris': project}).notes
+    assert 'first is in 2 observations (again, morning)' in notes
+    assert 'a.boris: again: has a time offset of 5.5 s' in notes
+
+
+def test_via3_free_text_and_choice_of_the_attribute(convert, data):
+    project = json.loads((data / 'via3.json').read_text())
+    attribute = {'aname': 'who', 'anchor_id': 'FILE1_Z2_XY0', 'type': 1, 'options': {}}
+    project['attribute']['3'] = attribute
+    item = {'vid': '1', 'z': [1, 2], 'xy': [], 'av': {'3': 'Ann, Bob'}}
+    project['metadata'] = {'m': item}
+    with pytest.raises(UserError, match='2 attributes could name the class.*move, who'):
+        convert({'a.json': project})
+    done = convert({'a.json': project}, select=['who'])
+    assert done.actions['a b'] == [(1, 2, 'Ann, Bob')]
+
+
+# Length of file a, start and end of a state after the one in a, what becomes of it.
+@pytest.mark.parametrize(
+    ('length', 'start', 'end', 'expected'),
+    [
+        (179.96, '227.765', '253.490', (47.805, 73.53, 'run')),
+        # They do not sum up to the total: a file without events must be in between.
+        (100.0, '227.765', '253.490', None),
+        (None, '227.765', '253.490', None),
+        # Up to the very end of a file is in it, and the next one begins there.
+        (179.96, '179.96', '181.96', (0.0, 2.0, 'run')),
+        # What runs over the last file is up to the checker.
+        (179.96, '539.0', '541.0', (359.04, 361.04, 'run')),
+        (179.96, '179.0', '180.5', 'begins and ends in different videos'),
+    ],
+)
+def test_boris_time_goes_on_through_the_files(
+    convert, data, length, start, end, expected
+):
+    head = (data / 'boris' / 'aggregated.tsv').read_text().splitlines()[0]
+    rows = [('a', '170.0', '179.96'), ('b', start, end)]
+    row = '\ntwo\t{}.mp4\t539.920\t25.0\t\trun\tSTATE\t{}\t{}'.format
+    files = {'a.tsv': head + ''.join(row(*values) for values in rows)}
+    files['d.json'] = {'a': length, 'b': 359.96}
+    if expected is None:
+        with pytest.raises(UserError, match='2 several videos of unknown length'):
+            convert(files, durations='d.json')
+        return
+    done = convert(files, durations='d.json')
+    assert done.actions['a'] == [(170.0, 179.96, 'run')]
+    if isinstance(expected, str):
+        assert done.dropped == {expected: 1}
+    else:
+        assert done.actions['b'] == [expected]
