@@ -101,9 +101,13 @@ def reference_features(variant, batch):
     return [torch.from_numpy(np.maximum(x, 0).astype(np.float32)) for x in noise]
 
 
+def config(variant):
+    return Config.fromfile(str(ROOT / 'configs' / 'afsd' / CONFIGS[variant]))
+
+
 def build_config_model(variant, **backbone):
     """The model of the public config, without Kinetics weights."""
-    cfg = Config.fromfile(str(ROOT / 'configs' / 'afsd' / CONFIGS[variant])).model
+    cfg = config(variant).model
     cfg.backbone.pretrained = None
     cfg.backbone.update(backbone)
     return MODELS.build(cfg)

@@ -1,7 +1,5 @@
 """Converting AFSD's checkpoints: every key, every variant, and wrong files."""
 
-from __future__ import annotations
-
 import sys
 
 import pytest

@@ -1,7 +1,5 @@
 """Decoding, fusion of two streams and soft-NMS to AFSD's final detections."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

@@ -1,7 +1,5 @@
 """I3D, heads and the complete network with converted weights against AFSD's numbers."""
 
-from __future__ import annotations
-
 import os
 import sys
 

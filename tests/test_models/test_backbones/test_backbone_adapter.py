@@ -1,7 +1,5 @@
 """Backbones of MMAction2 under the detector: maps by hand, training, refusals."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from mmaction.registry import MODELS

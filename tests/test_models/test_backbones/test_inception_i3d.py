@@ -1,7 +1,5 @@
 """I3D: sizes, padding, frozen norms, and weights by name."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Two networks in one pass, and the same from saved raw outputs."""
 
-from __future__ import annotations
-
 import copy
 import json
 

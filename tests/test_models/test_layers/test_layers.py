@@ -1,7 +1,5 @@
 """Convolutions, patches and attention written out, and layouts in memory."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

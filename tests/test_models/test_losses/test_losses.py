@@ -1,7 +1,5 @@
 """Losses by hand and as recorded, and the means that they are divided by."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,11 +1,11 @@
 """Losses of MMDetection in our heads, named in a config by scope."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 import torch.nn.functional as F
 from tiny_models import instances
+from torch.autograd import grad
+from torch.testing import assert_close
 
 from mmtal_mts.models.dense_heads import (
     BoundaryRefineHead,
@@ -23,93 +23,63 @@ K, LENGTHS, T = 3, (4, 2, 1), 16
 GT = [([[0.0, 16.0]], [1]), ([[5.0, 9.0]], [2]), ([], [])]
 
 
-def coarse_head(normalize_by, **losses):
-    options = dict(num_levels=3, num_groups=2, normalize_by=normalize_by)
-    return CoarseHead(K, 8, **options, **losses)
+def run(normalize_by, num_logits=K + 1, coarse=None, refine=None):
+    """Both heads, with some losses of their own, on random predictions of three clips.
 
-
-def refine_head(normalize_by, **losses):
-    options = dict(num_groups=2, refine_iou_thr=0.0, normalize_by=normalize_by)
-    return BoundaryRefineHead(K, 8, **options, **losses)
-
-
-def coarse_outputs(num_logits):
-    """Random predictions for three clips, close enough to be refined."""
-    generator = torch.Generator().manual_seed(0)
-    sizes = [(len(GT), length) for length in LENGTHS]
-    distances = [1 + 6 * torch.rand(*size, 2, generator=generator) for size in sizes]
-    logits = [torch.randn(*size, num_logits, generator=generator) for size in sizes]
-    for tensor in (*distances, *logits):
-        tensor.requires_grad_()
-    return CoarseOutputs((), (), tuple(distances), tuple(logits))
-
-
-def refine_outputs(num_logits):
-    generator = torch.Generator().manual_seed(1)
-    return RefineOutputs(
-        *(
-            torch.randn(len(GT), sum(LENGTHS), *size, generator=generator)
-            for size in ((2,), (num_logits,), ())
-        )
-    )
-
-
-def targets(head):
+    Returns:
+        Heads, predictions, targets, and losses by name. Coarse segments are close
+        enough to be refined.
+    """
+    options = dict(num_groups=2, normalize_by=normalize_by)
+    coarse_head = CoarseHead(K, 8, num_levels=3, **options, **coarse or {})
+    options['refine_iou_thr'] = 0.0
+    refine_head = BoundaryRefineHead(K, 8, **options, **refine or {})
+    generator, n, p = torch.Generator().manual_seed(0), len(GT), sum(LENGTHS)
+    distances = 1 + 6 * torch.rand(n, p, 2, generator=generator)
+    sizes = ((num_logits,), (2,), (num_logits,), ())
+    noise = [torch.randn(n, p, *size, generator=generator) for size in sizes]
+    pred = [x.requires_grad_() for x in (distances, *noise)]
+    outputs = CoarseOutputs((), (), *(x.split(LENGTHS, 1) for x in pred[:2]))
     points = SegmentPointGenerator().level_points(LENGTHS, T)
-    return head.get_targets(points, [instances(*clip) for clip in GT])
-
-
-def coarse_losses(normalize_by, **losses):
-    """Losses of the coarse head and the gradient of their sum."""
-    head, outputs = coarse_head(normalize_by, **losses), coarse_outputs(K + 1)
-    found = head.loss_by_feat(outputs, targets(head))
-    inputs = (*outputs.distances, *outputs.logits)
-    return found, torch.autograd.grad(sum(found.values()), inputs)
-
-
-def refine_losses(normalize_by, **losses):
-    """Losses of the refine head and the gradient of their sum."""
-    head, outputs = refine_head(normalize_by, **losses), refine_outputs(K + 1)
-    inputs = [tensor.requires_grad_() for tensor in outputs[:3]]
-    wanted = targets(coarse_head(normalize_by))
-    found = head.loss_by_feat(outputs, coarse_outputs(K + 1), wanted)
-    return found, torch.autograd.grad(sum(found.values()), inputs)
+    targets = coarse_head.get_targets(points, [instances(*clip) for clip in GT])
+    losses = coarse_head.loss_by_feat(outputs, targets)
+    losses |= refine_head.loss_by_feat(RefineOutputs(*pred[2:]), outputs, targets)
+    return (coarse_head, refine_head), pred, targets, losses
 
 
 def assert_same(found, expected):
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
 SMOOTH, FACTOR = dict(beta=0.5, loss_weight=2.0), dict(loss_weight=10.0)
 # gamma 0 and equal weights leave nothing but the cross entropy.
 PLAIN_FOCAL = dict(gamma=0.0, alpha=0.5, eps=0.0, loss_weight=4.0)
+CROSS = ('CrossEntropyLoss', dict(loss_weight=2.0), 'SoftmaxFocalLoss', PLAIN_FOCAL)
 BINARY = dict(use_sigmoid=True)
 
 
 @pytest.mark.parametrize('normalize_by', ['batch', 'clip'])
 @pytest.mark.parametrize(
-    'losses_of, field, theirs, settings, ours, own_settings',
+    'head, field, theirs, settings, ours, own_settings',
     [
-        (refine_losses, 'loc', 'SmoothL1Loss', SMOOTH, 'SegmentSmoothL1Loss', SMOOTH),
-        (coarse_losses, 'loc', 'L1Loss', {}, 'SegmentSmoothL1Loss', dict(beta=0.0)),
-        (coarse_losses, 'loc', 'GIoULoss', FACTOR, 'SegmentGIoULoss', FACTOR),
-        *(
-            (losses_of, 'cls', 'CrossEntropyLoss', dict(loss_weight=2.0))
-            + ('SoftmaxFocalLoss', PLAIN_FOCAL)
-            for losses_of in (coarse_losses, refine_losses)
-        ),
-        (refine_losses, 'quality', 'CrossEntropyLoss', BINARY, 'QualityBCELoss', {}),
+        ('refine', 'loc', 'SmoothL1Loss', SMOOTH, 'SegmentSmoothL1Loss', SMOOTH),
+        ('coarse', 'loc', 'L1Loss', {}, 'SegmentSmoothL1Loss', dict(beta=0.0)),
+        ('coarse', 'loc', 'GIoULoss', FACTOR, 'SegmentGIoULoss', FACTOR),
+        ('coarse', 'cls', *CROSS),
+        ('refine', 'cls', *CROSS),
+        ('refine', 'quality', 'CrossEntropyLoss', BINARY, 'QualityBCELoss', {}),
     ],
 )
 def test_their_loss_is_ours(
-    normalize_by, losses_of, field, theirs, settings, ours, own_settings
+    normalize_by, head, field, theirs, settings, ours, own_settings
 ):
-    configs = dict(type=f'mmdet.{theirs}', **settings), dict(type=ours, **own_settings)
-    found, expected = (
-        losses_of(normalize_by, **{f'loss_{field}': config}) for config in configs
-    )
-    assert all(value > 0 for value in found[0].values())
-    assert_same(found, expected)
+    results = []
+    for name, options in ((f'mmdet.{theirs}', settings), (ours, own_settings)):
+        loss = {f'loss_{field}': dict(options, type=name)}
+        _, pred, _, losses = run(normalize_by, **{head: loss})
+        assert all(value > 0 for value in losses.values())
+        results.append((losses, grad(sum(losses.values()), pred)))
+    assert_same(*results)
 
 
 @pytest.mark.parametrize(
@@ -142,27 +112,20 @@ def sigmoid_focal(logits, labels, gamma=0.0, alpha=None):
 @pytest.mark.parametrize('normalize_by', ['batch', 'clip'])
 @pytest.mark.parametrize('name', ['FocalLoss', 'CrossEntropyLoss'])
 def test_losses_over_sigmoids_have_no_background(name, normalize_by):
-    loss_cls = dict(type=f'mmdet.{name}', use_sigmoid=True, loss_weight=3.0)
-    heads = [
-        make(normalize_by, loss_cls=loss_cls) for make in (coarse_head, refine_head)
-    ]
-    coarse, refine, wanted = coarse_outputs(K), refine_outputs(K), targets(heads[0])
+    loss = dict(type=f'mmdet.{name}', use_sigmoid=True, loss_weight=3.0)
+    own = dict(loss_cls=loss)
+    # Refined are the positives whose coarse segment overlaps: here all of them.
+    heads, pred, targets, losses = run(normalize_by, K, own, own)
     assert all(head.use_sigmoid for head in heads)
     assert {head.cls_conv.out_channels for head in heads} == {K}
-    found = heads[0].loss_by_feat(coarse, wanted)
-    # Refined are the positives whose coarse segment overlaps: here all of them.
-    found.update(heads[1].loss_by_feat(refine, coarse, wanted))
-    positive = (wanted.labels < K).sum(1)
-    for key, logits in (
-        ('loss_coarse_cls', torch.cat(coarse.logits, 1)),
-        ('loss_refine_cls', refine.logits),
-    ):
+    positive = (targets.labels < K).sum(1)
+    for key, logits in (('loss_coarse_cls', pred[1]), ('loss_refine_cls', pred[3])):
         focal = dict(gamma=2.0, alpha=0.25) if name == 'FocalLoss' else {}
-        values = sigmoid_focal(logits, wanted.labels, **focal).sum(1)  # (N,)
+        values = sigmoid_focal(logits, targets.labels, **focal).sum(1)  # (N,)
         expected = (values / positive.clamp(min=1)).mean()
         if normalize_by == 'batch':
             expected = values.sum() / positive.sum()
-        assert_same(found[key], 3 * expected)
+        assert_same(losses[key], 3 * expected)
 
 
 def test_warm_up_head():

@@ -1,7 +1,5 @@
 """Pyramid, RFP, the frame-level feature and STT (eq. 1) by hand."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

@@ -3,8 +3,6 @@
 By hand, against loops, and against what AFSD recorded.
 """
 
-from __future__ import annotations
-
 import hashlib
 
 import numpy as np
