@@ -92,11 +92,11 @@ def test_script_covers_the_video_with_legal_lengths_and_without_jumps(seed, dura
         # Boundaries are cut to milliseconds.
         assert low - 0.0011 <= part.end_s - part.start_s <= high + 0.0011
         # The motion changes exactly there; between actions the actor only drifts.
-        times = np.linspace(part.start_s, part.end_s, 50, endpoint=False)
-        found, step_s = video.poses(times), times[1] - times[0]
+        times = np.r_[part.start_s + np.array([0, 0.001, 0.02]), part.end_s - 0.001]
+        found = video.poses(times)
         assert found == pytest.approx(part.motion(times - part.start_s))
         if part.label is None:
-            assert np.abs(circular_steps(found[0])).max() < 0.013 * step_s
+            assert (np.abs(circular_steps(found[0])) < 0.013 * np.diff(times)).all()
             assert found[2] == pytest.approx(found[2, 0])
     assert poses.shape[0] == 3 and poses[0].min() >= 0 and poses[0].max() < 1
     check_band(poses)
