@@ -16,12 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmtal_mts.models.backbones.inception_i3d import (
-    InceptionBlock,
-    InceptionI3D,
-    SameMaxPool3d,
-    Unit3D,
-)
+from mmtal_mts.models.backbones import inception_i3d as i3d
 from mmtal_mts.models.layers import SameConv1d, same_padding
 from mmtal_mts.structures import Segments
 
@@ -178,19 +173,19 @@ def _pad(x: Tensor, kernel: Sequence[int], stride: Sequence[int]) -> Tensor:
 
 # The same modules with another forward pass: padding, convolution, batch norm and ReLU
 # one by one, branch by branch, level by level.
-class _PlainUnit3D(Unit3D):
+class _PlainUnit3D(i3d.Unit3D):
     def forward(self, x: Tensor) -> Tensor:
         conv = self.conv3d
         return F.relu(self.bn(conv(_pad(x, conv.kernel_size, conv.stride))))
 
 
-class _PlainMaxPool3d(SameMaxPool3d):
+class _PlainMaxPool3d(i3d.SameMaxPool3d):
     def forward(self, x: Tensor) -> Tensor:
         padded = _pad(x, self.kernel_size, self.stride)
         return F.max_pool3d(padded, self.kernel_size, self.stride)
 
 
-class _PlainBlock(InceptionBlock):
+class _PlainBlock(i3d.InceptionBlock):
     def forward(self, x: Tensor) -> Tensor:
         first, second = self.b1b(self.b1a(x)), self.b2b(self.b2a(x))
         return torch.cat([self.b0(x), first, second, self.b3b(self.b3a(x))], dim=1)
@@ -205,12 +200,8 @@ class _PlainConv1d(SameConv1d):
         return tuple(map(self, levels))
 
 
-_PLAIN = {
-    Unit3D: _PlainUnit3D,
-    SameMaxPool3d: _PlainMaxPool3d,
-    InceptionBlock: _PlainBlock,
-    SameConv1d: _PlainConv1d,
-}
+_PLAIN_UNITS = _PlainUnit3D, _PlainMaxPool3d, _PlainBlock, _PlainConv1d
+_PLAIN = {plain.__base__: plain for plain in _PLAIN_UNITS}
 
 
 def make_plain(model: nn.Module) -> nn.Module:
@@ -221,7 +212,7 @@ def make_plain(model: nn.Module) -> nn.Module:
     for module in model.modules():
         # Same parameters, another forward.
         module.__class__ = _PLAIN.get(type(module), type(module))
-        if isinstance(module, InceptionI3D):
+        if isinstance(module, i3d.InceptionI3D):
             module.channels_last = False
             module.freeze_bn = True  # as AFSD has it
     return model.train(model.training)

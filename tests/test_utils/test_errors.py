@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from unittest.mock import Mock
 
 import pytest
 from mmaction.registry import MODELS
@@ -15,10 +16,7 @@ from mmtal_mts.utils.errors import error_message
 
 
 def run(error: BaseException) -> int:
-    def main() -> None:
-        raise error
-
-    return run_tool(main)
+    return run_tool(Mock(side_effect=error))
 
 
 @pytest.mark.parametrize(

@@ -48,18 +48,16 @@ def test_text_is_read_compressed_or_not_whatever_the_name(tmp_path):
     assert read_text(plain) == read_text(packed) == 'ä'
 
 
-def test_a_cut_off_gzip_file_is_named_as_one(tmp_path):
-    path = tmp_path / 'a.json.gz'
-    path.write_bytes(gzip.compress(b'x' * 1000)[:-9])
-    with pytest.raises(OSError, match='a.json.gz: the gzip file is cut off'):
-        read_text(path)
-    with pytest.raises(UserError, match='a.json.gz cannot be read: .*cut off'):
-        read_json(path)
-
-
-@pytest.mark.parametrize('content', [b'{', b'\xff'])
-def test_what_is_no_json_is_named(tmp_path, content):
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        (b'{', ' is not valid JSON'),
+        (b'\xff', ' is not valid JSON'),
+        (gzip.compress(b'x')[:-9], ' cannot be read: .*the gzip file is cut off'),
+    ],
+)
+def test_what_is_no_json_is_named(tmp_path, content, message):
     path = tmp_path / 'a.json'
     path.write_bytes(content)
-    with pytest.raises(UserError, match='a.json is not valid JSON'):
+    with pytest.raises(UserError, match=f'{path}{message}'):
         read_json(path)
