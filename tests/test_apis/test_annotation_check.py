@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmtal_mts.apis.annotation_check import WindowSettings, check_annotations
@@ -40,7 +39,7 @@ def kinds(report):
     return {k: n for k, n in report.counts().items() if k != 'class-missing'}
 
 
-def test_texts_of_reports():
+def test_reports_as_text_and_for_programs():
     report = check(content_of((1, 2, 'run'), (3, 4, 'jump')))
     assert report.findings == [] and report.is_safe
     assert 'nothing is wrong' in report.describe()
@@ -52,6 +51,12 @@ def test_texts_of_reports():
     assert report.actions[['s4', 's8', 's16']].shape == (0, 3)
     assert report.per_length.empty
     assert 'training: 0 actions in 1 videos, 1 of them without any' in report.describe()
+    data = check(content_of(*FAULTY)).to_json()
+    findings = json.loads(json.dumps(data, allow_nan=False)).pop('findings')
+    assert len(findings) == data['errors'] + data['warnings']
+    assert (data['safe'], data['errors'], data['counts']['beyond-end']) == (False, 5, 1)
+    assert (data['annotations'], data['usable_actions']) == (7, 4)
+    assert data['classes'] == {'jump': {'training': 0}, 'run': {'training': 4}}
 
 
 LACKING = {'uncovered': 1, 'no-window': 1}
@@ -82,17 +87,6 @@ def test_limits_of_videos_and_windows(actions, duration, windows, expected):
     assert [f.index for f in report.of('uncovered')] == unseen
     share = f'{len(unseen) / len(actions):.2%}'
     assert f'no level can represent {share} of the actions' in report.describe()
-
-
-def test_faults_of_a_video():
-    content = content_of((1, 2, 'run'))
-    content['database'].update(
-        b={'annotations': []}, c=dict(EMPTY, duration=-1), d={'duration': 5}, e=7
-    )
-    report = check(content)
-    assert kinds(report) == {'malformed': 3, 'no-duration': 1}
-    assert {f.video_id for f in report.of('malformed')} == {'c', 'd', 'e'}
-    assert report.of('no-duration')[0].video_id == 'b'
 
 
 def test_repetitions():
@@ -132,7 +126,6 @@ def test_frame_columns_that_contradict_the_seconds(repo_root):
         'video_validation_0000364: annotations[1] [120.5, 127.0] HighJump: '
         'lies outside the video (duration 112.533 s)'
     ]
-    assert [f.group for f in report.of('double-label')] == ['CliffDiving + Diving']
     # Frames that are counted from one do not contradict the seconds.
     for frames, expected in ([1, 50], {}), (['x', 50], {'malformed': 1}):
         content = content_of((0.0, 2.0, 'run'), fps=25.0)
@@ -152,6 +145,8 @@ def test_actions_between_the_locations():
     assert kinds(report) == {'no-location': 1}
     report = check(content_of((1, 1.1, 'run'), duration=None))
     assert kinds(report) == {'no-duration': 1, 'too-short': 1}
+    assert report.of('no-duration')[0].video_id == 'a'
+    assert kinds(check(content_of(duration=-1))) == {'malformed': 1}
 
 
 @given(st.lists(st.tuples(st.integers(0, 95), st.integers(1, 40)), max_size=5))
@@ -191,9 +186,6 @@ def test_length_bins():
     assert bins.share.sum() == pytest.approx(1)
 
 
-# Video files, and frames extracted from them
-
-
 def extract(out, num_frames, layout='npy', fixed=False):
     """Writes what extract_clips.py makes of a video of 1.3 s; two folders."""
     rate = dict(fps=None if fixed else 10.0, num_frames=num_frames if fixed else None)
@@ -220,15 +212,14 @@ def test_sources_that_agree_and_that_do_not(layout, tmp_path, make_video):
     content = content_of((0, 0.5, 'run'), duration=1.3, fps=fps)
     assert kinds(check(content, video_dirs=sources)) == {}
 
-    folder = Path(sources[0])
-    (source,) = folder.glob('a*')
-    copy = shutil.copytree if layout == 'frames' else shutil.copy
+    folder, suffix = Path(sources[0]), dict(video='.mp4', npy='.npy').get(layout, '')
     for name in ('torn', 'more'):
-        copy(source, folder / f'{name}{source.suffix}')
-    if layout == 'frames':
-        (folder / 'torn' / 'img_00004.jpg').unlink()
-    else:
-        (folder / f'torn{source.suffix}').write_bytes(b'no array and no video')
+        if suffix:
+            (folder / f'{name}{suffix}').write_bytes(b'no array and no video')
+            continue
+        (folder / name).mkdir()
+        for number in (1, 3):
+            (folder / name / f'img_{number:05}.jpg').touch()
     content = content_of((0, 0.5, 'run'), duration=61.3, fps=12)
     content['database'].update(torn=EMPTY, none=EMPTY)
     report = check(content, video_dirs=sources[:1])
@@ -239,10 +230,9 @@ def test_sources_that_agree_and_that_do_not(layout, tmp_path, make_video):
         **({'fps-mismatch': 1} if layout == 'video' else {}),
         'extra-video': 1,
     }
-    assert report.of('missing-video')[0].message.endswith(f'none{source.suffix}')
-    assert report.of('extra-video')[0].message.endswith(f'more{source.suffix}')
-    (found,) = report.of('duration-mismatch')
-    assert '13 frames at 10 fps = 1.30 s' in found.message
+    assert report.of('missing-video')[0].message.endswith(f'none{suffix}')
+    assert report.of('extra-video')[0].message.endswith(f'more{suffix}')
+    assert '13 frames at 10 fps = 1.30 s' in report.of('duration-mismatch')[0].message
 
 
 def test_a_fixed_number_of_frames_and_streams_that_differ(tmp_path):
@@ -255,8 +245,7 @@ def test_a_fixed_number_of_frames_and_streams_that_differ(tmp_path):
     (flow / 'extraction.json').unlink()
     report = check(content, windows, video_dirs=[str(rgb), str(flow)])
     assert kinds(report) == {'frame-count': 1, 'stream-mismatch': 1}
-    (found,) = report.of('stream-mismatch')
-    assert 'RGB/a.npy has 20 frames' in found.message
+    assert 'RGB/a.npy has 20 frames' in report.of('stream-mismatch')[0].message
 
 
 def test_arrays_without_a_record_are_at_the_rate_of_training(tmp_path):
@@ -267,12 +256,8 @@ def test_arrays_without_a_record_are_at_the_rate_of_training(tmp_path):
     np.save(tmp_path / 'a.npy', np.zeros((300, 8, 8, 2), np.uint8))
     assert kinds(check(content, video_dirs=folders)) == {}
     windows = WindowSettings(sample_fps=25.0, clip_len=256)
-    assert kinds(check(content, windows, video_dirs=folders)) == {
-        'duration-mismatch': 1
-    }
-
-
-# Correction
+    report = check(content, windows, video_dirs=folders)
+    assert kinds(report) == {'duration-mismatch': 1}
 
 
 @pytest.fixture(scope='module')
@@ -280,16 +265,10 @@ def repair(load_tool):
     return load_tool('dataset_converters/check_annotations.py')._repair
 
 
-FAULTY = (
-    (-0.5, 2.0, 'run'),
-    (9.0, 10.5, 'run'),
-    (10.0, 11.0, 'run'),
-    (3.0, 3.0, 'run'),
-    (4.0, 5.0, 'run'),
-    (4.0, 5.0, 'run'),
-    (6.0, 7.0, 'fly'),
-)
+FAULTY = [(-0.5, 2, 'run'), (9, 10.5, 'run'), (10, 11, 'run'), (3, 3, 'run')]
+FAULTY += [(4, 5, 'run'), (4, 5, 'run'), (6, 7, 'fly')]
 REMOVED = ['removed (outside)', 'removed (not-positive)', 'removed (duplicate)']
+CUT = 'cut (beyond-end)'
 
 
 def segments_of(content):
@@ -297,43 +276,27 @@ def segments_of(content):
     return [(*item['segment'], item['label']) for item in items]
 
 
-ALIKE = (9.0, 10.5, 'run'), ('9', '11', 'run'), (-1e-9, 10.5, 'jump')
-CUT_LAST = 'cut (beyond-end)'
+def test_what_is_cut_and_removed(repair):
+    def correct(actions, mode):
+        content = content_of(*actions)
+        before = json.dumps(content)
+        fixed, lines = repair(content, check(content).findings, mode)
+        assert json.dumps(content) == before
+        return segments_of(fixed), [line.split(':')[0] for line in lines]
 
-
-@pytest.mark.parametrize(
-    ('mode', 'actions', 'left', 'changes'),
-    [
-        (
-            'clamp',
-            FAULTY,
-            # A label is not a matter of cutting.
-            [(0, 2, 'run'), (9, 10, 'run'), (4, 5, 'run'), (6, 7, 'fly')],
-            [*REMOVED, 'cut (before-start)', CUT_LAST],
-        ),
-        # What becomes alike by cutting stays once.
-        (
-            'clamp',
-            ALIKE,
-            [(9, 10, 'run'), (0, 10, 'jump')],
-            [CUT_LAST, CUT_LAST, 'removed (duplicate once it is cut)', CUT_LAST],
-        ),
-        (
-            'drop',
-            FAULTY,
-            [(4, 5, 'run')],
-            ['removed (before-start)', 'removed (beyond-end)', *REMOVED[:2]]
-            + ['removed (unknown-label)', REMOVED[2]],
-        ),
-    ],
-)
-def test_what_is_cut_and_removed(repair, mode, actions, left, changes):
-    content = content_of(*actions)
-    before = json.dumps(content)
-    fixed, lines = repair(content, check(content).findings, mode)
-    assert segments_of(fixed) == left
-    assert [line.split(':')[0] for line in lines] == changes
-    assert json.dumps(content) == before
+    # A label is not a matter of cutting.
+    left, changes = correct(FAULTY, 'clamp')
+    assert left == [(0, 2, 'run'), (9, 10, 'run'), (4, 5, 'run'), (6, 7, 'fly')]
+    assert changes == [*REMOVED, 'cut (before-start)', CUT]
+    # What becomes alike by cutting stays once.
+    alike = (9.0, 10.5, 'run'), ('9', '11', 'run'), (-1e-9, 10.5, 'jump')
+    left, changes = correct(alike, 'clamp')
+    assert left == [(9, 10, 'run'), (0, 10, 'jump')]
+    assert changes == [CUT, CUT, 'removed (duplicate once it is cut)', CUT]
+    left, changes = correct(FAULTY, 'drop')
+    assert left == [(4, 5, 'run')]
+    removed = ['removed (before-start)', 'removed (beyond-end)', *REMOVED[:2]]
+    assert changes == [*removed, 'removed (unknown-label)', REMOVED[2]]
 
 
 number = st.floats(-5, 15) | st.integers(-5, 15) | st.just(math.nan)
@@ -341,14 +304,10 @@ action = st.tuples(number, number, st.sampled_from(['run', 'jump', 'fly']))
 
 
 @given(st.lists(action, max_size=6), st.sampled_from(['clamp', 'drop']))
-@settings(
-    max_examples=80,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
-def test_a_corrected_file_loads_and_a_safe_file_too(tmp_path, repair, actions, mode):
+@settings(max_examples=80, deadline=None)
+def test_a_safe_or_corrected_file_loads(tmp_path_factory, repair, actions, mode):
     content = content_of((1, 2, 'run'), *actions)
-    path = tmp_path / 'a.json'
+    path = tmp_path_factory.getbasetemp() / 'corrected.json'
 
     def loads(data):
         path.write_text(json.dumps(data))
@@ -367,22 +326,10 @@ def test_a_corrected_file_loads_and_a_safe_file_too(tmp_path, repair, actions, m
     # Correcting what is corrected changes nothing.
     assert repair(fixed, again.findings, mode) == (fixed, [])
     # What was right stays as it was, in the same order.
-    kept = iter(segments_of(fixed))
-    for segment in segments_of(content):
+    kept, before = iter(segments_of(fixed)), segments_of(content)
+    for segment in before:
         start, end, label = segment
-        if 0 <= start < end <= 10 and label != 'fly':
-            if segments_of(content).count(segment) == 1 and mode == 'drop':
-                assert segment in kept
+        right = 0 <= start < end <= 10 and label != 'fly'
+        if right and before.count(segment) == 1 and mode == 'drop':
+            assert segment in kept
     assert (changes == []) == (fixed == content)
-
-
-def test_the_report_for_programs_is_json():
-    report = check(content_of(*FAULTY))
-    data = json.loads(json.dumps(report.to_json(), allow_nan=False))
-    assert data['safe'] is False
-    assert data['errors'] == 5
-    assert data['annotations'] == 7
-    assert data['usable_actions'] == 4
-    assert data['counts']['beyond-end'] == 1
-    assert data['classes'] == {'jump': {'training': 0}, 'run': {'training': 4}}
-    assert len(data['findings']) == data['errors'] + data['warnings']

@@ -39,33 +39,30 @@ def plan(*lengths, duration=60.0, source_fps=30.0, classes=('jump',), **more):
 
 
 @pytest.mark.parametrize(
-    ('lengths', 'source_fps', 'duration', 'fps', 'clip_len', 'num_levels'),
+    ('lengths', 'source_fps', 'duration', 'expected'),
     [
         # 1.5 * 4 s = 60 frames. Strides 4, 8, 16, 32; 64 is longer than any action.
-        ((2.0, 4.0, 4.0), 30.0, 60.0, 10.0, 64, 4),
+        ((2.0, 4.0, 4.0), 30.0, 60.0, (10.0, 64, 4)),
         # Short actions get a higher rate if the videos have one; 15 fps: 7.5 frames.
-        ((0.5, 0.5, 1.0), 30.0, 60.0, 25.0, None, None),
-        ((0.5, 0.5, 1.0), 15.0, 60.0, 15.0, None, None),
-        ((0.5, 0.5, 1.0), 29.97, 60.0, 25.0, None, None),
-        ((0.1, 0.1, 1.0), 29.97, 60.0, 30.0, None, None),
+        ((0.5, 0.5, 1.0), 30.0, 60.0, (25.0,)),
+        ((0.5, 0.5, 1.0), 15.0, 60.0, (15.0,)),
+        ((0.5, 0.5, 1.0), 29.97, 60.0, (25.0,)),
+        ((0.1, 0.1, 1.0), 29.97, 60.0, (30.0,)),
         # Long ones get a lower rate and the largest window.
-        ((120.0, 100.0, 2.0), 30.0, 600.0, 3.0, 512, None),
+        ((120.0, 100.0, 2.0), 30.0, 600.0, (3.0, 512)),
         # Longer than any window at the lowest rate: still a plan.
-        ((3000.0, 2.0), 30.0, 4000.0, 1.0, 512, None),
+        ((3000.0, 2.0), 30.0, 4000.0, (1.0, 512)),
         # A window is not longer than the longest video.
-        ((9.0, 9.0), 30.0, 30.0, 10.0, 192, None),
+        ((9.0, 9.0), 30.0, 30.0, (10.0, 192)),
         # 96 / 4 = 24 can be halved three times.
-        ((9.0, 9.0), 30.0, 9.3, 10.0, 96, 4),
+        ((9.0, 9.0), 30.0, 9.3, (10.0, 96, 4)),
     ],
 )
-def test_rate_and_window_follow_the_actions(
-    lengths, source_fps, duration, fps, clip_len, num_levels
-):
+def test_rate_and_window_follow_the_actions(lengths, source_fps, duration, expected):
     result = plan(*lengths, source_fps=source_fps, duration=duration)
     windows = result.windows
-    assert windows.sample_fps == fps
-    assert clip_len in (None, windows.clip_len)
-    assert num_levels in (None, windows.num_levels)
+    found = windows.sample_fps, windows.clip_len, windows.num_levels
+    assert found[: len(expected)] == expected
     assert windows.stride == windows.clip_len // 4
     assert 1 <= result.batch_size <= 8
 
@@ -84,10 +81,7 @@ def test_epochs_are_by_the_amount_of_data_or_given_and_left_is_not_mirrored():
 
 @pytest.fixture
 def data(tmp_path, make_video):
-    """Six short videos of two classes, one of which cannot be a Python name.
-
-    They are the arguments of a preparation.
-    """
+    """Arguments: six short videos; one of two classes cannot be a Python name."""
     folder = tmp_path / 'videos'
     folder.mkdir()
     rows = ['video,start,end,label']
@@ -103,8 +97,7 @@ def data(tmp_path, make_video):
 def test_the_written_config_trains(data, capsys):
     out, config = data['out'], prepare_custom_training(**data)
     text = capsys.readouterr().out
-    assert 'training: 5 videos' in text
-    assert 'not mirrored' in text
+    assert 'training: 5 videos' in text and 'not mirrored' in text
     # v0 is annotated half a second beyond its end.
     assert re.search(r'error +1 .*\n.*v0', text)
     check = (out / 'annotation_check.txt').read_text(encoding='utf-8')
@@ -137,9 +130,7 @@ def test_the_written_config_trains(data, capsys):
         prepare_custom_training(**data, epochs=7)
 
 
-def test_subsets_of_a_json_annotation_are_kept_and_weights_replace_the_warmup(
-    data, tmp_path
-):
+def test_given_subsets_are_kept_and_weights_replace_the_warmup(data, tmp_path):
     database = {}
     for index in range(6):
         subset = 'validation' if index in (2, 3) else 'training'
@@ -186,18 +177,6 @@ def test_missing_files_and_other_models_are_refused(data, tmp_path):
     assert not (data['out'] / 'config.py').exists()
 
 
-def test_files_are_found_by_name_or_id_and_measured(tmp_path, make_video):
-    make_video(tmp_path / 'a.mp4', 20, 10)
-    (tmp_path / 'sub').mkdir()
-    make_video(tmp_path / 'sub' / 'b.mp4', 15, 5)
-    found = {'a': {}, 'sub/b.mp4': {}}
-    _measure_videos(found, str(tmp_path))
-    assert found == {
-        'a': dict(file='a.mp4', duration=pytest.approx(2.0), fps=10),
-        'sub/b.mp4': dict(file='sub/b.mp4', duration=3.0, fps=5.0),
-    }
-
-
 @pytest.mark.parametrize(
     ('names', 'folder', 'message'),
     [
@@ -207,14 +186,23 @@ def test_files_are_found_by_name_or_id_and_measured(tmp_path, make_video):
         ([], 'nowhere', 'no such folder'),
     ],
 )
-def test_missing_and_broken_files_are_named(
-    tmp_path, make_video, names, folder, message
-):
+def test_unusable_files_are_named(tmp_path, make_video, names, folder, message):
     (tmp_path / 'bad.mp4').write_bytes(b'nothing')
     make_video(tmp_path / 'good.mp4', 2)
     make_video(tmp_path / 'more.mp4', 2)
     with pytest.raises(UserError, match=message):
         _measure_videos({name: {} for name in names}, str(tmp_path / folder))
+
+
+def test_files_are_found_by_name_or_id_and_measured(tmp_path, make_video):
+    (tmp_path / 'sub').mkdir()
+    found = {'a': {}, 'sub/b.mp4': {}}
+    for file, count, fps in (('a.mp4', 20, 10), ('sub/b.mp4', 15, 5)):
+        make_video(tmp_path / file, count, fps)
+    _measure_videos(found, str(tmp_path))
+    first, second = found.values()
+    assert first == dict(file='a.mp4', duration=pytest.approx(2.0), fps=10)
+    assert second == dict(file='sub/b.mp4', duration=3.0, fps=5.0)
 
 
 def held_out_of(labels, fraction, seed):
@@ -291,31 +279,27 @@ def test_the_results_are_drawn(data, monkeypatch):
     assert all(Path(summary[key]).is_file() for key in ('timeline', 'diagnosis'))
 
 
-def test_each_video_gets_a_page_with_truth_beside_detections(
-    tmp_path, make_video, capsys
-):
+def test_videos_get_pages_with_truth_beside_detections(tmp_path, make_video, capsys):
     (tmp_path / 'more').mkdir()
     make_video(tmp_path / 'more' / 'a.mp4', 40, 10)
     make_video(tmp_path / 'c.mp4', 10, 10)
     (tmp_path / 'torn.mp4').write_bytes(b'no video')
-    database = {}
-    for name, subset, file, label in (
-        ('first one', 'validation', 'more/a.mp4', 'wave'),
-        ('torn', 'validation', 'torn.mp4', 'jump'),
-        ('c', 'training', 'c.mp4', 'jump'),
-    ):
+
+    def entry(file, label, subset='validation'):
+        action = dict(segment=[1, 9], label=label)
         facts = dict(subset=subset, file=file, duration=4.0, fps=10)
-        database[name] = dict(facts, annotations=[dict(segment=[1, 9], label=label)])
-    annotations, found = tmp_path / 'annotations.json', tmp_path / 'found.json'
-    annotations.write_text(json.dumps(dict(database=database)))
-    times = [[1.0, 3.0], [0.0, 1.0], [2.0, 3.0]]
-    segments = Segments(times, [1, 0, 0], [0.9, 0.119, 0.08])
-    detections = {'first one': segments, 'c': Segments.empty(with_scores=True)}
+        return dict(facts, annotations=[action])
+
+    database = {'one': entry('more/a.mp4', 'wave'), 'torn': entry('torn.mp4', 'jump')}
+    database['c'] = entry('c.mp4', 'jump', 'training')
+    ann_file, found = tmp_path / 'annotations.json', tmp_path / 'found.json'
+    ann_file.write_text(json.dumps(dict(database=database)))
+    segments = Segments([[1, 3], [0, 1], [2, 3]], [1, 0, 0], [0.9, 0.119, 0.08])
+    detections = {'one': segments, 'c': Segments.empty(with_scores=True)}
     dump_detections(found, detections, ['jump', 'wave'])
     pages = []
     for subset, name in (('validation', 'a'), ('training', 'c')):
-        clamp = dict(on_invalid='clamp')
-        data = load_evaluation_data(annotations, found, subset=subset, **clamp)
+        data = load_evaluation_data(ann_file, found, subset=subset, on_invalid='clamp')
         (page,) = _write_reports(data, str(tmp_path), tmp_path / subset)
         assert page == tmp_path / subset / f'{name}.html'
         assert list(page.parent.iterdir()) == [page]
@@ -336,5 +320,5 @@ def test_each_video_gets_a_page_with_truth_beside_detections(
     (line,) = re.findall('no report of .*', capsys.readouterr().out)
     assert re.match('no report of torn: .*torn.mp4: cannot be opened', line)
     assert without_detection['detections'] == []
-    assert len(without_detection['truth']) == 1
-    assert without_detection['threshold'] == 0.2
+    facts = len(without_detection['truth']), without_detection['threshold']
+    assert facts == (1, 0.2)
