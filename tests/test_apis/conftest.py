@@ -12,6 +12,8 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from tiny_models import SIZE, T, reduced
 
+from mmtal_mts.apis import TALInferencer
+
 CONFIG = 'configs/tal_mts/tal-mts_i3d-tiny_1xb4-128x48x48_synthetic.py'
 PIPELINE = [
     dict(type='LoadClip'),
@@ -24,10 +26,7 @@ PIPELINE = [
 
 @pytest.fixture(scope='session')
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
-    """Files ``config`` and ``weights``, and the folder ``data`` of the config.
-
-    A whole model; its scores differ from place to place.
-    """
+    """Files ``config`` and ``weights`` of a whole model, and a folder ``data``."""
     folder = tmp_path_factory.mktemp('tiny model')
     data = folder / 'data'
     (data / 'videos').mkdir(parents=True)
@@ -52,3 +51,8 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     torch.save(dict(state_dict=model.state_dict(), meta={}), weights)
     config = str(folder / 'tiny.py')
     return SimpleNamespace(config=config, weights=str(weights), data=data)
+
+
+@pytest.fixture(scope='session')
+def inferencer(tiny_model: SimpleNamespace) -> TALInferencer:
+    return TALInferencer(tiny_model.config, tiny_model.weights, batch_size=2)

@@ -9,16 +9,10 @@ import numpy as np
 import pytest
 from toy_runner import ROOT, free_port, start_child
 
-from mmtal_mts.apis import TALInferencer
 from mmtal_mts.apis.batch_inference import FORMATS, find_videos, infer_videos
 from mmtal_mts.apis.writers import Selection
 from mmtal_mts.structures import load_annotations
 from mmtal_mts.utils import UserError, run_tool
-
-
-@pytest.fixture(scope='module')
-def inferencer(tiny_model):
-    return TALInferencer(tiny_model.config, tiny_model.weights)
 
 
 @pytest.fixture

@@ -42,8 +42,7 @@ def test_model_by_name():
 def mine(monkeypatch, tmp_path):
     """A released model ``mine`` of a metafile; nothing else is known."""
     digest = hashlib.sha256(b'weights').hexdigest()[:8]
-    path = tmp_path / 'served' / f'mine-{digest}.pth'
-    path.parent.mkdir()
+    path = tmp_path / f'mine-{digest}.pth'
     path.write_bytes(b'weights')
     entries = {'mine': {'Weights': f'zoo/{path.name}'}, 'other': {}}
     monkeypatch.setattr('mmtal_mts.apis.model_zoo.metafile_entries', lambda: entries)

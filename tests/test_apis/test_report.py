@@ -33,21 +33,18 @@ class Page(HTMLParser):
     def __init__(self, text):
         super().__init__()
         self.text, self.tags, self.scripts = text, [], {}
-        self._inside = None
         self.feed(text)
         self.data = json.loads(self.scripts['data'])
 
     def handle_starttag(self, tag, attrs):
         self.tags.append((tag, dict(attrs)))
-        is_text = tag in ('script', 'style')
-        self._inside = dict(attrs).get('id', tag) if is_text else None
-
-    def handle_endtag(self, tag):
-        self._inside = None
 
     def handle_data(self, data):
-        if self._inside is not None:
-            self.scripts[self._inside] = self.scripts.get(self._inside, '') + data
+        # Set inside of scripts and styles.
+        if self.cdata_elem:
+            tag, attrs = self.tags[-1]
+            name = attrs.get('id', tag)
+            self.scripts[name] = self.scripts.get(name, '') + data
 
     def one(self, tag):
         (attributes,) = (attrs for name, attrs in self.tags if name == tag)
@@ -155,9 +152,7 @@ def test_only_its_own_script_runs_and_nothing_is_loaded(page):
 
 @pytest.mark.skipif(CHROMIUM is None, reason='needs Chromium')
 def test_page_in_a_browser(page, tmp_path, make_video):
-    truth = Segments([[1.0, 3.2], [7.0, 8.0]], [0, 1])
-    video = make_video(tmp_path / 'v.mp4', 100, 10)
-    page(video, EVIL[:2], EVIL[2], ground_truth=truth)
+    page(make_video(tmp_path / 'v.mp4', 100, 10), EVIL[:2], EVIL[2], ground_truth=TRUTH)
     command = [CHROMIUM, '--headless', '--no-sandbox', '--disable-gpu', '--dump-dom']
     command += [f'--user-data-dir={tmp_path / "p"}', '--virtual-time-budget=3000']
     command.append((tmp_path / 'out/v.html').as_uri())

@@ -19,11 +19,6 @@ from mmtal_mts.evaluation.functional.detections import load_detections
 from mmtal_mts.utils import UserError
 
 
-@pytest.fixture(scope='module')
-def inferencer(tiny_model):
-    return TALInferencer(tiny_model.config, tiny_model.weights, batch_size=2)
-
-
 @pytest.fixture
 def cfg(tiny_model):
     return Config.fromfile(tiny_model.config)
@@ -62,11 +57,10 @@ def test_same_detections_as_the_test_tool(
     durations = dict(long=8.0, short=1.0, other=130 / 24)
     facts = dict(subset='test', annotations=[dict(segment=[0.1, 0.9], label='grow')])
     database = {name: dict(facts, duration=s) for name, s in durations.items()}
-    classes = list(inferencer.classes)
-    content = dict(version='1', classes=classes, database=database)
+    content = dict(version='1', classes=inferencer.classes, database=database)
     (tiny_model.data / 'annotations.json').write_text(json.dumps(content))
-    dump = tmp_path / 'detections.json'
-    cfg.test_evaluator.dump_path = str(dump)
+    dump = str(tmp_path / 'detections.json')
+    cfg.test_evaluator.dump_path = dump
     work = dict(checkpoint=tiny_model.weights, work_dir=str(tmp_path / 'work'))
     run_test(prepare_test_config(cfg, **work))
     for path in folder.iterdir():
@@ -74,7 +68,7 @@ def test_same_detections_as_the_test_tool(
         assert result.duration == pytest.approx(durations[path.stem])
         segments = result.detections.segments
         assert segments.min() >= 0 and segments.max() <= result.duration
-        rows = as_array(load_detections(dump, classes)[path.stem])
+        rows = as_array(load_detections(dump, inferencer.classes)[path.stem])
         assert len(rows) > 20
         # Batches are made up differently, which costs the last digits.
         pair = as_array(result.detections), rows
@@ -88,7 +82,7 @@ def test_frames_in_memory_equal_the_video(inferencer, make_video, tmp_path):
     expected = inferencer(path)
     for source in (frames, iter(frames)):
         result = inferencer(source, fps=20)
-        assert result.path is None and result.duration == 3.5
+        assert (result.path, result.duration) == (None, 3.5)
         assert_same(result, expected, atol=0)
 
 
@@ -168,12 +162,6 @@ def test_unusable_configs_and_arguments(cfg, make, change, options, message):
         make(**dict(dict(model=cfg), **options))
 
 
-def test_config_without_test_data(cfg, make):
-    cfg.test_dataloader = cfg.val_dataloader = None
-    with pytest.raises(UserError, match='no test_dataloader'):
-        make(cfg)
-
-
 def test_config_and_classes_may_come_from_the_checkpoint(
     inferencer, cfg, make, tmp_path
 ):
@@ -205,6 +193,8 @@ def test_size_that_changes_needs_a_scale(inferencer, cfg, make):
 
 def test_every_shipped_config_reads_videos(inferencer, repo_root):
     """Also those whose data are arrays; only the frames are tried, no networks."""
+    with pytest.raises(UserError, match='no test_dataloader'):
+        video_settings(Config(), 112, 'dis')
     configs = sorted((repo_root / 'configs').glob('[!_]*/*.py'))
     assert len(configs) > 10
     frames = np.zeros((10, 120, 160, 3), dtype=np.uint8)

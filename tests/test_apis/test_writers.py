@@ -41,17 +41,6 @@ def written(tmp_path):
     return write
 
 
-def test_times_are_rounded_to_milliseconds(written):
-    for seconds, end in (
-        (3723.4567, '01:02:03,457'),
-        (59.9996, '00:01:00,000'),
-        (360000, '100:00:00,000'),
-    ):
-        found = written('subtitles', result((0, seconds, 0, 1.0)), 'v.srt')
-        assert found.startswith(f'1\n00:00:00,000 --> {end}\n')
-    assert written('subtitles', result((0, 0.0004, 0, 1.0)), 'v.srt') == ''
-
-
 def test_cues_name_all_that_happens():
     assert cues(EXAMPLE) == [
         (1000, 3000, {'run': 0.9}),
@@ -91,6 +80,15 @@ def test_srt(written):
         '3\n00:00:05,000 --> 00:00:08,000\njump (0.70)\n'
     )
     assert written('subtitles', result(), 'v.srt') == ''
+    # Times are rounded to milliseconds.
+    assert written('subtitles', result((0, 0.0004, 0, 1.0)), 'v.srt') == ''
+    for seconds, end in (
+        (3723.4567, '01:02:03,457'),
+        (59.9996, '00:01:00,000'),
+        (360000, '100:00:00,000'),
+    ):
+        found = written('subtitles', result((0, seconds, 0, 1.0)), 'v.srt')
+        assert found.startswith(f'1\n00:00:00,000 --> {end}\n')
 
 
 def test_vtt_escapes(written):
@@ -135,17 +133,14 @@ def test_timeline_picture_with_and_without_frames(tmp_path, make_video):
 
 
 def test_selection():
-    def scores(**options):
-        return Selection(**options)(EXAMPLE).detections.scores.tolist()
-
-    assert scores() == [0.9, 0.7, 0.4]
-    assert scores(score_thr=0.7) == [0.9, 0.7]
-    assert scores(top_k=1) == [0.9]
-    assert scores(classes=('run',)) == [0.9, 0.4]
-    assert scores(classes=('sit',)) == []
-
-
-def test_unusable_selections_are_refused():
+    for options, scores in (
+        ({}, [0.9, 0.7, 0.4]),
+        (dict(score_thr=0.7), [0.9, 0.7]),
+        (dict(top_k=1), [0.9]),
+        (dict(classes=('run',)), [0.9, 0.4]),
+        (dict(classes=('sit',)), []),
+    ):
+        assert Selection(**options)(EXAMPLE).detections.scores.tolist() == scores
     with pytest.raises(UserError, match="'swim' is unknown; the model knows run, jump"):
         Selection(classes=('swim',))(EXAMPLE)
     with pytest.raises(UserError, match='top_k must be at least 1'):

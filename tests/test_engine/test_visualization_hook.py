@@ -72,8 +72,7 @@ def watch(tmp_path):
 
     def run(stage='test', visualizer=TALVisualizer, model=None, **settings):
         backends = [dict(type='LocalVisBackend')]
-        name = f'{tmp_path.name} {stage} {visualizer.__name__}'
-        visualizer = visualizer(name, None, backends, str(tmp_path))
+        visualizer = visualizer('v', None, backends, str(tmp_path))
         visualizer.dataset_meta = dict(classes=['run', 'jump'])
         hook, model = DetectionVisualizationHook(**settings), model or Detector()
         runner = SimpleNamespace(model=model, visualizer=visualizer, iter=7)

@@ -26,20 +26,16 @@ def cfg(tmp_path):
     annotations = [dict(segment=segment, label=label) for segment, label in actions]
     database = {'a': {'annotations': annotations}}
     (tmp_path / 'ann.json').write_text(json.dumps({'database': database}))
-    dataset = dict(
-        type='TALDataset',
-        data_root=str(tmp_path),
-        ann_file='ann.json',
-        source_type='npy',
-        **dict(sample_fps=10, clip_len=32, window_stride=16),
-        pipeline=[
-            dict(type='LoadClip'),
-            dict(type='FlipClip', flip_ratio=1.0, label_map=dict(left='right')),
-            dict(type='CutInsertBackground'),
-            dict(type='FormatShape', input_format='NCTHW'),
-            dict(type='PackTALInputs'),
-        ],
-    )
+    files = dict(data_root=str(tmp_path), ann_file='ann.json', source_type='npy')
+    windows = dict(sample_fps=10, clip_len=32, window_stride=16)
+    pipeline = [
+        dict(type='LoadClip'),
+        dict(type='FlipClip', flip_ratio=1.0, label_map=dict(left='right')),
+        dict(type='CutInsertBackground'),
+        dict(type='FormatShape', input_format='NCTHW'),
+        dict(type='PackTALInputs'),
+    ]
+    dataset = dict(type='TALDataset', pipeline=pipeline, **files, **windows)
     repeated = dict(type='RepeatDataset', times=2, dataset=dataset)
     loader = dict(dataset=repeated)
     return Config(dict(train_dataloader=loader, default_scope='mmaction'))

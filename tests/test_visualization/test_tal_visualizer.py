@@ -63,19 +63,14 @@ def test_nothing_found_and_no_ground_truth():
         render_timelines([Timeline('v', 0.0, found)], CLASSES)
 
 
-@pytest.fixture
-def drawn():
+def drawn(found, truth=None):
     """Draws one class: bars of the axes, and texts."""
-
-    def draw(found, truth=None):
-        axes, row = Figure().add_axes((0, 0, 1, 1)), Timeline('run', 50.0, found, truth)
-        _draw_row(axes, row, '#0072B2', 0.0, 0.1)
-        return axes.patches, [text.get_text() for text in axes.texts]
-
-    return draw
+    axes, row = Figure().add_axes((0, 0, 1, 1)), Timeline('run', 50.0, found, truth)
+    _draw_row(axes, row, '#0072B2', 0.0, 0.1)
+    return axes.patches, [text.get_text() for text in axes.texts]
 
 
-def test_a_row_packs_lanes_without_overlap_and_marks_matches(drawn):
+def test_a_row_packs_lanes_without_overlap_and_marks_matches():
     segments = [[0.0, 4.0], [1.0, 3.0], [4.5, 6.0], [2.0, 8.0]]
     found = Segments(segments, np.zeros(4), [0.9, 0.8, 0.7, 0.6])
     bars, texts = drawn(found, Segments([[0.0, 5.0]], [0]))

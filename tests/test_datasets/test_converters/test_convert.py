@@ -20,20 +20,18 @@ from mmtal_mts.utils.io import write_json
 
 HEAD = 'video,start,end,label\n'
 TABLE = f'{HEAD}a,1,2,run\nb,3,4,jump\nb,5,6,\n'
+NO_END, CSV = 'video,start\na,1\n', {'format_name': 'csv'}
 OTX = '<?xml version="1.0"?>\n<NXMLINTERCHANGE>'.encode('utf-16')
 PAL = '<ANNOTATION_DOCUMENT><HEADER TIME_UNITS="PAL"/></ANNOTATION_DOCUMENT>'
 FILE_5 = {'file': 5, 'annotations': [{'segment': [1, 2], 'label': 'x'}]}
 NO_FPS = {'fps': None, 'annotations': [{'start_frame': 1, 'end_frame': 2}]}
 
 
-def test_two_formats_in_a_folder_must_be_told_apart(convert, data):
+def test_folders_need_files_of_one_format(convert, data, tmp_path, write):
     with pytest.raises(UserError, match='files of 3 formats .*--format'):
         convert(data)
     (name,) = convert(data, 'via3').result.files
     assert name.endswith('/via3.json')
-
-
-def test_folders_without_an_annotation_are_refused(convert, tmp_path, write):
     with pytest.raises(UserError, match='no known annotation .* in an empty folder'):
         convert(tmp_path)
     write({'notes.txt': 'nothing to see', 'picture.png': b'\x89PNG\xff'})
@@ -69,11 +67,7 @@ def test_folders_without_an_annotation_are_refused(convert, tmp_path, write):
         ({'a.json': {'v': NO_FPS}}, {}, 'v: needs "fps" for its frames, got None'),
         ({'a.csv': f'{HEAD}a,x,2,run\n'}, {}, '1 start or end is not a time'),
         ({'a.csv': HEAD}, {}, 'no annotation in .*none stands there'),
-        (
-            {'a.csv': 'video,start\na,1\n'},
-            {'format_name': 'csv'},
-            'no column end, label; .* got video, start',
-        ),
+        ({'a.csv': NO_END}, CSV, 'no column end, label; .* got video, start'),
     ],
 )
 def test_what_is_unusable_is_told(convert, data, tmp_path, source, options, message):
@@ -137,9 +131,8 @@ many_examples = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 names = st.text('ab_-.é 0', min_size=1, max_size=8).filter(str.strip)
-segments = st.tuples(st.floats(0, 1e5), st.floats(1e-3, 1e4)).map(
-    lambda pair: [pair[0], pair[0] + pair[1]]
-)
+lengths = st.tuples(st.floats(0, 1e5), st.floats(1e-3, 1e4))
+segments = lengths.map(lambda pair: [pair[0], sum(pair)])
 action = st.fixed_dictionaries({'segment': segments, 'label': st.sampled_from('xyz')})
 databases = st.dictionaries(names, st.lists(action, max_size=4), min_size=1, max_size=4)
 
@@ -163,7 +156,8 @@ def test_a_native_file_comes_back_as_it_was(tmp_path, database):
 
 
 numbers = st.floats(-1e6, 1e6, allow_nan=False)
-times = st.one_of(numbers.map(repr), st.sampled_from(['', 'soon', 'nan', '1:2:3:4']))
+NO_TIMES = ['', 'soon', 'nan', '1:2:3:4']
+times = st.one_of(numbers.map(repr), st.sampled_from(NO_TIMES))
 row_labels = st.sampled_from(['', 'jump', 'long jump, wide', 'Ambiguous', '"quoted"'])
 rows = st.lists(
     st.tuples(st.sampled_from(['a', 'b', '']), times, times, row_labels), min_size=1
@@ -182,13 +176,9 @@ def test_every_row_is_imported_exactly_or_counted(convert, rows):
     num_rows = sum(any(row) for row in rows)
     assert len(imported) + sum(done.dropped.values()) == num_rows
 
-    expected = []
-    for video, start, end, label in rows:
-        if video and label not in ('', 'Ambiguous'):
-            try:
-                segment = [float(start), float(end)]
-            except ValueError:
-                continue
-            if 'nan' not in (start, end):
-                expected.append((video, *segment, label))
+    expected = [
+        (video, float(start), float(end), label)
+        for video, start, end, label in rows
+        if video and label not in ('', 'Ambiguous') and not {start, end} & {*NO_TIMES}
+    ]
     assert sorted(imported) == sorted(expected)

@@ -72,11 +72,6 @@ def test_text_is_utf8_or_utf16(source):
         assert source('Übung'.encode(encoding)).text == 'Übung'
 
 
-def test_json_and_xml_are_parsed(source):
-    assert source('{"a": 1, "b": {"c": 2}}').json == {'a': 1, 'b': {'c': 2}}
-    assert source('<?xml version="1.0"?><x y="1"/>').xml.get('y') == '1'
-
-
 TEXT, JSON, XML = map(attrgetter, ('text', 'json', 'xml'))
 ROWS = methodcaller('rows')
 DOCTYPES = (
