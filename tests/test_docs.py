@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import re
 
-import mmaction.registry as registries
+import mmaction.registry
+from mmengine.registry import Registry
 
 import mmtal_mts  # noqa: F401
-
-REGISTRIES = (
-    *('DATASETS', 'TRANSFORMS', 'MODELS', 'TASK_UTILS'),
-    *('METRICS', 'HOOKS', 'VISUALIZERS'),
-)
 
 
 def test_the_component_table_names_every_registered_class(repo_root):
@@ -19,8 +15,9 @@ def test_the_component_table_names_every_registered_class(repo_root):
     rows = re.findall(r'^\| `(\w+)` \| `(\w+)` \| `([\w/.]+)` \|', text, re.M)
     registered = {
         (name, registry, cls.__module__.replace('.', '/') + '.py')
-        for registry in REGISTRIES
-        for name, cls in getattr(registries, registry).module_dict.items()
+        for registry, found in vars(mmaction.registry).items()
+        if isinstance(found, Registry) and registry != 'INFERENCERS'
+        for name, cls in found.module_dict.items()
         if cls.__module__.startswith('mmtal_mts.') and 'compat' not in cls.__module__
     }
     assert len(registered) > 30

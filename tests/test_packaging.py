@@ -1,9 +1,12 @@
-"""What is released is complete, and runs where there is no clone."""
+"""What is released is complete, and runs where there is no clone; scripts import."""
 
 from __future__ import annotations
 
+import ast
+import importlib
 import json
 import os
+import re
 import shutil
 import sys
 import tarfile
@@ -13,6 +16,8 @@ import mmaction
 import pytest
 from toy_runner import ROOT, run_child
 
+FOLDERS = 'tools', 'examples', 'projects', '.dev_scripts'
+SCRIPTS = sorted(path for name in FOLDERS for path in (ROOT / name).rglob('*.py'))
 BUILD = """
 import sys
 from setuptools import build_meta
@@ -42,8 +47,8 @@ def python(code: str, argument: str, cwd: Path, path: str = '') -> str:
 
 
 @pytest.fixture(scope='module')
-def dist(tmp_path_factory):
-    """Folder with the sdist and the wheel of this tree."""
+def release(tmp_path_factory):
+    """The sdist of this tree, and a folder with its wheel as pip unpacks it."""
     pytest.importorskip('setuptools', minversion='70.1')
     # Building writes into the tree.
     tree, out = tmp_path_factory.mktemp('tree'), tmp_path_factory.mktemp('dist')
@@ -53,15 +58,13 @@ def dist(tmp_path_factory):
     for file in filter(Path.is_file, ROOT.iterdir()):
         shutil.copy(file, tree)
     python(BUILD, str(out), cwd=tree)
-    return out
+    shutil.unpack_archive(next(out.glob('*.whl')), out / 'site', 'zip')
+    return next(out.glob('*.tar.gz')), out / 'site'
 
 
-@pytest.fixture(scope='module')
-def installed(dist, tmp_path_factory):
-    """Folder into which the wheel is unpacked, which is all that pip does."""
-    folder = tmp_path_factory.mktemp('site')
-    shutil.unpack_archive(next(dist.glob('*.whl')), folder, 'zip')
-    return folder
+@pytest.fixture
+def installed(release):
+    return release[1]
 
 
 def files(folder: Path, root: Path, *suffixes: str) -> set[str]:
@@ -86,8 +89,8 @@ def test_wheel_is_complete(installed):
     assert files(mim, mim) - wanted == {f'tools/{name}' for name in scripts}
 
 
-def test_sdist_can_build_the_wheel(dist, installed):
-    with tarfile.open(next(dist.glob('*.tar.gz'))) as sdist:
+def test_sdist_can_build_the_wheel(release, installed):
+    with tarfile.open(release[0]) as sdist:
         names = {name.partition('/')[2] for name in sdist.getnames()}
     wheel = files(installed / 'mmtal_mts', installed)
     assert {name.replace('mmtal_mts/.mim/', '') for name in wheel} - names == set()
@@ -95,10 +98,9 @@ def test_sdist_can_build_the_wheel(dist, installed):
 
 
 def test_changelog_has_the_version_first(installed):
-    version = next(installed.glob('*.dist-info')).name.split('-')[1].split('.dist')[0]
-    lines = (ROOT / 'CHANGELOG.md').read_text(encoding='utf-8').splitlines()
-    newest = next(line for line in lines if line.startswith('## '))
-    assert newest.split()[1] == version
+    version = next(installed.glob('*.dist-info')).stem.split('-')[1]
+    text = (ROOT / 'CHANGELOG.md').read_text(encoding='utf-8')
+    assert re.search(r'^## (\S+)', text, re.MULTILINE)[1] == version
 
 
 def test_mmaction2s_own_tools_run_the_example_with_the_wheel(installed, tmp_path):
@@ -119,3 +121,13 @@ def test_mmaction2s_own_tools_run_the_example_with_the_wheel(installed, tmp_path
     assert 'loss_quality:' in output
     assert 'Epoch(test)' in output.splitlines()[-1]
     assert 'mAP@0.50:' in output.splitlines()[-1]
+
+
+@pytest.mark.parametrize('path', SCRIPTS, ids=lambda path: path.stem)
+def test_what_a_script_imports_from_the_package_is_there(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+        # Tools import when they run, so that their help is quick.
+        if isinstance(node, ast.ImportFrom) and (node.module or '').startswith('mmtal'):
+            module = importlib.import_module(node.module)
+            for alias in node.names:
+                assert hasattr(module, alias.name), f'{node.module}.{alias.name}'

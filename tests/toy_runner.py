@@ -21,30 +21,31 @@ def make_runner(
     work_dir: Path,
     model: nn.Module,
     samples: Sequence[dict] | None = None,
-    *,
     optim_wrapper: dict | None = None,
     **settings: Any,
 ) -> Runner:
     """A runner of one sample (by default 1.0, three times) in each iteration."""
+    optimizer = dict(type='SGD', lr=1e-3, momentum=0.9)
     known = len(list(work_dir.iterdir())) if work_dir.is_dir() else 0
-    settings.setdefault('train_cfg', dict(by_epoch=True, max_epochs=1))
-    settings.setdefault('experiment_name', f'{work_dir.name}_{known}')
-    return Runner(
-        model=model,
-        work_dir=str(work_dir),
-        train_dataloader=dict(
-            dataset=samples or [dict(inputs=torch.ones(1)) for _ in range(3)],
-            batch_size=1,
-            num_workers=0,
-            sampler=dict(type='DefaultSampler', shuffle=False),
-            collate_fn=dict(type='pseudo_collate'),
-        ),
-        optim_wrapper=dict(
-            optimizer=dict(type='SGD', lr=1e-3, momentum=0.9), **optim_wrapper or {}
-        ),
+    defaults = dict(
+        train_cfg=dict(by_epoch=True, max_epochs=1),
+        experiment_name=f'{work_dir.name}_{known}',
         default_scope='mmaction',
         log_level='ERROR',
-        **settings,
+    )
+    loader = dict(
+        dataset=samples or [dict(inputs=torch.ones(1)) for _ in range(3)],
+        batch_size=1,
+        num_workers=0,
+        sampler=dict(type='DefaultSampler', shuffle=False),
+        collate_fn=dict(type='pseudo_collate'),
+    )
+    return Runner(
+        model,
+        str(work_dir),
+        train_dataloader=loader,
+        optim_wrapper=dict(optimizer=optimizer, **optim_wrapper or {}),
+        **defaults | settings,
     )
 
 
@@ -74,7 +75,7 @@ def run_child(*command: str, cwd: Path | None = None, **env: str) -> tuple[int, 
     """Runs such a program to its end: its exit code and what it printed."""
     child = start_child(*command, cwd=cwd, **env)
     try:
-        output, _ = child.communicate(timeout=240)
+        output, _ = child.communicate(timeout=600)
     finally:
         child.kill()
     return child.returncode, output

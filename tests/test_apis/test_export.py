@@ -8,10 +8,9 @@ import pytest
 import torch
 from export import ExportedDetector, compare, example_inputs, export_model
 from mmaction.registry import MODELS
-from mmaction.structures import ActionDataSample
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
-from tiny_models import T, reduced
+from tiny_models import T, clip_sample, reduced
 
 from mmtal_mts.apis.onnx_detector import OnnxDetector
 from mmtal_mts.models.dense_heads import complete_test_cfg
@@ -57,9 +56,7 @@ def test_onnx_computes_what_torch_computes(model, tmp_path, ends_with, batch):
 
     # The runner gives the detections of the model itself, for any number of clips.
     clips = example_inputs(cfg, 3, seed=7)
-    samples = [ActionDataSample() for _ in clips]
-    for sample in samples:
-        sample.set_metainfo(dict(window_offset=3.5, sample_fps=2.0))
+    samples = [clip_sample(offset=3.5, fps=2.0) for _ in clips]
     network = ExportedDetector(cfg, weights).model
     network.test_cfg = complete_test_cfg(dict(score_thr=0.0))
     with torch.no_grad():

@@ -25,9 +25,7 @@ def cfg() -> Config:
         dict(
             optim_wrapper=dict(type='OptimWrapper'),
             default_hooks=dict(checkpoint=dict(type='CheckpointHook', save_best='mAP')),
-            val_cfg=dict(type='ValLoop'),
-            val_dataloader=dict(batch_size=1),
-            val_evaluator=dict(type='ToyMetric'),
+            **dict.fromkeys(('val_cfg', 'val_dataloader', 'val_evaluator'), dict(a=1)),
             test_evaluator=dict(type='ToyMetric'),
         ),
         cfg_text='as read from the file',
@@ -131,17 +129,14 @@ def test_what_is_not_given_is_as_in_the_config(cfg):
     assert prepare_train_config(cfg, work_dir='other').work_dir == 'other'
 
 
-def test_no_validate(cfg):
-    prepare_train_config(cfg, no_validate=True)
+@pytest.mark.parametrize('seed', [0, 7])
+def test_options_win_over_the_config(cfg, seed):
+    cfg.randomness = dict(seed=1, deterministic=True)
+    options = dict(seed=seed, diff_rank_seed=True, no_validate=True)
+    prepare_train_config(cfg, **options)
+    assert cfg.randomness == dict(seed=seed, deterministic=True, diff_rank_seed=True)
     assert cfg.val_cfg is cfg.val_dataloader is cfg.val_evaluator is None
     assert 'save_best' not in cfg.default_hooks.checkpoint
-
-
-@pytest.mark.parametrize('seed', [0, 7])
-def test_seed_wins_over_the_config(cfg, seed):
-    cfg.randomness = dict(seed=1, deterministic=True)
-    prepare_train_config(cfg, seed=seed, diff_rank_seed=True)
-    assert cfg.randomness == dict(seed=seed, deterministic=True, diff_rank_seed=True)
 
 
 def test_amp_and_auto_scale_lr(cfg, monkeypatch):
