@@ -126,6 +126,7 @@ def test_frame_columns_that_contradict_the_seconds(repo_root):
         'video_validation_0000364: annotations[1] [120.5, 127.0] HighJump: '
         'lies outside the video (duration 112.533 s)'
     ]
+    assert [f.group for f in report.of('double-label')] == ['CliffDiving + Diving']
     # Frames that are counted from one do not contradict the seconds.
     for frames, expected in ([1, 50], {}), (['x', 50], {'malformed': 1}):
         content = content_of((0.0, 2.0, 'run'), fps=25.0)
@@ -146,7 +147,8 @@ def test_actions_between_the_locations():
     report = check(content_of((1, 1.1, 'run'), duration=None))
     assert kinds(report) == {'no-duration': 1, 'too-short': 1}
     assert report.of('no-duration')[0].video_id == 'a'
-    assert kinds(check(content_of(duration=-1))) == {'malformed': 1}
+    report = check(content_of(duration=-1))
+    assert kinds(report) == {'malformed': 1} and not report.is_safe
 
 
 @given(st.lists(st.tuples(st.integers(0, 95), st.integers(1, 40)), max_size=5))
