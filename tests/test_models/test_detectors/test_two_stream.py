@@ -18,15 +18,15 @@ from mmtal_mts.utils import UserError
 STEM = 'configs/tal_mts/tal-mts_i3d-tiny_1xb4-128x48x48_synthetic'
 CLASSES = ('move_left', 'move_right', 'circle', 'shake', 'grow', 'approach_leave')
 # Two videos, of which one has two windows.
+VIDEOS = dict(a=(4.8, 'circle'), b=(3.0, 'grow'))
 WINDOWS = [('a', 0), ('a', 16), ('b', 0)]
-DURATIONS = dict(a=4.8, b=3.0)
 
 
 @pytest.fixture
 def cfg(repo_root, tmp_path):
     """The two-stream config of the synthetic videos, with two videos of its own."""
     database, ann = {}, tmp_path / 'ann.json'
-    for (name, duration), label in zip(DURATIONS.items(), CLASSES[2::2], strict=True):
+    for name, (duration, label) in VIDEOS.items():
         action = dict(segment=[0.5, 2.0], label=label)
         database[name] = dict(duration=duration, subset='test', annotations=[action])
     ann.write_text(json.dumps(dict(database=database, classes=CLASSES)))
@@ -59,7 +59,7 @@ def batch(begin, end, channels=slice(None)):
         generator = torch.Generator().manual_seed(offset + 1000 * ord(video_id))
         clip = torch.randint(0, 256, (5, T, SIZE, SIZE), generator=generator).byte()
         inputs.append(clip[channels])
-        facts = dict(video_id=video_id, duration=DURATIONS[video_id])
+        facts = dict(video_id=video_id, duration=VIDEOS[video_id][0])
         samples.append(clip_sample(offset=offset, **facts))
     return dict(inputs=inputs, data_samples=samples)
 
@@ -102,8 +102,7 @@ def detections(path):
 def test_fusing_saved_outputs_is_the_joint_run(
     cfg, tmp_path, fuse_streams, fusion, weights
 ):
-    cfg.model.weights = weights
-    cfg.model.test_cfg.fusion = fusion
+    cfg.model.weights, cfg.model.test_cfg.fusion = weights, fusion
     model = build(cfg)
     joint, fused = tmp_path / 'joint.json', tmp_path / 'fused.json'
     wanted = run_test(model, dict(cfg.test_evaluator, dump_path=str(joint)))
@@ -116,8 +115,7 @@ def test_fusing_saved_outputs_is_the_joint_run(
         shared = rows & two.keys()
         # Rounded times may fall to another side.
         assert len(rows) > 50 and len(shared) > 0.98 * len(rows)
-        for key in shared:
-            assert two[key] == pytest.approx(one[key], abs=1e-5)
+        assert all(two[key] == pytest.approx(one[key], abs=1e-5) for key in shared)
 
 
 def test_tensor_mode_and_raw_outputs_are_the_weighted_mean_of_both(cfg, tmp_path):

@@ -81,9 +81,7 @@ def test_encoder_layer_and_its_export_against_attention_written_out():
 def test_levels_in_one_call_equal_level_by_level(kernel):
     unit = ConvNormReLU1d(4, 6, kernel, num_groups=2)
     levels = [torch.randn(2, 4, n) for n in (8, 4, 2, 1)]
-    together = unit.forward_levels(levels)
-    assert len(together) == 4
-    for one, level in zip(together, levels, strict=True):
+    for one, level in zip(unit.forward_levels(levels), levels, strict=True):
         assert_close(one, unit(level), rtol=1e-5, atol=1e-5)
 
 
@@ -93,7 +91,7 @@ def test_pointwise_convolution(layout, with_bias):
     x = torch.randn(2, 6, 3, 4, 5).contiguous(memory_format=layout).requires_grad_()
     weight = torch.randn(7, 6, 1, 1, 1, requires_grad=True)
     bias = torch.randn(7, requires_grad=True) if with_bias else None
-    inputs = [x, weight, *([bias] if with_bias else [])]
+    inputs = [x, weight] + [bias] * with_bias
     out, expected = pointwise_conv3d(x, weight, bias), F.conv3d(x, weight, bias)
     assert_close(out, expected)
     assert out.is_contiguous(memory_format=layout)

@@ -33,23 +33,18 @@ GOLDEN = golden('b_bce_triplet.npz')
 
 def test_recorded_start_and_end_loss():
     # Recorded as (N, T, C).
-    kinds, total = ('start', 'end'), 0
-    names = [[f'{kind}{x}' for x in ('', '_loc_prop', '_conf_prop')] for kind in kinds]
-    features = {
-        name: torch.from_numpy(GOLDEN[f'bce/{name}']).requires_grad_()
-        for name in sum(names, [])
-    }
     curves = torch.from_numpy(GOLDEN['bce/scores'])
-    for index, kind in enumerate(kinds):
-        frame_level, *auxiliaries = (features[name].mT for name in names[index])
+    for index, kind in enumerate(('start', 'end')):
+        names = [f'{kind}{x}' for x in ('', '_loc_prop', '_conf_prop')]
+        feats = [torch.tensor(GOLDEN[f'bce/{x}'], requires_grad=True) for x in names]
+        frame_level, *auxiliaries = (x.mT for x in feats)
         value = BoundaryBCELoss()(frame_level, auxiliaries, curves[:, index])
         expected = float(GOLDEN[f'bce/loss_{kind}'])
         assert value.item() == pytest.approx(expected, rel=1e-5)
-        total += (1 + index) * value
-    total.backward()
-    for name, feature in features.items():
-        expected = GOLDEN[f'bce/grad_start_plus_2end/{name}']
-        np.testing.assert_allclose(feature.grad, expected, rtol=1e-5, atol=1e-9)
+        ((1 + index) * value).backward()
+        for name, feature in zip(names, feats, strict=True):
+            expected = GOLDEN[f'bce/grad_start_plus_2end/{name}']
+            np.testing.assert_allclose(feature.grad, expected, rtol=1e-5, atol=1e-9)
 
 
 def test_start_and_end_loss_by_hand_and_of_silent_features():
@@ -143,13 +138,12 @@ def test_tiou_against_interval_arithmetic():
     assert distance_tiou(pred, target)[0] < 0 and distance_giou(pred, target)[0] < 0
 
 
-def test_zero_length_segments_stay_finite():
+@pytest.mark.parametrize('function', [distance_tiou, distance_giou])
+def test_zero_length_segments_stay_finite(function):
     zero = torch.zeros(1, 2, requires_grad=True)
-    for function in (distance_tiou, distance_giou):
-        value = function(zero, torch.zeros(1, 2))
-        assert torch.isfinite(value).all()
-        value.sum().backward()
-        assert torch.isfinite(zero.grad).all()
+    value = function(zero, torch.zeros(1, 2))
+    value.sum().backward()
+    assert torch.isfinite(value).all() and torch.isfinite(zero.grad).all()
 
 
 def test_segments_become_boxes_of_height_1():
