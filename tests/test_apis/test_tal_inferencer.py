@@ -159,7 +159,7 @@ def test_actions_without_a_class(cfg, tmp_path):
 def test_unusable_configs_and_arguments(cfg, make, change, options, message):
     cfg.test_dataloader.dataset.update(change)
     with pytest.raises(UserError, match=message):
-        make(**dict(dict(model=cfg), **options))
+        make(**{'model': cfg} | options)
 
 
 def test_config_and_classes_may_come_from_the_checkpoint(

@@ -59,9 +59,7 @@ def test_file_holds_averaged_weights_config_and_a_true_hash(publish, tmp_path):
 
 
 def test_file_without_config_is_refused(publish, tmp_path, capsys):
-    path = tmp_path / 'weights.pth'
-    torch.save(dict(state_dict=dict(a=torch.ones(1))), path)
-    assert publish(path)[0] == 2
-    assert 'does not hold its config' in capsys.readouterr().err
-    assert publish(tmp_path / 'none.pth')[0] == 2
-    assert 'does not exist' in capsys.readouterr().err
+    torch.save(dict(state_dict=dict(a=torch.ones(1))), tmp_path / 'a.pth')
+    for name, message in (('a', 'does not hold its config'), ('b', 'does not exist')):
+        assert publish(tmp_path / f'{name}.pth')[0] == 2
+        assert message in capsys.readouterr().err

@@ -79,8 +79,7 @@ def test_a_row_packs_lanes_without_overlap_and_marks_matches():
     tops = np.array([bar.get_y() for bar in bars[1:]])
     lanes = (tops - tops[0]) / (tops[1] - tops[0])
     np.testing.assert_allclose(lanes, [0, 1, 0, 2], atol=1e-6)
-    hatched = [bool(bar.get_hatch()) for bar in bars]
-    assert hatched == [False, False, True, True, True]
+    assert [bool(bar.get_hatch()) for bar in bars] == [False, False, True, True, True]
     assert texts == ['0.90', '0.80', '0.70', '0.60', 'run']
     # A crowd shares the height of a few lanes, and some are left out.
     crowd = Segments(np.tile([[0.0, 1.0]], (14, 1)), np.zeros(14), np.ones(14))
