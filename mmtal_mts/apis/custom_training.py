@@ -281,7 +281,7 @@ def _plan(
     """Chooses settings by the lengths of the actions of the training videos."""
     lengths = np.concatenate([np.diff(v.actions.segments)[:, 0] for v in videos])
     if not len(lengths):
-        raise UserError('there is no action to train on')
+        raise UserError('no training video has a usable action; annotate at least one')
     short, usual, long = np.quantile(lengths, [0.1, 0.5, 0.95])
     longest, largest = lengths.max(), _CLIP_LENGTHS[-1]
 

@@ -171,7 +171,10 @@ def charades_classes(source: SourceFile, result: Conversion) -> dict[str, str]:
         return result.classes
     beside = source.sibling(_CHARADES_CLASSES)
     if beside is None:
-        raise source.error(f'needs {_CHARADES_CLASSES} beside it, or --classes FILE')
+        raise source.error(
+            f'the classes are numbers; put {_CHARADES_CLASSES} beside it, or name them '
+            'with --classes FILE'
+        )
     result.note(f'class names are from {beside}')
     result.classes = read_class_names(beside)
     return result.classes
