@@ -22,9 +22,6 @@ NECK = dict(
 )
 COARSE = dict(channels=32, num_levels=5, distance_factors=(4, 8, 16, 32, 64))
 CHANGES = {
-    'train_dataloader.dataset.pipeline.1.size': SIZE,
-    'val_dataloader.dataset.pipeline.1.crop_size': SIZE,
-    'test_dataloader.dataset.pipeline.1.crop_size': SIZE,
     # Statistics of a batch would depend on who computes which part of it.
     'model.backbone': dict(width=0.0625, freeze_bn=True),
     'model.neck': NECK,
@@ -55,11 +52,12 @@ def project(tmp_path_factory):
     del cfg.train_dataloader.dataset.pipeline[2]  # FlipClip
     cfg.merge_from_dict(CHANGES)
     data = dict(data_root=f'{folder}/data/', clip_len=T, window_stride=32, keep_ioa=0.5)
-    for split in ('train', 'val', 'test'):
+    for split, crop in dict(train='size', val='crop_size', test='crop_size').items():
         loader = cfg[f'{split}_dataloader']
         loader.update(batch_size=2, num_workers=0, persistent_workers=False)
         loader.dataset.update(data)
         loader.dataset.pipeline[0].scale = (40, 40)
+        loader.dataset.pipeline[1][crop] = SIZE
     for evaluator in (cfg.val_evaluator, cfg.test_evaluator):
         evaluator.ann_file = f'{folder}/data/annotations.json'
     cfg.dump(folder / 'config.py')
