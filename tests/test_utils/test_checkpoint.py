@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import shutil
 import subprocess
 
@@ -70,6 +71,16 @@ def test_the_state_of_a_training_is_loaded(training, load):
     assert isinstance(history, HistoryBuffer)
     assert (history.mean(), history.statistics('min')) == (2.0, 1.5)
     assert loaded['message_hub']['runtime_info']['info_float32'] == np.float32(1)
+
+
+def test_torch_itself_refuses_it_without_the_repair(training):
+    allowed = torch.serialization.get_safe_globals()
+    torch.serialization.clear_safe_globals()
+    try:
+        with pytest.raises(pickle.UnpicklingError, match='HistoryBuffer'):
+            torch.load(training)
+    finally:
+        torch.serialization.add_safe_globals(allowed)
 
 
 @pytest.mark.parametrize(
