@@ -39,7 +39,7 @@ ERRORS = {
     'stream-mismatch': 'videos differ in length between two folders',
 }
 WARNINGS = {
-    'duplicate': 'actions stand there twice',
+    'duplicate': 'actions appear twice',
     'double-label': 'actions have the segment of another class',
     'too-short': 'actions are shorter than two sampled frames',
     'fps-contradiction': 'videos have frame columns that contradict their seconds',

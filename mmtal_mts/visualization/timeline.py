@@ -264,7 +264,7 @@ def _draw_row(axes: Axes, row: Timeline, color: str, top: float, inch: float) ->
             bar(coarse[index], upper + height, line, INK, INK)
         if height < _SCORE_HEIGHT:
             continue
-        # The score stands in the bar, or behind it, or nowhere if neither has room.
+        # The score is written in the bar, or behind it, or nowhere if neither has room.
         others = found.segments[lanes == lanes[index], 0]
         following = others[others > start].min(initial=row.duration)
         middle, text = upper + height / 2, f'{score:.2f}'

@@ -90,7 +90,7 @@ def main() -> None:
 
 
 def print_rows(rows: list[dict[str, Any]]) -> None:
-    """Prints a table in percent, and the best setting as it stands in a config."""
+    """Prints a table in percent, and the best setting as written in a config."""
     several = len({row['nms']['min_score'] for row in rows if row['nms']}) > 1
     cells = []
     for row in rows:

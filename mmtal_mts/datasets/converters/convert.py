@@ -74,7 +74,7 @@ class Conversion:
         self._counted[text].update(dict.fromkeys(items))
 
     def drop(self, reason: str, where: str, video: str | None = None) -> None:
-        """Counts an annotation that is not taken, by the same words for the same."""
+        """Counts an annotation that is not taken under a reason in fixed words."""
         self.dropped[reason].append(where)
         if video is not None:
             self._touched.add(video)
@@ -323,7 +323,7 @@ def convert_annotations(
         reasons = [f'{len(places)} {why}' for why, places in result.dropped.items()]
         raise UserError(
             f'no annotation in {", ".join(map(str, sources))} read as {format_name} '
-            f'({", ".join(reasons) or "none stands there"})'
+            f'({", ".join(reasons) or "it holds none"})'
         )
     return result
 
@@ -347,7 +347,7 @@ def describe_conversion(result: Conversion) -> str:
         lines.append(indent + text)
     lines.append(f'left out  {dropped:,} annotations')
     for reason, places in result.dropped.items():
-        # A place, such as a tier, may stand there many times.
+        # A place, such as a tier, may appear many times.
         shown = _shorten(place for place, _ in Counter(places).most_common())
         lines.append(f'{indent}{len(places):,} {reason}: {shown}')
     if result.removed_videos:

@@ -74,7 +74,7 @@ def read_class_names(source: SourceFile) -> dict[str, str]:
     for what, values in zip(('ids', 'names'), zip(*pairs, strict=True), strict=True):
         repeated = sorted({value for value in values if values.count(value) > 1})
         if repeated:
-            raise source.error(f'the {what} {repeated} stand there twice')
+            raise source.error(f'the {what} {repeated} appear twice')
     return dict(pairs)
 
 

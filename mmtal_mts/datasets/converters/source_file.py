@@ -239,7 +239,7 @@ class SourceFile:
         columns, rows = (names, table) if names else (table[0][1], table[1:])
         if len(set(columns)) != len(columns):
             repeated = sorted({name for name in columns if columns.count(name) > 1})
-            raise self.error(f'the columns {repeated} stand there twice')
+            raise self.error(f'the columns {repeated} appear twice')
         result = []
         for where, values in rows:
             if any(values[len(columns) :]):

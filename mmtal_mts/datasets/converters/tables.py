@@ -1,6 +1,6 @@
 """Formats with a line for each action or video: plain tables, and those of data sets.
 
-What others call a column stands beside our name for it in a dict per format.
+Each format has a dict from our column names to its own.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def _has_columns(source: SourceFile, columns: Iterable[str]) -> bool:
 
 
 def _rows(source: SourceFile, columns: Mapping[str, str]) -> list[Row]:
-    """Reads a table by our names of its columns, which stand beside its own."""
+    """Reads a table; its columns are renamed to ours, beside their own names."""
     wanted = [columns.get(key, key) for key in _NEEDED]
     missing = [name for name in wanted if name not in source.columns]
     if missing:

@@ -215,7 +215,7 @@ def _read_boris_project(source: SourceFile, result: Conversion) -> None:
         events.sort(key=lambda event: event[0] or 0.0)
         offset = observation.get('time offset')
         if offset and name in (result.select or [name]):
-            times = 'times are taken as they stand in the file'
+            times = 'times are taken as they are in the file'
             result.note(f'{where}: has a time offset of {offset} s; {times}')
         info, players = observation.get('media_info') or {}, observation.get('file')
         lengths, rates = info.get('length') or {}, info.get('fps') or {}

@@ -66,7 +66,7 @@ def test_folders_need_files_of_one_format(convert, data, tmp_path, write):
         ({'a.json': {'a': FILE_5}}, {}, 'a: "file" must be a name, got 5'),
         ({'a.json': {'v': NO_FPS}}, {}, 'v: needs "fps" for its frames, got None'),
         ({'a.csv': f'{HEAD}a,x,2,run\n'}, {}, '1 start or end is not a time'),
-        ({'a.csv': HEAD}, {}, 'no annotation in .*none stands there'),
+        ({'a.csv': HEAD}, {}, 'no annotation in .*it holds none'),
         ({'a.csv': NO_END}, CSV, 'no column end, label; .* got video, start'),
     ],
 )
