@@ -72,7 +72,7 @@ def test_epochs_are_by_the_amount_of_data_or_given_and_left_is_not_mirrored():
     assert few.epochs == 100
     assert few.epochs > many.epochs >= 5
     assert plan(2.0, epochs=3).epochs == 3
-    with pytest.raises(UserError, match='no action'):
+    with pytest.raises(UserError, match='no training video has a usable action'):
         _plan([VideoAnnotation('v', '', 1.0, 30.0, None, Segments.empty())], [])
     assert not plan(2.0, classes=['turn-left', 'jump']).mirror
     assert not plan(2.0, classes=['Right_turn']).mirror
