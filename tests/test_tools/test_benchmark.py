@@ -68,7 +68,10 @@ def test_cases_run_in_turn_and_warm_up_is_not_kept():
     calls = []
     cases = [Case(name, partial(calls.append, name)) for name in 'ab']
     measure(cases, options('data', runs=3, warmup=2))
-    assert ''.join(calls) == 'ab' * 5
+    assert ''.join(calls) == 'aabb' * 5  # short runs are repeated
+    calls.clear()
+    measure(cases[:1], options('data', runs=1, warmup=0), repeats_short=False)
+    assert calls == ['a'] and cases[0].seconds.pop() > 0
     assert [len(case.seconds) for case in cases] == [3, 3]
 
 
