@@ -71,7 +71,13 @@ def run_jobs(
     for batch in rounds:
         pool = ProcessPoolExecutor(min(workers, len(batch)), context, _end_with_parent)
         try:
-            futures = {pool.submit(function, job): job for job in batch}
+            futures = {}
+            for position, job in enumerate(batch):
+                try:
+                    futures[pool.submit(function, job)] = job
+                except BrokenExecutor:  # by an earlier job
+                    rounds.append(batch[position:])
+                    break
             for future in as_completed(futures):
                 job, error = futures[future], future.exception()
                 if isinstance(error, BrokenExecutor):

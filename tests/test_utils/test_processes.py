@@ -6,9 +6,11 @@ import os
 import signal
 import threading
 import time
+from concurrent.futures import ProcessPoolExecutor, wait
 
 import pytest
 
+from mmtal_mts.utils import processes
 from mmtal_mts.utils.processes import run_ahead, run_jobs
 
 WHAT_HAPPENS = {
@@ -38,6 +40,19 @@ def test_a_failing_job_does_not_touch_the_others(workers):
         assert type(results[name]) is kind and reason in str(results[name])
     assert os.getpid() not in (results['one'], results['two'])
     assert list(run_jobs(job, [], workers)) == []
+
+
+def test_a_process_that_dies_while_jobs_are_given_out_does_not_end_them(monkeypatch):
+    class Slow(ProcessPoolExecutor):
+        def submit(self, *args):
+            future = super().submit(*args)
+            wait([future])
+            return future
+
+    monkeypatch.setattr(processes, 'ProcessPoolExecutor', Slow)
+    results = dict(run_jobs(job, ['exit', 'one', 'crash', 'two', 'three'], 2))
+    dead = {name for name in results if isinstance(results[name], ChildProcessError)}
+    assert len(results) == 5 and dead == {'exit', 'crash'}
 
 
 def test_what_runs_ahead_keeps_its_order_and_distance_and_raises_errors():
