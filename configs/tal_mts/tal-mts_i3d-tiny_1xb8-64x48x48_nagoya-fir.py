@@ -1,0 +1,89 @@
+# The complete TAL-MTS on untrimmed recordings of a thermal sensor, from scratch on two
+# CPU cores. Settings are those that tools/train_custom.py chooses for these actions of
+# 1.3 to 4.7 s. "val" tests on the subset for decisions, "test" on the other one.
+_base_ = [
+    '../_base_/models/tal-mts_i3d.py',
+    '../_base_/datasets/nagoya_fir.py',
+    '../_base_/schedules/adam_25e.py',
+    '../_base_/default_runtime.py',
+]
+
+channels = 128
+groups = 16
+num_classes = 4
+levels = dict(num_levels=3)
+size = dict(clip_len=64, crop_size=48)
+tokens = dict(embed_dims=64, patch_size=16)
+attention = dict(out_channels=channels, num_heads=4, **tokens)
+model = dict(
+    backbone=dict(width=0.125, freeze_bn=False, bn_momentum=0.1),
+    neck=dict(
+        pyramid=dict(
+            in_channels=(104, 128),
+            spatial_sizes=(3, 2),
+            out_channels=channels,
+            num_groups=groups,
+            **levels,
+        ),
+        tokens=dict(
+            crop_size=size['crop_size'], stem_channels=(16, 32), num_groups=4, **tokens
+        ),
+        stt=dict(num_groups=groups, **levels, **size, **attention),
+        frame_feature=dict(channels=channels, num_groups=groups),
+    ),
+    coarse_head=dict(
+        num_classes=num_classes,
+        channels=channels,
+        num_groups=groups,
+        # Trained from scratch, distances start at the stride of the level.
+        distance_factors=(4, 8, 16),
+        loss_loc=dict(loss_weight=1.0),
+        **levels,
+    ),
+    refine_head=dict(
+        num_classes=num_classes,
+        channels=channels,
+        num_groups=groups,
+        fsa=dict(crop_size=size['crop_size'], **attention),
+        loss_loc=dict(loss_weight=1.0),
+    ),
+    warmup_head=dict(
+        type='DenseClassificationHead',
+        num_classes=num_classes,
+        in_channels=104,
+        feat_index=0,
+    ),
+    module_warmup_head=dict(
+        type='DenseClassificationHead', num_classes=num_classes, with_background=True
+    ),
+)
+
+warmup_epochs = 2
+custom_hooks = [dict(type='BackboneWarmupHook', num_epochs=warmup_epochs)]
+find_unused_parameters = True
+
+max_epochs = 5
+train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
+optim_wrapper = dict(
+    optimizer=dict(
+        _delete_=True,
+        type='AdamW',
+        lr=1e-3,
+        betas=(0.9, 0.95),
+        weight_decay=0.05,
+        fused=True,
+    ),
+    clip_grad=dict(max_norm=1.0),
+)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.05, by_epoch=False, begin=0, end=40),
+    dict(
+        type='CosineAnnealingLR',
+        begin=warmup_epochs,
+        T_max=max_epochs - warmup_epochs,
+        end=max_epochs,
+        eta_min_ratio=0.01,
+        by_epoch=True,
+        convert_to_iter_based=True,
+    ),
+]
