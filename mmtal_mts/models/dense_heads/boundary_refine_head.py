@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ...ops import boundary_max_pooling, boundary_max_pooling_levels
 from ..layers import ConvNormReLU1d, SameConv1d
 from ..losses.utils import (
+    best_tiou,
     check_choice,
     class_conv,
     distance_tiou,
@@ -83,8 +84,12 @@ class BoundaryRefineHead(BaseModule):
         relax_refine_thr: Lower the threshold of a clip to the best tIoU among its
             positives where none reaches it, so that every clip with a positive has a
             refined one (AFSD on ActivityNet).
-        quality_over: Locations of the quality loss and its normaliser: ``'refined'``
-            positives (eq. 12) or all ``'coarse'`` positives (AFSD).
+        quality_over: Locations over which the quality loss is the mean: ``'refined'``
+            positives (eq. 12), all ``'coarse'`` positives (AFSD), or ``'all'``
+            locations, where the refined segment is compared with the action that it
+            overlaps most. (A sum over all locations divided by positives would be
+            little but background in clips with few of them.) ``None`` trains no
+            quality, and scores are those of the classes alone.
         quality_target_grad: Whether gradient flows through the tIoU that the quality
             has to predict (AFSD lets it).
         normalize_by: Whether losses are divided by the (refined) positives of the
@@ -113,7 +118,7 @@ class BoundaryRefineHead(BaseModule):
         fsa: dict | None = None,
         refine_iou_thr: float = 0.5,
         relax_refine_thr: bool = False,
-        quality_over: str = 'refined',
+        quality_over: str | None = 'refined',
         quality_target_grad: bool = False,
         normalize_by: str = 'batch',
         num_groups: int = 32,
@@ -132,7 +137,7 @@ class BoundaryRefineHead(BaseModule):
         self.refine_iou_thr = refine_iou_thr
         self.relax_refine_thr = relax_refine_thr
         self.quality_over = check_choice(
-            'quality_over', quality_over, 'refined', 'coarse'
+            'quality_over', quality_over, 'refined', 'coarse', 'all', None
         )
         self.quality_target_grad = quality_target_grad
         self.normalize_by = check_choice('normalize_by', normalize_by, 'batch', 'clip')
@@ -213,12 +218,16 @@ class BoundaryRefineHead(BaseModule):
         """
         outputs = self(features, coarse)
         with torch.autocast(features.frames.device.type, enabled=False):
-            losses = self.loss_by_feat(outputs, coarse, targets)
+            losses = self.loss_by_feat(outputs, coarse, targets, gt_instances)
             losses.update(self.boundary_loss(outputs.boundary, gt_instances))
         return losses
 
     def loss_by_feat(
-        self, outputs: RefineOutputs, coarse: CoarseOutputs, targets: SegmentTargets
+        self,
+        outputs: RefineOutputs,
+        coarse: CoarseOutputs,
+        targets: SegmentTargets,
+        gt_instances: Sequence[InstanceData],
     ) -> dict[str, Tensor]:
         """Refined terms of eq. 7, divided by the refined positives N^r.
 
@@ -243,13 +252,20 @@ class BoundaryRefineHead(BaseModule):
             self.loss_loc, refined, weights, outputs.offsets, wanted
         )
         rated = refined
-        if self.quality_over == 'coarse':
-            rated, weights = positive, loss_weights(positive, self.normalize_by)
+        if self.quality_over != 'refined':
+            none = torch.zeros_like(positive)
+            rated = {'coarse': positive, 'all': ~none, None: none}[self.quality_over]
+            weights = loss_weights(rated, self.normalize_by)
         *reached, wanted = keep_chosen(
             rated, distances, outputs.offsets, targets.distances
         )
-        tiou = distance_tiou(self.coder.refine(*reached), wanted).clamp(min=0)
-        tiou = (tiou if self.quality_target_grad else tiou.detach()).view_as(rated)
+        reached = self.coder.refine(*reached).view_as(distances)
+        if self.quality_over == 'all':
+            points = torch.cat(list(coarse.level_points))
+            tiou = best_tiou(points, reached, [gt.segments for gt in gt_instances])
+        else:
+            tiou = distance_tiou(reached, wanted.view_as(reached)).clamp(min=0)
+        tiou = tiou if self.quality_target_grad else tiou.detach()
         losses['loss_quality'] = mean_over_chosen(
             self.loss_quality, rated, weights, outputs.quality_logits, tiou
         )
@@ -339,8 +355,10 @@ class BoundaryRefineHead(BaseModule):
             logits.sigmoid() if self.use_sigmoid else logits.softmax(-1)[..., :-1]
             for logits in (raw['coarse_logits'].float(), raw['refine_logits'].float())
         )
-        quality = raw['quality_logits'].float().sigmoid()  # (N, P)
-        return segments, 0.5 * (coarse + refined) * quality[..., None]
+        scores = 0.5 * (coarse + refined)
+        if self.quality_over is not None:
+            scores = scores * raw['quality_logits'].float().sigmoid()[..., None]
+        return segments, scores
 
     def predict_by_feat(
         self,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from mmengine.dist import all_reduce, get_world_size
 from mmengine.model import bias_init_with_prob
@@ -24,6 +26,28 @@ def distance_tiou(pred: Tensor, target: Tensor) -> Tensor:
     inter = torch.minimum(pred, target).sum(-1)
     union = pred.sum(-1) + target.sum(-1) - inter
     return inter / union.clamp(min=_EPS)
+
+
+def best_tiou(points: Tensor, distances: Tensor, segments: Sequence[Tensor]) -> Tensor:
+    """Gives the tIoU of what locations found with what it overlaps most.
+
+    Args:
+        points: (P,) location centres in sampled frames.
+        distances: (N, P, 2) from them to start and end of what was found there.
+        segments: Per clip (G, 2) in sampled frames; its actions need not hold the
+            locations.
+
+    Returns:
+        (N, P) in [0, 1]; 0 for what overlaps none.
+    """
+    best = []
+    for found, own in zip(distances, segments, strict=True):
+        start, end = own.to(found).unbind(-1)
+        wanted = torch.stack([points[:, None] - start, end - points[:, None]], dim=-1)
+        tiou = distance_tiou(found[:, None], wanted)  # (P, G)
+        # The 0 of no action, also where there is none.
+        best.append(nn.functional.pad(tiou, (0, 1)).amax(dim=1))
+    return torch.stack(best)
 
 
 def distance_giou(pred: Tensor, target: Tensor) -> Tensor:

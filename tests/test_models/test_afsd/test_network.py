@@ -76,7 +76,7 @@ def losses_of(model, outputs, targets):
     gt_instances = [sample.gt_instances for sample in clip_samples(targets)]
     assigned = model.coarse_head.get_targets(coarse.level_points, gt_instances)
     losses = model.coarse_head.loss_by_feat(coarse, assigned)
-    losses.update(model.refine_head.loss_by_feat(refined, coarse, assigned))
+    losses |= model.refine_head.loss_by_feat(refined, coarse, assigned, gt_instances)
     losses.update(model.refine_head.boundary_loss(refined.boundary, gt_instances))
     return losses
 

@@ -217,7 +217,7 @@ def test_values_and_gradients(models, variant, case):
         assert torch.equal(exact, distances)
     assigned = assigned._replace(distances=exact)
     losses = model.coarse_head.loss_by_feat(coarse, assigned)
-    losses.update(model.refine_head.loss_by_feat(refined, coarse, assigned))
+    losses |= model.refine_head.loss_by_feat(refined, coarse, assigned, gt_instances)
 
     tensors = list(inputs.values())
     for theirs, (ours, weight) in DETECTION_LOSSES.items():

@@ -18,7 +18,9 @@ from mmtal_mts.models import mean_raw_outputs
 from mmtal_mts.models.dense_heads import (
     BoundaryRefineHead,
     CoarseHead,
+    CoarseOutputs,
     DenseClassificationHead,
+    RefineOutputs,
     add_pred_to_datasample,
     complete_test_cfg,
     select_detections,
@@ -142,7 +144,7 @@ def test_refine_loss_by_hand():
     d = distances[0, 6]
     segment = [8 - d[0].item(), 8 + d[1].item()]
     targets = targets_of(segment, 2)
-    losses = head.loss_by_feat(outputs, coarse, targets)
+    losses = head.loss_by_feat(outputs, coarse, targets, [instances([segment], [2])])
 
     pairs = list(zip(distances[0], targets.distances[0], strict=True))
     positive = torch.nonzero(targets.labels[0] < K).flatten().tolist()
@@ -168,7 +170,8 @@ def test_quality_over_all_coarse_positives_and_its_gradient():
         """The loss if nothing is refined, and its gradient for the offsets."""
         head = refine_head(refine_iou_thr=2.0, **options)
         outputs, coarse, _ = run_refine(head)
-        loss = head.loss_by_feat(outputs, coarse, targets)['loss_quality']
+        gt = [instances([[0, 16]], [0])]
+        loss = head.loss_by_feat(outputs, coarse, targets, gt)['loss_quality']
         return loss, torch.autograd.grad(loss, outputs.offsets, allow_unused=True)[0]
 
     assert quality()[0] == 0
@@ -176,8 +179,43 @@ def test_quality_over_all_coarse_positives_and_its_gradient():
     assert loss > 0 and grad is None
     grad = quality(quality_over='coarse', quality_target_grad=True)[1]
     assert grad.abs().sum() > 0
-    with pytest.raises(ValueError, match='quality_over'):
-        refine_head(quality_over='all')
+    with pytest.raises(ValueError, match="quality_over='none': choose .* or None"):
+        refine_head(quality_over='none')
+
+
+@pytest.mark.parametrize('normalize_by', ['batch', 'clip'])
+def test_quality_over_all_locations_is_the_mean_of_what_they_reach(normalize_by):
+    head = refine_head(quality_over='all', normalize_by=normalize_by)
+    # The third location is outside of all actions, yet its segment is not; the other
+    # clip has no action.
+    points = [torch.tensor([3.0, 8.0, 12.0]), torch.tensor([15.0])]
+    found = torch.tensor([[2, 6], [2, 10], [9, 12], [14, 16]]).float()
+    distances = (found - torch.cat(points)[:, None]) * torch.tensor([-1.0, 1.0])
+    gt = [instances([[2, 4], [4, 10], [5, 6]], [0, 1, 2]), instances([], [])]
+    coarse = coarse_head().get_targets(points, gt)
+    quality = torch.randn(2, 4, requires_grad=True)
+    outputs = RefineOutputs(torch.zeros(2, 4, 2), torch.randn(2, 4, K + 1), quality)
+    levels = torch.stack([distances, distances]).split((3, 1), dim=1)
+    inputs = CoarseOutputs((), (), levels, (), points)
+    loss = head.loss_by_feat(outputs, inputs, coarse, gt)['loss_quality']
+    reached = torch.tensor([[0.5, 0.75, 0.125, 0.0], [0.0] * 4])
+    assert_close(loss, nn.functional.binary_cross_entropy(quality.sigmoid(), reached))
+    (grad,) = torch.autograd.grad(loss, quality)
+    assert_close(grad, (quality.sigmoid() - reached) / 8)
+
+
+def test_no_quality_is_trained_nor_part_of_the_score():
+    gt = [instances([[0, 16]], [0])]
+    head = refine_head(quality_over=None)
+    outputs, coarse, _ = run_refine(head)
+    losses = head.loss_by_feat(outputs, coarse, targets_of([0, 16], 0), gt)
+    assert losses['loss_quality'] == 0
+    # Yet the convolution has a gradient, so that no process waits for it.
+    (grad,) = torch.autograd.grad(losses['loss_quality'], outputs.quality_logits)
+    assert (grad == 0).all()
+    scores = head.decode(raw(), 16)[1]
+    assert_close(scores, 2 * refine_head().decode(raw(), 16)[1])
+    assert_close(scores[0, 0], torch.tensor([0.4, 0.2]))
 
 
 @pytest.fixture

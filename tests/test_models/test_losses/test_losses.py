@@ -19,6 +19,7 @@ from mmtal_mts.models import (
 )
 from mmtal_mts.models.losses import utils as module
 from mmtal_mts.models.losses.utils import (
+    best_tiou,
     distance_giou,
     distance_tiou,
     keep_chosen,
@@ -27,6 +28,7 @@ from mmtal_mts.models.losses.utils import (
     mean_over_chosen,
     mean_over_ranks,
 )
+from mmtal_mts.structures.segments import pairwise_tiou
 
 GOLDEN = golden('b_bce_triplet.npz')
 
@@ -136,6 +138,20 @@ def test_tiou_against_interval_arithmetic():
     inter, union = end.amin(0) - start.amax(0), end.amax(0) - start.amin(0)
     assert_close(distance_tiou(pred, target), inter / union)
     assert distance_tiou(pred, target)[0] < 0 and distance_giou(pred, target)[0] < 0
+
+
+def test_best_tiou_of_segments_that_need_not_hold_their_points():
+    generator = torch.Generator().manual_seed(0)
+    points = 20 * torch.rand(50, generator=generator)
+    # Some end before they start, some do not hold their point.
+    found = 10 * torch.rand(3, 50, 2, generator=generator) - 2
+    segments = [torch.tensor([[2.0, 6], [5, 18], [7, 7]]), torch.tensor([[30.0, 40]])]
+    reached = best_tiou(points, found, [*segments, torch.zeros(0, 2)])
+    ends = torch.stack([points - found[..., 0], points + found[..., 1]], dim=-1)
+    for i, own in enumerate(segments):
+        expected = pairwise_tiou(ends[i].numpy(), own.numpy()).max(axis=1)
+        assert_close(reached[i].double(), torch.from_numpy(expected), rtol=0, atol=1e-6)
+    assert reached[0].max() > 0.5 and (reached[1:] == 0).all()
 
 
 @pytest.mark.parametrize('function', [distance_tiou, distance_giou])

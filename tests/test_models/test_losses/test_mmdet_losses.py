@@ -41,9 +41,10 @@ def run(normalize_by, num_logits=K + 1, coarse=None, refine=None):
     pred = [x.requires_grad_() for x in (distances, *noise)]
     outputs = CoarseOutputs((), (), *(x.split(LENGTHS, 1) for x in pred[:2]))
     points = SegmentPointGenerator().level_points(LENGTHS, T)
-    targets = coarse_head.get_targets(points, [instances(*clip) for clip in GT])
+    gt = [instances(*clip) for clip in GT]
+    targets = coarse_head.get_targets(points, gt)
     losses = coarse_head.loss_by_feat(outputs, targets)
-    losses |= refine_head.loss_by_feat(RefineOutputs(*pred[2:]), outputs, targets)
+    losses |= refine_head.loss_by_feat(RefineOutputs(*pred[2:]), outputs, targets, gt)
     return (coarse_head, refine_head), pred, targets, losses
 
 
