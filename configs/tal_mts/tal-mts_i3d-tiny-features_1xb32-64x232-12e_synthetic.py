@@ -42,6 +42,7 @@ model = dict(
         num_groups=groups,
         loss_loc=dict(loss_weight=1.0),
     ),
+    test_cfg=dict(nms=dict(sigma=0.5)),
 )
 
 pipeline = [

@@ -39,6 +39,7 @@ model = dict(
         fsa=dict(crop_size=size['crop_size'], **patches),
         loss_loc=dict(loss_weight=1.0),
     ),
+    test_cfg=dict(nms=dict(sigma=0.5)),
     warmup_head=dict(
         type='DenseClassificationHead', num_classes=6, in_channels=104, feat_index=0
     ),

@@ -56,6 +56,7 @@ model = dict(
     module_warmup_head=dict(
         type='DenseClassificationHead', num_classes=num_classes, with_background=True
     ),
+    test_cfg=dict(nms=dict(sigma=0.5)),
 )
 
 warmup_epochs = 2

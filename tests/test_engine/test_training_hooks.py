@@ -24,6 +24,7 @@ from mmtal_mts.engine import BackboneWarmupHook, EpochSeedHook, InvalidLossHook
 from mmtal_mts.utils import InvalidLossError, UserError
 
 NAN, INF = float('nan'), float('inf')
+CLIPPED = dict(clip_grad=dict(max_norm=1.0))
 CLIP_4 = 'Clips of the batch: video_4 (window_offset=120).'
 
 
@@ -53,26 +54,38 @@ def warmup(work_dir, model, num_epochs=2, max_epochs=3, **settings):
     return runner.message_hub.log_scalars
 
 
+def lengths(log):
+    """How many iterations of each are still in the log."""
+    names = 'loss', 'loss_det', 'grad_norm', 'time'
+    return [len(log[f'train/{name}'].data[0]) for name in names]
+
+
 def test_warmup_ends_after_its_epochs_and_leaves_the_neck_alone_before(tmp_path):
     model = WarmedUp()
     neck = model.neck.weight.detach().clone()
-    warmup(tmp_path, model, max_epochs=2)
+    warmup(tmp_path, model, max_epochs=2, optim_wrapper=CLIPPED)
     assert model.seen == [True] * 6
     torch.testing.assert_close(model.neck.weight, neck, rtol=0, atol=0)
-    log = warmup(tmp_path, model, resume=True)
+    log = warmup(tmp_path, model, resume=True, optim_wrapper=CLIPPED)
     assert model.seen[6:] == [False] * 3
     assert not torch.equal(model.neck.weight, neck)
     # What the warm-up logged is not repeated after it.
     assert 'train/loss_warmup_cls' not in log and 'train/loss_det' in log
+    assert lengths(log) == [3, 3, 3, 9]
     assert model.warming_up is False
 
 
 @pytest.mark.parametrize('num_epochs', [0, 1])
 def test_the_log_of_one_run_forgets_the_warmup(tmp_path, num_epochs):
     model = WarmedUp(warmup_head=num_epochs > 0)
-    log = warmup(tmp_path, model, num_epochs, max_epochs=2)
-    assert model.seen == [num_epochs > 0] * 3 + [False] * 3
+    log = warmup(tmp_path, model, num_epochs, max_epochs=3, optim_wrapper=CLIPPED)
+    assert model.seen == [num_epochs > 0] * 3 + [False] * 6
     assert not [name for name in log if 'warmup' in name]
+    # The sum is that of the losses that are left, in every epoch after the warm-up.
+    kept = 9 - 3 * num_epochs
+    assert lengths(log) == [kept, kept, kept, 9]
+    total, part = (log[f'train/{name}'].data[0] for name in ('loss', 'loss_det'))
+    np.testing.assert_array_equal(total, part)
 
 
 def test_what_cannot_be_warmed_up_is_refused(tmp_path):

@@ -34,6 +34,9 @@ model = dict(
         init_cfg=dict(_delete_=True, type='Normal', layer='Conv1d', std=0.01),
     ),
     test_cfg=dict(
-        score_thr=1e-9, nms=dict(sigma=0.85, min_score=1e-9), fusion='geometric'
+        score_thr=1e-9,
+        nms=dict(sigma=0.85, min_score=1e-9),
+        clamp=True,
+        fusion='geometric',
     ),
 )

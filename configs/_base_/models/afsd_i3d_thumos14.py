@@ -19,4 +19,5 @@ model = dict(
             type='BoundaryTripletLoss', auxiliary_weight=0.1, loss_weight=0.1
         ),
     ),
+    test_cfg=dict(nms=dict(sigma=0.5), clamp=False),
 )

@@ -76,7 +76,7 @@ model = dict(
     ),
     test_cfg=dict(
         score_thr=0.01,
-        nms=dict(method='gaussian', sigma=0.5, min_score=0.001, max_keep=5000),
+        nms=dict(method='gaussian', sigma=0.3, min_score=0.001, max_keep=5000),
         max_per_video=None,
         clamp=True,
     ),

@@ -66,12 +66,14 @@ class BackboneWarmupHook(Hook):
         warming_up = runner.epoch < self.num_epochs
         if model.warming_up and not warming_up:
             runner.logger.info('The backbone is warmed up: all modules train from here')
-        if not warming_up:
-            # Or the log would repeat their last values until the end; after a resume
-            # they come back with the checkpoint.
+        if runner.epoch == self.num_epochs:
+            # The log shows means over the last iterations, of whatever they were: it
+            # would mix losses, and repeat those of the warm-up until the end. After a
+            # resume they come back with the checkpoint. Times stay comparable.
             scalars = runner.message_hub.log_scalars
-            for name in [name for name in scalars if 'warmup' in name]:
-                del scalars[name]
+            for name in list(scalars):
+                if 'warmup' in name or name in ('train/loss', 'train/grad_norm'):
+                    del scalars[name]
         model.warming_up = warming_up
 
     def after_train(self, runner: Runner) -> None:
