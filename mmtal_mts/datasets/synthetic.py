@@ -1,4 +1,7 @@
-"""A generator of untrimmed videos whose actions only motion tells apart."""
+"""A generator of untrimmed videos whose actions only motion tells apart.
+
+With context, some actions are told apart only by what came seconds before them.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,18 @@ from rich.progress import track
 from ..structures.timebase import frames_to_seconds
 from ..utils.io import read_json, write_json
 from ..utils.processes import run_jobs
-from .synthetic_scene import CLASSES, MOTIONS, Y_HIGH, Y_LOW, Motion, render
+from .synthetic_scene import (
+    CLASSES,
+    CONTEXT_CLASSES,
+    MOTIONS,
+    NODS,
+    SIGNAL,
+    Y_HIGH,
+    Y_LOW,
+    LampState,
+    Motion,
+    render,
+)
 from .video import write_video
 
 # Raise when the same settings give other videos or annotations than before.
@@ -31,6 +45,11 @@ _VIDEO_NAME = re.compile(r'\.?synthetic_(train|test)_\d+(\.\w+)?\.mp4')
 _MIN_ACTION_S, _MAX_ACTION_S, _MEDIAN_ACTION_S = 0.5, 12.0, 2.5
 _MIN_GAP_S, _MAX_GAP_S = 0.5, 4.0
 _ACTION_SPREAD = 0.6  # standard deviation of the logarithm of the length
+
+# From the end of a cue to its nod, so that 12.8 s hold a cue and most of its nod.
+_CUE_DELAY_S, _CUE_LENGTH_S, _NOD_LENGTH_S = (5.0, 6.0), (1.0, 1.5), (1.0, 2.5)
+# Between nods, and before the first: every cue lies between two nods.
+_NOD_GAP_S = (_CUE_DELAY_S[1] + _CUE_LENGTH_S[1], 9.0)
 
 
 @dataclass(frozen=True)
@@ -45,6 +64,8 @@ class SyntheticSettings:
         duration: Shortest and longest video in seconds.
         size: Side of the square frames in pixels.
         fps: Frame rates; 60 % of the videos have the first one.
+        context: Whether there are also actions that only context tells: nods, whose
+            class is the colour in which a lamp shone before, and the lamp's swings.
 
     Raises:
         ValueError: If a value makes no sense.
@@ -56,6 +77,7 @@ class SyntheticSettings:
     duration: tuple[float, float] = (24.0, 40.0)
     size: int = 64
     fps: tuple[int, ...] = (10, 15, 20)
+    context: bool = False
 
     def __post_init__(self) -> None:
         low, high = self.duration
@@ -66,6 +88,8 @@ class SyntheticSettings:
             ('num_train', self.num_train + self.num_test, 'be positive, or num_test'),
             # Shorter videos have no room for a gap, an action and a gap.
             ('duration', 1.5 <= low <= high, 'ascend from at least 1.5 s'),
+            # Shorter ones have no room for a cue, its nod and a gap.
+            ('duration', not self.context or low >= 15, 'be 15 s or more with context'),
             # H.264 stores colour at half the resolution.
             ('size', self.size >= 32 and not self.size % 2, 'be even and at least 32'),
             # Slower sampling does not show the fastest motions.
@@ -82,15 +106,21 @@ class Part(NamedTuple):
     end_s: float
     label: str | None  # class name; None between actions
     motion: Motion  # poses (3,) or (3, T) by the seconds since the start
+    cue_s: tuple[float, float] | None = None  # when the lamp announces the class
 
 
-def _write_script(rng: np.random.Generator, duration_s: float) -> list[Part]:
+def _write_script(
+    rng: np.random.Generator, duration_s: float, context: np.random.Generator | None
+) -> list[Part]:
     """Draws what the actor does: parts that cover the video without gap or overlap.
 
     Classes come from a reshuffled deck, so that they are balanced. The lengths of
     actions are log-normal. Boundaries are whole milliseconds, so that annotations and
-    motions agree exactly.
+    motions agree exactly. All of a nod but its motion comes from ``context``, so that
+    nothing else in the video tells its class.
     """
+    classes = CLASSES if context is None else (*CLASSES, SIGNAL)
+    next_nod_s = math.inf if context is None else context.uniform(*_NOD_GAP_S)
     pose = rng.uniform([0.0, Y_LOW + 0.05, 0.0], [1.0, Y_HIGH - 0.05, 1.0])
     parts: list[Part] = []
     deck: list[str] = []
@@ -100,20 +130,28 @@ def _write_script(rng: np.random.Generator, duration_s: float) -> list[Part]:
         return math.floor(seconds * 1000.0) / 1000.0
 
     while now < duration_s:
-        ends: list[tuple[float, str | None]] = [(duration_s, None)]
+        ends: list[tuple] = [(duration_s, None, None)]  # and label and cue
         # An action is added while what is left would be too long for a gap.
         if not parts or duration_s - now > _MAX_GAP_S:
             gap = min(_MIN_GAP_S + rng.exponential(1.0), _MAX_GAP_S)
             start = floor_ms(min(now + gap, duration_s - _MIN_GAP_S - _MIN_ACTION_S))
             length = _MEDIAN_ACTION_S * math.exp(_ACTION_SPREAD * rng.standard_normal())
             length = min(max(length, _MIN_ACTION_S), _MAX_ACTION_S)
+            deck = deck or rng.permutation(classes).tolist()
+            if start < next_nod_s:
+                label, cue = deck.pop(), None
+            else:
+                length = context.uniform(*_NOD_LENGTH_S)
+                next_nod_s = start + length + context.uniform(*_NOD_GAP_S)
+                cue_end = start - context.uniform(*_CUE_DELAY_S)
+                cue = cue_end - context.uniform(*_CUE_LENGTH_S), cue_end
+                label = NODS[context.integers(2)]
             end = floor_ms(min(start + length, duration_s - _MIN_GAP_S))
-            deck = deck or rng.permutation(CLASSES).tolist()
             end = max(end, round(start + _MIN_ACTION_S, 3))
-            ends = [(start, None), (end, deck.pop())]
-        for end_s, label in ends:
+            ends = [(start, None, None), (end, label, cue)]
+        for end_s, label, cue in ends:
             motion = MOTIONS[label](rng, pose, end_s - now)
-            parts.append(Part(now, end_s, label, motion))
+            parts.append(Part(now, end_s, label, motion, cue))
             now, pose = end_s, motion(end_s - now)
     return parts
 
@@ -127,8 +165,8 @@ class SyntheticVideo:
         self.file_name = f'{self.video_id}.mp4'
         self._size = settings.size
         sequence = np.random.SeedSequence([settings.seed, split_seed, index])
-        # Script and look have their own streams: changing one keeps the other.
-        script_seed, self._scene_seed = sequence.spawn(2)
+        # Script, look and context have their own streams: changing one keeps the rest.
+        script_seed, self._scene_seed, context_seed = sequence.spawn(3)
         rng = np.random.default_rng(script_seed)
         rates = settings.fps
         # The first one is the usual rate, the others take equal shares of the rest.
@@ -136,7 +174,9 @@ class SyntheticVideo:
         self.fps = int(rates[0] if first else rng.choice(rates[1:]))
         self.num_frames = round(rng.uniform(*settings.duration) * self.fps)
         self.duration_s = frames_to_seconds(self.num_frames, self.fps)
-        self.parts = _write_script(rng, self.duration_s)
+        self._has_lamp = settings.context
+        context = np.random.default_rng(context_seed) if settings.context else None
+        self.parts = _write_script(rng, self.duration_s, context)
 
     @property
     def actions(self) -> list[Part]:
@@ -153,12 +193,26 @@ class SyntheticVideo:
         ]
         return np.concatenate(pieces, axis=1)
 
+    def lamp(self, time_s: float) -> LampState:
+        """Returns what the lamp of a scene with context does."""
+        light, swing = None, 0.0
+        for part in self.actions:
+            if part.cue_s and part.cue_s[0] <= time_s < part.cue_s[1]:
+                light = part.label
+            if part.label == SIGNAL and part.start_s <= time_s < part.end_s:
+                # About 2 Hz, in whole half turns: it starts and ends in its place.
+                length_s = part.end_s - part.start_s
+                turns = round(4.0 * length_s) / 2 * (time_s - part.start_s) / length_s
+                swing = math.sin(2.0 * math.pi * turns)
+        return LampState(light, swing)
+
     def frames(self) -> Iterator[np.ndarray]:
         """Yields the (H, W, 3) uint8 RGB frames."""
         # Each frame shows the middle of [i / fps, (i + 1) / fps).
         times_s = frames_to_seconds(np.arange(self.num_frames) + 0.5, self.fps)
         rng = np.random.default_rng(self._scene_seed)
-        return render(rng, self._size, times_s, self.poses(times_s))
+        lamp = self.lamp if self._has_lamp else None
+        return render(rng, self._size, times_s, self.poses(times_s), lamp)
 
     def annotation(self) -> dict[str, Any]:
         """Returns the video's entry in the annotation database."""
@@ -228,7 +282,10 @@ def generate_dataset(
     jobs = [e for e in plan if not (video_dir / videos[e].file_name).exists()]
     if not jobs and annotation_file.exists():
         return annotation_file
-    content = dict(version='1.0', classes=CLASSES, generator=record)
+    # Files stay those of before there was context, unless they have it.
+    stored = {key: value for key, value in record.items() if key != 'context' or value}
+    classes = CONTEXT_CLASSES if settings.context else CLASSES
+    content = dict(version='1.0', classes=classes, generator=stored)
     content['database'] = {v.video_id: v.annotation() for v in videos.values()}
     write_json(draft, content)
     write = partial(_write, settings=settings, video_dir=video_dir)
@@ -248,7 +305,7 @@ def _write(job: tuple[str, int], settings: SyntheticSettings, video_dir: Path) -
 def _read_record(path: Path) -> dict[str, Any]:
     """The settings by which a file of annotations was made, empty if unknown."""
     try:
-        return dict(read_json(path)['generator'])
+        return dict(context=False) | dict(read_json(path)['generator'])
     # A UserError is a ValueError.
     except (KeyError, TypeError, ValueError):
         return {}

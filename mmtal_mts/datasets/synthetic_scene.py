@@ -7,6 +7,10 @@ around at the frame edge, and the size wraps around in the same way while growin
 therefore stay (nearly) uniformly distributed whatever the actor does, and a single
 frame says little about the class.
 
+A scene with context has a lamp in front of everything, at one place of the video. It
+shines warm or cold seconds before the actor nods, which makes two classes of one
+motion; and it swings to and fro by itself, a class that no other object tells.
+
 Lengths are fractions of the frame width, times are seconds.
 """
 
@@ -16,6 +20,7 @@ import colorsys
 import math
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -68,8 +73,8 @@ def _move(sign: int, rng: Rng, pose: Array, duration: float) -> Motion:
     return lambda t: _pose(x + velocity * t, y, level)
 
 
-def _circle(rng: Rng, pose: Array, duration: float) -> Motion:
-    """An orbit around a point ``radius`` away from the start."""
+def _orbit(width: float, rng: Rng, pose: Array, duration: float) -> Motion:
+    """An ellipse through the start, ``width`` times as wide as it is high."""
     x, y, level = pose
     radius = rng.uniform(0.1, 0.2)
     # Short actions turn fast enough to show more than half an orbit.
@@ -83,7 +88,7 @@ def _circle(rng: Rng, pose: Array, duration: float) -> Motion:
         first = math.pi - first
     velocity = rng.choice([-1.0, 1.0]) * _TURN / period  # radians per second
     return lambda t: _pose(
-        x + radius * (np.cos(first + velocity * t) - math.cos(first)),
+        x + width * radius * (np.cos(first + velocity * t) - math.cos(first)),
         y + radius * (np.sin(first + velocity * t) - math.sin(first)),
         level,
     )
@@ -132,12 +137,23 @@ MOTIONS: dict[str | None, Callable[..., Motion]] = {
     None: _idle,
     'move_left': partial(_move, -1),
     'move_right': partial(_move, 1),
-    'circle': _circle,
+    'circle': partial(_orbit, 1.0),
     'shake': _shake,
     'grow': _grow,
     'approach_leave': _approach_leave,
 }
 CLASSES: tuple[str, ...] = tuple(filter(None, MOTIONS))
+# In scenes with context: the actor moves up and down, or rests while the lamp swings.
+NODS = ('nod_warm', 'nod_cold')
+SIGNAL = 'signal'
+MOTIONS |= {**dict.fromkeys(NODS, partial(_orbit, 0.0)), SIGNAL: _idle}
+CONTEXT_CLASSES: tuple[str, ...] = (*CLASSES, *NODS, SIGNAL)
+
+# The lamp: radii, how far it swings, and colours. With the middle 48 of 54 pixels in
+# patches of 16, centred at these coordinates, its place is inside of one of them.
+_HOUSING, _GLASS, _SWING = 0.08, 0.06, 0.06
+_LIGHTS = {None: (90, 90, 90), 'nod_warm': (255, 180, 30), 'nod_cold': (50, 160, 255)}
+_PATCH_CENTRES = (0.2, 0.5, 0.8)
 
 
 def _colour(hue: float, saturation: float, value: float) -> Array:
@@ -152,15 +168,8 @@ def _sprite(rng: Rng, max_radius: float, background: Array, actor: bool) -> Arra
     """
     # More pixels than it fills in the frame.
     size = max(math.ceil(2 * max_radius * 1.5), 8)
-    radii, turns = _SHAPES[str(rng.choice(list(_SHAPES)))]
-    angles = _TURN * turns + rng.uniform(0, _TURN)
-    points = np.stack([np.cos(angles), np.sin(angles)], axis=1) * radii[:, None]
-    # One pixel of margin keeps the border transparent for the interpolation.
-    points = (points * (size / 2 - 1) + size / 2 - 0.5) * 2**_SUBPIXEL_BITS
-    mask = np.zeros((size, size, 1), np.uint8)
-    points = np.round(points).astype(np.int32)
-    cv2.fillPoly(mask, [points], 255, cv2.LINE_AA, _SUBPIXEL_BITS)
-    mask = mask.astype(np.float32) / 255.0
+    shape = str(rng.choice(list(_SHAPES)))
+    mask = _mask(size, shape, rng.uniform(0, _TURN))
     # A vivid colour; the most distinct one of a few from the background.
     colours = [
         _colour(rng.random(), rng.uniform(0.5, 1.0), rng.uniform(0.35, 1.0))
@@ -170,6 +179,19 @@ def _sprite(rng: Rng, max_radius: float, background: Array, actor: bool) -> Arra
     if actor:
         body = _paint_actor(rng, size, body)
     return np.concatenate([body * mask, mask], axis=2).astype(np.float32)
+
+
+def _mask(size: int, shape: str, turn: float) -> Array:
+    """(size, size, 1) float32: 1 inside of an outline turned by radians, 0 outside."""
+    radii, turns = _SHAPES[shape]
+    angles = _TURN * turns + turn
+    points = np.stack([np.cos(angles), np.sin(angles)], axis=1) * radii[:, None]
+    # One pixel of margin keeps the border transparent for the interpolation.
+    points = (points * (size / 2 - 1) + size / 2 - 0.5) * 2**_SUBPIXEL_BITS
+    mask = np.zeros((size, size, 1), np.uint8)
+    points = np.round(points).astype(np.int32)
+    cv2.fillPoly(mask, [points], 255, cv2.LINE_AA, _SUBPIXEL_BITS)
+    return mask.astype(np.float32) / 255.0
 
 
 def _paint_actor(rng: Rng, size: int, colour: Array) -> Array:
@@ -247,7 +269,38 @@ def _distractor(rng: Rng, size: int, background: Array) -> Callable[..., None]:
     return draw
 
 
-def render(rng: Rng, size: int, times_s: Array, poses: Array) -> Iterator[Array]:
+class LampState(NamedTuple):
+    """What the lamp does while a frame is taken."""
+
+    light: str | None = None  # the nod that it announces; None while it is off
+    swing: float = 0.0  # from its place, -1 to 1
+
+
+def _lamp(rng: Rng, size: int) -> Callable[..., None]:
+    """What draws the lamp on a canvas, by its state and the shake."""
+    place = rng.choice(_PATCH_CENTRES, size=2) + rng.uniform(-0.02, 0.02, size=2)
+    mask = _mask(max(math.ceil(3 * _HOUSING * size), 8), 'disc', 0.0)
+    housing, *glasses = (
+        np.concatenate([mask * np.float32(colour), mask], axis=2)
+        for colour in ((15, 15, 15), *_LIGHTS.values())
+    )
+    glass_of = dict(zip(_LIGHTS, glasses, strict=True))
+
+    def draw(canvas: Array, state: LampState, shake: Array) -> None:
+        centre = (place + [_SWING * state.swing, 0.0]) * size + shake
+        _draw(canvas, housing, centre, _HOUSING * size)
+        _draw(canvas, glass_of[state.light], centre, _GLASS * size)
+
+    return draw
+
+
+def render(
+    rng: Rng,
+    size: int,
+    times_s: Array,
+    poses: Array,
+    lamp: Callable[[float], LampState] | None = None,
+) -> Iterator[Array]:
     """Renders a video; its look is independent of what happens in it.
 
     Args:
@@ -255,6 +308,7 @@ def render(rng: Rng, size: int, times_s: Array, poses: Array) -> Iterator[Array]
         size: Side of the square frames in pixels.
         times_s: (T,) time each frame shows, seconds, ascending.
         poses: (3, T) x, y and level of the actor.
+        lamp: What the lamp does, by seconds; None if there is no lamp.
 
     Yields:
         (H, W, 3) uint8 RGB frames.
@@ -276,6 +330,7 @@ def render(rng: Rng, size: int, times_s: Array, poses: Array) -> Iterator[Array]
     # Noise is cut from one large field: cheaper than drawing it anew.
     field = (noise * rng.standard_normal((2 * size, 2 * size, 1))).astype(np.float32)
     shake, radii = np.zeros(2), smallest * growth ** poses[2] * size
+    draw_lamp = None if lamp is None else _lamp(rng, size)
     for time_s, x, y, radius in zip(times_s, *poses[:2], radii, strict=True):
         # The hand holding the camera: a random walk pulled back to rest.
         shake = 0.6 * shake + jitter * rng.standard_normal(2)
@@ -289,6 +344,8 @@ def render(rng: Rng, size: int, times_s: Array, poses: Array) -> Iterator[Array]
         # The world is a cylinder: what leaves on one side enters on the other.
         for turns in (-1, 0, 1):
             _draw(canvas, actor, np.array([x + turns, y]) * size + shake, radius)
+        if draw_lamp is not None:
+            draw_lamp(canvas, lamp(time_s), shake)
         turn = _TURN * time_s / light_period + light_phase
         canvas *= 1.0 + light * math.sin(turn)
         top, left = rng.integers(0, size, size=2)

@@ -20,9 +20,23 @@ from mmtal_mts.datasets.synthetic import (
     SyntheticVideo,
     generate_dataset,
 )
-from mmtal_mts.datasets.synthetic_scene import MOTIONS, Y_HIGH, Y_LOW, render
+from mmtal_mts.datasets.synthetic_scene import (
+    CONTEXT_CLASSES,
+    MOTIONS,
+    Y_HIGH,
+    Y_LOW,
+    render,
+)
 
 TINY = dict(num_train=2, num_test=1, seed=5, duration=(4.0, 6.0), size=32, fps=(10, 12))
+
+# Brightness of a frame of its first test video, in blocks of 16 x 16 pixels.
+QUICK_START_FRAME = (
+    (93.69, 95.90, 96.19, 87.53),
+    (94.46, 102.21, 90.78, 98.82),
+    (94.06, 100.63, 94.60, 102.63),
+    (82.06, 95.94, 95.74, 106.76),
+)
 
 
 def tiny(**changes):
@@ -143,7 +157,7 @@ def test_classes_move_as_their_names_say_in_every_second():
             assert steps[part].sum() > 0.125 or growth[part].sum() > 0.45
 
 
-@pytest.mark.parametrize('label', CLASSES)
+@pytest.mark.parametrize('label', CONTEXT_CLASSES)
 @pytest.mark.parametrize('y', [Y_LOW, 0.5, Y_HIGH])
 def test_actions_start_anywhere_and_stay_in_the_band(label, y):
     for seed in range(20):
@@ -176,6 +190,25 @@ def test_single_frames_hardly_tell_the_class():
 
 
 # The pictures
+
+
+def test_the_videos_of_the_quick_start_stay_what_they_are():
+    (video,) = videos('test', 1)
+    found = video.annotation()
+    assert (found['fps'], found['duration']) == (20, 38.1)
+    assert [tuple(action.values()) for action in found['annotations']] == [
+        ([1.293, 5.18], 'grow'),
+        ([5.935, 8.712], 'move_left'),
+        ([9.395, 9.895], 'shake'),
+        ([10.831, 22.706], 'circle'),
+        ([23.949, 26.685], 'move_right'),
+        ([29.327, 31.961], 'approach_leave'),
+        ([33.976, 35.779], 'grow'),
+    ]
+    frame = next(islice(video.frames(), 100, None))
+    means = frame.reshape(4, 16, 4, 16, 3).mean(axis=(1, 3, 4))
+    # Kinds of processors may round some pixels in their own ways.
+    assert means == pytest.approx(np.array(QUICK_START_FRAME), abs=0.05)
 
 
 def test_frames_depend_on_seed_split_and_index_only():

@@ -23,6 +23,7 @@ def parse_args() -> argparse.Namespace:
     add('--duration', type=float, nargs=2, metavar=('MIN', 'MAX'), help='in seconds')
     add('--size', type=int, help='side of the frames, pixels')
     add('--fps', type=int, nargs='+', help='rates; most videos have the first one')
+    add('--context', action='store_true', help='add actions that only context tells')
     add('--workers', type=int, default=2, help='processes')
     add('--overwrite', action='store_true', help='replace a data set of other settings')
     parser.set_defaults(**asdict(SyntheticSettings()))
