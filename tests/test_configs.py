@@ -14,6 +14,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.optim import build_optim_wrapper
 from tiny_models import SIZE, T, clip_sample, is_of_features, reduced
 
+from mmtal_mts.datasets import LoadClip
 from mmtal_mts.utils import write_json
 from mmtal_mts.utils.checkpoint import load_model_weights
 
@@ -197,6 +198,21 @@ def test_settings_of_the_paper(dataset, alpha):
         assert train.sample_fps == 10
     else:
         assert train.num_frames_per_video == test.num_frames_per_video == 768
+
+
+@pytest.mark.parametrize('name', CONFIGS)
+def test_padding_is_what_the_preprocessor_subtracts(name):
+    cfg = load(name)
+    if is_of_features(cfg.model):
+        return  # zeros, and nothing is subtracted
+    for use in ('train', 'val', 'test'):
+        step = cfg[f'{use}_dataloader'].dataset.pipeline[0]
+        assert step.type == 'LoadClip'
+        # AFSD pads black in training on THUMOS14.
+        is_black = use == 'train' and name.startswith('afsd/') and 'thumos14' in name
+        wanted = [0] if is_black else cfg.model.data_preprocessor.mean
+        default = LoadClip().pad_value
+        assert np.ravel(step.get('pad_value', default)).tolist() == wanted
 
 
 @pytest.mark.parametrize('name', ALL)

@@ -1,7 +1,7 @@
 # TAL-MTS on Swin-T (3-D) of MMAction2, Kinetics-400 weights (docs/models.md).
 _base_ = [
     '../_base_/models/tal-mts_backbone-adapter.py',
-    '../_base_/datasets/thumos14.py',
+    '../_base_/datasets/thumos14_imagenet.py',
     '../_base_/schedules/adam_25e.py',
     '../_base_/default_runtime.py',
 ]

@@ -1,7 +1,7 @@
 # TAL-MTS on the ViT-B of VideoMAE, fine-tuned on Kinetics-400 (docs/models.md).
 _base_ = [
     '../_base_/models/tal-mts_backbone-adapter.py',
-    '../_base_/datasets/thumos14.py',
+    '../_base_/datasets/thumos14_imagenet.py',
     '../_base_/schedules/adam_25e.py',
     '../_base_/default_runtime.py',
 ]

@@ -379,7 +379,8 @@ def _build_config(
     cfg.merge_from_dict(taken)
     crop = stt['crop_size']
     steps = {'RandomCrop': dict(size=crop), 'CenterCrop': dict(crop_size=crop)}
-    steps['LoadClip'] = dict(scale=(round(crop * 1.125),) * 2)
+    mean = model.get('data_preprocessor', {}).get('mean', [127.5])
+    steps['LoadClip'] = dict(scale=(round(crop * 1.125),) * 2, pad_value=mean)
     dataset.update(sample_fps=windows.sample_fps, clip_len=windows.clip_len)
     for loader, stride in (
         (cfg.train_dataloader, windows.stride),

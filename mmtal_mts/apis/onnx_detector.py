@@ -106,7 +106,7 @@ class OnnxDetector(nn.Module):
         """Detects in windows.
 
         Args:
-            data: ``inputs``, N tensors (C, T, H, W) uint8 or (C, T), and their
+            data: ``inputs``, N tensors (C, T, H, W) or (C, T), and their
                 ``data_samples``.
 
         Returns:

@@ -66,7 +66,7 @@ def window_timeline(clip: np.ndarray, sample: ActionDataSample) -> Timeline:
     """Returns what is drawn of one window, in seconds since its first frame.
 
     Args:
-        clip: (C, T, H, W) uint8 or features (C, T), see :func:`clip_frames`.
+        clip: (C, T, H, W) or features (C, T), see :func:`clip_frames`.
         sample: With the metainfo ``video_id``, ``window_offset`` and ``sample_fps``.
             ``gt_instances`` are in sampled frames of the window, ``pred_instances`` in
             seconds of the video: ``segments`` (S, 2), ``scores`` (S,), ``labels``

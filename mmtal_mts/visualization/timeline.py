@@ -72,19 +72,19 @@ def clip_frames(clip: np.ndarray, sample_fps: float) -> list[tuple[float, np.nda
     """Picks as many frames of a clip, evenly spread, as fit in a strip.
 
     Args:
-        clip: (C, T, H, W) uint8: three channels are RGB, two are optical flow, shown
-            as red and green. Features (C, T) have no pictures.
+        clip: (C, T, H, W) in 0..255: three channels are RGB, two are optical flow,
+            shown as red and green. Features (C, T) have no pictures.
         sample_fps: Frames per second of the clip.
 
     Returns:
-        Times in the clip in seconds and pictures (H, W, 3).
+        Times in the clip in seconds and pictures (H, W, 3) uint8.
     """
     if clip.ndim == 2:
         return []
     channels, length, height, width = clip.shape
     count = int(np.clip(round(STRIP_ASPECT * height / width), 1, length))
     positions = (np.arange(count) + 0.5) * length / count
-    images = clip[:, positions.astype(int)].transpose(1, 2, 3, 0)
+    images = clip[:, positions.astype(int)].transpose(1, 2, 3, 0).astype(np.uint8)
     if channels == 2:
         images = np.concatenate([images, np.full_like(images[..., :1], 127)], axis=-1)
     times = frames_to_seconds(positions, sample_fps)

@@ -444,4 +444,4 @@ def test_same_windows_as_the_data_set(root, kind, layout, from_file):
             assert mine['data_samples'].get(name) == theirs['data_samples'].get(name)
         # What is filled up has a value of its own in each stream.
         assert (mine['inputs'][:3, 64:] == 100).all()
-        assert (mine['inputs'][3:, 64:] == 127).all()
+        assert (mine['inputs'][3:, 64:] == 127.5).all()

@@ -75,7 +75,7 @@ def test_a_single_frame_does_not_move():
     reader = ArrayReader(np.zeros((1, 20, 30, 3), dtype=np.uint8), 10)
     (field, filler) = loaded(reader, clip_len=2)[0]
     assert field.shape == (20, 30, 2) and (field == 128).all()
-    assert (filler == 127).all()
+    assert (filler == 127.5).all()
 
 
 def test_frames_that_change_their_size_need_a_size():

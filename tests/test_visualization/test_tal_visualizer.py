@@ -112,6 +112,9 @@ def test_frames_of_a_clip_are_spread_over_it():
     flow = clip_frames(clip[:2, :3], sample_fps=10.0)
     assert len(flow) == 3
     assert flow[2][1][0, 0].tolist() == [2, 2, 127]
+    # A padded window, which holds other numbers.
+    padded = clip_frames(np.full((3, 4, 10, 40), 127.5, np.float32), sample_fps=10.0)
+    assert padded[0][1].dtype == np.uint8 and (padded[0][1] == 127).all()
 
 
 def test_a_strip_shows_what_is_on_screen_at_even_times(make_video, number_of, tmp_path):

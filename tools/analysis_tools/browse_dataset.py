@@ -71,7 +71,7 @@ def browse(
     classes = tuple(dataset.metainfo['classes'])
     for index in map(int, indices):
         data = dataset[index]
-        # As it goes into the network: (C, T, H, W) uint8, or features (C, T).
+        # As it goes into the network: (C, T, H, W) in 0..255, or features.
         clip, sample = np.asarray(data['inputs']), data['data_samples']
         fps, window = sample.sample_fps, visualization.window_timeline(clip, sample)
         notes = [word for key, word in _SHOWN.items() if sample.get(key)]

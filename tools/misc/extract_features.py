@@ -145,7 +145,7 @@ class FeatureExtractor:
 
     @torch.inference_mode()
     def _rows(self, clips: Sequence[torch.Tensor]) -> np.ndarray:
-        """(B, R, C) float32 rows of B clips (C, T, H, W) uint8."""
+        """(B, R, C) float32 rows of B clips (C, T, H, W)."""
         data = self.preprocessor(dict(inputs=list(clips), data_samples=None))
         found = self.backbone(data['inputs'])
         maps = [found[i].float().mean(dim=(3, 4)) for i in self.args.maps]  # (B, C, T)

@@ -2,7 +2,7 @@
 _base_ = ['./activitynet.py']
 
 train_pipeline = [
-    dict(type='LoadClip', pad_value=127),
+    dict(type='LoadClip'),
     dict(type='RandomCrop', size=96),
     dict(type='FlipClip', flip_ratio=0.5, negate_flow_x=False),
     dict(type='CutInsertBackground', divisor=4),
@@ -10,7 +10,7 @@ train_pipeline = [
     dict(type='PackTALInputs'),
 ]
 test_pipeline = [
-    dict(type='LoadClip', pad_value=127),
+    dict(type='LoadClip'),
     dict(type='CenterCrop', crop_size=96),
     dict(type='FormatShape', input_format='NCTHW'),
     dict(type='LoadVideoScores', ann_file='data/activitynet/video_scores.json'),

@@ -10,7 +10,7 @@ train_pipeline = [
     dict(type='PackTALInputs'),
 ]
 test_pipeline = [
-    dict(type='LoadClip', pad_value=127),
+    dict(type='LoadClip'),
     dict(type='CenterCrop', crop_size=96),
     dict(type='FormatShape', input_format='NCTHW'),
     dict(type='PackTALInputs'),

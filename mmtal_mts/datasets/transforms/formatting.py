@@ -41,7 +41,8 @@ class PackTALInputs(BaseTransform):
         """Packs one window.
 
         Returns:
-            ``inputs`` (C, T, H, W) tensor, (C, T) of features, and
+            ``inputs`` (C, T, H, W) uint8 tensor, float32 where LoadClip padded the
+            window so and (C, T) of features, and
             ``data_samples`` with ``gt_instances`` (``segments`` (G, 2) float32 sampled
             frames of the window, ``labels`` (G,) int64) and the metainfo.
 

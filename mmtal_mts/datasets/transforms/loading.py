@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,7 +55,7 @@ class LoadClip(BaseTransform):
 
     Added Keys:
 
-    - imgs (list of clip_len (H, W, C) uint8 arrays, not writable)
+    - imgs (list of clip_len (H, W, C) uint8 arrays, not writable; padding is float32)
     - img_shape, original_shape ((H, W))
     - num_clips (1)
     - frame_inds ((M,) int64 source frames of the frames that are not padding)
@@ -62,8 +63,9 @@ class LoadClip(BaseTransform):
     Args:
         num_threads: Decoding threads per video. One is best with several data loader
             workers.
-        pad_value: Value of the frames after the end of the video; 127 is the middle of
-            the range.
+        pad_value: Value of the frames after the end of the video, or one per channel:
+            the mean that the data preprocessor subtracts, so that to the network they
+            are exactly 0. Whole numbers make them uint8, as the other frames are.
         scale: (width, height) to which frames are scaled while decoding, exactly as
             ``Resize(scale, keep_ratio=False)`` does it afterwards. Windows of long or
             large videos then fit into memory.
@@ -74,12 +76,15 @@ class LoadClip(BaseTransform):
     """
 
     num_threads: int = 1
-    pad_value: int = 127
+    pad_value: float | Sequence[float] = 127.5
     scale: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
-        if not 0 <= self.pad_value <= 255:
+        self._padding = np.atleast_1d(np.float32(self.pad_value))
+        if not ((self._padding >= 0) & (self._padding <= 255)).all():
             raise ValueError(f'pad_value must be in 0..255, got {self.pad_value}')
+        if (self._padding % 1 == 0).all():
+            self._padding = self._padding.astype(np.uint8)
         if self.scale is not None:
             if len(self.scale) != 2 or min(self.scale) < 1:
                 raise ValueError(
@@ -118,7 +123,13 @@ class LoadClip(BaseTransform):
         width, height = self.scale or self._frame_size or _BROKEN_SIZE
         shape = (height, width, CHANNELS[results['modality']])
         shape = shapes.pop() if shapes else shape
-        filler = np.full(shape, self.pad_value, dtype=np.uint8)
+        if len(self._padding) not in (1, shape[2]):
+            raise ValueError(
+                f'LoadClip: pad_value={self.pad_value} is for other frames than those '
+                f'of {results["source"]}, which have {shape[2]} channels. Give one '
+                'number, or one per channel'
+            )
+        filler = np.full(shape, self._padding, self._padding.dtype)
         results['imgs'] = imgs + [filler] * (results['clip_len'] - len(imgs))
         results['img_shape'] = results['original_shape'] = shape[:2]
         results['num_clips'] = 1

@@ -10,11 +10,14 @@ import shutil
 import cv2
 import numpy as np
 import pytest
+import torch
 from index_brightness import VIDEO, shown
-from mmaction.datasets.transforms import Resize
+from mmaction.datasets.transforms import CenterCrop, FormatShape, Resize
+from mmaction.registry import MODELS
+from mmengine.dataset import Compose
 
 from mmtal_mts.datasets import ArrayReader, LoadClip, VideoReader, VideoReadError
-from mmtal_mts.datasets.transforms import AppendClip
+from mmtal_mts.datasets.transforms import AppendClip, FlipClip, PackTALInputs
 
 FILE = dict(source_type='video', source_fps=None, filename_tmpl='-', start_index=1)
 FILE.update(modality='RGB', sample_fps=10.0, num_sampled_frames=13, duration=40 / 30)
@@ -28,7 +31,7 @@ def load(source=VIDEO, **facts):
     return LoadClip()(window(source, **facts))
 
 
-def is_padding(imgs, value=127):
+def is_padding(imgs, value=127.5):
     return all((img == value).all() for img in imgs)
 
 
@@ -60,9 +63,33 @@ def test_end_is_padded_with_a_constant_and_impossible_arguments():
     results = LoadClip(pad_value=99)(window(clip_len=20))
     assert shown(results['imgs'][:13]) == list(range(2, 40, 3))
     assert len(results['imgs']) == 20 and is_padding(results['imgs'][13:], 99)
-    for name, value in (('pad_value', 256), ('scale', (0, 3))):
+    for name, value in (('pad_value', (0, 256)), ('scale', (0, 3))):
         with pytest.raises(ValueError, match=name):
             LoadClip(**{name: value})
+    with pytest.raises(ValueError, match=r'pad_value=\(1, 2\).*index.*3 channels'):
+        LoadClip(pad_value=(1, 2))(window())
+
+
+@pytest.mark.parametrize('mean', [127.5, (123.675, 116.28, 103.53), 0])
+def test_what_is_filled_up_is_0_to_the_network(mean):
+    """And only a window that is filled up costs more than uint8."""
+    mean = np.atleast_1d(mean).tolist()
+    settings = dict(mean=mean, std=[58.395] * len(mean), format_shape='NCTHW')
+    preprocess = MODELS.build(dict(type='ActionDataPreprocessor', **settings))
+    steps = [LoadClip(pad_value=mean), Resize((20, 24), keep_ratio=False)]
+    steps += [CenterCrop(16), FlipClip(1.0), FormatShape('NCTHW'), PackTALInputs()]
+    labels = dict(gt_segments=[], gt_labels=[])
+    short, full = (
+        Compose(steps)(window(clip_len=15, window_offset=offset, **labels, **facts))
+        for offset, facts in ((5, {}), (0, dict(num_sampled_frames=15, duration=1.5)))
+    )
+    assert full['inputs'].dtype == torch.uint8
+    both = [short['inputs'], full['inputs']]
+    clips = preprocess(dict(inputs=both, data_samples=None))['inputs']
+    assert clips.shape == (2, 3, 15, 16, 16) and clips.dtype == torch.float32
+    assert (clips[0, :, 8:] == 0).all() and (clips[0, :, :8] != 0).any()
+    plain = preprocess(dict(inputs=both[1:], data_samples=None))['inputs']
+    assert torch.equal(clips[1:], plain)
 
 
 def test_varying_frame_rate_is_sampled_by_time(make_video, number_of, tmp_path):
@@ -226,7 +253,8 @@ def load_both(root, offset=0, **facts):
 @pytest.mark.parametrize('offset, num_real', [(0, 8), (5, 8), (16, 4)])
 def test_both_sources_show_the_same_window(streams, offset, num_real):
     clip, results = load_both(streams, offset)
-    assert clip.shape == (8, SIDE, SIDE, 5) and clip.dtype == np.uint8
+    assert clip.shape == (8, SIDE, SIDE, 5)
+    assert clip.dtype == (np.uint8 if num_real == 8 else np.float32)
     levels = np.arange(offset, offset + num_real)
     assert clip[:num_real, 0, 0, :3].tolist() == [[k] * 3 for k in levels]
     assert clip[:num_real, 0, 0, 3:].tolist() == [[100 + k] * 2 for k in levels]
