@@ -13,8 +13,7 @@ groups = 16
 num_classes = 4
 levels = dict(num_levels=3)
 size = dict(clip_len=64, crop_size=48)
-tokens = dict(embed_dims=64, patch_size=16)
-attention = dict(out_channels=channels, num_heads=4, **tokens)
+patches = dict(embed_dims=64, out_channels=channels, patch_size=16, num_heads=4)
 model = dict(
     backbone=dict(width=0.125, freeze_bn=False, bn_momentum=0.1),
     neck=dict(
@@ -25,10 +24,8 @@ model = dict(
             num_groups=groups,
             **levels,
         ),
-        tokens=dict(
-            crop_size=size['crop_size'], stem_channels=(16, 32), num_groups=4, **tokens
-        ),
-        stt=dict(num_groups=groups, **levels, **size, **attention),
+        tokens=dict(stem_channels=(16, 32), num_groups=4),
+        stt=dict(num_groups=groups, **levels, **size, **patches),
         frame_feature=dict(channels=channels, num_groups=groups),
     ),
     coarse_head=dict(
@@ -44,7 +41,7 @@ model = dict(
         num_classes=num_classes,
         channels=channels,
         num_groups=groups,
-        fsa=dict(crop_size=size['crop_size'], **attention),
+        fsa=dict(crop_size=size['crop_size'], **patches),
         loss_loc=dict(loss_weight=1.0),
     ),
     warmup_head=dict(

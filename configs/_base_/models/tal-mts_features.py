@@ -16,6 +16,7 @@ model = dict(
     ),
     neck=dict(
         pyramid=dict(in_channels=None, spatial_sizes=None, num_levels=7),
+        tokens=None,
         stt=dict(
             clip_len=512,
             crop_size=1,

@@ -25,6 +25,9 @@ model = dict(
             num_levels=6,
         ),
         rfp=dict(type='RefinedFeaturePyramid', cumulative=False),
+        # STT and FSA read the same tokens, which see motion. None: patches of pixels
+        # of their own, as in eq. 1 and 5 (docs/reproduce.md).
+        tokens=dict(type='TubeletEmbedding'),
         stt=dict(
             type='SpatialTemporalTransformer',
             clip_len=256,
@@ -36,6 +39,8 @@ model = dict(
             out_channels=512,
             patch_size=24,
             num_heads=8,
+            cosine=True,
+            final_norm=True,
         ),
         frame_feature=dict(
             type='FrameLevelFeature', channels=512, interpolation='linear'
@@ -67,6 +72,8 @@ model = dict(
             out_channels=512,
             patch_size=24,
             num_heads=8,
+            cosine=True,
+            final_norm=True,
         ),
         refine_iou_thr=0.5,
         loss_cls=dict(type='SoftmaxFocalLoss', loss_weight=1.0),

@@ -33,6 +33,15 @@ from .outputs import (
 )
 
 
+class ZeroConv1d(SameConv1d):
+    """A convolution that adds nothing at the start, whatever the head's ``init_cfg``."""
+
+    def init_weights(self) -> None:
+        """Called by MMEngine after the ``init_cfg`` of the head was applied."""
+        nn.init.zeros_(self.weight)
+        nn.init.zeros_(self.bias)
+
+
 class BoundaryBranch(nn.Module):
     """Fine-grained feature of one task: BP in eq. 6 with AFSD's convolutions."""
 
@@ -73,12 +82,16 @@ class BoundaryRefineHead(BaseModule):
     The frame-level feature f_a is f_a^c of the neck alone (AFSD) or, with FSA, the
     concatenation [f_a^c, f_a^r] fused by a 1x1 convolution: boundary pooling takes
     the first half of the channels around starts and the second half around ends, so
-    a bare concatenation would leave starts to RFP and ends to FSA.
+    a bare concatenation would leave starts to RFP and ends to FSA. A convolution of
+    the concatenation is a sum, relu(f_a^c + W f_a^r); with W = 0 at the start the head
+    starts as the one without FSA.
 
     Args:
         num_classes: K, without background.
         channels: Channels C' of the pyramid.
         fsa: Config of :class:`FrameSelfAttention`; ``None`` switches it off.
+        fuse_by: ``'sum'`` as above, or ``'concat'``: a convolution unit over the
+            concatenation with random weights and a normalisation.
         refine_iou_thr: A positive location stays positive here when its coarse
             segment reaches this tIoU.
         relax_refine_thr: Lower the threshold of a clip to the best tIoU among its
@@ -116,6 +129,7 @@ class BoundaryRefineHead(BaseModule):
         num_classes: int,
         channels: int = 512,
         fsa: dict | None = None,
+        fuse_by: str = 'sum',
         refine_iou_thr: float = 0.5,
         relax_refine_thr: bool = False,
         quality_over: str | None = 'refined',
@@ -144,7 +158,12 @@ class BoundaryRefineHead(BaseModule):
         self.fsa = self.frame_fuse = None
         if fsa is not None:
             self.fsa = MODELS.build(fsa)
-            self.frame_fuse = ConvNormReLU1d(2 * channels, channels, 1, 1, num_groups)
+            if check_choice('fuse_by', fuse_by, 'sum', 'concat') == 'concat':
+                self.frame_fuse = ConvNormReLU1d(
+                    2 * channels, channels, 1, 1, num_groups
+                )
+            else:
+                self.frame_fuse = ZeroConv1d(channels, channels, 1)
         self.loc_branch = BoundaryBranch(channels, num_groups)
         self.cls_branch = BoundaryBranch(channels, num_groups)
         self.offset_conv = SameConv1d(channels, 2, 1)
@@ -165,8 +184,10 @@ class BoundaryRefineHead(BaseModule):
         """f_a (N, C', T) from f_a^c and, with FSA, the frames."""
         if self.fsa is None:
             return features.frame_level
-        both = torch.cat([features.frame_level, self.fsa(features.frames)], dim=1)
-        return self.frame_fuse(both)
+        feature = self.fsa(features.frames, features.tokens)
+        if isinstance(self.frame_fuse, ZeroConv1d):
+            return (features.frame_level + self.frame_fuse(feature)).relu()
+        return self.frame_fuse(torch.cat([features.frame_level, feature], dim=1))
 
     def forward(self, features: NeckFeatures, coarse: CoarseOutputs) -> RefineOutputs:
         """Refines the coarse predictions from the features of the neck."""

@@ -31,6 +31,8 @@ class CoarseHead(BaseModule):
         num_classes: K, without background.
         channels: Channels C' of the pyramid.
         with_context: Whether the neck delivers f_l (STT on).
+        zero_context: Whether the weights that read f_l are zero at the start, so that
+            the head starts as the one without STT.
         num_levels: Number L of levels.
         num_convs: Convolution units per tower.
         distance_factors: Factor of the distances per level; ``None`` means 1, so
@@ -53,6 +55,7 @@ class CoarseHead(BaseModule):
         num_classes: int,
         channels: int = 512,
         with_context: bool = True,
+        zero_context: bool = True,
         num_levels: int = 6,
         num_convs: int = 2,
         distance_factors: Sequence[float] | None = None,
@@ -74,6 +77,7 @@ class CoarseHead(BaseModule):
             )
         self.num_classes = num_classes
         self.with_context = with_context
+        self.zero_context = zero_context
         self.distance_factors = tuple(distance_factors)
         self.normalize_by = check_choice('normalize_by', normalize_by, 'batch', 'clip')
         towers = []
@@ -93,6 +97,15 @@ class CoarseHead(BaseModule):
         self.point_generator = TASK_UTILS.build(
             point_generator or dict(type='SegmentPointGenerator')
         )
+
+    def init_weights(self) -> None:
+        """Applies ``init_cfg``; then the classification ignores f_l, if asked for."""
+        super().init_weights()
+        if self.with_context and self.zero_context:
+            pyramid, context = self.cls_tower[0].conv.weight.data.chunk(2, dim=1)
+            # The fan of a tower that reads the pyramid alone.
+            nn.init.xavier_uniform_(pyramid)
+            nn.init.zeros_(context)
 
     def forward(self, features: NeckFeatures) -> CoarseOutputs:
         """Predicts every level.

@@ -30,6 +30,8 @@ class DenseClassificationHead(BaseModule):
         num_classes: K.
         in_channels: Channels of the map.
         feat_index: Which of the backbone's maps, finest first.
+        with_background: Whether positions outside actions count as well, as one more
+            class.
         loss_cls: Config of the classification loss.
         init_cfg: MMEngine initialisation config.
     """
@@ -39,13 +41,15 @@ class DenseClassificationHead(BaseModule):
         num_classes: int,
         in_channels: int,
         feat_index: int = 0,
+        with_background: bool = False,
         loss_cls: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
         self.num_classes = num_classes
         self.feat_index = feat_index
-        self.fc = nn.Linear(in_channels, num_classes)
+        self.with_background = with_background
+        self.fc = nn.Linear(in_channels, num_classes + with_background)
         self.loss_cls = MODELS.build(loss_cls or dict(type='CrossEntropyLoss'))
         self.assigner = SegmentAssigner()
         self.point_generator = SegmentPointGenerator()
@@ -89,7 +93,7 @@ class DenseClassificationHead(BaseModule):
         assign = partial(self.assigner.assign, points, num_classes=self.num_classes)
         found = [assign(gt.segments, gt.labels)[0] for gt in gt_instances]
         labels = torch.stack(found)  # (N, T_i)
-        inside = labels < self.num_classes
+        inside = labels < self.fc.out_features
         # All processes take part, also those without an action.
         count = inside.sum()
         share = count / mean_count(count)

@@ -8,7 +8,8 @@ import torch
 from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
 from mmengine.model import BaseModel, BaseModule
-from torch import Tensor
+from mmengine.structures import InstanceData
+from torch import Tensor, nn
 
 from ..dense_heads import add_pred_to_datasample, complete_test_cfg, raw_outputs
 from ..losses.utils import mean_count, mean_over_ranks
@@ -112,6 +113,8 @@ class TALMTS(BaseTALDetector):
         warmup_head: Config of a head that trains the backbone alone while
             ``warming_up`` is set (:class:`~mmtal_mts.engine.BackboneWarmupHook`);
             ``None`` where the backbone is pretrained.
+        module_warmup_head: Config of a head that trains STT and FSA, each by itself,
+            meanwhile; ``None`` leaves them as they are.
         keep_raw: Whether predictions carry the raw outputs of their clip as
             ``raw_outputs``, for :class:`~mmtal_mts.evaluation.RawOutputWriter`.
         init_cfg: MMEngine initialisation config.
@@ -126,6 +129,7 @@ class TALMTS(BaseTALDetector):
         test_cfg: dict | None = None,
         data_preprocessor: dict | None = None,
         warmup_head: dict | None = None,
+        module_warmup_head: dict | None = None,
         keep_raw: bool = False,
         init_cfg: dict | None = None,
     ) -> None:
@@ -133,13 +137,25 @@ class TALMTS(BaseTALDetector):
         self.test_cfg = complete_test_cfg(test_cfg)
         self.keep_raw = keep_raw
         self.backbone = MODELS.build(backbone)
-        self.neck = MODELS.build(fit_neck(neck, self.backbone))
+        self.neck = MODELS.build(
+            fit_neck(neck, self.backbone, fsa := refine_head.get('fsa'))
+        )
         self.coarse_head = MODELS.build(coarse_head)
+        if fsa is not None:
+            fsa = dict(fsa, own_embedding=self.neck.tokens is None)
+            refine_head = dict(refine_head, fsa=fsa)
         self.refine_head = MODELS.build(refine_head)
         check_heads_agree(coarse_head=self.coarse_head, refine_head=self.refine_head)
         self.warmup_head = None
         if warmup_head is not None:
             self.warmup_head = MODELS.build(fit_warmup_head(warmup_head, self.backbone))
+        self.module_warmup_heads = nn.ModuleDict()
+        if module_warmup_head is not None:
+            for name, module in (('stt', self.neck.stt), ('fsa', self.refine_head.fsa)):
+                if module is not None:
+                    width = module.linear.out_features
+                    head = dict(module_warmup_head, in_channels=width)
+                    self.module_warmup_heads[name] = MODELS.build(head)
         self.warming_up = False
 
     def extract_feat(self, frames: Tensor) -> NeckFeatures:
@@ -158,14 +174,28 @@ class TALMTS(BaseTALDetector):
         """The weighted terms of eq. 7; see :meth:`forward`."""
         gt_instances = [sample.gt_instances for sample in data_samples]
         if self.warming_up:
-            return self.warmup_head.loss(
-                self.backbone(frames), frames.shape[2], gt_instances
-            )
+            return self._warmup_loss(frames, gt_instances)
         features = self.extract_feat(frames)
         losses, *coarse = self.coarse_head.loss_and_predict(features, gt_instances)
         losses.update(self.refine_head.loss(features, *coarse, gt_instances))
         if self.refine_head.loss_consistency is not None:
             losses['loss_consistency'] = self._consistency_loss(frames, data_samples)
+        return losses
+
+    def _warmup_loss(
+        self, frames: Tensor, gt_instances: Sequence[InstanceData]
+    ) -> dict[str, Tensor]:
+        """Losses of the warm-up: of the backbone, and of STT and FSA by themselves."""
+        given = frames.shape[2], gt_instances
+        losses = self.warmup_head.loss(self.backbone(frames), *given)
+        if self.module_warmup_heads:
+            tokens = self.neck.tokens and self.neck.tokens(frames)
+            for name, head in self.module_warmup_heads.items():
+                module = self.neck.stt if name == 'stt' else self.refine_head.fsa
+                feature = module(frames, tokens)
+                feature = feature[0] if name == 'stt' else feature
+                for key, value in head.loss([feature[..., None, None]], *given).items():
+                    losses[f'{key}_{name}'] = value
         return losses
 
     def predict(

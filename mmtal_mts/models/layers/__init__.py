@@ -8,8 +8,8 @@ from .conv import (
     pointwise_conv3d,
     same_padding,
 )
+from .patch_embedding import FramePatchEmbedding, TubeletEmbedding
 from .transformer import (
-    FramePatchEmbedding,
     FrameSelfAttention,
     TransformerEncoderLayer,
     transformer_encoder,

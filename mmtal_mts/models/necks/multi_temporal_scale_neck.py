@@ -23,12 +23,15 @@ class NeckFeatures(NamedTuple):
         context: f_l of STT, L levels (N, C', T_l), or ``None`` without STT.
         frame_level: f_a^c (N, C', T).
         frames: (N, C, T, H, W) normalised frames, read by FSA.
+        tokens: (N, T, Z, E) tokens that STT and FSA share, or ``None``: each has its
+            own.
     """
 
     pyramid: tuple[Tensor, ...]
     context: tuple[Tensor, ...] | None
     frame_level: Tensor
     frames: Tensor
+    tokens: Tensor | None = None
 
 
 class SpatialCollapse(nn.Module):
@@ -207,6 +210,9 @@ class MultiTemporalScaleNeck(BaseModule):
         frame_feature: Config of :class:`FrameLevelFeature`.
         rfp: Config of :class:`RefinedFeaturePyramid`; ``None`` switches it off.
         stt: Config of :class:`SpatialTemporalTransformer`; ``None`` switches it off.
+        tokens: Config of the embedding whose tokens STT and FSA share, such as
+            :class:`~mmtal_mts.models.layers.TubeletEmbedding`; ``None``: each embeds
+            patches by itself, as in eq. 1 and 5.
         init_cfg: MMEngine initialisation config.
     """
 
@@ -216,13 +222,17 @@ class MultiTemporalScaleNeck(BaseModule):
         frame_feature: dict,
         rfp: dict | None = None,
         stt: dict | None = None,
+        tokens: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
         self.pyramid = MODELS.build(pyramid)
         self.frame_feature = MODELS.build(frame_feature)
         self.rfp = None if rfp is None else MODELS.build(rfp)
-        self.stt = None if stt is None else MODELS.build(stt)
+        self.stt = None
+        if stt is not None:
+            self.stt = MODELS.build(dict(stt, own_embedding=tokens is None))
+        self.tokens = None if tokens is None else MODELS.build(tokens)
 
     def forward(self, feats: Sequence[Tensor], frames: Tensor) -> NeckFeatures:
         """Computes the features of every temporal scale.
@@ -246,18 +256,19 @@ class MultiTemporalScaleNeck(BaseModule):
             )
         if self.rfp is not None:
             levels = self.rfp(levels)
-        context = None if self.stt is None else self.stt(frames)
+        tokens = None if self.tokens is None else self.tokens(frames)
+        context = None if self.stt is None else self.stt(frames, tokens)
         if context and (own := [x.shape[-1] for x in context]) != lengths:
             raise ValueError(
                 f'STT has levels of {own} positions, the pyramid of {lengths}: let '
                 'neck.stt.first_stride and num_levels agree with the pyramid'
             )
         frame_level = self.frame_feature(levels[0], num_frames)
-        return NeckFeatures(levels, context, frame_level, frames)
+        return NeckFeatures(levels, context, frame_level, frames, tokens)
 
 
-def fit_neck(neck: dict, backbone: nn.Module) -> dict:
-    """Fills in what a neck's config leaves to the backbone.
+def fit_neck(neck: dict, backbone: nn.Module, fsa: dict | None = None) -> dict:
+    """Fills in what a neck's config leaves to the backbone, and to STT and FSA.
 
     Args:
         neck: Config of the neck. None as ``pyramid.in_channels``,
@@ -265,12 +276,14 @@ def fit_neck(neck: dict, backbone: nn.Module) -> dict:
             backbone.
         backbone: One that has ``maps``, as :class:`~mmtal_mts.models.BackboneAdapter`
             does; any other leaves the config as it is.
+        fsa: Config of FSA, which shares the tokens of STT; both have their sizes.
 
     Returns:
-        The config without None at these places.
+        The config without None at these places, and without tokens that nobody reads.
 
     Raises:
-        ValueError: The config leaves something to a backbone without ``maps``.
+        ValueError: The config leaves something to a backbone without ``maps``, or STT
+            and FSA cannot share tokens.
     """
     neck, maps = copy.deepcopy(neck), getattr(backbone, 'maps', None)
     for part, key, of_maps in (
@@ -288,6 +301,19 @@ def fit_neck(neck: dict, backbone: nn.Module) -> dict:
                 'BackboneAdapter'
             )
         settings[key] = of_maps()
+    readers = {'neck.stt': neck.get('stt'), 'refine_head.fsa': fsa}
+    readers = {name: reader for name, reader in readers.items() if reader}
+    if not readers:
+        neck['tokens'] = None
+    for key in ('patch_size', 'crop_size', 'in_channels', 'embed_dims'):
+        sizes = {n: r[key] for n, r in readers.items() if key in r}
+        if neck.get('tokens') and len({*sizes.values()}) > 1:
+            raise ValueError(
+                f'{key} is {" and ".join(f"{v} in {n}" for n, v in sizes.items())}, '
+                'but they share tokens: let them agree, or set neck.tokens=None'
+            )
+        if neck.get('tokens') and sizes:
+            neck['tokens'].setdefault(key, *{*sizes.values()})
     return neck
 
 

@@ -33,7 +33,11 @@ class SpatialTemporalTransformer(BaseModule):
         temporal_depth: Temporal encoder layers.
         mlp_ratio: Width of the optional MLP over E; 0 as in eq. 1.
         dropout: Dropout inside the encoder layers.
+        cosine: See :class:`~mmtal_mts.models.layers.transformer.SelfAttention`.
+        final_norm: Whether a LayerNorm follows each encoder, as in ViT.
         num_groups: Groups of the group normalisation.
+        own_embedding: Whether it embeds the patches itself, linearly (eq. 1), or reads
+            the tokens of the neck. The detector sets it.
         init_cfg: MMEngine initialisation config.
     """
 
@@ -52,7 +56,10 @@ class SpatialTemporalTransformer(BaseModule):
         temporal_depth: int = 1,
         mlp_ratio: float = 0.0,
         dropout: float = 0.0,
+        cosine: bool = False,
+        final_norm: bool = False,
         num_groups: int = 32,
+        own_embedding: bool = True,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -61,10 +68,12 @@ class SpatialTemporalTransformer(BaseModule):
             raise ValueError(f'first_stride={first_stride} must be a power of two')
         self.clip_len = clip_len
         self.num_levels = num_levels
-        self.patch_embedding = FramePatchEmbedding(
-            patch_size, crop_size, in_channels, embed_dims
-        )
-        encoder = (embed_dims, num_heads, mlp_ratio, dropout)
+        self.patch_embedding = None
+        if own_embedding:
+            self.patch_embedding = FramePatchEmbedding(
+                patch_size, crop_size, in_channels, embed_dims
+            )
+        encoder = (embed_dims, num_heads, mlp_ratio, dropout, cosine, final_norm)
         self.spatial_encoder = transformer_encoder(spatial_depth, *encoder)
         self.temporal_position = nn.Parameter(torch.zeros(clip_len, embed_dims))
         nn.init.trunc_normal_(self.temporal_position, std=0.02)
@@ -75,11 +84,14 @@ class SpatialTemporalTransformer(BaseModule):
             for _ in range(halvings + num_levels - 1)
         )
 
-    def forward(self, frames: Tensor) -> tuple[Tensor, ...]:
+    def forward(
+        self, frames: Tensor, tokens: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
         """Encodes the clip.
 
         Args:
             frames: (N, C, T, H, W) normalised frames.
+            tokens: (N, T, Z, E) tokens of the neck, read without an own embedding.
 
         Returns:
             f_l: L sequences (N, C', T_l).
@@ -92,7 +104,8 @@ class SpatialTemporalTransformer(BaseModule):
                 f'the clip has {frames.shape[2]} frames, but clip_len='
                 f'{self.clip_len} was configured for the spatial-temporal transformer'
             )
-        tokens = self.patch_embedding(frames)  # (N, T, Z, E)
+        if self.patch_embedding is not None:
+            tokens = self.patch_embedding(frames)
         n, t = tokens.shape[:2]
         tokens = self.spatial_encoder(tokens.flatten(0, 1))  # (N*T, Z, E)
         sequence = tokens.mean(dim=1).unflatten(0, (n, t))  # (N, T, E)

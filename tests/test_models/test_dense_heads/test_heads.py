@@ -94,7 +94,8 @@ def tiou(a, b):
 
 
 def test_fsa_is_equation_5_frame_by_frame_fused_back_and_off_by_none():
-    head, inputs = refine_head(fsa=dict(type='FrameSelfAttention', **FSA)), features()
+    fsa = dict(type='FrameSelfAttention', **FSA)
+    head, inputs = refine_head(fsa=fsa, fuse_by='concat'), features()
     feature = head.fsa(inputs.frames)
     tokens = head.fsa.patch_embedding(inputs.frames)[0, 3]  # (Z, E) with position
     attended = head.fsa.encoder[0](tokens[None])[0]
@@ -105,6 +106,45 @@ def test_fsa_is_equation_5_frame_by_frame_fused_back_and_off_by_none():
     plain = refine_head()
     assert plain.frame_level(inputs) is inputs.frame_level
     assert not any('fsa' in name or 'frame_fuse' in name for name in plain.state_dict())
+
+
+def test_with_fsa_the_head_starts_as_the_one_without_and_learns_to_add_it():
+    head = refine_head(fsa=dict(type='FrameSelfAttention', **FSA))
+    head.init_cfg = dict(type='Xavier', layer='Conv1d', distribution='uniform')
+    head.init_weights()
+    inputs = features()
+    inputs = inputs._replace(frame_level=inputs.frame_level.relu())
+    out = head.frame_level(inputs)
+    assert_close(out, inputs.frame_level)
+    out.sum().backward()
+    assert head.frame_fuse.weight.grad.abs().sum() > 0
+    head.frame_fuse.weight.data.normal_()
+    expected = inputs.frame_level + head.frame_fuse(head.fsa(inputs.frames))
+    assert_close(head.frame_level(inputs), expected.relu())
+    with pytest.raises(ValueError, match="fuse_by='product': choose 'sum' or 'concat'"):
+        refine_head(fsa=dict(type='FrameSelfAttention', **FSA), fuse_by='product')
+
+
+def test_with_stt_the_coarse_head_starts_as_the_one_without():
+    init_cfg = dict(type='Xavier', layer='Conv1d', distribution='uniform')
+    head = coarse_head(with_context=True, init_cfg=init_cfg)
+    head.init_weights()
+    inputs = features()
+    pyramid = inputs.pyramid
+    outputs = [
+        head(inputs._replace(context=tuple(f(x) for x in pyramid)))
+        for f in (torch.zeros_like, torch.randn_like)
+    ]
+    assert_close(outputs[0].logits, outputs[1].logits)
+    weight = head.cls_tower[0].conv.weight
+    own, context = weight.chunk(2, dim=1)
+    bound = math.sqrt(6 / (own.shape[1] + own.shape[0]) / own.shape[2])
+    assert 0.9 * bound < own.abs().max() <= bound  # Xavier of the pyramid alone
+    outputs[1].logits[0].sum().backward()
+    assert weight.grad[:, own.shape[1] :].abs().sum() > 0
+    literal = coarse_head(with_context=True, zero_context=False, init_cfg=init_cfg)
+    literal.init_weights()
+    assert literal.cls_tower[0].conv.weight.chunk(2, dim=1)[1].abs().min() > 0
 
 
 def run_refine(head):

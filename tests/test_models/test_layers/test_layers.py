@@ -12,13 +12,13 @@ from mmtal_mts.models.backbones.inception_i3d import InceptionBlock
 from mmtal_mts.models.layers import (
     ConvNormReLU1d,
     FramePatchEmbedding,
+    TubeletEmbedding,
     SameConv1d,
     TransformerEncoderLayer,
     contiguous_like,
     pad_same,
     pointwise_conv3d,
 )
-from mmtal_mts.models.layers.transformer import plain_attention
 
 CHANNELS_LAST = torch.channels_last_3d
 
@@ -59,7 +59,57 @@ def test_patch_size_must_divide_and_frames_must_fit():
         FramePatchEmbedding(4, 8, 3, 8)(torch.zeros(1, 3, 1, 6, 8))
 
 
-def test_encoder_layer_and_its_export_against_attention_written_out():
+def test_tubelets_see_motion_of_their_patch_alone_and_nothing_that_never_moves():
+    torch.manual_seed(0)
+    embedding = TubeletEmbedding(8, 32, 1, 6, stem_channels=(4, 8), num_groups=2)
+    frames = torch.rand(1, 1, 1, 32, 32).repeat(1, 1, 12, 1, 1)
+    still = embedding(frames)
+    assert still.shape == (1, 12, 16, 6)
+    # Frames without motion differ from their mean by nothing, whatever they show.
+    # The normalisation magnifies what a mean in float32 is off by.
+    assert_close(still, embedding(torch.zeros_like(frames)), rtol=0, atol=0.01)
+    moving = frames.clone()
+    moving[:, :, 6, 26:, 26:] += 1.0  # inside the last patch, in one frame
+    with torch.no_grad():
+        for norm in (embedding.stem[1], embedding.stem[4]):
+            # Normalisation over the clip would spread the change everywhere.
+            norm.forward = lambda x: x
+        embedding.subtract_mean = False
+        changed = (embedding(moving) - embedding(frames)).abs().amax(-1)[0] > 1e-6
+    # Two kernels of 3 frames reach two frames to either side.
+    assert changed.any(1).nonzero().flatten().tolist() == [4, 5, 6, 7, 8]
+    assert changed[:, :11].sum() == 0 and changed[6, 15]
+
+
+@pytest.mark.parametrize('cosine', [False, True])
+def test_attention_weights_are_those_that_mix_the_values(cosine):
+    layer = TransformerEncoderLayer(6, num_heads=2, cosine=cosine).eval()
+    tokens, attention = torch.randn(3, 4, 6), layer.attention
+    weights = layer.attention_weights(tokens)
+    assert weights.shape == (3, 2, 4, 4)
+    assert_close(weights.sum(-1), torch.ones(3, 2, 4))
+    normed = layer.attention_norm(tokens)
+    value = F.linear(normed, attention.in_proj_weight, attention.in_proj_bias)[..., 12:]
+    mixed = weights @ value.unflatten(2, (2, 3)).transpose(1, 2)
+    mixed = attention.out_proj(mixed.transpose(1, 2).flatten(2))
+    assert_close(layer(tokens), tokens + mixed)
+
+
+def test_cosine_attention_does_not_know_how_long_queries_and_keys_are():
+    layer = TransformerEncoderLayer(6, num_heads=2, cosine=True)
+    tokens, weight = torch.randn(3, 4, 6), layer.attention.in_proj_weight
+    torch.nn.init.zeros_(layer.attention.in_proj_bias)
+    before = layer.attention_weights(tokens)
+    weight.data[:12] *= 5.0  # queries and keys
+    assert_close(layer.attention_weights(tokens), before)
+    # Equal tokens: the weights are uniform. The factor is bounded.
+    same = tokens[:, :1].expand(3, 4, 6)
+    assert_close(layer.attention_weights(same), torch.full((3, 2, 4, 4), 0.25))
+    layer.attention.logit_scale.data.fill_(100.0)
+    assert layer.attention_weights(tokens).isfinite().all()
+
+
+def test_encoder_layer_against_attention_written_out():
     layer = TransformerEncoderLayer(6, num_heads=2).eval()
     x, norm, attention = torch.randn(3, 4, 6), layer.attention_norm, layer.attention
     torch.nn.init.normal_(attention.in_proj_bias)
@@ -70,7 +120,6 @@ def test_encoder_layer_and_its_export_against_attention_written_out():
     mixed = (weights @ v).transpose(1, 2).reshape(3, 4, 6)
     attended = mixed @ attention.out_proj.weight.T + attention.out_proj.bias
     assert_close(layer(x), x + attended)
-    assert_close(plain_attention(attention, normed), attended)
     assert layer.mlp is None
     with_mlp = TransformerEncoderLayer(8, 2, mlp_ratio=2.0)
     assert with_mlp.mlp[1].out_features == 16

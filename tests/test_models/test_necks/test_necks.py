@@ -12,6 +12,7 @@ from mmtal_mts.models.necks import (
     RefinedFeaturePyramid,
     SpatialTemporalTransformer,
     TemporalPyramid,
+    fit_neck,
 )
 
 
@@ -90,6 +91,31 @@ def test_equation_1_step_by_step():
     for downsample in stt.downsamples:
         levels.append(downsample(levels[-1]))
     assert_close(list(stt(frames)), levels[2:])
+
+
+def test_stt_reads_the_tokens_of_the_neck_instead_of_its_own():
+    own, shared = build_stt(), build_stt(own_embedding=False)
+    assert not any('patch_embedding' in name for name in shared.state_dict())
+    shared.load_state_dict(own.state_dict(), strict=False)
+    frames = torch.randn(1, 3, 16, 8, 8)
+    assert_close(shared(frames, own.patch_embedding(frames)), own(frames))
+
+
+def test_tokens_have_the_sizes_of_their_readers_and_are_dropped_without_any():
+    tokens = dict(type='TubeletEmbedding', stem_channels=(4, 8))
+    stt = dict(patch_size=4, crop_size=8, embed_dims=8)
+    backbone = torch.nn.Identity()
+    fitted = fit_neck(dict(stt=stt, tokens=tokens), backbone, None)
+    assert fitted['tokens'] == tokens | stt
+    assert (
+        fit_neck(dict(stt=None, tokens=tokens), backbone, stt)['tokens'] == tokens | stt
+    )
+    assert fit_neck(dict(stt=None, tokens=tokens), backbone)['tokens'] is None
+    assert 'in_channels' not in tokens and 'patch_size' not in tokens
+    message = 'patch_size is 4 in neck.stt and 2 in refine_head.fsa.*tokens=None'
+    with pytest.raises(ValueError, match=message):
+        fit_neck(dict(stt=stt, tokens=tokens), backbone, dict(stt, patch_size=2))
+    fit_neck(dict(stt=stt, tokens=None), backbone, dict(stt, patch_size=2))
 
 
 def test_misfits_name_field_value_and_remedy():
