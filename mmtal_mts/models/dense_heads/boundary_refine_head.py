@@ -34,7 +34,7 @@ from .outputs import (
 
 
 class ZeroConv1d(SameConv1d):
-    """A convolution that adds nothing at the start, whatever the head's ``init_cfg``."""
+    """A convolution that starts at zero, whatever the head's ``init_cfg``."""
 
     def init_weights(self) -> None:
         """Called by MMEngine after the ``init_cfg`` of the head was applied."""

@@ -12,9 +12,9 @@ from mmtal_mts.models.backbones.inception_i3d import InceptionBlock
 from mmtal_mts.models.layers import (
     ConvNormReLU1d,
     FramePatchEmbedding,
-    TubeletEmbedding,
     SameConv1d,
     TransformerEncoderLayer,
+    TubeletEmbedding,
     contiguous_like,
     pad_same,
     pointwise_conv3d,
