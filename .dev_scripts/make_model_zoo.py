@@ -1,6 +1,7 @@
 """Writes the tables of models in README.md, docs/model_zoo.md and zoo/README.md.
 
-What they say comes from configs/*/metafile.yml.
+What they say comes from configs/*/metafile.yml, and from zoo/NAME.modules.json, which
+is what tools/analysis_tools/module_contribution.py NAME --json prints.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmtal_mts.apis.model_zoo import metafile_entries
-from mmtal_mts.utils import UserError, run_tool
+from mmtal_mts.utils import UserError, read_json, run_tool
 from mmtal_mts.utils.io import atomic_write
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -81,9 +82,10 @@ def tables(root: Path) -> dict[Path, str]:
     """
     models = [ModelInfo.from_entry(entry) for entry in metafile_entries().values()]
     released = [model for model in models if model.weights is not None]
+    parts = _measured(models), _contributions(released, root / FOLDER), _configs(models)
     return {
         root / 'README.md': _overview(models),
-        root / 'docs/model_zoo.md': f'{_measured(models)}\n\n{_configs(models)}',
+        root / 'docs/model_zoo.md': '\n\n'.join(parts),
         root / FOLDER / 'README.md': _files(released),
     }
 
@@ -164,6 +166,27 @@ def _measured(models: Sequence[ModelInfo]) -> str:
         rows.append([f'`{model.name}`', model.data, values, command, weights])
     table = _table(['model', 'data', 'mAP in %, @tIoU', 'by', 'weights'], rows)
     return f'## Measured here\n\n{table}'
+
+
+def _contributions(released: Sequence[ModelInfo], folder: Path) -> str:
+    """What RFP, STT and FSA contribute to each model that was measured."""
+    rows = []
+    for model in released:
+        path = folder / f'{model.name}.modules.json'
+        if not path.is_file():
+            continue
+        result = read_json(path)
+        for module, values in result['modules'].items():
+            scores = result['as_released'], values['zero'], values['other_clip']
+            shares = values['entropy'], values['energy_over_time']
+            row = [f'`{model.name}`', module.upper(), *(f'{x:.1f}' for x in scores)]
+            rows.append(row + [_NOTHING if x is None else f'{x:.2f}' for x in shares])
+    head = ['model', 'module', 'as released', 'zeros', 'other clip']
+    table = _table([*head, 'entropy', 'energy over time'], rows)
+    by = '`python tools/analysis_tools/module_contribution.py NAME`'
+    text = f'Average mAP in % with the output of a module replaced, by {by}'
+    link = '[what it says](analysis.md#what-rfp-stt-and-fsa-contribute)'
+    return f'## What the modules contribute\n\n{text} ({link}).\n\n{table}'
 
 
 def _configs(models: Sequence[ModelInfo]) -> str:
