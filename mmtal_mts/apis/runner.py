@@ -303,7 +303,8 @@ def prepare_cpu_processes(cfg: Config) -> None:
     if cfg.launcher != 'pytorch':
         raise UserError(
             f'--launcher {cfg.launcher} needs CUDA GPUs, and torch sees none. '
-            'Remedy: --launcher pytorch (tools/dist_train.sh) works on CPUs as well'
+            'Remedy: --launcher pytorch (tools/dist_train.sh, tools/dist_test.sh) '
+            'works on CPUs as well'
         )
     settings = cfg.get('env_cfg', {}).get('dist_cfg', {})
     backend = settings.get('backend', 'nccl').replace('nccl', 'gloo')
@@ -324,7 +325,8 @@ def prepare_cpu_processes(cfg: Config) -> None:
         except ValueError as error:
             raise UserError(
                 f'--launcher pytorch: {error}. Remedy: start with '
-                'tools/dist_train.sh or torchrun, which set the environment'
+                'tools/dist_train.sh, tools/dist_test.sh or torchrun, which set the '
+                'environment'
             ) from error
         # Gloo's threads must end before the interpreter does, or it may abort.
         atexit.register(

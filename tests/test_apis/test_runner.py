@@ -16,6 +16,7 @@ from mmtal_mts.apis import (
     prepare_test_config,
     prepare_train_config,
 )
+from mmtal_mts.apis.runner import prepare_cpu_processes
 from mmtal_mts.utils import UserError
 
 
@@ -181,3 +182,14 @@ def test_a_test_loads_its_checkpoint_and_dumps_on_request(cfg):
     cfg.test_evaluator = None
     with pytest.raises(UserError, match='has no test_evaluator'):
         prepare_test_config(cfg, checkpoint='a.pth')
+
+
+def test_processes_that_cannot_start_name_the_scripts_that_start_them(cfg, monkeypatch):
+    scripts = 'tools/dist_train.sh, tools/dist_test.sh'
+    cfg.launcher = 'slurm'
+    with pytest.raises(UserError, match=f'--launcher slurm needs CUDA.*{scripts}'):
+        prepare_cpu_processes(cfg)
+    cfg.launcher = 'pytorch'
+    monkeypatch.delenv('RANK', raising=False)
+    with pytest.raises(UserError, match=f'--launcher pytorch: .*RANK.*{scripts}'):
+        prepare_cpu_processes(cfg)
