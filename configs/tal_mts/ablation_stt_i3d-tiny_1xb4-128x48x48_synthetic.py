@@ -2,6 +2,6 @@
 _base_ = ['./tal-mts_i3d-tiny_1xb4-128x48x48_synthetic.py']
 
 model = dict(
-    neck=dict(rfp=dict(num_merges=1)),
+    neck=dict(rfp=dict(num_merges=1, gated=False)),
     refine_head=dict(fsa=None),
 )

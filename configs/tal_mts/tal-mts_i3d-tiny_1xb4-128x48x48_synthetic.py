@@ -21,6 +21,7 @@ model = dict(
             num_groups=groups,
         ),
         tokens=dict(stem_channels=(16, 32), num_groups=4),
+        rfp=dict(gated=True),
         stt=dict(num_groups=groups, **size, **patches),
         frame_feature=dict(channels=channels, num_groups=groups),
     ),
@@ -43,9 +44,6 @@ model = dict(
     test_cfg=dict(nms=dict(sigma=0.5)),
     warmup_head=dict(
         type='DenseClassificationHead', num_classes=6, in_channels=104, feat_index=0
-    ),
-    module_warmup_head=dict(
-        type='DenseClassificationHead', num_classes=6, with_background=True
     ),
 )
 

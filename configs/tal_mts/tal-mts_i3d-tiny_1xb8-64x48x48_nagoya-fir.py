@@ -25,6 +25,7 @@ model = dict(
             **levels,
         ),
         tokens=dict(stem_channels=(16, 32), num_groups=4),
+        rfp=dict(gated=True),
         stt=dict(num_groups=groups, **levels, **size, **patches),
         frame_feature=dict(channels=channels, num_groups=groups),
     ),
@@ -49,9 +50,6 @@ model = dict(
         num_classes=num_classes,
         in_channels=104,
         feat_index=0,
-    ),
-    module_warmup_head=dict(
-        type='DenseClassificationHead', num_classes=num_classes, with_background=True
     ),
     test_cfg=dict(nms=dict(sigma=0.5)),
 )

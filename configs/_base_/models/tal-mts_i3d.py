@@ -81,6 +81,8 @@ model = dict(
         loss_quality=dict(type='QualityBCELoss', loss_weight=1.0),
         init_cfg=dict(type='Xavier', layer='Conv1d', distribution='uniform'),
     ),
+    # Not in the paper: in training STT and FSA classify every position by themselves.
+    auxiliary_head=dict(type='DenseClassificationHead', with_background=True),
     test_cfg=dict(
         score_thr=0.01,
         nms=dict(method='gaussian', sigma=0.3, min_score=0.001, max_keep=5000),

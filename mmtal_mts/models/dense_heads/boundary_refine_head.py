@@ -181,13 +181,13 @@ class BoundaryRefineHead(BaseModule):
         self.curves = TASK_UTILS.build(curves or dict(type='BoundaryCurveGenerator'))
 
     def frame_level(self, features: NeckFeatures) -> Tensor:
-        """f_a (N, C', T) from f_a^c and, with FSA, the frames."""
+        """f_a (N, C', T) from f_a^c and, with FSA, f_a^r."""
         if self.fsa is None:
             return features.frame_level
-        feature = self.fsa(features.frames, features.tokens)
+        of_pyramid, of_frames = features.frame_level, features.foreground
         if isinstance(self.frame_fuse, ZeroConv1d):
-            return (features.frame_level + self.frame_fuse(feature)).relu()
-        return self.frame_fuse(torch.cat([features.frame_level, feature], dim=1))
+            return (of_pyramid + self.frame_fuse(of_frames)).relu()
+        return self.frame_fuse(torch.cat([of_pyramid, of_frames], dim=1))
 
     def forward(self, features: NeckFeatures, coarse: CoarseOutputs) -> RefineOutputs:
         """Refines the coarse predictions from the features of the neck."""

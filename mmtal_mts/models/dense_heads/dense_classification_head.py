@@ -1,4 +1,4 @@
-"""The head of the warm-up of a backbone."""
+"""The head that trains a backbone in its warm-up, and STT and FSA."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ class DenseClassificationHead(BaseModule):
     backbone from the clips and annotations of the data set at hand: the mean over
     space of one map, a linear layer, cross entropy over the K classes at the
     positions inside an action. It is no part of the detector, see
-    :class:`~mmtal_mts.engine.BackboneWarmupHook`.
+    :class:`~mmtal_mts.engine.BackboneWarmupHook`. As ``auxiliary_head`` of the detector
+    it reads f_l and f_a^r likewise, as maps of one cell.
 
     Args:
         num_classes: K.

@@ -113,8 +113,9 @@ class TALMTS(BaseTALDetector):
         warmup_head: Config of a head that trains the backbone alone while
             ``warming_up`` is set (:class:`~mmtal_mts.engine.BackboneWarmupHook`);
             ``None`` where the backbone is pretrained.
-        module_warmup_head: Config of a head that trains STT and FSA, each by itself,
-            meanwhile; ``None`` leaves them as they are.
+        auxiliary_head: Config of a head that classifies all positions of f_l and f_a^r
+            in training, each by itself, so that STT and FSA learn what the pyramid
+            does not do for them; no part of eq. 7. ``None`` switches it off.
         keep_raw: Whether predictions carry the raw outputs of their clip as
             ``raw_outputs``, for :class:`~mmtal_mts.evaluation.RawOutputWriter`.
         init_cfg: MMEngine initialisation config.
@@ -129,7 +130,7 @@ class TALMTS(BaseTALDetector):
         test_cfg: dict | None = None,
         data_preprocessor: dict | None = None,
         warmup_head: dict | None = None,
-        module_warmup_head: dict | None = None,
+        auxiliary_head: dict | None = None,
         keep_raw: bool = False,
         init_cfg: dict | None = None,
     ) -> None:
@@ -149,18 +150,23 @@ class TALMTS(BaseTALDetector):
         self.warmup_head = None
         if warmup_head is not None:
             self.warmup_head = MODELS.build(fit_warmup_head(warmup_head, self.backbone))
-        self.module_warmup_heads = nn.ModuleDict()
-        if module_warmup_head is not None:
-            for name, module in (('stt', self.neck.stt), ('fsa', self.refine_head.fsa)):
-                if module is not None:
-                    width = module.linear.out_features
-                    head = dict(module_warmup_head, in_channels=width)
-                    self.module_warmup_heads[name] = MODELS.build(head)
+        self.auxiliary_heads = nn.ModuleDict()
+        modules = dict(stt=self.neck.stt, fsa=self.refine_head.fsa)
+        for name, module in modules.items():
+            if auxiliary_head is not None and module is not None:
+                sizes = dict(in_channels=module.linear.out_features)
+                sizes['num_classes'] = self.coarse_head.num_classes
+                head = MODELS.build(auxiliary_head | sizes)
+                self.auxiliary_heads[name] = head
         self.warming_up = False
 
     def extract_feat(self, frames: Tensor) -> NeckFeatures:
-        """Runs backbone and neck on (N, C, T, H, W) frames."""
-        return self.neck(self.backbone(frames), frames)
+        """Runs backbone, neck and FSA on (N, C, T, H, W) frames."""
+        features = self.neck(self.backbone(frames), frames)
+        if self.refine_head.fsa is None:
+            return features
+        foreground = self.refine_head.fsa(frames, features.tokens)
+        return features._replace(foreground=foreground)
 
     def _forward(self, frames: Tensor) -> dict[str, Tensor]:
         """What both heads say about (N, C, T, H, W) frames."""
@@ -174,28 +180,38 @@ class TALMTS(BaseTALDetector):
         """The weighted terms of eq. 7; see :meth:`forward`."""
         gt_instances = [sample.gt_instances for sample in data_samples]
         if self.warming_up:
-            return self._warmup_loss(frames, gt_instances)
+            targets = frames.shape[2], gt_instances
+            losses = self.warmup_head.loss(self.backbone(frames), *targets)
+            if not self.auxiliary_heads:
+                return losses
+            # What they train has parts that no other module reads, so it can begin.
+            tokens = self.neck.tokens and self.neck.tokens(frames)
+            modules = self.neck.stt, self.refine_head.fsa
+            outputs = (module and module(frames, tokens) for module in modules)
+            return losses | self._auxiliary_loss(*outputs, *targets)
         features = self.extract_feat(frames)
         losses, *coarse = self.coarse_head.loss_and_predict(features, gt_instances)
         losses.update(self.refine_head.loss(features, *coarse, gt_instances))
+        trained = features.context, features.foreground
+        losses.update(self._auxiliary_loss(*trained, frames.shape[2], gt_instances))
         if self.refine_head.loss_consistency is not None:
             losses['loss_consistency'] = self._consistency_loss(frames, data_samples)
         return losses
 
-    def _warmup_loss(
-        self, frames: Tensor, gt_instances: Sequence[InstanceData]
+    def _auxiliary_loss(
+        self,
+        context: Sequence[Tensor] | None,
+        foreground: Tensor | None,
+        num_frames: int,
+        gt_instances: Sequence[InstanceData],
     ) -> dict[str, Tensor]:
-        """Losses of the warm-up: of the backbone, and of STT and FSA by themselves."""
-        given = frames.shape[2], gt_instances
-        losses = self.warmup_head.loss(self.backbone(frames), *given)
-        if self.module_warmup_heads:
-            tokens = self.neck.tokens and self.neck.tokens(frames)
-            for name, head in self.module_warmup_heads.items():
-                module = self.neck.stt if name == 'stt' else self.refine_head.fsa
-                feature = module(frames, tokens)
-                feature = feature[0] if name == 'stt' else feature
-                for key, value in head.loss([feature[..., None, None]], *given).items():
-                    losses[f'{key}_{name}'] = value
+        """Losses of f_l of STT, L levels (N, C', T_l), and f_a^r of FSA (N, C', T)."""
+        losses = {}
+        for name, head in self.auxiliary_heads.items():
+            feature = context[0] if name == 'stt' else foreground
+            found = head.loss([feature[..., None, None]], num_frames, gt_instances)
+            losses[f'loss_aux_{name}'] = found['loss_warmup_cls']
+            losses[f'aux_acc_{name}'] = found['warmup_acc']
         return losses
 
     def predict(

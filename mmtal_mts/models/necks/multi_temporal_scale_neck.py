@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
+import torch
 import torch.nn.functional as F
 from mmaction.registry import MODELS
 from mmengine.model import BaseModule
@@ -25,6 +26,7 @@ class NeckFeatures(NamedTuple):
         frames: (N, C, T, H, W) normalised frames, read by FSA.
         tokens: (N, T, Z, E) tokens that STT and FSA share, or ``None``: each has its
             own.
+        foreground: f_a^r of FSA (N, C', T), which the detector adds; ``None`` without.
     """
 
     pyramid: tuple[Tensor, ...]
@@ -32,6 +34,7 @@ class NeckFeatures(NamedTuple):
     frame_level: Tensor
     frames: Tensor
     tokens: Tensor | None = None
+    foreground: Tensor | None = None
 
 
 class SpatialCollapse(nn.Module):
@@ -145,21 +148,39 @@ class RefinedFeaturePyramid(BaseModule):
         cumulative: Pass on what has been received as well, top-down, as an FPN does:
             ``f_l = p_l + nearest_up(f_{l+1})``. The finest level is then the sum of
             all. The text of the paper allows both; docs/benchmark.md compares them.
+        gated: Multiply what a level receives by a learned factor of each channel. The
+            factors are 1 for the finest level and 0 for the others at the start, as in
+            the AFSD baseline.
+        channels: Channels C' of the pyramid, of the factors alone.
+        num_levels: Number L of levels, of the factors alone.
     """
 
-    def __init__(self, num_merges: int | None = None, cumulative: bool = False) -> None:
+    def __init__(
+        self,
+        num_merges: int | None = None,
+        cumulative: bool = False,
+        gated: bool = False,
+        channels: int = 512,
+        num_levels: int = 6,
+    ) -> None:
         super().__init__()
         if num_merges is not None and num_merges < 0:
             raise ValueError(f'num_merges={num_merges}: use None or a number >= 0')
         self.num_merges = num_merges
         self.cumulative = cumulative
+        self.gates = None
+        if gated:
+            self.gates = nn.Parameter(torch.zeros(num_levels - 1, channels, 1))
+            self.gates.data[:1] = 1.0
 
     def forward(self, levels: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """(N, C', T_l) per level, finest first -> the same shapes."""
         refined = list(levels)
         for i in reversed(range(len(levels) - 1)[: self.num_merges]):
             above = (refined if self.cumulative else levels)[i + 1]
-            refined[i] = refined[i] + F.interpolate(above, size=refined[i].shape[-1])
+            received = F.interpolate(above, size=refined[i].shape[-1])
+            gate = 1.0 if self.gates is None else self.gates[i]
+            refined[i] = refined[i] + gate * received
         return tuple(refined)
 
 
@@ -286,6 +307,11 @@ def fit_neck(neck: dict, backbone: nn.Module, fsa: dict | None = None) -> dict:
             and FSA cannot share tokens.
     """
     neck, maps = copy.deepcopy(neck), getattr(backbone, 'maps', None)
+    if (rfp := neck.get('rfp')) and rfp.get('gated'):
+        pyramid = neck['pyramid']
+        for key, of_pyramid in (('channels', 'out_channels'), ('num_levels',) * 2):
+            if of_pyramid in pyramid:
+                rfp[key] = pyramid[of_pyramid]
     for part, key, of_maps in (
         ('pyramid', 'in_channels', lambda: tuple(m.channels for m in maps)),
         ('pyramid', 'spatial_sizes', lambda: tuple(m.size for m in maps)),

@@ -102,7 +102,8 @@ def test_fsa_is_equation_5_frame_by_frame_fused_back_and_off_by_none():
     expected = torch.stack([head.fsa.linear(token) for token in attended]).mean(0)
     assert_close(feature[0, :, 3], expected)
     both = torch.cat([inputs.frame_level, feature], 1)
-    assert_close(head.frame_level(inputs), head.frame_fuse(both))
+    fused = head.frame_level(inputs._replace(foreground=feature))
+    assert_close(fused, head.frame_fuse(both))
     plain = refine_head()
     assert plain.frame_level(inputs) is inputs.frame_level
     assert not any('fsa' in name or 'frame_fuse' in name for name in plain.state_dict())
@@ -113,13 +114,14 @@ def test_with_fsa_the_head_starts_as_the_one_without_and_learns_to_add_it():
     head.init_cfg = dict(type='Xavier', layer='Conv1d', distribution='uniform')
     head.init_weights()
     inputs = features()
-    inputs = inputs._replace(frame_level=inputs.frame_level.relu())
+    frame_level, foreground = inputs.frame_level.relu(), head.fsa(inputs.frames)
+    inputs = inputs._replace(frame_level=frame_level, foreground=foreground)
     out = head.frame_level(inputs)
     assert_close(out, inputs.frame_level)
     out.sum().backward()
     assert head.frame_fuse.weight.grad.abs().sum() > 0
     head.frame_fuse.weight.data.normal_()
-    expected = inputs.frame_level + head.frame_fuse(head.fsa(inputs.frames))
+    expected = inputs.frame_level + head.frame_fuse(foreground)
     assert_close(head.frame_level(inputs), expected.relu())
     with pytest.raises(ValueError, match="fuse_by='product': choose 'sum' or 'concat'"):
         refine_head(fsa=dict(type='FrameSelfAttention', **FSA), fuse_by='product')

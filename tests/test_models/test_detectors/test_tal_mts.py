@@ -97,8 +97,10 @@ def test_loss_terms_and_gradient_for_every_parameter(cfg):
     model = build(cfg).train()
     losses = run(model, 'loss')
     parts = ('coarse_cls', 'coarse_loc', 'refine_cls', 'refine_loc', 'quality')
-    assert set(losses) == {f'loss_{part}' for part in parts}
-    sum(losses.values()).backward()
+    parts += ('aux_stt', 'aux_fsa')
+    shares = {'aux_acc_stt', 'aux_acc_fsa'}
+    assert set(losses) == {f'loss_{part}' for part in parts} | shares
+    model.parse_losses(losses)[0].backward()
     # Key biases cancel in a softmax, and a bias before a norm with one position per
     # group has nothing to say: everything must exist, nearly all must be non-zero.
     gradients = {name: p.grad for name, p in model.named_parameters()}
@@ -149,7 +151,38 @@ def test_training_steps_reduce_the_loss(cfg):
     assert values[-1] < 0.5 * values[0]
 
 
+def test_warming_up_trains_the_backbone_and_by_themselves_stt_and_fsa(cfg):
+    model = build(cfg)
+    model.warming_up = True
+    losses = run(model, 'loss')
+    model.parse_losses(losses)[0].backward()
+    touched = {name for name, p in model.named_parameters() if p.grad is not None}
+    mine = ('backbone', 'warmup_head', 'auxiliary_heads', 'neck.tokens', 'neck.stt')
+    assert all(name.startswith((*mine, 'refine_head.fsa')) for name in touched)
+    for start in (*mine, 'refine_head.fsa.encoder', 'refine_head.fsa.linear'):
+        assert any(name.startswith(start) for name in touched), start
+    # The loss of f_l alone: the classes of all positions of the finest level.
+    with torch.no_grad():
+        frames = model.data_preprocessor(batch([clip_sample()] * 2))['inputs']
+        context = model.neck.stt(frames, model.neck.tokens(frames))[0]
+        logits = model.auxiliary_heads['stt'].fc(context.mT)
+        targets = model.coarse_head.get_targets
+        points = model.coarse_head.point_generator.level_points([8], T)
+        gt_instances = [clip_sample().gt_instances] * 2
+        labels = targets(points, gt_instances).labels
+        expected = torch.nn.functional.cross_entropy(logits.mT, labels)
+    assert_close(losses['loss_aux_stt'], expected)
+
+
+def test_without_stt_and_fsa_nothing_is_auxiliary_and_no_tokens_are_computed(cfg):
+    cfg.neck.stt = cfg.refine_head.fsa = None
+    cfg.coarse_head.with_context = False
+    model = build(cfg)
+    assert model.neck.tokens is None and not model.auxiliary_heads
+
+
 def test_warming_up_trains_the_backbone_alone(cfg):
+    cfg.auxiliary_head = None
     model = build(cfg)
     model.warming_up = True
     losses = run(model, 'loss')
