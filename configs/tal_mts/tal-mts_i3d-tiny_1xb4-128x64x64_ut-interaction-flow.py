@@ -4,7 +4,7 @@ _base_ = ['./tal-mts_i3d-tiny_1xb4-128x64x64_weizmann-flow.py']
 
 data_root = 'data/ut_interaction/'
 ann_file = 'annotations_fold0.json'
-classes = ('handshake', 'hug', 'kick', 'point', 'punch', 'push')
+classes = ('handshake', 'hug', 'kick', 'punch', 'push')
 num_classes = len(classes)
 
 model = dict(

@@ -24,6 +24,7 @@ from clips import (
     place_background,
     plan_timelines,
     read_clips,
+    show_one_box,
 )
 from rich.progress import track
 
@@ -63,6 +64,16 @@ def letterbox(frame: np.ndarray, size: int) -> np.ndarray:
     return square
 
 
+def cut(frame: np.ndarray, clip: Clip, size: int) -> np.ndarray:
+    """Makes a square of what a clip shows of a frame (H, W, 3)."""
+    if clip.window is None:
+        return letterbox(frame, size)
+    sides = np.array(frame.shape[1::-1] * 2)
+    left, top, right, bottom = np.rint(clip.window * sides).astype(int)
+    shown = frame[top:bottom, left:right]
+    return cv2.resize(shown, (size, size), interpolation=cv2.INTER_AREA)
+
+
 def render(
     timeline: Timeline, settings: TimelineSettings
 ) -> Iterator[tuple[np.ndarray, list[tuple[float, float, str]]]]:
@@ -75,11 +86,16 @@ def render(
     for index, part in enumerate(timeline.parts):
         frames, times = read_clip(part.clip, settings.clip_fps)
         if part.background_s is None:
-            yield _clip_part(part, frames, times, settings)
+            pictures, actions = _clip_part(part, frames, times, settings)
         else:
             name = zlib.crc32(timeline.name.encode())
             noise = np.random.default_rng([settings.seed, name, index])
-            yield _background(part, frames, settings, noise), []
+            pictures, actions = _background(part, frames, settings, noise), []
+        if settings.control == 'frame':
+            pictures[:] = pictures[:1]
+        elif settings.control == 'bars':
+            pictures[:] = cut(np.full_like(frames[0], 128), part.clip, settings.size)
+        yield pictures, actions
 
 
 def _clip_part(
@@ -99,7 +115,7 @@ def _clip_part(
     chosen = np.minimum(shown.shown_at(times), len(frames) - 1)
     pictures = np.empty((count, settings.size, settings.size, 3), np.uint8)
     for place, i in enumerate(chosen):
-        pictures[place] = letterbox(frames[i], settings.size)
+        pictures[place] = cut(frames[i], part.clip, settings.size)
     return pictures, actions
 
 
@@ -108,7 +124,7 @@ def _background(
 ) -> np.ndarray:
     """The median of a clip, with the noise that its still pixels have."""
     picked = np.linspace(0, len(frames) - 1, min(len(frames), _MEDIAN_FRAMES))
-    sample = np.stack([letterbox(frames[int(i)], settings.size) for i in picked])
+    sample = np.stack([cut(frames[int(i)], part.clip, settings.size) for i in picked])
     still = np.median(sample, axis=0)
     # Most pixels are still in most frames: their median deviation is the noise of
     # the sensor. Without it, a frozen picture would give the background away.
@@ -132,7 +148,7 @@ def assemble_dataset(
     """
     settings, out_dir = settings or TimelineSettings(), Path(out_dir)
     timelines = plan_timelines(clips, settings)
-    used = sorted([clip.clip_id, clip.source_start, clip.source_end] for clip in clips)
+    used = sorted([c.clip_id, c.source_start, c.source_end, c.window] for c in clips)
     record = json.loads(json.dumps(dict(settings=asdict(settings), clips=used)))
     path = out_dir / 'settings.json'
     if path.is_file() and read_json(path) != record:
@@ -185,14 +201,11 @@ def main() -> None:
     parser.add_argument('annotations', help='clips: native JSON, or CSV video,label')
     parser.add_argument('videos', help='folder of the clips')
     parser.add_argument('out', help='folder to write')
-    parser.add_argument(
-        '--group-by', default='group', help='field that says which clips join'
-    )
-    parser.add_argument(
-        '--place-background',
-        action='store_true',
-        help='clips of background belong before the action of the same picture size',
-    )
+    parser.add_argument('--group-by', default='group', help='field whose clips join')
+    placed = 'clips of background belong before the action of the same picture size'
+    parser.add_argument('--place-background', action='store_true', help=placed)
+    parser.add_argument('--boxes', help='CSV: show what boxes of a group share')
+    parser.add_argument('--without', nargs='+', default=[], help='labels to leave out')
     for one in fields(TimelineSettings):
         kwargs = {'type': type(one.default), **one.metadata}
         if kwargs['type'] is bool:
@@ -204,11 +217,16 @@ def main() -> None:
     names = (one.name for one in fields(TimelineSettings))
     settings = TimelineSettings(**{name: getattr(args, name) for name in names})
     clips = read_clips(args.annotations, args.videos, args.group_by)
+    clips = [c for c in clips if not {x for *_, x in c.actions} & set(args.without)]
+    if args.boxes:
+        clips = show_one_box(clips, args.boxes)
     if args.place_background:
         clips = place_background(clips, lambda clip: measure(clip, args.clip_fps))
         background = [clip for clip in clips if not clip.actions]
         placed = sum(clip.source_start is not None for clip in background)
         print(f'{placed} of {len(background)} clips of background have found a place')
+    if args.boxes:  # Nothing tells the box of a background without a place.
+        clips = [clip for clip in clips if clip.window]
     for path in assemble_dataset(clips, args.out, settings):
         videos = read_json(path)['database'].values()
         num_test = sum(video['subset'] == 'test' for video in videos)

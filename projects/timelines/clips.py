@@ -25,6 +25,7 @@ class Clip:
         actions: Start, end (seconds of the clip) and label; empty for background.
         source_start: First frame of the clip in its recording, if known.
         source_end: Frame of the recording behind the last one of the clip.
+        window: Left, top, right, bottom of what is shown, as fractions of the sides.
     """
 
     clip_id: str
@@ -33,6 +34,7 @@ class Clip:
     actions: tuple[tuple[float, float, str], ...]
     source_start: int | None = None
     source_end: int | None = None
+    window: tuple[float, float, float, float] | None = None
 
 
 def _option(default: Any, text: str, **kwargs: Any) -> Any:
@@ -48,7 +50,7 @@ class TimelineSettings:
     is not in it, somebody who waves on the spot is.
     """
 
-    size: int = _option(96, 'side of the square frames; clips are letterboxed')
+    size: int = _option(96, 'side of the square frames; letterboxed without --boxes')
     fps: int = _option(25, 'frame rate')
     per_group: int = _option(1, 'timelines of each group, each in another order')
     shared_order: bool = _option(False, 'the same order(s) of labels for all groups')
@@ -62,6 +64,9 @@ class TimelineSettings:
     clip_fps: float | None = _option(None, 'frame rate of all clips', type=float)
     folds: int = _option(3, 'folds of the cross-validation')
     seed: int = _option(0, 'seed of orders and gaps')
+    control: str | None = _option(
+        None, 'show only bars, or stills', type=str, choices=('bars', 'frame')
+    )
 
     def __post_init__(self) -> None:
         for name in ('fps', 'per_group', 'folds', 'clip_fps'):
@@ -156,6 +161,42 @@ def _clip(path: Path, folder: Path, name: str, entry: dict, group_by: str) -> Cl
         raise ValueError(f'{where}: no video {file}.* found')
     group = str(entry.get(group_by, name))
     return Clip(Path(name).stem, str(found), group, tuple(actions), *source or ())
+
+
+def show_one_box(clips: Sequence[Clip], table: str | Path) -> list[Clip]:
+    """Lets the clips of a group show what all boxes of its actions have in common.
+
+    For crops with a box for each action, whose place, scale and bars tell its class.
+
+    Args:
+        clips: All clips; those of background are left as they are.
+        table: CSV with sequence ("seq" and the group), class, start_frame, x0, y0, x1
+            and y1 of each action in the recording.
+    """
+    with Path(table).open(encoding='utf-8-sig', newline='') as file:
+        rows = list(csv.DictReader(file))
+    boxes: dict[str, dict[str, np.ndarray]] = {}
+    for clip in (clip for clip in clips if clip.actions):
+        key = f'seq{clip.group}', clip.actions[0][2]
+        span = range(clip.source_start or 0, clip.source_end or 0)
+        try:
+            same = [row for row in rows if (row['sequence'], row['class']) == key]
+            found = {int(row['start_frame']): row for row in same}
+            row = found[min(found.keys() & span)]
+            corners = [float(row[name]) for name in ('x0', 'y0', 'x1', 'y1')]
+        except (KeyError, TypeError, ValueError) as error:
+            what = f'no row {", ".join(key)} with start_frame in {span}, and x0 to y1'
+            raise ValueError(f'{table}: {what}, for clip {clip.clip_id}') from error
+        boxes.setdefault(clip.group, {})[clip.clip_id] = np.reshape(corners, (2, 2))
+    windows = {}
+    for group, own in boxes.items():
+        first, last = np.stack([*own.values()], axis=1)
+        common = np.stack([first.max(axis=0), last.min(axis=0)])
+        if (common[0] >= common[1]).any():
+            raise ValueError(f'{table}: group {group}: no common part, try --without')
+        for name, (begin, end) in own.items():
+            windows[name] = tuple(((common - begin) / (end - begin)).ravel().tolist())
+    return [replace(clip, window=windows.get(clip.clip_id)) for clip in clips]
 
 
 def plan_timelines(clips: Sequence[Clip], settings: TimelineSettings) -> list[Timeline]:
@@ -257,7 +298,7 @@ def place_background(
     in windows one after the other, with the same box. So a clip of background belongs
     into the next gap before an action of the same picture size that has room left; the
     windows of a gap are put in its middle. A gap is from the end of one action to the
-    start of the next, without the context that clips have.
+    start of the next, without the context that clips have. Window as of the action.
 
     Args:
         clips: All clips; those of background in the order of the recording.
@@ -269,29 +310,30 @@ def place_background(
         lost = [c for c in members if not c.actions and c.source_start is None]
         actions = [clip for clip in members if clip.actions]
         if lost and all(clip.source_start is not None for clip in actions):
-            for begin, until, _, fitted in _fill_gaps(actions, lost, measure):
+            for begin, until, like, _, fitted in _fill_gaps(actions, lost, measure):
                 at = (begin + until - sum(count for _, count in fitted)) // 2
                 for clip, count in fitted:
                     place = dict(source_start=at, source_end=at + count)
-                    placed[clip.clip_id] = replace(clip, **place)
+                    placed[clip.clip_id] = replace(clip, window=like.window, **place)
                     at += count
     return list(placed.values())
 
 
 def _fill_gaps(
     actions: Sequence[Clip], lost: Sequence[Clip], measure: Callable
-) -> list[tuple[int, int, tuple, list[tuple[Clip, int]]]]:
-    """First frame, frame behind, picture size and clips with their lengths by gap."""
+) -> list[tuple[int, int, Clip, tuple, list[tuple[Clip, int]]]]:
+    """First frame, frame behind, action, its picture size, clips and their lengths."""
     gaps, end = [], 0
     for action in sorted(actions, key=lambda clip: clip.source_start):
         size, num_frames, fps = measure(action)
         starts, ends, _ = zip(*action.actions, strict=True)
-        gaps.append((end, action.source_start + round(min(starts) * fps), size, []))
+        until = action.source_start + round(min(starts) * fps)
+        gaps.append((end, until, action, size, []))
         end = max(end, action.source_start + min(round(max(ends) * fps), num_frames))
     first = 0
     for clip in lost:
         size, num_frames, _ = measure(clip)
-        for i, (begin, until, box, fitted) in enumerate(gaps[first:], first):
+        for i, (begin, until, _, box, fitted) in enumerate(gaps[first:], first):
             used = sum(count for _, count in fitted)
             # Codecs want even sizes, so crops of one box may differ.
             close = max(abs(a - b) for a, b in zip(box, size, strict=True)) <= 2

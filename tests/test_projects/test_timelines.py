@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 from itertools import product
 
 import assemble_timelines
+import cv2
 import numpy as np
 import pytest
+import yaml
 from assemble_timelines import letterbox, measure, read_clip, render
-from clips import Clip, TimelineSettings, place_background, plan_timelines, read_clips
+from clips import (
+    Clip,
+    Part,
+    Timeline,
+    TimelineSettings,
+    place_background,
+    plan_timelines,
+    read_clips,
+    show_one_box,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mmengine.config import Config
 
 from mmtal_mts.datasets.video import VideoReadError, write_video
 from mmtal_mts.structures.annotations import load_annotations
+from mmtal_mts.utils.io import write_json
 
 FPS = 10
 
@@ -275,3 +289,173 @@ def test_bad_lists_are_named(folder, tmp_path, name, content, message):
     (tmp_path / name).write_text(content)
     with pytest.raises(ValueError, match=f'{name}.*{message}'):
         read_clips(tmp_path / name, folder)
+
+
+# A recording of 160 x 120 pixels: green tells how far right a pixel is, blue how far
+# down, and red is the person. By action, the box in it and the scale of the crop.
+ROOM = np.dstack(np.broadcast_arrays(0, np.arange(160), 2 * np.arange(120)[:, None]))
+BOXES = {
+    'hug': ((20, 10, 100, 110), 1),
+    'kick': ((36, 16, 132, 116), 0.5),
+    'push': ((4, 20, 156, 100), 0.5),
+}
+COMMON = (36, 20, 100, 100)
+TABLE = 'sequence,class,start_frame,x0,y0,x1,y1\n'
+
+
+@pytest.fixture(scope='module')
+def crops(tmp_path_factory):
+    """Crops of a recording whose scale and shape tell the action, and their boxes."""
+    out = tmp_path_factory.mktemp('crops')
+    database, rows = {}, [TABLE]
+    for i, (label, (box, scale)) in enumerate(BOXES.items()):
+        x0, y0, x1, y1 = box
+        frames = []
+        for time in range(20):
+            room = ROOM.astype(np.uint8)
+            room[30:90, 40 + 2 * time : 56 + 2 * time, 0] = 255
+            crop = cv2.resize(room[y0:y1, x0:x1], None, fx=scale, fy=scale)
+            frames.append(crop)
+        for name in (label, f'{label}_before'):
+            write_video(out / f'{name}.mp4', frames, FPS)
+        start = 100 * i + 40
+        database[label] = dict(
+            source_frames=[start, start + 20],
+            annotations=[dict(label=label, segment=[0.5, 1.5])],
+        )
+        database[f'{label}_before'] = dict(annotations=[])
+        # The same action once more, in frames that its clip shows, and elsewhere.
+        for first in (start + 5, start + 9, start + 50):
+            corners = box if first == start + 5 else (0, 0, 1, 1)
+            rows.append(','.join(map(str, ('seq1', label, first, *corners))) + '\n')
+    for entry in database.values():
+        entry['sequence'] = 1
+    write_json(out / 'clips.json', dict(database=database))
+    (out / 'boxes.csv').write_text(''.join(rows))
+    return out
+
+
+def assemble_crops(crops, out, monkeypatch, *more):
+    """Calls the tool and returns the frames of the timeline by label, and of all."""
+    places = [str(crops / 'clips.json'), str(crops), str(out)]
+    options = '--group-by sequence --size 40 --fps 10 --folds 1 --no-made-background'
+    monkeypatch.setattr('sys.argv', ['', *places, *options.split(), *more])
+    assemble_timelines.main()
+    (video,) = load_annotations(str(out / 'annotations_fold0.json')).videos.values()
+    frames, _ = read_clip(Clip('x', str(out / 'videos' / video.file), 'x', ()))
+    starts = np.rint(video.actions.segments[:, 0] * FPS).astype(int) - 5
+    return {
+        label: frames[start : start + 20].astype(int)
+        for label, start in zip(BOXES, starts, strict=True)
+    }, frames.astype(int)
+
+
+ONE_BOX = '--place-background', '--boxes'
+
+
+def test_all_clips_of_a_recording_show_the_same_box_at_the_same_scale(
+    crops, tmp_path, monkeypatch
+):
+    boxes = str(crops / 'boxes.csv')
+    by_label, frames = assemble_crops(crops, tmp_path, monkeypatch, *ONE_BOX, boxes)
+    # Three actions, and the background that was cut with the box of each.
+    assert len(frames) == 120
+    x0, y0, x1, y1 = COMMON
+    across = x0 + (np.arange(40) + 0.5) * (x1 - x0) / 40
+    down = y0 + (np.arange(40) + 0.5) * (y1 - y0) / 40
+    # In the last frames the person is at 74 to 94 of the recording; left is the room.
+    room = frames[19::20, :, :16]
+    np.testing.assert_allclose(
+        room[..., 1], np.broadcast_to(across[:16], room.shape[:3]), atol=9
+    )
+    np.testing.assert_allclose(
+        room[..., 2], np.broadcast_to(2 * down[:, None], room.shape[:3]), atol=12
+    )
+    # People are as wide and as tall, and at the same place, in all clips.
+    for time in range(2, 18, 5):
+        seen = [clip[time, ..., 0] > 128 for clip in by_label.values()]
+        for axis, length in ((0, 60 / 80), (1, 16 / 64)):
+            spans = [np.flatnonzero(person.any(axis=1 - axis)) for person in seen]
+            for span in spans:
+                assert len(span) == pytest.approx(40 * length, abs=2)
+                assert span[0] == pytest.approx(spans[0][0], abs=1)
+    # Without the boxes bars are above and below; now none is left.
+    _, before = assemble_crops(crops, tmp_path / 'old', monkeypatch)
+    assert (before.max(axis=(2, 3)) < 24).any() and not (frames.max(axis=3) < 24).any()
+
+
+@pytest.mark.parametrize('boxes', [True, False])
+def test_controls_show_no_motion_and_no_person(crops, tmp_path, monkeypatch, boxes):
+    options = [*ONE_BOX, str(crops / 'boxes.csv')] if boxes else ['--place-background']
+    shown = {}
+    for control in ('', 'frame', 'bars'):
+        more = [*options, '--control', control] if control else options
+        out = tmp_path / (control or 'video')
+        shown[control] = assemble_crops(crops, out, monkeypatch, *more)
+        files = [path / 'annotations_fold0.json' for path in (out, tmp_path / 'video')]
+        assert files[0].read_text() == files[1].read_text()
+    video, still, bars = (by_label for by_label, _ in shown.values())
+    for label in BOXES:
+        assert np.abs(video[label][19] - video[label][0]).max() > 100
+        # But for what the codec does.
+        assert np.abs(still[label] - video[label][0]).max() < 40
+        assert np.abs(still[label] - still[label][0]).max() < 25
+        assert np.ptp(bars[label], axis=0).max() < 3
+    grey = np.abs(shown['bars'][1] - 128) < 4
+    black = shown['bars'][1] < 24
+    assert grey.all() if boxes else (grey | black).mean() > 0.9 and black.any()
+
+
+@pytest.mark.parametrize('control', ['bars', 'frame'])
+def test_controls_of_made_background(folder, control):
+    clips = [Clip('x', str(folder / 'ann_run.mp4'), 'g', ())]
+    timeline = Timeline('t', 'g', 0, (Part(clips[0], background_s=1.0),))
+    wanted = TimelineSettings(size=32, fps=FPS, control=control)
+    ((pictures, actions),) = render(timeline, wanted)
+    assert actions == [] and len(pictures) == 10
+    assert (pictures == pictures[0]).all()
+    assert (pictures == 128).all() == (control == 'bars')
+
+
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        ('class\nhug\n', 'no row seq1, hug with start_frame in range.40, 60.'),
+        (f'{TABLE}seq1,hug,70,0,0,9,9\n', 'for clip hug'),
+        (f'{TABLE}seq1,hug,x,0,0,9,9\n', 'for clip hug'),
+        (f'{TABLE}seq1,hug,45,0,0,9\n', 'for clip hug'),
+        (f'{TABLE}seq1,hug,45,0,0,9,9\nseq1,kick,145,9,0,20,9\n', 'try --without'),
+    ],
+)
+def test_boxes_that_do_not_fit_are_named(crops, tmp_path, content, message):
+    clips = read_clips(crops / 'clips.json', crops, 'sequence')
+    clips = [clip for clip in clips if clip.clip_id in ('hug', 'kick')]
+    (tmp_path / 'boxes.csv').write_text(content)
+    with pytest.raises(ValueError, match=rf'boxes\.csv: .*{message}'):
+        show_one_box(clips, tmp_path / 'boxes.csv')
+
+
+def test_labels_are_left_out_with_their_background(
+    crops, tmp_path, monkeypatch, capsys
+):
+    boxes = str(crops / 'boxes.csv')
+    monkeypatch.setattr(__name__ + '.BOXES', {k: BOXES[k] for k in ('hug', 'kick')})
+    more = [*ONE_BOX, boxes, '--without', 'push']
+    by_label, frames = assemble_crops(crops, tmp_path, monkeypatch, *more)
+    assert set(by_label) == {'hug', 'kick'} and len(frames) == 80
+    assert '2 of 3 clips of background' in capsys.readouterr().out
+
+
+def test_grid_of_controls_fits_its_config(repo_root, monkeypatch):
+    monkeypatch.chdir(repo_root)
+    path = repo_root / 'projects/timelines/controls_ut-interaction.yml'
+    grid = yaml.safe_load(path.read_text())
+    cfg = Config.fromfile(grid['config'])
+    shown = []
+    for options in grid['variants'].values():
+        changed = copy.deepcopy(cfg)
+        changed.merge_from_dict(options)
+        loaders = [changed[f'{use}_dataloader'] for use in ('train', 'val', 'test')]
+        shown.append([loader.dataset.data_prefix.video for loader in loaders])
+    folders = 'rgb_npy', 'frame/rgb_npy', 'bars/rgb_npy'
+    assert shown == [[folder] * 3 for folder in folders]
