@@ -168,12 +168,14 @@ def prepare_train_config(
                 f'--amp does not work with optim_wrapper.type={kind!r} of config '
                 f'{cfg.filename}. Remedy: use OptimWrapper, or leave --amp out'
             )
-        if not torch.cuda.is_available():
-            raise UserError(
-                '--amp needs a CUDA GPU, and torch sees none. Remedy: leave --amp out'
-            )
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+    mixed = (cfg.get('optim_wrapper') or {}).get('type') == 'AmpOptimWrapper'
+    if mixed and not torch.cuda.is_available():
+        raise UserError(
+            'training in mixed precision (AmpOptimWrapper) needs a CUDA GPU, and torch '
+            "sees none. Remedy: leave --amp out, or optim_wrapper.type='OptimWrapper'"
+        )
     if auto_scale_lr:
         if 'auto_scale_lr' not in cfg:
             raise UserError(

@@ -144,6 +144,11 @@ def test_amp_and_auto_scale_lr(cfg, monkeypatch):
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
     with pytest.raises(UserError, match='needs a CUDA GPU'):
         prepare_train_config(cfg, amp=True)
+    # The config asks for it by itself.
+    cfg.optim_wrapper = dict(type='AmpOptimWrapper', dtype='bfloat16')
+    with pytest.raises(UserError, match='AmpOptimWrapper.* needs a CUDA GPU'):
+        prepare_train_config(cfg)
+    cfg.optim_wrapper = dict(type='OptimWrapper')
     with pytest.raises(UserError, match='Remedy: add auto_scale_lr'):
         prepare_train_config(cfg, auto_scale_lr=True)
     cfg.auto_scale_lr = dict(base_batch_size=4)
