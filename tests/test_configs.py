@@ -145,7 +145,8 @@ def test_table_vi_switches_the_right_modules(name):
     prefix = next(key for key in MODULES if Path(name).name.startswith(key + '_'))
     merges, stt, fsa = MODULES[prefix]
     assert model.neck.rfp.get('num_merges') == merges
-    assert not model.neck.rfp.cumulative
+    # The text of the paper: top-down sums without parameters.
+    assert model.neck.rfp.cumulative and not model.neck.rfp.get('gated')
     assert (model.neck.stt is not None) == stt == model.coarse_head.with_context
     assert (model.refine_head.fsa is not None) == fsa
 
@@ -231,3 +232,20 @@ def test_real_timelines_of_frames_start_from_released_models(data, monkeypatch):
     init = backbone.pop('init_cfg')
     assert init.checkpoint.startswith('zoo/')
     load_model_weights(MODELS.build(backbone), init.checkpoint, init.prefix)
+
+
+@pytest.mark.parametrize('model', ['tal-mts', 'ablation_baseline'])
+def test_thermal_recordings_are_chosen_by_and_tested_on_other_people(model):
+    cfg = load(f'tal_mts/{model}_i3d-tiny_1xb8-64x48x48_nagoya-fir.py')
+    data = [cfg[f'{use}_dataloader'].dataset for use in ('train', 'val', 'test')]
+    assert [one.subsets for one in data] == ['training', 'validation', 'test']
+    scored = cfg.val_evaluator.subset, cfg.test_evaluator.subset
+    assert scored == ('validation', 'test')
+    # Only the training is augmented, and all read the same arrays.
+    random = [
+        {step.type for step in one.pipeline} & {'RandomCrop', 'FlipClip'}
+        for one in data
+    ]
+    assert random == [{'RandomCrop', 'FlipClip'}, set(), set()]
+    keys = 'data_prefix', 'ann_file', 'classes', 'source_type', 'sample_fps', 'clip_len'
+    assert all(data[0][key] == one[key] for one in data for key in keys)

@@ -21,7 +21,7 @@ model = dict(
             num_groups=groups,
         ),
         tokens=dict(stem_channels=(16, 32), num_groups=4),
-        rfp=dict(gated=True),
+        rfp=dict(cumulative=False, gated=True),
         stt=dict(num_groups=groups, **size, **patches),
         frame_feature=dict(channels=channels, num_groups=groups),
     ),

@@ -24,7 +24,8 @@ model = dict(
             out_channels=512,
             num_levels=6,
         ),
-        rfp=dict(type='RefinedFeaturePyramid', cumulative=False),
+        # Top-down sums without parameters, as the text says (docs/reproduce.md).
+        rfp=dict(type='RefinedFeaturePyramid', cumulative=True),
         # STT and FSA read the same tokens, which see motion. None: patches of pixels
         # of their own, as in eq. 1 and 5 (docs/reproduce.md).
         tokens=dict(type='TubeletEmbedding'),

@@ -55,6 +55,19 @@ def test_rfp_against_index_arithmetic(merges, cumulative, seed):
     assert not list(rfp.parameters())
 
 
+def test_gates_start_as_afsd_and_scale_what_each_channel_receives():
+    levels = [torch.randn(1, 2, n) for n in (8, 4, 2)]
+    rfp = RefinedFeaturePyramid(gated=True, channels=2, num_levels=3)
+    assert_close(rfp(levels), RefinedFeaturePyramid(num_merges=1)(levels))
+    torch.nn.init.normal_(rfp.gates)
+    expected = levels[1] + rfp.gates[1] * levels[2].repeat_interleave(2, dim=2)
+    assert_close(rfp(levels)[1], expected)
+    pyramid = dict(out_channels=2, num_levels=3)
+    neck = dict(pyramid=pyramid, rfp=dict(gated=True), stt=None)
+    fitted = fit_neck(neck, torch.nn.Identity())['rfp']
+    assert fitted == dict(gated=True, channels=2, num_levels=3)
+
+
 @pytest.mark.parametrize('mode', ['nearest', 'linear'])
 def test_frame_level_feature_upsamples_then_convolves(mode):
     module = FrameLevelFeature(4, mode, num_groups=2)
