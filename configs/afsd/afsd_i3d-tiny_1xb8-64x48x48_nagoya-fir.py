@@ -1,5 +1,5 @@
-# AFSD on thermal recordings, with all of its losses: the baseline of the ablation has those of
-# TAL-MTS.
+# AFSD on thermal recordings with all of its losses. The baseline of the ablation
+# has those of TAL-MTS.
 _base_ = ['../tal_mts/ablation_baseline_i3d-tiny_1xb8-64x48x48_nagoya-fir.py']
 
 model = dict(
@@ -13,6 +13,7 @@ model = dict(
             type='BoundaryTripletLoss', auxiliary_weight=0.1, loss_weight=0.1
         ),
     ),
+    test_cfg=dict(clamp=False),
 )
 
 train_pipeline = [
