@@ -326,8 +326,7 @@ def _plan(
 
     words = set(re.split('[^a-z]+', ' '.join(classes).lower()))
     mirror = words.isdisjoint({'left', 'right', 'clockwise', 'anticlockwise'})
-    mirrored = 'not mirrored: a class name tells left from right'
-    mirrored = 'mirrored by chance' if mirror else mirrored
+    kept = 'not mirrored: a class name tells left from right'
     reasons = (
         f'{len(lengths)} actions of {lengths.min():.2f} to {longest:.2f} s, half of '
         f'them up to {usual:.2f} s',
@@ -338,7 +337,7 @@ def _plan(
         f'batch_size {batch}: as many frames as 4 windows of 128, from {count} '
         'training windows',
         f'epochs {epochs}: {why_epochs}',
-        f'windows are {mirrored}',
+        f'windows are {"mirrored by chance" if mirror else kept}',
     )
     return _Plan(windows, batch, epochs, mirror, reasons)
 

@@ -12,7 +12,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from ...ops import boundary_max_pooling, boundary_max_pooling_levels
-from ..layers import ConvNormReLU1d, SameConv1d
+from ..layers import ConvNormReLU1d, SameConv1d, ZeroConv1d
 from ..losses.utils import (
     best_tiou,
     check_choice,
@@ -31,15 +31,6 @@ from .outputs import (
     raw_outputs,
     select_detections,
 )
-
-
-class ZeroConv1d(SameConv1d):
-    """A convolution that starts at zero, whatever the head's ``init_cfg``."""
-
-    def init_weights(self) -> None:
-        """Called by MMEngine after the ``init_cfg`` of the head was applied."""
-        nn.init.zeros_(self.weight)
-        nn.init.zeros_(self.bias)
 
 
 class BoundaryBranch(nn.Module):
@@ -100,9 +91,7 @@ class BoundaryRefineHead(BaseModule):
         quality_over: Locations over which the quality loss is the mean: ``'refined'``
             positives (eq. 12), all ``'coarse'`` positives (AFSD), or ``'all'``
             locations, where the refined segment is compared with the action that it
-            overlaps most. (A sum over all locations divided by positives would be
-            little but background in clips with few of them.) ``None`` trains no
-            quality, and scores are those of the classes alone.
+            overlaps most. ``None``: no quality, neither in training nor in scores.
         quality_target_grad: Whether gradient flows through the tIoU that the quality
             has to predict (AFSD lets it).
         normalize_by: Whether losses are divided by the (refined) positives of the

@@ -3,6 +3,7 @@
 from .conv import (
     ConvNormReLU1d,
     SameConv1d,
+    ZeroConv1d,
     contiguous_like,
     pad_same,
     pointwise_conv3d,

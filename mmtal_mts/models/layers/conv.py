@@ -104,6 +104,15 @@ class SameConv1d(nn.Conv1d):
         return joined.split([part.shape[2] for part in parts], dim=2)[::2]
 
 
+class ZeroConv1d(SameConv1d):
+    """A convolution that starts at zero, whatever the head's ``init_cfg``."""
+
+    def init_weights(self) -> None:
+        """Called by MMEngine after the ``init_cfg`` of the head was applied."""
+        nn.init.zeros_(self.weight)
+        nn.init.zeros_(self.bias)
+
+
 class ConvNormReLU1d(nn.Module):
     """SAME 1-D convolution, group normalisation, ReLU: AFSD's 1-D unit.
 

@@ -307,11 +307,6 @@ def fit_neck(neck: dict, backbone: nn.Module, fsa: dict | None = None) -> dict:
             and FSA cannot share tokens.
     """
     neck, maps = copy.deepcopy(neck), getattr(backbone, 'maps', None)
-    if (rfp := neck.get('rfp')) and rfp.get('gated'):
-        pyramid = neck['pyramid']
-        for key, of_pyramid in (('channels', 'out_channels'), ('num_levels',) * 2):
-            if of_pyramid in pyramid:
-                rfp[key] = pyramid[of_pyramid]
     for part, key, of_maps in (
         ('pyramid', 'in_channels', lambda: tuple(m.channels for m in maps)),
         ('pyramid', 'spatial_sizes', lambda: tuple(m.size for m in maps)),
@@ -327,20 +322,30 @@ def fit_neck(neck: dict, backbone: nn.Module, fsa: dict | None = None) -> dict:
                 'BackboneAdapter'
             )
         settings[key] = of_maps()
-    readers = {'neck.stt': neck.get('stt'), 'refine_head.fsa': fsa}
-    readers = {name: reader for name, reader in readers.items() if reader}
-    if not readers:
-        neck['tokens'] = None
+    if (rfp := neck.get('rfp')) and rfp.get('gated'):
+        names = dict(out_channels='channels', num_levels='num_levels')
+        rfp.update({names[k]: v for k, v in neck['pyramid'].items() if k in names})
+    neck['tokens'] = _fit_tokens(neck.get('tokens'), neck.get('stt'), fsa)
+    return neck
+
+
+def _fit_tokens(tokens: dict | None, stt: dict | None, fsa: dict | None) -> dict | None:
+    """The config of the tokens with the sizes of those that read them."""
+    named = ('neck.stt', stt), ('refine_head.fsa', fsa)
+    readers = {name: reader for name, reader in named if reader}
+    if not tokens or not readers:
+        return None
+    fitted = {}
     for key in ('patch_size', 'crop_size', 'in_channels', 'embed_dims'):
-        sizes = {n: r[key] for n, r in readers.items() if key in r}
-        if neck.get('tokens') and len({*sizes.values()}) > 1:
+        sizes = {name: reader[key] for name, reader in readers.items() if key in reader}
+        if len({*sizes.values()}) > 1:
             raise ValueError(
                 f'{key} is {" and ".join(f"{v} in {n}" for n, v in sizes.items())}, '
                 'but they share tokens: let them agree, or set neck.tokens=None'
             )
-        if neck.get('tokens') and sizes:
-            neck['tokens'].setdefault(key, *{*sizes.values()})
-    return neck
+        if sizes:
+            fitted[key] = next(iter(sizes.values()))
+    return fitted | tokens
 
 
 def fit_warmup_head(head: dict, backbone: nn.Module) -> dict:
