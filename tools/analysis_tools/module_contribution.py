@@ -116,7 +116,7 @@ def measure(config: str, checkpoint: str | None, cfg_options: dict | None) -> di
     scores = {run: 100 * x.evaluate(end + 1)['mAP'] for run, x in evaluators.items()}
     result = {'as_released': scores[None], 'modules': {}}
     for name, means in zip(probes, torch.cat(measured, 2).nanmean(2), strict=True):
-        own = *(scores[name, kind] for kind in COLUMNS[:2]), *means.tolist()
+        own = scores[name, 'zero'], scores[name, 'other_clip'], *means.tolist()
         own = (None if math.isnan(x) else x for x in own)  # JSON knows no NaN
         result['modules'][name] = dict(zip(COLUMNS, own, strict=True))
     return result
@@ -129,8 +129,7 @@ def main() -> None:
     add('config', help='config file, or the name of a released model')
     add('checkpoint', nargs='?', help='checkpoint file (default: the released weights)')
     add('--json', action='store_true', help='print JSON, not a table')
-    options = dict(nargs='+', action=apis.CfgOptionsAction, metavar='KEY=VALUE')
-    add('--cfg-options', help='override settings of the config', **options)
+    add('--cfg-options', nargs='+', action=apis.CfgOptionsAction, metavar='KEY=VALUE')
     args = parser.parse_args()
     with contextlib.redirect_stdout(sys.stderr):  # the result stands alone
         MMLogger.get_current_instance().setLevel('WARNING')
@@ -138,10 +137,11 @@ def main() -> None:
     if args.json:
         print(json.dumps(result, indent=2))
         return
-    rows = []
-    for name, own in result['modules'].items():
-        rows.append([name, *('-' if x is None else f'{x:.3g}' for x in own.values())])
-    title = f'mAP in %, {result["as_released"]:.3g} as released'
+    rows = [[name, *own.values()] for name, own in result['modules'].items()]
+    for row in rows:
+        for i, digits in enumerate((1, 1, 3, 3), start=1):
+            row[i] = '-' if row[i] is None else f'{row[i]:.{digits}f}'
+    title = f'mAP in %, {result["as_released"]:.1f} as released'
     result_console().print(percent_table(title, ['module', *COLUMNS], rows))
 
 
