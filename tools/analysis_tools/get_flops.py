@@ -75,7 +75,9 @@ def measure_model(
     for name, module in model.named_modules():
         # The parts of the model, or of each stream.
         if name.count('.') == bool(streams) and name:
-            done = sum(flops.get(f'{type(model).__name__}.{name}', {}).values())
+            # FSA is a part of its head, but runs ahead of it.
+            keys = (f'{type(model).__name__}.{name}{end}' for end in ('', '.fsa'))
+            done = sum(sum(flops.get(key, {}).values()) for key in keys)
             if count := sum(p.numel() for p in module.parameters()):
                 parts.append(PartSize(name.replace('.', ' '), count, done))
     total = sum(p.numel() for p in model.parameters())
