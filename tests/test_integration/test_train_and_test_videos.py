@@ -138,6 +138,7 @@ def test_full_flavour_has_operators_and_losses_of_mmdet(project):
     output = project.run(
         *('train.py', 'with_mmdet.py', '--work-dir', 'with_mmdet', '--seed', '0'),
         *('--cfg-options', 'train_cfg.max_epochs=3', 'train_cfg.val_interval=3'),
+        'optim_wrapper.optimizer.eps=1e-8',
     )
     steps = [x for x in output.splitlines() if 'Epoch(train)' in x]
     # The first epoch is the warm-up of the backbone.
