@@ -45,7 +45,7 @@ def main() -> None:
     text = 'weight of each folder in the average; equal by default'
     add('--weights', type=float, nargs='+', help=text)
     text = 'override settings of the config, e.g. test_evaluator.dump_path='
-    text += 'detections.json model.test_cfg.nms.sigma=0.3'
+    text += 'detections.json model.test_cfg.nms.sigma=0.4'
     options = dict(nargs='+', action=CfgOptionsAction, metavar='KEY=VALUE')
     add('--cfg-options', help=text, **options)
     args = parser.parse_args()

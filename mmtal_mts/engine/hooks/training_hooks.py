@@ -21,15 +21,16 @@ from ...utils.processes import seed_from
 
 @HOOKS.register_module()
 class BackboneWarmupHook(Hook):
-    """Trains backbone and ``warmup_head`` alone for the first epochs.
+    """Trains the backbone by ``warmup_head`` for the first epochs.
 
     It stands in for pretraining on Kinetics where no pretrained weights fit: a
     backbone that starts from scratch below both heads of TAL-MTS learns where actions
     are long before it learns which one, because localisation drowns the small
     gradient of the classes.
 
-    Neck and heads keep their initial weights meanwhile. In distributed training the
-    config needs ``find_unused_parameters=True``.
+    STT and FSA, which read frames, are trained by ``auxiliary_head`` if there is one;
+    the rest of neck and heads keeps its initial weights meanwhile. In distributed
+    training the config needs ``find_unused_parameters=True``.
 
     Args:
         num_epochs: Epochs, counted from the start of the training and not of the

@@ -106,7 +106,8 @@ class TubeletEmbedding(BasePatchEmbedding):
     boundaries to the frame.
 
     Args:
-        patch_size: Side D of a patch in pixels, over which a token is the mean.
+        patch_size: Side D of a patch in pixels, over which a token is the mean; a
+            multiple of 8, the stride of the convolutions.
         crop_size: Side of the square frames in pixels; a multiple of ``patch_size``.
         in_channels: Channels of a frame (3 RGB, 2 flow).
         embed_dims: Channels E of a token.
@@ -114,6 +115,9 @@ class TubeletEmbedding(BasePatchEmbedding):
         num_groups: Groups of the group normalisation behind each.
         subtract_mean: Whether the convolutions see what differs from the mean over
             the clip, which hides what never moves.
+
+    Raises:
+        ValueError: ``patch_size`` is no multiple of 8.
     """
 
     def __init__(
@@ -127,6 +131,12 @@ class TubeletEmbedding(BasePatchEmbedding):
         subtract_mean: bool = True,
     ) -> None:
         super().__init__(patch_size, crop_size, in_channels, embed_dims)
+        if patch_size % 8:
+            raise ValueError(
+                f'patch_size={patch_size} is no multiple of 8, the stride of the '
+                'convolutions of TubeletEmbedding: choose one (for crop_size=96: 16, '
+                '24, 32, 48 or 96), or set neck.tokens=None'
+            )
         first, second = stem_channels
         self.stem = nn.Sequential(
             nn.Conv3d(in_channels, first, (3, 7, 7), (1, 4, 4), (1, 3, 3), bias=False),

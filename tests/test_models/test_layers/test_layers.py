@@ -57,6 +57,8 @@ def test_patch_size_must_divide_and_frames_must_fit():
         FramePatchEmbedding(5, 96, 3, 8)
     with pytest.raises(ValueError, match=r'frames are 6x8 pixels, but crop_size=8'):
         FramePatchEmbedding(4, 8, 3, 8)(torch.zeros(1, 3, 1, 6, 8))
+    with pytest.raises(ValueError, match=r'patch_size=12 is no multiple of 8.*tokens='):
+        TubeletEmbedding(12, 96, 3, 8)
 
 
 def test_tubelets_see_motion_of_their_patch_alone_and_nothing_that_never_moves():
